@@ -1,0 +1,98 @@
+"""The async Python SDK for the Telepath Voice API: awaitable calls, lists to walk with `async for`, one honest limiter."""
+
+from .client import TelepathClient
+from .errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ClientClosedError,
+    ConflictError,
+    ConnectionFailed,
+    ConnectionLost,
+    NotFoundError,
+    OutcomeUnknown,
+    PagingError,
+    PermissionDeniedError,
+    ProviderCredentialsError,
+    RateLimitError,
+    RequestTimeout,
+    ResponseError,
+    ServerError,
+    TelepathError,
+    ThrottledError,
+    TransportError,
+    UsageError,
+)
+from .events import Event, RequestStarted, ResponseReceived, RetryScheduled, Throttled
+from .limiter import Limiter, LocalLimiter
+from .models.analytics import AnalyticsOverview
+from .models.calls import Call, CallDetails, CallDirection, CallMetrics, CallStatus, Speaker, TimelineEvent, Turn
+from .models.numbers import AccountConnection, Agent, PhoneNumber
+from .models.trunks import AIProvider, SipCredentials, Trunk, TrunkMetrics, TrunkStatus
+from .paginator import Page, Paginator
+from .protocol.paging import Drift
+from .protocol.ratelimit import RateLimit
+from .protocol.retry import RetryPolicy
+from .protocol.wire import Response
+from .resources.batch import TrunkOutcome
+from .resources.trunk_spec import TrunkSpec
+from .secret import Secret
+from .unset import UNSET
+
+__all__ = [
+    "UNSET",
+    "AIProvider",
+    "APIError",
+    "AccountConnection",
+    "Agent",
+    "AnalyticsOverview",
+    "AuthenticationError",
+    "BadRequestError",
+    "Call",
+    "CallDetails",
+    "CallDirection",
+    "CallMetrics",
+    "CallStatus",
+    "ClientClosedError",
+    "ConflictError",
+    "ConnectionFailed",
+    "ConnectionLost",
+    "Drift",
+    "Event",
+    "Limiter",
+    "LocalLimiter",
+    "NotFoundError",
+    "OutcomeUnknown",
+    "Page",
+    "Paginator",
+    "PagingError",
+    "PermissionDeniedError",
+    "PhoneNumber",
+    "ProviderCredentialsError",
+    "RateLimit",
+    "RateLimitError",
+    "RequestStarted",
+    "RequestTimeout",
+    "Response",
+    "ResponseError",
+    "ResponseReceived",
+    "RetryPolicy",
+    "RetryScheduled",
+    "Secret",
+    "ServerError",
+    "SipCredentials",
+    "Speaker",
+    "TelepathClient",
+    "TelepathError",
+    "Throttled",
+    "ThrottledError",
+    "TimelineEvent",
+    "TransportError",
+    "Trunk",
+    "TrunkMetrics",
+    "TrunkOutcome",
+    "TrunkSpec",
+    "TrunkStatus",
+    "Turn",
+    "UsageError",
+]

@@ -1,0 +1,274 @@
+"""`TelepathClient`: opens, wires and closes. Options are checked here; nothing is sent from here."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import urllib.request
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+from yarl import URL
+
+from .errors import UsageError
+from .events import Event
+from .limiter import Limiter, Priority, shared_limiter
+from .protocol.ratelimit import RateLimit
+from .protocol.retry import RetryBudget, RetryPolicy, seconds_or_refuse
+from .protocol.wire import Request, Response, given, path_segment, query_of, secrets_in, write_json
+from .resources.analytics import Analytics
+from .resources.calls import Calls
+from .resources.numbers import Numbers
+from .resources.trunks import Trunks
+from .secret import Secret
+from .session import Options, Pool, Session
+from .transport import Origin
+from .unset import UNSET, UnsetType
+
+DEFAULT_BASE_URL: Final = "https://api.telepathvoice.com/v1"
+
+_METHODS: Final = {"GET": True, "HEAD": True, "PUT": True, "DELETE": True, "PATCH": False, "POST": False}
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OUR_HEADERS: Final = frozenset(
+    ("authorization", "connection", "content-length", "content-type", "cookie", "host", "proxy-authorization", "transfer-encoding")
+)
+
+
+class TelepathClient:
+    """A client of the Telepath Voice API for one API key.
+
+    Open it with `async with`, or call `aclose()`. It serves any number of tasks of one event loop; its connections open
+    at the first call. When its loop has been closed, the next call opens fresh ones on the new loop.
+
+    `api_key`, `base_url`: from TELEPATH_API_KEY and TELEPATH_BASE_URL when None. `timeout`: seconds for a whole call,
+    waits and retries included; `attempt_timeout`: seconds for one attempt; None = no bound. `limiter`: None = the one
+    that all clients of this key in this process share (6,000 a minute). `session`: an aiohttp session of your own, which
+    is never closed here. `proxy`: the URL of a proxy; `trust_env`: take it from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+    `numbers_base_url`, `numbers_api_key`: where `numbers` lives, if elsewhere. `on_event`: called with an `Event`.
+
+    Raises UsageError when an option makes no sense.
+    """
+
+    trunks: Trunks
+    calls: Calls
+    analytics: Analytics
+    numbers: Numbers
+
+    def __init__(
+        self,
+        api_key: str | Secret | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | None = 30.0,
+        attempt_timeout: float | None = 10.0,
+        retry: RetryPolicy = RetryPolicy(),
+        limiter: Limiter | None = None,
+        session: aiohttp.ClientSession | None = None,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        max_response_bytes: int = 16 * 1024 * 1024,
+        numbers_base_url: str | None = None,
+        numbers_api_key: str | Secret | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> None:
+        key = _key("api_key", api_key if api_key is not None else os.environ.get("TELEPATH_API_KEY"))
+        base = _base_url("base_url", base_url or os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL)
+        numbers_base = base if numbers_base_url is None else _base_url("numbers_base_url", numbers_base_url)
+        if numbers_api_key is None and numbers_base.origin() != base.origin():
+            raise UsageError(
+                f"numbers_base_url is at another origin ({numbers_base.origin()}), where this API key must never go; "
+                "pass numbers_api_key"
+            )
+        numbers_key = key if numbers_api_key is None else _key("numbers_api_key", numbers_api_key)
+        if isinstance(max_response_bytes, bool) or not isinstance(max_response_bytes, int) or max_response_bytes < 1:
+            raise UsageError(f"max_response_bytes must be a whole number from 1, not {max_response_bytes!r}")
+        options = Options(
+            timeout=_seconds("timeout", timeout),
+            attempt_timeout=_seconds("attempt_timeout", attempt_timeout),
+            retry=_policy(retry),
+        )
+        pool = Pool(_own_session(session))
+
+        def open_at(url: URL, secret: Secret, limiter: Limiter | None) -> Session:
+            key_id = sha256(secret.reveal().encode()).hexdigest()
+            limiter = shared_limiter(key_id) if limiter is None else limiter
+            limiter.bind(key_id)
+            origin = Origin(
+                base_url=str(url).rstrip("/"), api_key=secret, proxy=_proxy(url, proxy, trust_env), max_bytes=max_response_bytes
+            )
+            budget = RetryBudget(retry.budget)
+            return Session(pool=pool, origin=origin, limiter=limiter, options=options, budget=budget, on_event=on_event)
+
+        main = open_at(base, key, limiter)
+        numbers = main if (numbers_base, numbers_key) == (base, key) else open_at(numbers_base, numbers_key, None)
+        self._wire(pool, main, numbers, owner=True)
+
+    def _wire(self, pool: Pool, session: Session, numbers: Session, *, owner: bool) -> None:
+        self._pool = pool
+        self._owner = owner
+        self._session = session
+        self._numbers_session = numbers
+        self.trunks = Trunks(session)
+        self.calls = Calls(session)
+        self.analytics = Analytics(session)
+        self.numbers = Numbers(numbers)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections and cut off the calls under way (ClientClosedError). Twice is fine.
+
+        A client from `with_options` shares the connections of the first one, and leaves closing to it.
+        """
+        if self._owner:
+            await self._pool.aclose()
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None | UnsetType = UNSET,
+        attempt_timeout: float | None | UnsetType = UNSET,
+        retry: RetryPolicy | UnsetType = UNSET,
+        max_wait: float | None | UnsetType = UNSET,
+        priority: Priority | UnsetType = UNSET,
+        headers: Mapping[str, str] | UnsetType = UNSET,
+    ) -> TelepathClient:
+        """Return a cheap client with other options that shares connections, limiter and retry budget with this one.
+
+        `max_wait`: seconds; a call that the limiter would hold longer raises ThrottledError at once. `priority`:
+        "interactive" goes before "bulk". `headers`: sent besides our own.
+        """
+        changes = given(
+            timeout=timeout if timeout is UNSET else _seconds("timeout", timeout),
+            attempt_timeout=attempt_timeout if attempt_timeout is UNSET else _seconds("attempt_timeout", attempt_timeout),
+            retry=retry if retry is UNSET else _policy(retry),
+            max_wait=max_wait if max_wait in (UNSET, None) else seconds_or_refuse("max_wait", max_wait, least=0.0),
+            priority=priority if priority is UNSET else _priority(priority),
+            headers=headers if headers is UNSET else {**self._session.options.headers, **_headers(headers)},
+        )
+        clone = object.__new__(TelepathClient)
+        session = self._session.with_options(**changes)
+        shared = self._numbers_session is self._session
+        clone._wire(self._pool, session, session if shared else self._numbers_session.with_options(**changes), owner=False)
+        return clone
+
+    async def request(
+        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, json: Mapping[str, Any] | None = None
+    ) -> Response:
+        """Call an endpoint that this SDK does not know, and return its 2xx answer.
+
+        `path`: plain text below the base URL, such as `/trunks/abc`; each segment is encoded. `params`: None is left
+        out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where nothing can have happened.
+        """
+        verb = method.upper() if isinstance(method, str) else ""
+        if verb not in _METHODS:
+            raise UsageError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
+        if not isinstance(path, str) or not path.startswith("/"):
+            raise UsageError(f"path must begin with a slash, such as '/trunks', not {path!r}")
+        encoded = "".join(f"/{path_segment('path', segment)}" for segment in path[1:].split("/"))
+        request = Request(
+            method=verb,
+            path=encoded,
+            template=encoded,
+            query=query_of(**(params or {})),
+            body=None if json is None else write_json(json),
+            repeatable=_METHODS[verb],
+            secrets=secrets_in(json),
+        )
+        return await self._session.send(request)
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What the last answer said of the key's limit: `limit`, `remaining`, `reset_at`; None before the first."""
+        return self._session.rate_limit
+
+    def __repr__(self) -> str:
+        return f"<TelepathClient {self._session.base_url}{' closed' if self._pool.closed else ''}>"
+
+
+def _key(name: str, value: object) -> Secret:
+    text = value.reveal() if isinstance(value, Secret) else value
+    if text is None:
+        raise UsageError(f"{name} is missing: pass it, or set TELEPATH_API_KEY (Settings > API Keys in the dashboard)")
+    if not isinstance(text, str) or not text.strip():
+        raise UsageError(f"{name} must be the key's text, and is blank or of type {type(text).__name__}")
+    key = text.strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise UsageError(f"{name} holds characters that no key has (spaces, control characters, or not ASCII); copy it again")
+    return Secret(key)
+
+
+def _base_url(name: str, value: object) -> URL:
+    try:
+        url = URL(value) if isinstance(value, str) else None
+    except ValueError:
+        url = None
+    if url is None or not url.host or url.scheme not in ("http", "https"):
+        raise UsageError(f"{name} must be a URL such as {DEFAULT_BASE_URL!r}")
+    if url.user is not None or url.password is not None:
+        raise UsageError(f"{name} must not hold a user or a password; pass the key as api_key")
+    if url.query_string or url.fragment:
+        raise UsageError(f"{name} must not hold a query or a fragment")
+    if url.scheme == "http" and not _is_loopback(url.host):
+        raise UsageError(f"{name} must be https:// ({url.host} is not this machine, and the key would travel in clear text)")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _proxy(url: URL, proxy: object, trust_env: bool) -> Secret | None:
+    # Read here once: aiohttp's own trust_env costs 176 to 323 µs of CPU a request, and sends .netrc's passwords.
+    if proxy is None and trust_env and url.host and not urllib.request.proxy_bypass(url.host):
+        proxies = urllib.request.getproxies()
+        proxy = proxies.get(url.scheme) or proxies.get("all")
+    if proxy is None:
+        return None
+    if not isinstance(proxy, str) or not proxy.startswith(("http://", "https://")):
+        raise UsageError("proxy must be the http:// or https:// URL of a proxy")
+    return Secret(proxy)
+
+
+def _own_session(session: object) -> aiohttp.ClientSession | None:
+    if session is None or isinstance(session, aiohttp.ClientSession):
+        return session
+    raise UsageError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
+
+
+def _seconds(name: str, value: object) -> float | None:
+    return None if value is None else seconds_or_refuse(name, value, least=0.0, exclusive=True)
+
+
+def _policy(value: object) -> RetryPolicy:
+    if isinstance(value, RetryPolicy):
+        return value
+    raise UsageError(f"retry must be a RetryPolicy, not {type(value).__name__}; RetryPolicy(max_attempts=1) turns it off")
+
+
+def _priority(value: object) -> Priority:
+    if value == "interactive" or value == "bulk":
+        return value
+    raise UsageError(f"priority must be 'interactive' or 'bulk', not {value!r}")
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS:
+            raise UsageError(f"headers must not hold {name!r}: it is no header's name, or it is set by the client")
+        if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+            raise UsageError(f"the header {name} must be printable ASCII text")
+    return dict(headers)

@@ -1,0 +1,191 @@
+"""One tree of exceptions: every failure of the SDK is one of these, says what to do next, and never holds a secret.
+
+TelepathError
+├── UsageError (also ValueError)      refused before anything was sent: bad id, bad spec, bad key, bad option, wrong loop
+│   └── ClientClosedError             use after close, and calls that close cut off
+├── TransportError                    no usable answer came back; `.sent` says whether the request may have arrived
+│   ├── ConnectionFailed              never reached the server: nothing happened there
+│   ├── ConnectionLost                sent, and the answer broke off
+│   ├── RequestTimeout (also TimeoutError)
+│   └── OutcomeUnknown                a create or a rotate was sent and its answer was lost
+├── ThrottledError                    our own limiter would wait longer than allowed: `.retry_after`
+├── ResponseError                     the answer makes no sense: `.status`, `.raw`
+├── PagingError                       the server's paging goes in circles
+└── APIError                          the server said no: `.status`, `.code`, `.message`, `.request_id`, …
+    ├── BadRequestError      400, 422
+    ├── AuthenticationError  401
+    │   └── ProviderCredentialsError  the AI provider's key is bad, ours is fine
+    ├── PermissionDeniedError 403
+    ├── NotFoundError        404
+    ├── ConflictError        409
+    ├── RateLimitError       429
+    └── ServerError          5xx
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+
+class TelepathError(Exception):
+    """What every error of this SDK is. `str(error)` is one line: the fact, the value, the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (type(self), self.args, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return self.__dict__.copy()
+
+
+def _unpickled(cls: type[TelepathError], args: tuple[Any, ...], state: dict[str, Any]) -> TelepathError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(TelepathError, ValueError):
+    """Refused before anything was sent: the call itself is wrong."""
+
+
+class ClientClosedError(UsageError):
+    """The client is closed, or was closed while this call was under way."""
+
+
+class TransportError(TelepathError):
+    """No usable answer came back.
+
+    `sent`: whether the request may have reached the server. `False` means that nothing happened there.
+    """
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class ConnectionFailed(TransportError):
+    """No connection could be opened: nothing happened at the server."""
+
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        super().__init__(message, sent=sent)
+
+
+class ConnectionLost(TransportError):
+    """The request was sent, and the connection broke before the whole answer had come."""
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message, sent=sent)
+
+
+class RequestTimeout(TransportError, TimeoutError):
+    """The time for the attempt, or for the whole call, was over."""
+
+
+class OutcomeUnknown(TransportError):
+    """A create or a rotate was sent and its answer was lost: it may have happened, or not.
+
+    `operation`: what was asked ("create trunk"); `subject`: of whom (the SIP username or the trunk id).
+    """
+
+    def __init__(self, message: str, *, operation: str, subject: str) -> None:
+        super().__init__(message, sent=True)
+        self.operation = operation
+        self.subject = subject
+
+
+class ThrottledError(TelepathError):
+    """Our own limiter would have to wait longer than `max_wait`, or than the call's timeout, allows.
+
+    `retry_after`: seconds until there would be a place. Nothing was sent.
+    """
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ResponseError(TelepathError):
+    """The answer makes no sense: not JSON, too large, or of a shape that we do not know.
+
+    `status`: its HTTP status; `raw`: the bytes that came (possibly cut off). `raw` may hold secrets, so that neither
+    `str`, `repr` nor a pickle shows it.
+    """
+
+    def __init__(self, message: str, *, status: int, raw: bytes = b"") -> None:
+        super().__init__(message)
+        self.status = status
+        self.raw = raw
+
+    def _state(self) -> dict[str, Any]:
+        return {**self.__dict__, "raw": b""}
+
+
+class PagingError(TelepathError):
+    """The server's paging goes in circles, or contradicts itself: going on would repeat or lose rows."""
+
+
+class APIError(TelepathError):
+    """The server said no.
+
+    `status`: HTTP status; `code`: the API's own code in lower case, or None; `message`: the API's own words;
+    `request_id`: for the vendor's support, or None; `headers`: of the answer; `retry_after`: seconds that the server
+    asks us to wait, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        request_id: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        retry_after: float | None = None,
+        hint: str = "",
+    ) -> None:
+        named = f"{status} {code}" if code else str(status)
+        traced = f" [request {request_id}]" if request_id else ""
+        super().__init__(f"{named}: {message}{traced}{'; ' if hint else ''}{hint}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+        self.headers = dict(headers)
+        self.retry_after = retry_after
+
+
+class BadRequestError(APIError):
+    """400 or 422: the server refused the request's content."""
+
+
+class AuthenticationError(APIError):
+    """401: the API key is missing, wrong or revoked."""
+
+
+class ProviderCredentialsError(AuthenticationError):
+    """401 `invalid_provider_credentials`: the AI provider's key is bad; the Telepath key is fine."""
+
+
+class PermissionDeniedError(APIError):
+    """403: the key is valid and may not do this."""
+
+
+class NotFoundError(APIError):
+    """404: no such thing in this account."""
+
+
+class ConflictError(APIError):
+    """409: the SIP username (or the name) is taken. Never retried."""
+
+
+class RateLimitError(APIError):
+    """429, and the retries that the policy allows are used up."""
+
+
+class ServerError(APIError):
+    """5xx: the server failed, and the retries that the policy allows are used up."""

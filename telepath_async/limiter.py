@@ -1,0 +1,328 @@
+"""Waiting for the rate limit: the `Limiter` protocol, `LocalLimiter`, and the process's one limiter of each key.
+
+Whether a token is there is decided in `protocol/ratelimit.py`; here is only who waits, in what order, on which loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, Protocol, final
+from weakref import WeakSet, WeakValueDictionary
+
+from .errors import ThrottledError, UsageError
+from .protocol.ratelimit import MAX_LIMIT, TokenBucket, read_rate_limit
+
+Priority = Literal["interactive", "bulk"]
+
+_NOT_YET: Final = math.inf
+_MIN_DELAY: Final = 0.001  # loops count in milliseconds: a shorter timer would spin, and wakes fewer at a time
+
+
+class Limiter(Protocol):
+    """What a client asks before every attempt."""
+
+    async def acquire(self, *, priority: Priority = "interactive", max_wait: float | None = None) -> float:
+        """Wait for a place, and return the seconds waited.
+
+        Raises:
+            ThrottledError: the place would come later than `max_wait` seconds from now; nothing was taken.
+        """
+        ...
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        """Learn from the headers of an answer."""
+        ...
+
+    def bind(self, key_id: str) -> None:
+        """Hear the hash of the client's API key; called once, when the client opens."""
+        ...
+
+
+class LocalLimiter:
+    """Keeps the requests of one process under `limit` in every `period` seconds, wherever they begin.
+
+    One instance serves any number of event loops and threads. Waiters go in the order of their coming, every
+    "interactive" one before the first "bulk" one: bulk work starves as long as interactive work takes the whole limit.
+    A waiter who is cancelled gives up the place at once. It starts no task and no thread.
+
+    `limit`: requests a period; `period`: seconds; `burst`: requests at once, None = 1 % of the limit, at least 1.
+    `X-RateLimit-Limit` replaces `limit`, up or down, where `period` is 60: to stay below the key's own limit, choose
+    another period (`limit=50, period=5.0` is a tenth of 6,000 a minute). A forked child starts with the parent's bucket
+    and none of its waiters, and counts for itself from there: processes share a limit through `RedisLimiter`.
+
+    Raises:
+        UsageError: a figure makes no sense.
+    """
+
+    def __init__(
+        self,
+        limit: int = 6000,
+        period: float = 60.0,
+        burst: int | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        _check(limit, period, burst)
+        self._bucket = TokenBucket(limit, float(period), burst)
+        self._clock = clock
+        self._start_afresh()
+        _instances.add(self)
+
+    def _start_afresh(self) -> None:
+        # Reentrant: dropping the waiters of a dead loop destroys their coroutines, whose `finally` may call us.
+        self._lock = threading.RLock()
+        self._interactive: _Lane = OrderedDict()
+        self._bulk: _Lane = OrderedDict()
+        self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}  # of the loops that have waiters, and of no other
+
+    async def acquire(self, *, priority: Priority = "interactive", max_wait: float | None = None) -> float:
+        """Wait for a place, and return the seconds waited: 0.0, without yielding to the loop, when there is one.
+
+        `max_wait` counts those who are ahead now. What comes later can still delay the place: interactive work ahead of
+        a bulk waiter, or a header that slows all of us down.
+
+        Raises:
+            ThrottledError: the place would come later than `max_wait` seconds from now; nothing was taken.
+            UsageError: no such priority.
+        """
+        if priority != "interactive" and priority != "bulk":
+            raise UsageError(f"no such priority: {priority!r}; use 'interactive' or 'bulk'")
+        self._lock.acquire()  # `with` costs twice as much, and this is the one path that every request takes
+        try:
+            now = self._clock()
+            if not self._homes and self._bucket.take(now):
+                return 0.0
+            waiter = self._enqueue(priority, max_wait, now)
+        finally:
+            self._lock.release()
+        try:
+            await waiter.future
+        except asyncio.CancelledError:
+            self._abandon(waiter)
+            raise
+        return waiter.granted_at - now
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        """Learn the limit from `X-RateLimit-Limit`, and when to pause from Remaining, Reset and Date."""
+        seen = read_rate_limit(headers)
+        if seen is None:
+            return
+        with self._lock:
+            self._bucket.learn(seen, self._clock())
+            if self._homes:
+                self._pump()
+
+    def bind(self, key_id: str) -> None:
+        """Do nothing: whoever shares this object shares the limit, whatever the key."""
+
+    def _tick(self, home: _Home) -> None:
+        """Run on that loop: its timer is due, or another loop has something for it."""
+        with self._lock:
+            home.disarm()
+            home.wake()
+            if self._homes:
+                self._pump()
+
+    def _abandon(self, waiter: _Waiter) -> None:
+        with self._lock:
+            self._remove(waiter)
+            if waiter.granted_at != _NOT_YET:
+                self._bucket.give_back(waiter.granted_at)
+                self._pump()
+            elif not waiter.home.waiting:
+                waiter.home.disarm()
+
+    # What follows runs under the lock.
+
+    def _enqueue(self, priority: Priority, max_wait: float | None, now: float) -> _Waiter:
+        self._first()  # drops the dead, who would count as ahead
+        lane = self._bulk if priority == "bulk" else self._interactive
+        ahead = len(self._interactive) + (len(lane) if lane is self._bulk else 0)
+        wait = self._bucket.next_at(now, ahead + self._bucket.batch(ahead) - 1) - now
+        if max_wait is not None and not wait <= max_wait:
+            raise ThrottledError(f"no place within {max_wait:g} s: the next is in {wait:.3f} s", retry_after=wait)
+        loop = asyncio.get_running_loop()
+        home = self._homes.setdefault(loop, _Home(loop))
+        home.waiting += 1
+        waiter = _Waiter(home, lane, ahead)
+        lane[waiter] = None
+        if not ahead or home.due == _NOT_YET:
+            self._pump()
+        return waiter
+
+    def _first(self) -> _Waiter | None:
+        """Return who is next, and drop those before him who cannot be woken any more."""
+        for lane in (self._interactive, self._bulk):
+            while lane:
+                waiter = next(iter(lane))
+                if not waiter.future.done() and not waiter.home.loop.is_closed():
+                    return waiter
+                self._remove(waiter)
+        return None
+
+    def _remove(self, waiter: _Waiter) -> None:
+        if waiter not in waiter.lane:
+            return
+        del waiter.lane[waiter]
+        waiter.home.waiting -= 1
+        if not waiter.home.waiting:
+            del self._homes[waiter.home.loop]
+
+    def _pump(self) -> None:
+        """Grant what the bucket allows, and see that every loop hears of it and comes back in time for the next."""
+        now = self._clock()
+        homes = list(self._homes.values())
+        while (waiter := self._first()) is not None and self._bucket.take(now):
+            self._remove(waiter)
+            waiter.granted_at = now
+            waiter.home.granted.append(waiter)
+        due = self._bucket.next_at(now, self._bucket.batch(waiter.ahead) - 1 if waiter else 0)
+        here = _running_loop()
+        for home in homes:
+            if home.loop is here:
+                home.wake()
+                home.arm(due, due - now, self._tick)
+            elif home.granted or due < home.due:
+                self._call(home, due)
+
+    def _call(self, home: _Home, due: float) -> None:
+        """Let another loop look after its own: neither futures nor timers may be touched from here."""
+        home.due = due
+        try:
+            home.loop.call_soon_threadsafe(self._tick, home)
+        except RuntimeError:  # closed since `_first` looked
+            for waiter in home.granted:
+                self._bucket.give_back(waiter.granted_at)
+            home.granted.clear()
+
+
+@final
+class _Home:
+    """A loop that has waiters: its one timer, and those who were granted a place and do not know it yet.
+
+    Every loop has its own timer, and whichever fires serves all: a blocked or dead loop never holds up the others.
+    """
+
+    __slots__ = ("due", "granted", "loop", "timer", "waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.waiting = 0
+        self.granted: list[_Waiter] = []
+        self.timer: asyncio.TimerHandle | None = None
+        self.due = _NOT_YET
+
+    def wake(self) -> None:
+        for waiter in self.granted:
+            if not waiter.future.done():  # cancelled since; its task gives the place back
+                waiter.future.set_result(waiter.granted_at)
+        self.granted.clear()
+
+    def arm(self, due: float, delay: float, tick: Callable[[_Home], None]) -> None:
+        """Come back in `delay` seconds, unless there is a timer that fires before `due`, or nobody left to serve."""
+        if not self.waiting:
+            self.disarm()
+        elif due < self.due:
+            self.disarm()
+            self.due = due
+            self.timer = self.loop.call_later(max(delay, _MIN_DELAY), tick, self)
+
+    def disarm(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = None
+        self.due = _NOT_YET
+
+
+@final
+class _Waiter:
+    __slots__ = ("ahead", "future", "granted_at", "home", "lane")
+
+    def __init__(self, home: _Home, lane: _Lane, ahead: int) -> None:
+        self.future: asyncio.Future[float] = home.loop.create_future()
+        self.granted_at = _NOT_YET
+        self.home = home
+        self.lane = lane
+        self.ahead = ahead  # when it came
+
+
+_Lane = OrderedDict[_Waiter, None]  # a cancelled waiter leaves from the middle in O(1)
+
+
+def _check(limit: int, period: object, burst: int | None) -> None:
+    if not _is_count(limit, MAX_LIMIT):
+        raise UsageError(f"limit is {limit!r}; it must be a whole number from 1 to {MAX_LIMIT:,}")
+    if isinstance(period, bool) or not isinstance(period, (int, float)) or not 0 < period < math.inf:
+        raise UsageError(f"period is {period!r}; it must be a number of seconds above 0")
+    if burst is not None and not _is_count(burst, limit):
+        raise UsageError(f"burst is {burst!r}; it must be a whole number from 1 to the limit, {limit}, or None")
+
+
+def _is_count(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+@final
+class _Registry:
+    """The process's one limiter of each key.
+
+    Limiters are kept as long as somebody holds them; their buckets, as long as their window matters, so that a client
+    that is closed and opened anew gets no fresh burst. The rest is swept out whenever the number of keys has doubled.
+    """
+
+    _FIRST_SWEEP: Final = 64
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._limiters: WeakValueDictionary[str, LocalLimiter] = WeakValueDictionary()
+        self._buckets: dict[str, TokenBucket] = {}
+        self._sweep_at = self._FIRST_SWEEP
+
+    def get(self, key_id: str) -> LocalLimiter:
+        with self.lock:
+            limiter = self._limiters.get(key_id)
+            if limiter is None:
+                self._sweep()
+                limiter = self._limiters[key_id] = LocalLimiter()
+                limiter._bucket = self._buckets.setdefault(key_id, limiter._bucket)
+            return limiter
+
+    def _sweep(self) -> None:
+        if len(self._buckets) < self._sweep_at:
+            return
+        now = time.monotonic()
+        for key_id, bucket in list(self._buckets.items()):
+            if key_id not in self._limiters and bucket.is_idle(now):
+                del self._buckets[key_id]
+        self._sweep_at = max(self._FIRST_SWEEP, 2 * len(self._buckets))
+
+
+def shared_limiter(key_id: str) -> LocalLimiter:
+    """Return the process's one limiter of the key with this hash: 6,000 a minute until its headers say otherwise."""
+    return _registry.get(key_id)
+
+
+def _after_fork() -> None:
+    """Give the child fresh locks, and no waiter of the parent's loops: waking one would write into the parent's pipe."""
+    _registry.lock = threading.RLock()
+    for limiter in list(_instances):
+        limiter._start_afresh()  # pyright: ignore[reportPrivateUsage]
+
+
+_registry = _Registry()
+_instances: WeakSet[LocalLimiter] = WeakSet()
+if hasattr(os, "register_at_fork"):  # pragma: no branch: Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,190 @@
+"""Rate-limit arithmetic: the token bucket, and what the rate-limit headers say.
+
+No await, no lock, no clock, no random: `now` is monotonic seconds, handed in. Who waits, and how, is `limiter.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Final, final
+
+from attrs import field, frozen
+
+MAX_LIMIT: Final = 10_000_000
+"""A limit above this is a mistake, ours or the server's."""
+
+_HEADER_PERIOD: Final = 60.0  # X-RateLimit-Limit is a figure per minute (seed 003)
+
+# Requests leave when they are granted and arrive when the network pleases. Without slack, grant n and grant n + limit
+# are exactly one period apart, and the least jitter makes them meet in the server's window. 60 ms in a minute cost 0.1 %.
+_SLACK: Final = 1.001
+
+# A spacing of whole ticks adds up without any rounding while the clock reads less than 2**27 s: four years of uptime.
+_TICKS_PER_SECOND: Final = 2**26
+
+_WHOLE: Final = re.compile(r"[0-9]{1,15}")
+_UNIX_SECONDS: Final = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")  # 11 digits reach the year 5138: milliseconds do not pass
+
+
+@frozen
+class RateLimit:
+    """What an answer said of the key's rate limit; a header that is absent, or garbage, is None.
+
+    `limit`: requests a minute; `remaining`: requests left in the server's window; `reset_at`: when that window ends, by
+    the server's clock; `resets_in`: seconds from the answer until then, free of clock skew (Reset minus Date). Seed 003.
+    """
+
+    limit: int | None
+    remaining: int | None
+    reset_at: datetime | None
+    resets_in: float | None = field(default=None, eq=False)
+
+
+def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
+    """Read the `X-RateLimit-*` headers, their names in any case; None when there is nothing usable in them."""
+    named = {name.lower(): value.strip() for name, value in headers.items()}
+    limit = _whole(named.get("x-ratelimit-limit", ""))
+    remaining = _whole(named.get("x-ratelimit-remaining", ""))
+    reset = _unix_seconds(named.get("x-ratelimit-reset", ""))
+    if limit is not None and not 1 <= limit <= MAX_LIMIT:
+        limit = None
+    if limit is None and remaining is None and reset is None:
+        return None
+    reset_at = None if reset is None else datetime.fromtimestamp(reset, UTC)
+    return RateLimit(limit, remaining, reset_at, _resets_in(reset, named.get("date", "")))
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
+def _unix_seconds(text: str) -> float | None:
+    return float(text) if _UNIX_SECONDS.fullmatch(text) else None
+
+
+def _resets_in(reset: float | None, date: str) -> float | None:
+    sent_at = _http_date(date)
+    if reset is None or sent_at is None or reset < sent_at:
+        return None
+    return reset - sent_at
+
+
+@lru_cache(maxsize=64)  # the answers of one second carry one Date, and parsing it costs more than all the rest here
+def _http_date(text: str) -> float | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, IndexError, OverflowError):
+        return None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+@final
+class TokenBucket:
+    """At most `limit` grants in every `period` seconds, wherever they begin; at most `burst` of them at once.
+
+    In GCRA form: the bucket is one number, the earliest time of the next grant. The n-th grant of a row comes at least
+    (n - burst) * spacing after the first, so that limit + 1 grants span (limit + 1 - burst) * spacing: one whole window.
+    A bucket with burst = limit would let twice the limit through in one window if it refilled at limit / period.
+    """
+
+    __slots__ = (
+        "_burst", "_earliest", "_left", "_left_until", "_limit", "_period", "_reset_at", "_spacing", "_taken_at",
+        "_tolerance", "_wanted_burst", "_window",
+    )  # fmt: skip
+
+    def __init__(self, limit: int, period: float, burst: int | None = None) -> None:
+        """`period` in seconds; `burst=None`: 1 % of the limit, at least 1."""
+        self._period = period
+        self._window = period * _SLACK
+        self._wanted_burst = burst
+        self._earliest = -math.inf
+        self._taken_at = -math.inf
+        self._left = math.inf  # requests left in the server's window, as far as we know
+        self._left_until = -math.inf
+        self._reset_at = datetime.min.replace(tzinfo=UTC)
+        self._set_limit(limit)
+
+    def _set_limit(self, limit: int) -> None:
+        self._limit = limit
+        self._burst = max(1, limit // 100) if self._wanted_burst is None else min(self._wanted_burst, limit)
+        spacing = self._window / (limit + 1 - self._burst)
+        self._spacing = math.ceil(spacing * _TICKS_PER_SECOND) / _TICKS_PER_SECOND
+        self._tolerance = (self._burst - 1) * self._spacing
+
+    def take(self, now: float) -> bool:
+        """Take one token, or return False and take nothing."""
+        if now < self._earliest or (self._left <= 0 and now < self._left_until):
+            self._bound_waits(now)
+            return False
+        full = now - self._tolerance
+        self._earliest = (full if full > self._earliest else self._earliest) + self._spacing  # `max` costs 80 ns
+        self._left -= 1
+        self._taken_at = now
+        return True
+
+    def give_back(self, taken_at: float) -> None:
+        """Return a token that was taken at `taken_at` and not used.
+
+        Once another was taken at a later time, the bucket may have run over in between, and the window would no longer
+        hold: then the token is gone.
+        """
+        if taken_at == self._taken_at:
+            self._earliest -= self._spacing
+            self._left += 1
+
+    def next_at(self, now: float, ahead: int = 0) -> float:
+        """Return when there will be a token for one who has `ahead` others before him; `now`, when there is one."""
+        ready = max(self._earliest, now - self._tolerance)
+        if now < self._left_until and ahead >= self._left:
+            before = int(max(self._left, 0))
+            ready = max(ready + before * self._spacing, self._left_until - self._tolerance)
+            return max(self._left_until, ready + (ahead - before) * self._spacing)
+        return max(now, ready + ahead * self._spacing)
+
+    def batch(self, queued: int) -> int:
+        """Return how many tokens to let gather before waking one who came as number `queued`.
+
+        One wake-up for each token is what a long queue costs. 1 % of the queue delays nobody by more than that, and half
+        the burst leaves the other half for timers that fire late: the bucket does not run over.
+        """
+        return max(1, int(min(queued // 100, (self._burst + 1) // 2, self._left)))
+
+    def is_idle(self, now: float) -> bool:
+        """Say whether nothing that this bucket knows matters any more: a new one would do the same."""
+        return now >= max(self._earliest + self._window, self._left_until)
+
+    def learn(self, seen: RateLimit, now: float) -> None:
+        """Take over the server's limit, and its count where that slows us down.
+
+        `X-RateLimit-Limit` counts only for a period of 60 s; `X-RateLimit-Remaining` only with Reset and Date beside it.
+        """
+        if seen.limit is not None and seen.limit != self._limit and self._period == _HEADER_PERIOD:
+            self._change_limit(seen.limit, now)
+        if seen.remaining is not None and seen.reset_at is not None and seen.resets_in is not None:
+            self._learn_left(seen.remaining, seen.reset_at, now + min(seen.resets_in, self._period), now)
+
+    def _change_limit(self, limit: int, now: float) -> None:
+        """Change the limit without making a token: a larger burst fills at the new rate, a smaller one is owed at once."""
+        owed = (max(self._earliest, now - self._tolerance) - now) / self._spacing
+        burst = self._burst
+        self._set_limit(limit)
+        owed += max(0, burst - self._burst)
+        self._earliest = now + owed * self._spacing
+        self._bound_waits(now)
+
+    def _learn_left(self, remaining: int, reset_at: datetime, until: float, now: float) -> None:
+        if now >= self._left_until or reset_at > self._reset_at:
+            self._left, self._left_until, self._reset_at = remaining, until, reset_at
+        elif reset_at == self._reset_at:
+            # Ours also counts the requests that are still on their way; theirs, those of other processes.
+            self._left = min(self._left, remaining)
+
+    def _bound_waits(self, now: float) -> None:
+        """Let nobody wait for more than a window: not after a fall of the limit, and not after a clock was set back."""
+        self._earliest = min(self._earliest, now + self._window)
+        self._left_until = min(self._left_until, now + self._window)

@@ -1,0 +1,118 @@
+"""What a refusal means: a status and an error body -> our APIError, without a secret, and with what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from ..errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProviderCredentialsError,
+    RateLimitError,
+    ServerError,
+)
+from ..secret import Secret
+from .retry import retry_after
+from .wire import Response
+
+_LONGEST_MESSAGE: Final = 500
+_HINTS: Final[dict[type[APIError], str]] = {
+    BadRequestError: "correct the request; repeating it will not help",
+    AuthenticationError: "check TELEPATH_API_KEY (Settings > API Keys in the dashboard)",
+    ProviderCredentialsError: "check the AI provider's own key; the Telepath key is fine",
+    PermissionDeniedError: "this key may not do that; use a key with the scope for it",
+    NotFoundError: "check the id, and that the key belongs to the same account",
+    ConflictError: "choose another sip_username (or name), or look up the one that exists",
+    RateLimitError: "slow down, or share one limiter between all users of the key",
+    ServerError: "try again later; if it persists, give the vendor the request id",
+}
+_CLASSES: Final[dict[int, type[APIError]]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: BadRequestError,
+    429: RateLimitError,
+}
+
+
+def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float) -> APIError:
+    """Return the error for an answer that is not 2xx.
+
+    `secrets`: what was sent and must not be shown if the server echoes it; `wall_clock`: Unix seconds, for a
+    Retry-After that is a date in an answer without a Date.
+    """
+    detail = _detail(response.body)
+    hidden = tuple(secret.reveal() for secret in secrets)
+    code = _masked(detail.get("code"), hidden)
+    kind = _class_of(response.status, code)
+    return kind(
+        _masked(detail.get("message"), hidden) or _plain_reason(response),
+        status=response.status,
+        code=code.lower() if code else None,
+        request_id=_masked(response.request_id, hidden),
+        headers={
+            name: _masked(value, hidden) or "" for name, value in response.headers.items() if name.lower() != "set-cookie"
+        },
+        retry_after=retry_after(response.headers, wall_clock=wall_clock),
+        hint=_HINTS.get(kind, ""),
+    )
+
+
+def _class_of(status: int, code: str | None) -> type[APIError]:
+    if status == 401 and code is not None and code.lower() == "invalid_provider_credentials":
+        return ProviderCredentialsError
+    return _CLASSES.get(status, ServerError if status >= 500 else APIError)
+
+
+def _plain_reason(response: Response) -> str:
+    if 300 <= response.status < 400:
+        return f"{response.endpoint} was redirected, which is never followed: check the base URL"
+    return f"{response.endpoint} failed, and the answer gives no reason"
+
+
+def _detail(body: bytes) -> dict[str, Any]:
+    """Return the code and message of `{"error": {...}}`, `{"error": "..."}`, or FastAPI's `{"detail": ...}`."""
+    try:
+        value = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    error = value.get("error", value)
+    if isinstance(error, str):
+        return {"message": error}
+    if not isinstance(error, dict):
+        return {}
+    message = error.get("message", error.get("detail"))
+    return {"code": error.get("code"), "message": _first_words(message)}
+
+
+def _first_words(message: object) -> object:
+    """Return the text of FastAPI's 422 list: `phone_number: field required`."""
+    if not isinstance(message, list):
+        return message
+    faults = [fault for fault in message if isinstance(fault, dict)]
+    return "; ".join(f"{'.'.join(map(str, _list(fault.get('loc'))))}: {fault.get('msg')}" for fault in faults)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _masked(text: object, hidden: tuple[str, ...]) -> str | None:
+    """Return one line of text, not too long, with every secret in it masked."""
+    if not isinstance(text, str):
+        return None
+    for secret in hidden:
+        text = text.replace(secret, str(Secret(secret))) if secret else text
+    line = "".join(character if character.isprintable() else " " for character in text[:_LONGEST_MESSAGE])
+    return line.strip() or None

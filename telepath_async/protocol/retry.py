@@ -1,0 +1,149 @@
+"""Whether to try again, and after how many seconds: pure decisions, handed their clock and their randomness.
+
+To change the backoff, change `_backoff`; what is worth another try, `_worth_repeating`; what a server may ask, `retry_after`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import define, frozen
+
+from ..errors import RequestTimeout, TransportError, UsageError
+from .ratelimit import read_rate_limit
+from .wire import Request, Response, http_date
+
+_RETRY_COST: Final = 5.0
+_TIMEOUT_COST: Final = 10.0
+_WINDOW: Final = 60.0  # seconds; the limit is per minute (seed 003), so that no reset is further away
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How often and how patiently a call is tried again.
+
+    `max_attempts`: tries in all (1 = no retry); `backoff`, `backoff_cap`: seconds, the first and the longest wait of
+    our own; `max_wait`: seconds, the longest single wait that a server may ask of us; `budget`: tokens that retries of
+    all calls share (a retry costs 5, one after a timeout 10, a success gives 1 back). Raises UsageError on figures
+    that make no sense.
+    """
+
+    max_attempts: int = 4
+    backoff: float = 0.5
+    backoff_cap: float = 20.0
+    max_wait: float = 60.0
+    budget: float = 500
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+            raise UsageError(f"max_attempts must be a whole number from 1, not {self.max_attempts!r}; 1 means no retry")
+        for name in ("backoff", "backoff_cap", "max_wait", "budget"):
+            seconds_or_refuse(name, getattr(self, name), least=0.0)
+
+
+def seconds_or_refuse(name: str, value: object, *, least: float, exclusive: bool = False) -> float:
+    """Return a finite number that is at least `least` (or above it). Raises UsageError otherwise."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if good and (value > least if exclusive else value >= least):
+        return float(value)
+    raise UsageError(f"{name} must be a number {'above' if exclusive else 'from'} {least:g}, not {value!r}")
+
+
+@define
+class RetryBudget:
+    """Tokens for retries, shared by all calls of a client family, so that an outage is never multiplied."""
+
+    size: float
+    tokens: float = -1.0
+
+    def __attrs_post_init__(self) -> None:
+        self.tokens = self.size
+
+    def take(self, cost: float) -> bool:
+        """Take `cost` tokens, or none and return False."""
+        if self.tokens < cost:
+            return False
+        self.tokens -= cost
+        return True
+
+    def give_back(self) -> None:
+        """A call has succeeded: one token comes back."""
+        self.tokens = min(self.size, self.tokens + 1.0)
+
+
+def decide(
+    policy: RetryPolicy,
+    request: Request,
+    outcome: Response | TransportError,
+    *,
+    attempt: int,
+    budget: RetryBudget,
+    time_left: float | None,
+    jitter: float,
+    wall_clock: float,
+) -> float | None:
+    """Return the seconds to wait before the next attempt, or None to stop; a retry is paid for out of the budget.
+
+    `attempt`: the number of the one that just ended, from 1; `time_left`: seconds until the call's deadline, None for
+    no bound; `jitter`: uniform in [0, 1]; `wall_clock`: Unix seconds, for a Retry-After date in an answer without Date.
+    """
+    if attempt >= policy.max_attempts or not _worth_repeating(request, outcome):
+        return None
+    asked = _asked_wait(outcome, wall_clock)
+    if asked is not None and asked > policy.max_wait:
+        return None
+    delay = max(asked or 0.0, _backoff(policy, attempt, jitter))
+    if time_left is not None and delay >= time_left:
+        return None
+    cost = _TIMEOUT_COST if isinstance(outcome, RequestTimeout) else _RETRY_COST
+    return delay if budget.take(cost) else None
+
+
+def _worth_repeating(request: Request, outcome: Response | TransportError) -> bool:
+    if isinstance(outcome, TransportError):
+        return request.repeatable or not outcome.sent
+    if outcome.status == 429:
+        return True
+    return request.repeatable and (outcome.status == 408 or outcome.status >= 500)
+
+
+def _asked_wait(outcome: Response | TransportError, wall_clock: float) -> float | None:
+    """Return what the server asks: Retry-After, else (for a 429) the reset of its window; None when it asks nothing."""
+    if isinstance(outcome, TransportError):
+        return None
+    asked = retry_after(outcome.headers, wall_clock=wall_clock)
+    if asked is not None or outcome.status != 429:
+        return asked
+    seen = read_rate_limit(outcome.headers)
+    return None if seen is None or seen.resets_in is None else min(seen.resets_in, _WINDOW)
+
+
+def _backoff(policy: RetryPolicy, attempt: int, jitter: float) -> float:
+    """Return between a tenth and the whole of min(cap, backoff x 2^n): random, so that callers spread; never zero."""
+    ceiling = min(policy.backoff_cap, policy.backoff * 2.0 ** min(attempt - 1, 60))
+    return ceiling * (0.1 + 0.9 * jitter)
+
+
+def retry_after(headers: Mapping[str, str], *, wall_clock: float) -> float | None:
+    """Return the seconds that Retry-After asks for: a number, or an HTTP date minus the answer's own Date.
+
+    Garbage, negative and infinite values count as absent (None).
+    """
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    seconds = _number(text)
+    if seconds is None:
+        moment = http_date(text)
+        date = http_date(headers.get("Date", ""))
+        seconds = None if moment is None else moment - (wall_clock if date is None else date)
+    return seconds if seconds is not None and 0 <= seconds < math.inf else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text) if text.isascii() and "_" not in text else None
+    except ValueError:
+        return None

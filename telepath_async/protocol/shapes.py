@@ -1,0 +1,186 @@
+"""Both shapes of the API's answers -> models: envelopes, other names, times in UTC, unknown fields into `extra`.
+
+The work is done in two steps: `_arranged` puts a row's keys where the model wants them, and msgspec checks every type and
+names the path of what is wrong (`$.trunks[3].created_at`). Nothing is coerced: null never becomes 'None'.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
+
+import attrs
+import msgspec
+from attrs import frozen
+
+from ..secret import Secret
+from .wire import Response, read_json, unreadable
+
+T = TypeVar("T")
+
+_CREDENTIAL: Final = re.compile(r"passw|secret|token$|api_?key|credential|private_?key|^authorization$", re.IGNORECASE)
+_SIP_SCHEME: Final = re.compile(r"^sip:(//)?", re.IGNORECASE)
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
+
+
+@frozen(kw_only=True)
+class ListBody(Generic[T]):
+    """One page as the server sent it. `paged_by_cursor`: which of the two paging styles it shows."""
+
+    rows: list[T]
+    paged_by_cursor: bool
+    total: int | None = None
+    limit: int | None = None
+    offset: int | None = None
+    next_cursor: str | None = None
+    has_more: bool | None = None
+
+
+def read_object(model: type[T], response: Response) -> T:
+    """Decode one object, enveloped or bare. Raises ResponseError when it is not of the model's shape."""
+    body = read_json(response)
+    if isinstance(body, dict) and isinstance(body.get("data"), dict):
+        return _convert(response, _arranged(model, body["data"]), model, "$.data")
+    return _convert(response, _arranged(model, body), model, "$")
+
+
+def read_list(model: type[T], key: str, response: Response) -> ListBody[T]:
+    """Decode one page: `{"data": [...]}` or `{key: [...]}`. Raises ResponseError on any other shape."""
+    body = read_json(response)
+    if isinstance(body, dict) and isinstance(body.get("data"), dict):
+        body = body["data"]
+    if not isinstance(body, dict):
+        raise unreadable(response, f"expected an object that holds a list, got {type(body).__name__}")
+    name = "data" if "data" in body else key
+    rows = body.get(name)
+    if not isinstance(rows, list):
+        raise unreadable(response, f"expected a list under 'data' or {key!r}")
+    pagination = body.get("pagination")
+    paging = pagination if isinstance(pagination, dict) else {}
+    has_more = body.get("has_more")
+    return ListBody(
+        rows=_convert(response, [_arranged(model, row) for row in rows], list[model], f"$.{name}"),  # type: ignore[valid-type]
+        paged_by_cursor="next_cursor" in body or "has_more" in body,
+        total=_count(paging.get("total")),
+        limit=_count(paging.get("limit")),
+        offset=_count(paging.get("offset")),
+        next_cursor=_cursor(response, body.get("next_cursor")),
+        has_more=has_more if isinstance(has_more, bool) else None,
+    )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _cursor(response: Response, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value or None
+    raise unreadable(response, f"expected next_cursor to be a string or null, got {type(value).__name__}")
+
+
+def _convert(response: Response, value: object, shape: Any, path: str) -> Any:
+    try:
+        return msgspec.convert(value, shape, dec_hook=_secret)
+    except msgspec.ValidationError as error:
+        why = str(error).replace("`$", f"`{path}", 1)
+    raise unreadable(response, why)
+
+
+def _secret(kind: type, value: object) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if isinstance(value, str):
+        return Secret(value)
+    raise TypeError(f"Expected a credential as text, got {type(value).__name__}")
+
+
+@frozen
+class _Layout:
+    """Where a model's keys go: name on the wire -> field; which fields hold models of their own; which are times."""
+
+    names: dict[str, str]
+    required: frozenset[str]
+    nested: dict[str, type]
+    times: frozenset[str]
+
+
+@cache
+def _layout(model: type) -> _Layout:
+    hints = get_type_hints(model)
+    fields = [field for field in attrs.fields(model) if field.name != "extra"]
+    types = {field.name: _leaves(hints[field.name]) for field in fields}
+    return _Layout(
+        names={name: field.name for field in fields for name in field.metadata.get("names", (field.name,))},
+        required=frozenset(field.name for field in fields if field.default is attrs.NOTHING),
+        nested={name: leaf for name, leaves in types.items() for leaf in leaves if attrs.has(leaf)},
+        times=frozenset(name for name, leaves in types.items() if datetime in leaves),
+    )
+
+
+def _leaves(hint: Any) -> set[Any]:
+    """Return the plain types inside `str | list[Action] | None`."""
+    inside = get_args(hint)
+    return {leaf for part in inside for leaf in _leaves(part)} if inside else {hint}
+
+
+def _arranged(model: type, row: object) -> object:
+    if not isinstance(row, dict):
+        return row
+    layout = _layout(model)
+    known: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for key, value in row.items():
+        name = layout.names.get(key)
+        if name is None or name in known:
+            extra[key] = _concealed(key, value)
+        elif value is not None or name in layout.required:
+            known[name] = _value(layout, name, value)
+    if known.get("sip_endpoint"):
+        known["sip_endpoint"] = _sip_address(known["sip_endpoint"], known.get("sip_username"))
+    if extra:
+        known["extra"] = extra
+    return known
+
+
+def _value(layout: _Layout, name: str, value: object) -> object:
+    if name in layout.times:
+        return _utc(value)
+    if isinstance(value, dict | list):
+        nested = layout.nested.get(name)
+        if nested is None:
+            return _concealed(name, value)
+        return [_arranged(nested, item) for item in value] if isinstance(value, list) else _arranged(nested, value)
+    return value
+
+
+def _utc(value: object) -> object:
+    """Return a time in UTC where the server names another zone, or none (seed 003: all timestamps are in UTC)."""
+    if not isinstance(value, str) or value.endswith("Z"):
+        return value
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return value  # msgspec refuses it, and says where it stands
+
+
+def _sip_address(endpoint: object, username: object) -> object:
+    """Return `user@host` from `host`, `user@host`, `sip:user@host` or `sip://user@host`."""
+    if not isinstance(endpoint, str):
+        return endpoint
+    address = _SIP_SCHEME.sub("", endpoint)
+    return f"{username}@{address}" if isinstance(username, str) and _HOST.fullmatch(address) else address
+
+
+def _concealed(key: str, value: object) -> object:
+    """Return what we do not know with every string behind a credential's name made a Secret."""
+    if isinstance(value, Mapping):
+        below = "credential" if _CREDENTIAL.search(key) else ""
+        return {name: _concealed(below or name, item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_concealed(key, item) for item in value]
+    return Secret(value) if isinstance(value, str) and _CREDENTIAL.search(key) else value

@@ -1,0 +1,218 @@
+"""The values that cross the wire, `Request` and `Response`, and the text inside them: paths, queries, JSON.
+
+No I/O, no clock. What a JSON object means is decided in `shapes.py`; what a refusal means, in `refusals.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import quote
+
+import attrs
+import msgspec
+from attrs import field, frozen
+
+from ..errors import ResponseError, UsageError
+from ..secret import Secret
+from ..unset import UNSET
+
+Query = tuple[tuple[str, str], ...]
+
+_LONGEST_SEGMENT: Final = 256
+
+
+@frozen(kw_only=True)
+class Request:
+    """One call of an endpoint.
+
+    `path` is encoded and begins with a slash; `template` is the same path with the names of its parameters, fit for
+    logs. `repeatable`: whether sending it twice does no harm. `secrets`: what an error must not show if the server
+    echoes it.
+    """
+
+    method: str
+    path: str = field(repr=False)
+    template: str
+    query: Query = field(default=(), repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    repeatable: bool = True
+    secrets: tuple[Secret, ...] = ()
+
+    @property
+    def endpoint(self) -> str:
+        """`GET /calls/{id}`: for messages and events."""
+        return f"{self.method} {self.template}"
+
+    @property
+    def target(self) -> str:
+        """Path and query, encoded."""
+        return f"{self.path}?{query_text(self.query)}" if self.query else self.path
+
+
+@frozen(kw_only=True)
+class Response:
+    """An answer: `status`, `headers` (names in any case), `body` (bytes, decompressed), and the `endpoint` that gave it."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    endpoint: str
+
+    @property
+    def request_id(self) -> str | None:
+        """What the vendor's support asks for, or None."""
+        return self.headers.get("X-Request-Id")
+
+    def json(self) -> Any:
+        """Return the body's JSON. Raises ResponseError when it is none."""
+        return read_json(self)
+
+
+def path_segment(name: str, value: object) -> str:
+    """Return `value` encoded as one segment of a path. Raises UsageError when it cannot be one."""
+    if not isinstance(value, str):
+        raise UsageError(f"{name} must be a string, not {type(value).__name__}")
+    if not value.strip() or value in {".", ".."} or len(value) > _LONGEST_SEGMENT or not value.isprintable():
+        raise UsageError(
+            f"{name} {value[:40]!r} cannot be part of a URL; pass the id as the API gave it (1 to {_LONGEST_SEGMENT} "
+            "printable characters, neither '.' nor '..')"
+        )
+    return quote(_encodable(name, value), safe="")
+
+
+def query_of(**parameters: str | int | bool | datetime | Enum | None) -> Query:
+    """Return the parameters that are not None, as text. Raises UsageError on text that cannot be encoded."""
+    return tuple((name, _query_value(name, value)) for name, value in parameters.items() if value is not None)
+
+
+def query_text(query: Iterable[tuple[str, str]]) -> str:
+    """Return the query encoded: `+` as `%2B`, a space as `%20`."""
+    return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
+
+
+def _query_value(name: str, value: str | int | bool | datetime | Enum) -> str:
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return _encodable(name, value)
+    raise UsageError(f"{name} must be a string, a number or a time, not {type(value).__name__}")
+
+
+def _encodable(name: str, text: str) -> str:
+    if text.isascii() or all(not "\ud800" <= character <= "\udfff" for character in text):
+        return text
+    raise UsageError(f"{name} holds half a character (a lone surrogate); pass text that UTF-8 can encode")
+
+
+def time_text(moment: datetime) -> str:
+    """Return `2024-03-10T12:00:00Z` for an aware time, with microseconds where it has some (seed 003)."""
+    return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+@lru_cache(maxsize=64)  # the answers of one second carry one Date
+def http_date(text: str) -> float | None:
+    """Return the Unix seconds of an HTTP date in any of its three forms, or None."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def read_json(response: Response) -> Any:
+    """Decode the body. Raises ResponseError in every way that JSON can fail: text, depth, numbers, syntax."""
+    try:
+        return msgspec.json.decode(response.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
+        why = str(error) or type(error).__name__
+    raise unreadable(response, why)
+
+
+def unreadable(response: Response, why: str) -> ResponseError:
+    """Return the error for an answer that makes no sense."""
+    return ResponseError(
+        f"{response.endpoint} answered {response.status} with something that makes no sense: {why}; "
+        "`.raw` holds what came; if it is not a proxy's page, please report it",
+        status=response.status,
+        raw=response.body,
+    )
+
+
+def write_json(value: Mapping[str, Any]) -> bytes:
+    """Encode a request's body; secrets are revealed here and nowhere else. Raises UsageError on what JSON cannot hold."""
+    try:
+        return msgspec.json.encode(_plain(value))
+    except RecursionError:
+        why = "it is nested too deeply, or holds itself"
+    except UnicodeEncodeError:
+        why = "it holds half a character (a lone surrogate)"
+    raise UsageError(f"the body cannot be sent as JSON: {why}")
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, str | bool | int) and not isinstance(value, Enum):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if attrs.has(type(value)):
+        return _plain(model_fields(value))
+    raise UsageError(
+        f"the body cannot be sent as JSON: {_shown(value)} in it; pass strings, finite numbers, booleans, None, lists and dicts"
+    )
+
+
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, float) else f"an object of type {type(value).__name__}"
+
+
+def _key(key: object) -> str:
+    if isinstance(key, str):
+        return key
+    raise UsageError(f"the body cannot be sent as JSON: a key of type {type(key).__name__}; keys are strings")
+
+
+def model_fields(model: Any) -> dict[str, Any]:
+    """Return what a model says, under the names of the wire: fields that are None stay out, `extra` goes in."""
+    known = {
+        field.metadata.get("names", (field.name,))[0]: getattr(model, field.name)
+        for field in attrs.fields(type(model))
+        if field.name != "extra"
+    }
+    return {name: value for name, value in known.items() if value is not None} | getattr(model, "extra", {})
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that are not UNSET."""
+    return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def secrets_in(value: object) -> tuple[Secret, ...]:
+    """Return every Secret inside a body that is about to be sent."""
+    if isinstance(value, Secret):
+        return (value,)
+    if attrs.has(type(value)):
+        value = model_fields(value)
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return tuple(secret for part in parts for secret in secrets_in(part))

@@ -1,0 +1,60 @@
+"""Calls: their history, and one call in detail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ..models.calls import Call, CallDetails, CallDirection, CallStatus
+from ..paginator import Paginator
+from ..protocol.shapes import read_object
+from ..protocol.wire import Request, path_segment, query_of
+from ..session import Session
+from .listing import date_range, paginator
+
+
+class Calls:
+    """`telepath.calls`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def list(
+        self,
+        *,
+        trunk_id: str | None = None,
+        status: CallStatus | str | None = None,
+        direction: CallDirection | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = 100,
+        max_items: int | None = None,
+        prefetch: int = 0,
+        overlap: int = 0,
+        resume: str | None = None,
+    ) -> Paginator[Call]:
+        """List calls, in the server's order (which no page documents).
+
+        `since`, `until`: aware datetimes, both inclusive; a call outside the range is dropped and counted in
+        `Paginator.drift`. `page_size`: 1-100; `prefetch`: pages under way ahead of you; `overlap`: rows by which each
+        page of an offset list is asked early, for lists that change while they are read; `resume`: a
+        `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises, while it is walked.
+        Source: seed 003; public page of /calls.
+        """
+        return paginator(
+            self._session,
+            Call,
+            "calls",
+            filters=query_of(trunk_id=trunk_id, status=status, direction=direction),
+            dates=date_range(since, until),
+            started=lambda call: call.start_time,
+            page_size=page_size,
+            max_items=max_items,
+            prefetch=prefetch,
+            overlap=overlap,
+            resume=resume,
+        )
+
+    async def get(self, call_id: str) -> CallDetails:
+        """Return all that is known about one call. Raises NotFoundError. Source: seed 003; public page of /calls/{id}."""
+        path = f"/calls/{path_segment('call_id', call_id)}"
+        return read_object(CallDetails, await self._session.send(Request(method="GET", path=path, template="/calls/{id}")))

@@ -1,0 +1,59 @@
+"""Phone numbers: another vendor's endpoint (seed 004), at an origin of its own where the client names one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..errors import UsageError
+from ..models.numbers import Agent, PhoneNumber
+from ..protocol.shapes import read_object
+from ..protocol.wire import Request, given, query_of, secrets_in, write_json
+from ..session import Session
+from ..unset import UNSET, UnsetType
+
+_E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
+
+
+class Numbers:
+    """`telepath.numbers`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def update(
+        self,
+        phone_number: str,
+        *,
+        label: str | None | UnsetType = UNSET,
+        outbound_only: bool | None | UnsetType = UNSET,
+        description: str | None | UnsetType = UNSET,
+        example_context: Mapping[str, str] | None | UnsetType = UNSET,
+        inbound_agent: str | Agent | Mapping[str, Any] | None | UnsetType = UNSET,
+    ) -> PhoneNumber:
+        """Set the fields that are given, and return the number; None clears a field. Safe to repeat, and retried.
+
+        `phone_number`: E.164, such as `+15550100001`; `inbound_agent`: an id, an `Agent`, or a mapping of its fields.
+        Raises UsageError, BadRequestError (400 and 422), NotFoundError. Source: seed 004.
+        """
+        if not isinstance(phone_number, str) or not _E164.fullmatch(phone_number):
+            raise UsageError(f"phone_number must be E.164, such as '+15550100001', not {phone_number!r}")
+        fields = given(
+            label=label,
+            outbound_only=outbound_only,
+            description=description,
+            example_context=example_context,
+            inbound_agent=inbound_agent,
+        )
+        if not fields:
+            raise UsageError("nothing to update: give at least one field")
+        request = Request(
+            method="POST",
+            path="/numbers/update",
+            template="/numbers/update",
+            query=query_of(phone_number=phone_number),
+            body=write_json(fields),
+            secrets=secrets_in(fields),
+        )
+        return read_object(PhoneNumber, await self._session.send(request))

@@ -1,0 +1,171 @@
+"""`TrunkSpec`: what a trunk is made from. It checks itself by the rules of seed 001, before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import attrs
+from attrs import field, frozen
+
+from ..errors import UsageError
+from ..models.trunks import AIProvider
+from ..secret import Secret
+
+_USERNAME: Final = re.compile(r"[A-Za-z0-9-]+")
+_SHORTEST_PASSWORD: Final = 8
+_REQUIRED: Final = ("name", "ai_provider", "sip_username", "sip_password")
+_NEEDED_BY: Final[dict[str, tuple[str, ...]]] = {
+    AIProvider.OPENAI: ("openai_api_key",),
+    AIProvider.ELEVENLABS: ("elevenlabs_api_key", "elevenlabs_agent_id"),
+    AIProvider.CUSTOM: ("custom_endpoint",),
+}
+
+
+def _hidden(value: Any) -> Any:
+    return Secret(value) if isinstance(value, str) else value
+
+
+@frozen(kw_only=True)
+class TrunkSpec:
+    """What a trunk is made from. Raises UsageError that lists every fault. Source: seed 001.
+
+    `sip_username`: letters, digits and hyphens; unique in the account. `sip_password`: 8 characters or more.
+    `custom_endpoint`: a `wss://` URL. `extra`: fields that this SDK does not know, sent as they are.
+    Passwords and keys may be given as str or Secret, and are kept as Secret.
+    """
+
+    name: str
+    ai_provider: AIProvider | str
+    sip_username: str
+    sip_password: Secret = field(converter=_hidden)
+    openai_api_key: Secret | None = field(default=None, converter=_hidden)
+    elevenlabs_api_key: Secret | None = field(default=None, converter=_hidden)
+    elevenlabs_agent_id: str | None = None
+    custom_endpoint: str | None = None
+    system_prompt: str | None = None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False)
+
+    def __attrs_post_init__(self) -> None:
+        faults = spec_faults(self.fields())
+        if faults:
+            raise UsageError(f"trunk spec {self.sip_username!r}: {'; '.join(faults)}")
+
+    def fields(self) -> dict[str, Any]:
+        """Return what is sent: every field that is not None, secrets still hidden."""
+        known = {name: getattr(self, name) for name in FIELDS}
+        return {name: value for name, value in known.items() if value is not None} | dict(self.extra)
+
+    @classmethod
+    def openai(
+        cls, name: str, *, sip_username: str, sip_password: str | Secret, api_key: str | Secret, system_prompt: str | None = None
+    ) -> TrunkSpec:
+        """Return the spec of an OpenAI Realtime trunk."""
+        return cls(
+            name=name,
+            ai_provider=AIProvider.OPENAI,
+            sip_username=sip_username,
+            sip_password=sip_password,
+            openai_api_key=api_key,
+            system_prompt=system_prompt,
+        )
+
+    @classmethod
+    def elevenlabs(
+        cls,
+        name: str,
+        *,
+        sip_username: str,
+        sip_password: str | Secret,
+        api_key: str | Secret,
+        agent_id: str,
+        system_prompt: str | None = None,
+    ) -> TrunkSpec:
+        """Return the spec of an ElevenLabs Conversational AI trunk."""
+        return cls(
+            name=name,
+            ai_provider=AIProvider.ELEVENLABS,
+            sip_username=sip_username,
+            sip_password=sip_password,
+            elevenlabs_api_key=api_key,
+            elevenlabs_agent_id=agent_id,
+            system_prompt=system_prompt,
+        )
+
+    @classmethod
+    def custom(
+        cls, name: str, *, sip_username: str, sip_password: str | Secret, endpoint: str, system_prompt: str | None = None
+    ) -> TrunkSpec:
+        """Return the spec of a trunk to your own WebSocket agent; `endpoint` is a `wss://` URL."""
+        return cls(
+            name=name,
+            ai_provider=AIProvider.CUSTOM,
+            sip_username=sip_username,
+            sip_password=sip_password,
+            custom_endpoint=endpoint,
+            system_prompt=system_prompt,
+        )
+
+
+FIELDS: Final = tuple(field.name for field in attrs.fields(TrunkSpec) if field.name != "extra")
+
+
+def spec_faults(fields: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the fields of a spec, a phrase each. No value of a secret is in them."""
+    provider = fields.get("ai_provider")
+    needed = _NEEDED_BY.get(provider, ()) if isinstance(provider, str) else ()
+    faults = [f"{name} is missing" for name in (*_REQUIRED, *needed) if fields.get(name) is None]
+    faults += [fault for name in FIELDS if fields.get(name) is not None and (fault := _field_fault(name, fields[name]))]
+    return faults
+
+
+def _field_fault(name: str, value: object) -> str | None:
+    text = _text(value)
+    if text is None:
+        return f"{name} must be text, not {type(value).__name__}" + (
+            " without its value (it was pickled)" if isinstance(value, Secret) else ""
+        )
+    if not text.strip() and name != "system_prompt":
+        return f"{name} is blank"
+    check = _CHECKS.get(name)
+    return check(text) if check else None
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, Secret):
+        try:
+            return value.reveal()
+        except ValueError:
+            return None
+    return value if isinstance(value, str) else None
+
+
+def _provider_fault(text: str) -> str | None:
+    return None if text in _NEEDED_BY else f"ai_provider must be one of {', '.join(_NEEDED_BY)}, not {text!r}"
+
+
+def _username_fault(text: str) -> str | None:
+    return None if _USERNAME.fullmatch(text) else "sip_username may only contain letters, digits and hyphens"
+
+
+def _password_fault(text: str) -> str | None:
+    return None if len(text) >= _SHORTEST_PASSWORD else f"sip_password must have at least {_SHORTEST_PASSWORD} characters"
+
+
+def _endpoint_fault(text: str) -> str | None:
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme == "wss" and bool(parts.hostname)
+    except ValueError:
+        good = False
+    return None if good else "custom_endpoint must be a wss:// URL"
+
+
+_CHECKS: Final = {
+    "ai_provider": _provider_fault,
+    "sip_username": _username_fault,
+    "sip_password": _password_fault,
+    "custom_endpoint": _endpoint_fault,
+}

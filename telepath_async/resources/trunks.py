@@ -1,0 +1,274 @@
+"""Trunks: list, create, update, rotate. A create or a rotate whose answer is lost is never sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from ..errors import (
+    ConflictError,
+    NotFoundError,
+    OutcomeUnknown,
+    ResponseError,
+    ServerError,
+    TelepathError,
+    TransportError,
+    UsageError,
+)
+from ..models.trunks import AIProvider, SipCredentials, Trunk, TrunkStatus
+from ..paginator import Page, Paginator
+from ..protocol.doubt import began_at_server, is_ours
+from ..protocol.paging import DateRange
+from ..protocol.shapes import read_object
+from ..protocol.wire import Request, given, path_segment, query_of, secrets_in, write_json
+from ..secret import Secret
+from ..session import Session
+from ..unset import UNSET, UnsetType
+from .batch import Batch, Crew, checked_specs
+from .listing import paginator
+from .trunk_spec import TrunkSpec
+
+
+class Trunks:
+    """`telepath.trunks`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def list(
+        self,
+        *,
+        status: TrunkStatus | str | None = None,
+        sort: str | None = None,
+        page_size: int = 100,
+        max_items: int | None = None,
+        prefetch: int = 0,
+        overlap: int = 0,
+        resume: str | None = None,
+    ) -> Paginator[Trunk]:
+        """List trunks.
+
+        `sort`: sent as it is (seed 003 speaks of sorting by creation date, and names no value). `page_size`: 1-100;
+        `prefetch`: pages under way ahead of you; `overlap`: rows by which each page of an offset list is asked early;
+        `resume`: a `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises, while it is walked.
+        Source: seeds 002 and 003.
+        """
+        return paginator(
+            self._session,
+            Trunk,
+            "trunks",
+            filters=query_of(status=status, sort=sort),
+            dates=DateRange(),
+            started=lambda trunk: trunk.created_at,
+            page_size=page_size,
+            max_items=max_items,
+            prefetch=prefetch,
+            overlap=overlap,
+            resume=resume,
+        )
+
+    async def find(self, sip_username: str) -> Trunk | None:
+        """Return the trunk with this SIP username, or None. It reads the list, because the API has no such filter."""
+        page, trunk = await self._look_up(self._session, sip_username)
+        return trunk
+
+    async def create(
+        self,
+        *,
+        name: str,
+        ai_provider: AIProvider | str,
+        sip_username: str,
+        sip_password: str | Secret,
+        openai_api_key: str | Secret | None = None,
+        elevenlabs_api_key: str | Secret | None = None,
+        elevenlabs_agent_id: str | None = None,
+        custom_endpoint: str | None = None,
+        system_prompt: str | None = None,
+        **extra: Any,
+    ) -> Trunk:
+        """Create a trunk. It is never sent twice after an answer was lost: then it is looked up by its username.
+
+        Raises UsageError on a bad spec, before anything is sent; ConflictError when the username is taken;
+        ProviderCredentialsError; OutcomeUnknown when neither the answer nor a look-up could tell. Source: seed 001.
+        """
+        spec = TrunkSpec(
+            name=name,
+            ai_provider=ai_provider,
+            sip_username=sip_username,
+            sip_password=sip_password,
+            openai_api_key=openai_api_key,
+            elevenlabs_api_key=elevenlabs_api_key,
+            elevenlabs_agent_id=elevenlabs_agent_id,
+            custom_endpoint=custom_endpoint,
+            system_prompt=system_prompt,
+            extra=extra,
+        )
+        # An error's traceback keeps this frame, and crash reporters print its locals.
+        del sip_password, openai_api_key, elevenlabs_api_key, extra
+        return await self._create(spec)
+
+    def create_many(
+        self,
+        specs: Iterable[TrunkSpec | Mapping[str, Any]],
+        *,
+        concurrency: int = 20,
+        if_exists: Literal["fail", "skip"] = "fail",
+    ) -> Batch:
+        """Create trunks concurrently; iterate over the result to get a `TrunkOutcome` per spec, as they finish.
+
+        All specs are checked before anything is sent: one UsageError lists every fault, and usernames that occur
+        twice. One that fails never stops the others. `concurrency`: creates under way at once; `if_exists="skip"`:
+        a username that is taken gives the state `exists`, so that a second run of a batch changes nothing.
+        Leaving the loop early cancels what is under way.
+        """
+        return Batch(
+            Crew(checked_specs(specs), create=self._create, trunks=self.list, concurrency=concurrency, if_exists=if_exists)
+        )
+
+    async def update(
+        self,
+        trunk_id: str,
+        *,
+        name: str | None | UnsetType = UNSET,
+        openai_api_key: str | Secret | None | UnsetType = UNSET,
+        elevenlabs_api_key: str | Secret | None | UnsetType = UNSET,
+        elevenlabs_agent_id: str | None | UnsetType = UNSET,
+        custom_endpoint: str | None | UnsetType = UNSET,
+        system_prompt: str | None | UnsetType = UNSET,
+        **extra: Any,
+    ) -> Trunk:
+        """Change the fields that are given, and no others; None is sent as null. Safe to repeat, and retried.
+
+        `extra`: fields that no page names (seed 003 speaks of "VAD configuration"), sent as they are.
+        The answer may hold no more than `id`, `name`, `status` and `updated_at`. Source: seeds 000 and 003.
+        """
+        path = f"/trunks/{path_segment('trunk_id', trunk_id)}"
+        fields = given(
+            name=name,
+            openai_api_key=_hidden(openai_api_key),
+            elevenlabs_api_key=_hidden(elevenlabs_api_key),
+            elevenlabs_agent_id=elevenlabs_agent_id,
+            custom_endpoint=custom_endpoint,
+            system_prompt=system_prompt,
+            **extra,
+        )
+        del openai_api_key, elevenlabs_api_key, extra
+        if not fields:
+            raise UsageError("nothing to update: give at least one field")
+        request = Request(
+            method="PATCH", path=path, template="/trunks/{id}", body=write_json(fields), secrets=secrets_in(fields)
+        )
+        return read_object(Trunk, await self._session.send(request))
+
+    async def rotate_sip_password(self, trunk_id: str) -> SipCredentials:
+        """Have a new SIP password made, and return it: the only time that it is shown. The old one is dead at once.
+
+        Raises OutcomeUnknown when it was sent and the answer was lost: the old password may be dead, so rotate again.
+        Raises ResponseError when the answer makes no sense; its `.raw` then holds the new password.
+        Source: seed 003; public page of rotate-sip-password.
+        """
+        segment = path_segment("trunk_id", trunk_id)
+        try:
+            return await self._rotate(trunk_id, segment, "rotate-sip-password")
+        except NotFoundError as error:
+            if error.code == "trunk_not_found":
+                raise
+            not_found = error
+        # One public page spells the path like this; a 404 means that nothing has happened yet.
+        try:
+            return await self._rotate(trunk_id, segment, "rotate-password")
+        except NotFoundError:
+            pass
+        raise not_found
+
+    async def _rotate(self, trunk_id: str, segment: str, action: str) -> SipCredentials:
+        request = Request(
+            method="POST", path=f"/trunks/{segment}/{action}", template=f"/trunks/{{id}}/{action}", repeatable=False
+        )
+        try:
+            response = await self._session.send(request)
+        except (TransportError, ServerError) as error:
+            if isinstance(error, TransportError) and not error.sent:
+                raise
+            doubt = error
+        else:
+            return read_object(SipCredentials, response)
+        raise OutcomeUnknown(
+            f"the rotation of trunk {trunk_id!r} was sent and its answer was lost: the old password may be dead; rotate again",
+            operation="rotate SIP password",
+            subject=trunk_id,
+        ) from doubt
+
+    async def _create(self, spec: TrunkSpec) -> Trunk:
+        fields = spec.fields()
+        request = Request(
+            method="POST",
+            path="/trunks",
+            template="/trunks",
+            body=write_json(fields),
+            repeatable=False,
+            secrets=secrets_in(fields),
+        )
+        began = asyncio.get_running_loop().time()
+        try:
+            return read_object(Trunk, await self._session.send(request))
+        except (TransportError, ServerError, ResponseError) as error:
+            if isinstance(error, TransportError) and not error.sent:
+                raise
+            doubt: TelepathError = error
+        return await self._settle(spec, doubt, began)
+
+    async def _settle(self, spec: TrunkSpec, doubt: TelepathError, began: float) -> Trunk:
+        """Look up a create in doubt, inside the call's own deadline."""
+        clock = asyncio.get_running_loop().time
+        timeout = self._session.options.timeout
+        time_left = None if timeout is None else timeout - (clock() - began)
+        unknown = OutcomeUnknown(
+            f"the create of trunk {spec.sip_username!r} was sent and its answer was lost, and a look-up could not tell; "
+            f"call trunks.find({spec.sip_username!r}) before you create it again",
+            operation="create trunk",
+            subject=spec.sip_username,
+        )
+        if time_left is not None and time_left <= 0:
+            raise unknown from doubt
+        try:
+            page, found = await self._look_up(self._session.with_options(timeout=time_left), spec.sip_username)
+        except TelepathError:
+            page = found = None
+        if page is None:
+            raise unknown from doubt
+        if found is None:
+            if isinstance(doubt, ServerError):
+                raise doubt
+            raise unknown from doubt
+        start = began_at_server(page.raw.headers, seconds_ago=clock() - began, wall_clock=time.time())
+        ours = is_ours(found, name=spec.name, ai_provider=spec.ai_provider, began=start)
+        if ours is None:
+            raise unknown from doubt
+        if not ours:
+            raise ConflictError(
+                f"a trunk with sip_username {spec.sip_username!r} existed before this call, or is another one ({found.id})",
+                status=409,
+                code="conflict",
+                hint="choose another sip_username, or use the one that exists",
+            ) from doubt
+        return found
+
+    @staticmethod
+    async def _look_up(session: Session, sip_username: str) -> tuple[Page[Trunk] | None, Trunk | None]:
+        """Return the trunk with this username, and the page that it stands on, or the last one."""
+        if not isinstance(sip_username, str) or not sip_username.strip():
+            raise UsageError(f"sip_username must be text, not {sip_username!r}")
+        page: Page[Trunk] | None = None
+        trunks = Trunks(session).list()
+        async for page in trunks.pages():
+            for trunk in page.items:
+                if trunk.sip_username == sip_username:
+                    return page, trunk
+        return (None if trunks.drift.uncertain else page), None
+
+
+def _hidden(value: str | Secret | None | UnsetType) -> Secret | None | UnsetType:
+    return Secret(value) if isinstance(value, str) else value

@@ -1,0 +1,131 @@
+"""The call log: made-up calls, and what tests add to, change in and take from them."""
+
+from array import array
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from .generation import CallGenerator, Sketch
+from .selection import Selection, row_key, serial_of
+from .timestamps import iso, now, unix
+
+Call = dict[str, Any]
+T = TypeVar("T")
+
+_MOST_REMEMBERED = 256
+
+# `from` cannot be a keyword argument.
+_SPELLINGS = {"from_number": "from", "to_number": "to"}
+
+
+class CallLog(Mapping[str, Call]):
+    """All calls by id, newest first. Each call is a fresh dict in the API's own terms, times as ISO 8601 text."""
+
+    def __init__(self, generator: CallGenerator) -> None:
+        self._generator = generator
+        self._keys = array("Q", (row_key(start, serial) for serial, start in enumerate(generator.starts)))
+        self._edited: dict[int, Call] = {}
+        self._serials: dict[str, int] = {}
+        self._remembered: dict[object, Any] = {}
+
+    def __getitem__(self, call_id: str) -> Call:
+        return self._call(self._serial(call_id))
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.at(key)["id"] for key in self._keys[::-1])
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def at(self, key: int) -> Call:
+        """Return the call of a row."""
+        return self._call(serial_of(key))
+
+    def sketch(self, key: int) -> Sketch:
+        """Return what filters and averages need of a row's call."""
+        serial = serial_of(key)
+        edited = self._edited.get(serial)
+        return Sketch(*(edited[name] for name in Sketch._fields)) if edited else self._generator.sketch(serial)
+
+    def select(self, trunk_id: str | None, status: str | None, direction: str | None) -> Selection:
+        """Return the calls that match all of the filters given."""
+        if trunk_id is status is direction is None:
+            return Selection.of(self._keys)
+        wanted = (trunk_id, status, direction)
+        return Selection.of(self.remember(wanted, lambda: self._filtered(wanted)))
+
+    def remember(self, question: object, answer: Callable[[], T]) -> T:
+        """Return `answer()`, computed once until the log changes."""
+        if question not in self._remembered:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[question] = answer()
+        remembered: T = self._remembered[question]
+        return remembered
+
+    def add(self, **fields: Any) -> Call:
+        """Add a call; what is not given is made up, and it starts now. Raises ValueError for an id that exists."""
+        fields = _wire_names(fields)
+        start = unix(fields["start_time"]) if "start_time" in fields else now()
+        row_key(start, 0)
+        if "id" in fields and fields["id"] in self:
+            raise ValueError(f"there is a call {fields['id']!r} already")
+        serial = self._generator.add(int(start))
+        call = self._generator.call(serial) | fields
+        if "end_time" not in fields:
+            call["end_time"] = iso(int(start) + (call["duration_seconds"] or 0))
+        self._put(serial, call)
+        return dict(call)
+
+    def update(self, call_id: str, **fields: Any) -> Call:
+        """Change just these fields of a call. Raises KeyError for an unknown id."""
+        serial = self._serial(call_id)
+        call = self._call(serial) | _wire_names(fields)
+        row_key(unix(call["start_time"]), serial)
+        self.remove(call_id)
+        self._put(serial, call)
+        return dict(call)
+
+    def remove(self, call_id: str) -> None:
+        """Take a call out. Raises KeyError for an unknown id."""
+        serial = self._serial(call_id)
+        del self._keys[bisect_left(self._keys, self._key(serial))]
+        self._edited.pop(serial, None)
+        self._serials.pop(call_id, None)
+        self._remembered.clear()
+
+    def _put(self, serial: int, call: Call) -> None:
+        self._edited[serial] = call
+        self._serials[call["id"]] = serial
+        insort(self._keys, self._key(serial))
+        self._remembered.clear()
+
+    def _key(self, serial: int) -> int:
+        edited = self._edited.get(serial)
+        return row_key(unix(edited["start_time"]) if edited else self._generator.starts[serial], serial)
+
+    def _call(self, serial: int) -> Call:
+        edited = self._edited.get(serial)
+        return dict(edited) if edited else self._generator.call(serial)
+
+    def _serial(self, call_id: str) -> int:
+        """Find a call: an edited one by its name, any other by the serial inside its id."""
+        if call_id in self._serials:
+            return self._serials[call_id]
+        serial = self._generator.serial_of(call_id)
+        if serial is None or serial in self._edited or not self._is_listed(self._key(serial)):
+            raise KeyError(call_id)
+        return serial
+
+    def _is_listed(self, key: int) -> bool:
+        place = bisect_left(self._keys, key)
+        return place < len(self._keys) and self._keys[place] == key
+
+    def _filtered(self, wanted: tuple[str | None, ...]) -> "array[int]":
+        pairs = [(place, value) for place, value in enumerate(wanted) if value is not None]
+        sketch = self.sketch
+        return array("Q", (key for key in self._keys if all(sketch(key)[place] == value for place, value in pairs)))
+
+
+def _wire_names(fields: dict[str, Any]) -> dict[str, Any]:
+    return {_SPELLINGS.get(name, name): value for name, value in fields.items()}

@@ -1,0 +1,66 @@
+"""`Secret`: a string that hides itself. Nothing else lives here."""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+_MASK: Final = "**********"
+
+
+class Secret:
+    """A string that shows `**********` wherever it is printed, formatted, logged or pickled.
+
+    `reveal()` is the one way to the value. Two secrets are equal when their values are; a secret never equals a plain
+    string. A pickle leaves the value behind (it is a file or a queue message that others read): the copy on the other
+    side raises ValueError when it is asked to reveal, so that a mask never becomes somebody's password.
+    """
+
+    __slots__ = ("_value",)
+    _value: str | None
+
+    def __init__(self, value: str) -> None:
+        if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"Secret holds a str, not {type(value).__name__}")
+        object.__setattr__(self, "_value", value)
+
+    def reveal(self) -> str:
+        """Return the value itself. Raises ValueError on a secret that came out of a pickle."""
+        if self._value is None:
+            raise ValueError("this Secret came out of a pickle, which leaves the value behind; pass revealed values yourself")
+        return self._value
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a Secret cannot be changed; make a new one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a Secret cannot be changed; make a new one")
+
+    def __str__(self) -> str:
+        return _MASK
+
+    def __repr__(self) -> str:
+        return f"Secret('{_MASK}')"
+
+    def __format__(self, spec: str) -> str:
+        return format(_MASK, spec)
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _without_value, ()
+
+
+def _without_value() -> Secret:
+    secret = object.__new__(Secret)
+    object.__setattr__(secret, "_value", None)
+    return secret

@@ -1,0 +1,155 @@
+"""The only file that calls aiohttp's client: sends one request once, and returns its answer or one of our errors.
+
+Bounds: the whole exchange in seconds, the body in bytes after decompression. No redirect is followed, no cookie is kept,
+nothing is sent twice, and no exception of aiohttp leaves this file: several of them hold the Authorization header.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Final
+
+import aiohttp
+from aiohttp.client_middlewares import ClientHandlerType
+from attrs import frozen
+from yarl import URL
+
+from .errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError
+from .protocol.wire import Request, Response, unreadable
+from .secret import Secret
+
+USER_AGENT: Final = f"telepath-async/{version('telepath-async')} (Python {platform.python_version()}; aiohttp {aiohttp.__version__})"
+
+
+@frozen(kw_only=True)
+class Origin:
+    """Where requests go, and the key that goes there and nowhere else.
+
+    `base_url` has no slash at its end; `proxy` is a Secret because its URL may hold a password.
+    """
+
+    base_url: str
+    api_key: Secret
+    proxy: Secret | None = None
+    max_bytes: int
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Open a session of our own on the running loop: no cookies, nothing from the environment."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+
+
+def abandon(session: aiohttp.ClientSession) -> None:
+    """Let go of a session whose loop is closed: nothing can be awaited there any more."""
+    connector = session.connector
+    session.detach()
+    if connector is not None:
+        connector._close_immediately()  # pyright: ignore[reportPrivateUsage]  # close() wants to be awaited
+
+
+async def send(
+    session: aiohttp.ClientSession, origin: Origin, request: Request, *, headers: Mapping[str, str], timeout: float | None
+) -> Response:
+    """Send the request once. `timeout`: seconds for the whole exchange, None = no bound.
+
+    Raises ConnectionFailed, ConnectionLost, RequestTimeout, or ResponseError (a body above `origin.max_bytes`).
+    """
+    exchange = _Exchange()
+    try:
+        async with session.request(
+            request.method,
+            URL(origin.base_url + request.target, encoded=True),
+            data=request.body,
+            headers=_headers(origin, request, headers),
+            timeout=aiohttp.ClientTimeout(total=timeout, ceil_threshold=math.inf),
+            allow_redirects=False,
+            raise_for_status=False,
+            proxy=origin.proxy.reveal() if origin.proxy else None,
+            middlewares=(exchange,),
+        ) as answer:
+            body, whole = await _read(answer, origin.max_bytes)
+        response = Response(status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint)
+    except (aiohttp.ClientError, OSError) as error:
+        failure = _failure(error, request, origin, timeout, sent=exchange.sent)
+    else:
+        if whole:
+            return response
+        raise unreadable(response, f"it is larger than max_response_bytes ({origin.max_bytes})")
+    # Raised out here, because inside the handler it would carry aiohttp's exception as its context.
+    raise failure
+
+
+def _headers(origin: Origin, request: Request, headers: Mapping[str, str]) -> dict[str, str]:
+    content = {"Content-Type": "application/json"} if request.body is not None else {}
+    return {
+        "Accept": "application/json",
+        "User-Agent": USER_AGENT,
+        **content,
+        **headers,
+        "Authorization": f"Bearer {origin.api_key.reveal()}",
+    }
+
+
+async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> tuple[bytes, bool]:
+    """Return the decompressed body and whether it is whole; it is cut at `max_bytes`."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in answer.content.iter_any():
+        size += len(chunk)
+        chunks.append(chunk)
+        if size > max_bytes:
+            answer.close()
+            return b"".join(chunks)[:max_bytes], False
+    return b"".join(chunks), True
+
+
+class _Exchange:
+    """A middleware of one request: knows whether it was written, and keeps aiohttp from sending it a second time."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self) -> None:
+        self._request: aiohttp.ClientRequest | None = None
+
+    async def __call__(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+        self._request = request
+        try:
+            return await handler(request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            # aiohttp answers these two on a reused connection by sending a GET once more, behind our back.
+            raise _Broken(type(error).__name__) from None
+
+    @property
+    def sent(self) -> bool:
+        """Whether the request has been handed to a socket (aiohttp makes the response object right after that)."""
+        return self._request is not None and self._request.response is not None
+
+
+class _Broken(aiohttp.ClientError):
+    """The connection broke under a request."""
+
+
+def _failure(error: Exception, request: Request, origin: Origin, timeout: float | None, *, sent: bool) -> TransportError:
+    place = f"{request.endpoint} at {URL(origin.base_url).origin()}"
+    if isinstance(error, TimeoutError):
+        state = "it was sent and may have been carried out" if sent else "it was never sent"
+        return RequestTimeout(
+            f"{place}: no complete answer within {timeout or 0:.3g} s, {state}; raise timeout or attempt_timeout if it needs longer",
+            sent=sent,
+        )
+    if sent:
+        remedy = "try again" if request.repeatable else "it may have been carried out: look before you repeat it"
+        return ConnectionLost(f"{place}: the connection broke before the answer was complete ({_cause(error)}); {remedy}")
+    return ConnectionFailed(f"{place}: no connection ({_cause(error)}), nothing was sent; check base_url, network and proxy")
+
+
+def _cause(error: Exception) -> str:
+    """Return words that cannot hold a header: never `str(error)`."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or type(error.os_error).__name__
+    return str(error) if isinstance(error, _Broken) else type(error).__name__

@@ -1,0 +1,594 @@
+"""Who waits for the rate limit, in what order, on which loop; in made-up time, except where real threads meet."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import os
+import random
+import selectors
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telepath_async import limiter as limiter_module
+from telepath_async.errors import ThrottledError, UsageError
+from telepath_async.limiter import Limiter, LocalLimiter, shared_limiter
+
+unhurried = settings(deadline=None)  # a slow machine is no failure
+
+
+class _JumpSelector(selectors.DefaultSelector):
+    """Does not sleep: moves the loop's time to where the next timer is due."""
+
+    loop: JumpLoop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(0)
+        if not events:
+            assert timeout is not None, "nothing is due, and nobody will ever wake this loop"
+            self.loop.now += timeout
+        return events
+
+
+class JumpLoop(asyncio.SelectorEventLoop):
+    """An event loop in whose time nothing ever takes long."""
+
+    def __init__(self) -> None:
+        selector = _JumpSelector()
+        selector.loop = self
+        self.now = 1000.0
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.now
+
+    def timers(self) -> int:
+        return sum(not handle.cancelled() for handle in self._scheduled)  # type: ignore[attr-defined]
+
+
+def jumping(test: Callable[[JumpLoop], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run the test on a JumpLoop, which must have no timer left in the end."""
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=JumpLoop) as runner:
+            loop = runner.get_loop()
+            assert isinstance(loop, JumpLoop)
+            runner.run(test(loop))
+            assert loop.timers() == 0
+
+    run.__name__ = test.__name__
+    return run
+
+
+@contextmanager
+def jump_loop() -> Iterator[JumpLoop]:
+    loop = JumpLoop()
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
+def limiter_on(loop: JumpLoop, limit: int = 6000, period: float = 60.0, burst: int | None = None) -> LocalLimiter:
+    return LocalLimiter(limit, period, burst, clock=loop.time)
+
+
+def most_in_a_window(grants: list[float], period: float) -> int:
+    grants = sorted(grants)
+    return max((bisect_left(grants, t + period, i) - i for i, t in enumerate(grants)), default=0)
+
+
+async def settle() -> None:
+    """Let every task that can run do so, without letting time pass."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def headers(limit: int = 6000, remaining: int = 0, resets_in: int = 30, reset: int = 1_741_603_260) -> dict[str, str]:
+    return {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(reset),
+        "Date": formatdate(reset - resets_in, usegmt=True),
+    }
+
+
+# --- one loop ---
+
+
+def test_a_local_limiter_is_a_limiter() -> None:
+    limiter: Limiter = LocalLimiter()
+    limiter.bind("0123abcd")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": -5}, "limit"),
+        ({"limit": 6000.0}, "limit"),
+        ({"limit": True}, "limit"),
+        ({"limit": 10**8}, "limit"),
+        ({"period": 0}, "period"),
+        ({"period": -1.0}, "period"),
+        ({"period": math.inf}, "period"),
+        ({"period": math.nan}, "period"),
+        ({"period": "60"}, "period"),
+        ({"period": True}, "period"),
+        ({"burst": 0}, "burst"),
+        ({"limit": 10, "burst": 11}, "burst"),
+        ({"burst": 1.5}, "burst"),
+    ],
+)
+def test_figures_that_make_no_sense_are_refused_by_name_and_value(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=f"^{named} is {options[named]!r}"):
+        LocalLimiter(**options)
+
+
+@jumping
+async def test_a_free_place_is_given_without_yielding_to_the_loop(loop: JumpLoop) -> None:
+    acquiring = limiter_on(loop).acquire()
+    with pytest.raises(StopIteration) as stopped:
+        acquiring.send(None)
+    assert stopped.value.value == 0.0
+
+
+@jumping
+async def test_an_unknown_priority_is_refused(loop: JumpLoop) -> None:
+    with pytest.raises(UsageError, match="'urgent'"):
+        await limiter_on(loop).acquire(priority="urgent")  # type: ignore[arg-type]
+
+
+@jumping
+async def test_acquire_returns_the_seconds_waited(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    waited = await asyncio.gather(*(limiter.acquire() for _ in range(4)))
+    assert waited == pytest.approx([0.0, 1.001, 2.002, 3.003], abs=1e-6)
+    assert loop.now == pytest.approx(1003.003, abs=1e-6)
+
+
+@jumping
+async def test_waiters_go_in_the_order_of_their_coming_and_interactive_before_bulk(loop: JumpLoop) -> None:
+    limiter, order = limiter_on(loop, 60), []
+
+    async def go(name: str, lane: Any) -> None:
+        await limiter.acquire(priority=lane)
+        order.append(name)
+
+    await limiter.acquire()
+    lanes = {"b1": "bulk", "i1": "interactive", "b2": "bulk", "i2": "interactive", "b3": "bulk", "i3": "interactive"}
+    async with asyncio.TaskGroup() as group:
+        for name, lane in lanes.items():
+            group.create_task(go(name, lane))
+    assert order == ["i1", "i2", "i3", "b1", "b2", "b3"]
+
+
+@jumping
+async def test_a_newcomer_does_not_overtake_those_who_wait_for_a_late_loop(loop: JumpLoop) -> None:
+    limiter, order = limiter_on(loop, 60), []
+
+    async def go(name: str, lane: Any = "interactive") -> None:
+        await limiter.acquire(priority=lane)
+        order.append(name)
+
+    await limiter.acquire()
+    async with asyncio.TaskGroup() as group:
+        for name in ("first", "second"):
+            group.create_task(go(name))
+        group.create_task(go("bulk", "bulk"))
+        await settle()
+        loop.now += 1.5  # the place of the first is free, and no timer has run yet
+        group.create_task(go("newcomer"))
+    assert order == ["first", "second", "newcomer", "bulk"]
+
+
+@jumping
+async def test_an_interactive_newcomer_takes_a_free_place_before_the_bulk_waiters_are_woken(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    await limiter.acquire()
+    bulk = asyncio.create_task(limiter.acquire(priority="bulk"))
+    await settle()
+    loop.now += 1.5
+    assert await limiter.acquire() == 0.0
+    assert await bulk == pytest.approx(2.002, abs=0.01)
+
+
+@jumping
+async def test_max_wait_counts_those_ahead_and_takes_nothing(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    await limiter.acquire(max_wait=0)
+    ahead = [asyncio.create_task(limiter.acquire(priority=lane)) for lane in ("interactive", "interactive", "bulk")]
+    await settle()
+    with pytest.raises(ThrottledError) as interactive:
+        await limiter.acquire(max_wait=3.0)
+    with pytest.raises(ThrottledError) as bulk:
+        await limiter.acquire(priority="bulk", max_wait=4.0)
+    assert interactive.value.retry_after == pytest.approx(3.003, abs=1e-6)
+    assert bulk.value.retry_after == pytest.approx(4.004, abs=1e-6)
+    assert await limiter.acquire(max_wait=3.1) == pytest.approx(3.003, abs=1e-6)
+    assert len(await asyncio.gather(*ahead)) == 3
+
+
+@jumping
+async def test_a_full_queue_with_max_wait_is_refused_at_once(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    for max_wait in (0, -1.0, math.nan):
+        await limiter.acquire()
+        with pytest.raises(ThrottledError):
+            await limiter.acquire(max_wait=max_wait)
+        assert loop.timers() == 0
+        loop.now += 2
+
+
+@jumping
+async def test_nobody_in_a_long_queue_waits_longer_than_foretold(loop: JumpLoop) -> None:
+    limiter, foretold = limiter_on(loop), []
+    tasks = []
+    for _ in range(3000):
+        with pytest.raises(ThrottledError) as throttled:
+            await limiter.acquire(max_wait=-1.0)
+            raise ThrottledError("a place was free", retry_after=0.0)
+        foretold.append(throttled.value.retry_after)
+        tasks.append(asyncio.create_task(limiter.acquire()))
+        await asyncio.sleep(0)
+    waited = await asyncio.gather(*tasks)
+    assert all(actual <= told + 0.002 for actual, told in zip(waited, foretold, strict=True))
+
+
+@jumping
+async def test_a_long_queue_is_served_at_the_full_rate_with_few_wake_ups(loop: JumpLoop) -> None:
+    limiter, grants, began = limiter_on(loop), [], loop.now
+    wake_ups = 0
+    tick = limiter._tick
+
+    def counted(home: Any) -> None:
+        nonlocal wake_ups
+        wake_ups += 1
+        tick(home)
+
+    limiter._tick = counted  # type: ignore[method-assign]
+
+    async def go() -> None:
+        await limiter.acquire()
+        grants.append(loop.now)
+
+    await asyncio.gather(*(go() for _ in range(12_000)))
+    assert most_in_a_window(grants, 60.0) <= 6000
+    assert len(grants) / (loop.now - began) >= 0.98 * 100
+    assert wake_ups < 12_000 / 8
+
+
+# --- cancellation ---
+
+
+@jumping
+async def test_a_cancelled_waiter_gives_up_the_place_at_once(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    await limiter.acquire()
+    gone, after = (asyncio.create_task(limiter.acquire()) for _ in range(2))
+    await settle()
+    gone.cancel()
+    assert await after == pytest.approx(1.001, abs=1e-6)
+    assert gone.cancelled()
+
+
+@jumping
+async def test_the_place_of_one_cancelled_in_the_moment_of_the_grant_goes_to_the_next(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    await limiter.acquire()
+    gone, after = (asyncio.create_task(limiter.acquire()) for _ in range(2))
+    await settle()
+    loop.call_at(loop.now + 1.0011, gone.cancel)  # after the timer, before the task: the future has its result
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert await after < 1.01
+
+
+@jumping
+async def test_one_cancelled_just_before_the_timer_takes_no_place(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    await limiter.acquire()
+    gone, after = (asyncio.create_task(limiter.acquire()) for _ in range(2))
+    await settle()
+    loop.now += 1.01
+    gone.cancel()  # its future is cancelled, and its task has not run when the newcomer looks at the queue
+    bulk = asyncio.create_task(limiter.acquire(priority="bulk"))
+    assert await after < 1.02
+    assert await bulk == pytest.approx(1.0, abs=0.02)
+
+
+@jumping
+async def test_no_timer_outlives_the_last_waiter(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    await limiter.acquire()
+    waiters = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
+    await settle()
+    assert loop.timers() == 1
+    for waiter in waiters:
+        waiter.cancel()
+    await settle()
+    assert loop.timers() == 0
+    assert not limiter._homes
+
+
+@jumping
+async def test_a_caller_whose_time_runs_out_leaves_the_queue(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    await limiter.acquire()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await limiter.acquire()
+    assert loop.timers() == 0
+    assert await limiter.acquire() == pytest.approx(0.501, abs=1e-6)
+
+
+@unhurried
+@given(data=st.data(), limit=st.integers(1, 400), burst=st.none() | st.integers(1, 20))
+def test_whatever_is_acquired_and_cancelled_no_token_is_lost_or_made(data: st.DataObject, limit: int, burst: int | None) -> None:
+    steps = data.draw(st.lists(st.tuples(st.sampled_from("iiibbcCw"), st.integers(0, 30)), max_size=60))
+    grants: list[float] = []
+
+    async def go(loop: JumpLoop, limiter: LocalLimiter, lane: Any) -> None:
+        await limiter.acquire(priority=lane)
+        grants.append(loop.now)
+
+    async def play(loop: JumpLoop) -> None:
+        limiter, tasks = limiter_on(loop, limit, 60.0, burst and min(burst, limit)), []
+        for what, figure in steps:
+            if what == "w":
+                await asyncio.sleep(figure * figure / 100)
+            elif what == "c" and tasks:
+                tasks.pop(figure % len(tasks)).cancel()
+            elif what == "C" and tasks:  # in the very moment of a grant
+                timer_due = limiter._bucket.next_at(loop.now)
+                loop.call_at(timer_due + 1e-6, tasks.pop(figure % len(tasks)).cancel)
+            else:
+                lane = "bulk" if what == "b" else "interactive"
+                tasks += [asyncio.create_task(go(loop, limiter, lane)) for _ in range(figure)]
+                await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await settle()
+        assert not (limiter._homes or limiter._interactive or limiter._bulk)
+        assert loop.timers() == 0 or any(what == "C" for what, _ in steps)
+        began, before = loop.now, len(grants)
+        await asyncio.gather(*(go(loop, limiter, "bulk") for _ in range(limit)))
+        await asyncio.sleep(2)
+        assert len(grants) - before == limit
+        assert max(grants) - began <= 60.1
+        assert most_in_a_window(grants, 60.0) <= limit
+
+    with asyncio.Runner(loop_factory=JumpLoop) as runner:
+        runner.run(play(runner.get_loop()))  # type: ignore[arg-type]
+
+
+# --- headers ---
+
+
+@jumping
+async def test_a_server_with_nothing_left_makes_all_wait_for_its_reset(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop)
+    limiter.observe(headers(remaining=0, resets_in=30))
+    assert await limiter.acquire() == pytest.approx(30.0, abs=1e-6)
+
+
+@jumping
+async def test_a_raised_limit_wakes_those_who_wait_under_the_old_one(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 2)
+    waiters = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
+    await settle()
+    limiter.observe({"X-RateLimit-Limit": "6000"})
+    assert await asyncio.gather(*waiters) == pytest.approx([0.0, 0.01, 0.02], abs=0.001)
+
+
+@jumping
+async def test_a_lowered_limit_slows_those_who_wait_already(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 6000, burst=1)
+    waiters = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
+    await settle()
+    limiter.observe({"x-ratelimit-limit": "60"})
+    assert await asyncio.gather(*waiters) == pytest.approx([0.0, 1.0, 2.0], abs=0.01)
+
+
+@jumping
+async def test_headers_without_a_rate_limit_change_nothing(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop)
+    limiter.observe({"Content-Type": "application/json"})
+    assert await limiter.acquire() == 0.0
+
+
+# --- several loops ---
+
+
+def park(loop: JumpLoop, limiter: LocalLimiter) -> asyncio.Task[float]:
+    """Queue a waiter on a loop that then stands still."""
+    task = loop.create_task(limiter.acquire())
+    loop.run_until_complete(settle())
+    return task
+
+
+def test_the_waiter_of_a_closed_loop_is_dropped_and_the_next_takes_the_place() -> None:
+    clock = JumpLoop()
+    dead = JumpLoop()
+    limiter = limiter_on(clock, 60)
+
+    async def rest() -> None:
+        assert await limiter.acquire() == pytest.approx(1.001, abs=0.01)
+
+    clock.run_until_complete(limiter.acquire())
+    task = park(dead, limiter)
+    dead.close()
+    clock.run_until_complete(rest())
+    assert not limiter._homes
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    clock.close()
+
+
+def test_a_newcomer_does_not_wait_behind_the_dead() -> None:
+    with jump_loop() as clock:
+        dead, limiter = JumpLoop(), limiter_on(clock, 60)
+        clock.run_until_complete(limiter.acquire())
+        task = park(dead, limiter)
+        dead.close()
+        clock.now += 2
+        assert clock.run_until_complete(limiter.acquire()) == 0.0
+        assert clock.timers() == 0
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_a_loop_that_closes_in_the_moment_of_the_grant_gives_the_place_back() -> None:
+    with jump_loop() as clock:
+        dead, limiter = JumpLoop(), limiter_on(clock, 60)
+        clock.run_until_complete(limiter.acquire())
+        task = park(dead, limiter)
+        after = clock.create_task(limiter.acquire())
+        dead.call_soon_threadsafe = refuse  # type: ignore[method-assign,assignment]
+        assert clock.run_until_complete(after) < 1.01
+        task.cancel()
+        dead.run_until_complete(asyncio.wait([task]))
+        dead.close()
+
+
+def refuse(*_: object) -> None:
+    raise RuntimeError("Event loop is closed")
+
+
+def test_a_loop_that_stands_still_does_not_hold_up_another() -> None:
+    with jump_loop() as clock, jump_loop() as stuck:
+        limiter = limiter_on(clock, 60)
+        clock.run_until_complete(limiter.acquire())
+        first = park(stuck, limiter)
+        assert clock.run_until_complete(limiter.acquire()) == pytest.approx(2.002, abs=0.01)
+        assert not first.done()
+        assert stuck.run_until_complete(first) == pytest.approx(1.001, abs=0.01)
+        assert stuck.timers() == clock.timers() == 0
+
+
+def test_one_who_was_granted_by_another_loop_and_cancelled_gives_the_place_back() -> None:
+    with jump_loop() as clock, jump_loop() as stuck:
+        limiter = limiter_on(clock, 60)
+        clock.run_until_complete(limiter.acquire())
+        first = park(stuck, limiter)
+        second = clock.create_task(limiter.acquire())
+        clock.run_until_complete(asyncio.sleep(1.01))
+        assert not second.done()
+        first.cancel()
+        stuck.run_until_complete(asyncio.wait([first]))
+        assert first.cancelled()
+        assert clock.run_until_complete(second) < 1.02
+        assert stuck.timers() == clock.timers() == 0
+
+
+def test_a_raised_limit_reaches_the_waiters_of_a_sleeping_loop() -> None:
+    with jump_loop() as clock:
+        limiter = limiter_on(clock, 2)
+        clock.run_until_complete(limiter.acquire())
+        task = park(clock, limiter)
+        limiter.observe({"X-RateLimit-Limit": "6000"})  # from no loop at all
+        assert clock.run_until_complete(task) < 0.02
+
+
+def test_loops_in_threads_share_one_limit_and_all_finish() -> None:
+    limit, period, each, threads = 200, 0.5, 60, 4
+    limiter, grants = LocalLimiter(limit, period), []
+
+    async def go(chance: random.Random) -> None:
+        task = asyncio.create_task(limiter.acquire(priority=chance.choice(["interactive", "bulk"])))
+        if chance.random() < 0.3:
+            await asyncio.sleep(chance.random() * 0.1)
+            task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            grants.append(time.monotonic())
+
+    async def all_of_it(seed: int) -> None:
+        chance = random.Random(seed)
+        await asyncio.gather(*(go(chance) for _ in range(each)))
+
+    running = [threading.Thread(target=asyncio.run, args=(all_of_it(seed),)) for seed in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(timeout=30)
+    assert not any(thread.is_alive() for thread in running)
+    assert not limiter._homes
+    assert threads * each * 0.5 < len(grants) <= threads * each
+
+
+# --- the limiter of a key ---
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> limiter_module._Registry:
+    fresh = limiter_module._Registry()
+    monkeypatch.setattr(limiter_module, "_registry", fresh)
+    return fresh
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_key_has_one_limiter_and_two_keys_have_two() -> None:
+    first, second = shared_limiter("a"), shared_limiter("b")
+    assert shared_limiter("a") is first
+    assert first is not second
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_client_that_closes_and_opens_anew_gets_no_fresh_burst() -> None:
+    async def spend() -> int:
+        limiter, granted = shared_limiter("a"), 0
+        while True:
+            try:
+                await limiter.acquire(max_wait=0)
+            except ThrottledError:
+                return granted
+            granted += 1
+
+    assert asyncio.run(spend()) >= 60
+    gc.collect()
+    assert asyncio.run(spend()) < 60
+
+
+def test_keys_that_are_idle_for_a_period_are_forgotten(
+    registry: limiter_module._Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use(key_id: str) -> None:
+        await shared_limiter(key_id).acquire()
+
+    held = shared_limiter("held")
+    for number in range(5000):
+        asyncio.run(use(f"busy {number}")) if number % 100 == 0 else shared_limiter(f"idle {number}")
+    gc.collect()
+    assert len(registry._buckets) < 300
+    assert sum(key_id.startswith("busy") for key_id in registry._buckets) == 50
+    assert shared_limiter("held") is held
+    now = time.monotonic()
+    monkeypatch.setattr(limiter_module.time, "monotonic", lambda: now + 61)
+    for number in range(300):
+        shared_limiter(f"later {number}")
+    assert not any(key_id.startswith("busy") for key_id in registry._buckets)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_has_free_locks_and_none_of_the_parents_waiters(registry: limiter_module._Registry) -> None:
+    with jump_loop() as loop:
+        limiter = limiter_on(loop, 60)
+        loop.run_until_complete(limiter.acquire())
+        waiter = park(loop, limiter)
+        waiter.cancel()
+        loop.run_until_complete(asyncio.wait([waiter]))
+        with limiter._lock, registry.lock:
+            old = limiter._lock, registry.lock
+            limiter_module._after_fork()
+        assert not limiter._homes
+        assert (limiter._lock, registry.lock) != old
+        assert loop.run_until_complete(limiter.acquire()) > 0
