@@ -1,1 +1,45 @@
-"""Fixtures for users' own tests: `telepath_sandbox` and `telepath_client`. Installing the package is all it takes."""
+"""Fixtures for users' own tests: installing the package is all it takes.
+
+`telepath_sandbox`: a `Sandbox` of its own for each test; `@pytest.mark.telepath_sandbox(style="cursor", calls=10)` sets
+its options. `telepath_client`: a `TelepathClient` of that sandbox. They run under pytest-asyncio, or under anyio's plugin.
+The SDK is imported when a fixture is used, so that the test runs of people who use none of it cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+try:
+    from pytest_asyncio import fixture  # in its strict mode, it runs no other async fixtures than its own
+except ImportError:  # pragma: no cover  # our own tests run under pytest-asyncio
+    from pytest import fixture
+
+if TYPE_CHECKING:
+    from telepath_async import TelepathClient
+    from telepath_async.sandbox import Sandbox
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "telepath_sandbox(**options): the options of this test's telepath_sandbox")
+
+
+@fixture
+async def telepath_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    """A local server of the Telepath API, on a free port, with data and a key of its own."""
+    from telepath_async.sandbox import Sandbox
+
+    marker = request.node.get_closest_marker("telepath_sandbox")
+    async with Sandbox(**(marker.kwargs if marker else {})) as sandbox:
+        yield sandbox
+
+
+@fixture
+async def telepath_client(telepath_sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
+    """A client of `telepath_sandbox`."""
+    from telepath_async import TelepathClient
+
+    async with TelepathClient(telepath_sandbox.api_key, base_url=telepath_sandbox.base_url) as client:
+        yield client

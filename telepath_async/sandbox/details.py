@@ -1,4 +1,4 @@
-"""The full record of one call: its turns, SIP trace and timeline, made up from the call's id alone."""
+"""The full record of one call: its turns, SIP trace and timeline, made up from the call itself, the same each time."""
 
 import random
 from typing import Any

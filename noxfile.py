@@ -1,0 +1,75 @@
+"""All that is run on this project: `nox -l` lists it. `nox -s demo` and `nox -s tests` are where to begin."""
+
+import re
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+nox.options.sessions = ["tests", "lint", "typing", "examples"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+
+
+def group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Do the SDK's main job against the embedded sandbox, and watch."""
+    session.install(".[demo]")
+    session.run("python", "-m", "telepath_async.demo", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on every Python that is installed, and once on the lowest versions that are declared."""
+    session.install("-e", ".[demo]", *group("test"))
+    coverage = ["--cov", "--cov-report=term", "--cov-fail-under=100"] if not session.posargs else []
+    session.run("pytest", *coverage, *session.posargs)
+    if session.python == PYTHONS[0]:
+        session.notify("lowest", session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests on the lowest versions that pyproject.toml declares."""
+    extras = PYPROJECT["project"]["optional-dependencies"].values()
+    declared = [*PYPROJECT["project"]["dependencies"], *(item for extra in extras for item in extra), *group("test")]
+    session.install("-e", ".[demo]", *(re.sub(r">=\s*", "==", requirement) for requirement in declared))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types: ours strictly, and the ones that users see."""
+    session.install("-e", ".[demo]", *group("test"), *group("typing"))
+    session.run("mypy")
+    session.run("basedpyright")
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run every example against the sandbox."""
+    session.install(".", *group("test"), *group("examples"))
+    session.run("pytest", "--no-header", "-v", "examples", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks, one table each."""
+    session.install(".", *group("bench"))
+    for program in sorted(Path("benchmarks").glob("bench_*.py")):
+        session.run("python", str(program), *session.posargs)
