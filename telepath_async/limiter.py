@@ -20,6 +20,7 @@ from .protocol.ratelimit import MAX_LIMIT, TokenBucket, read_rate_limit
 
 Priority = Literal["interactive", "bulk"]
 
+_MAX_PERIOD: Final = 366 * 86_400
 _NOT_YET: Final = math.inf
 _MIN_DELAY: Final = 0.001  # loops count in milliseconds: a shorter timer would spin, and wakes fewer at a time
 
@@ -200,6 +201,7 @@ class LocalLimiter:
             for waiter in home.granted:
                 self._bucket.give_back(waiter.granted_at)
             home.granted.clear()
+            self._pump()
 
 
 @final
@@ -258,8 +260,8 @@ _Lane = OrderedDict[_Waiter, None]  # a cancelled waiter leaves from the middle 
 def _check(limit: int, period: object, burst: int | None) -> None:
     if not _is_count(limit, MAX_LIMIT):
         raise UsageError(f"limit is {limit!r}; it must be a whole number from 1 to {MAX_LIMIT:,}")
-    if isinstance(period, bool) or not isinstance(period, (int, float)) or not 0 < period < math.inf:
-        raise UsageError(f"period is {period!r}; it must be a number of seconds above 0")
+    if isinstance(period, bool) or not isinstance(period, (int, float)) or not 0 < period <= _MAX_PERIOD:
+        raise UsageError(f"period is {period!r}; it must be a number of seconds, above 0 and up to {_MAX_PERIOD:,}")
     if burst is not None and not _is_count(burst, limit):
         raise UsageError(f"burst is {burst!r}; it must be a whole number from 1 to the limit, {limit}, or None")
 

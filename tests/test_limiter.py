@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from telepath_async import limiter as limiter_module
 from telepath_async.errors import ThrottledError, UsageError
 from telepath_async.limiter import Limiter, LocalLimiter, shared_limiter
+from telepath_async.protocol.ratelimit import TokenBucket
 
 unhurried = settings(deadline=None)  # a slow machine is no failure
 
@@ -94,6 +95,13 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+def fire_timer(loop: JumpLoop, limiter: LocalLimiter) -> None:
+    """Grant what is due, without letting a task run that hears of it."""
+    loop.now = max(loop.now, *(home.due for home in limiter._homes.values()))
+    for home in list(limiter._homes.values()):
+        limiter._tick(home)
+
+
 def headers(limit: int = 6000, remaining: int = 0, resets_in: int = 30, reset: int = 1_741_603_260) -> dict[str, str]:
     return {
         "X-RateLimit-Limit": str(limit),
@@ -123,6 +131,7 @@ def test_a_local_limiter_is_a_limiter() -> None:
         ({"period": -1.0}, "period"),
         ({"period": math.inf}, "period"),
         ({"period": math.nan}, "period"),
+        ({"period": 1e300}, "period"),
         ({"period": "60"}, "period"),
         ({"period": True}, "period"),
         ({"burst": 0}, "burst"),
@@ -131,8 +140,9 @@ def test_a_local_limiter_is_a_limiter() -> None:
     ],
 )
 def test_figures_that_make_no_sense_are_refused_by_name_and_value(options: dict[str, Any], named: str) -> None:
-    with pytest.raises(UsageError, match=f"^{named} is {options[named]!r}"):
+    with pytest.raises(UsageError) as refused:
         LocalLimiter(**options)
+    assert str(refused.value).startswith(f"{named} is {options[named]!r}; it must be ")
 
 
 @jumping
@@ -200,7 +210,7 @@ async def test_an_interactive_newcomer_takes_a_free_place_before_the_bulk_waiter
     await settle()
     loop.now += 1.5
     assert await limiter.acquire() == 0.0
-    assert await bulk == pytest.approx(2.002, abs=0.01)
+    assert await bulk == pytest.approx(2.501, abs=0.01)
 
 
 @jumping
@@ -234,10 +244,11 @@ async def test_a_full_queue_with_max_wait_is_refused_at_once(loop: JumpLoop) -> 
 async def test_nobody_in_a_long_queue_waits_longer_than_foretold(loop: JumpLoop) -> None:
     limiter, foretold = limiter_on(loop), []
     tasks = []
+    for _ in range(60):
+        await limiter.acquire()
     for _ in range(3000):
         with pytest.raises(ThrottledError) as throttled:
-            await limiter.acquire(max_wait=-1.0)
-            raise ThrottledError("a place was free", retry_after=0.0)
+            await limiter.acquire(max_wait=0)
         foretold.append(throttled.value.retry_after)
         tasks.append(asyncio.create_task(limiter.acquire()))
         await asyncio.sleep(0)
@@ -288,10 +299,10 @@ async def test_the_place_of_one_cancelled_in_the_moment_of_the_grant_goes_to_the
     await limiter.acquire()
     gone, after = (asyncio.create_task(limiter.acquire()) for _ in range(2))
     await settle()
-    loop.call_at(loop.now + 1.0011, gone.cancel)  # after the timer, before the task: the future has its result
-    with pytest.raises(asyncio.CancelledError):
-        await gone
-    assert await after < 1.01
+    fire_timer(loop, limiter)
+    gone.cancel()
+    assert await after == pytest.approx(1.001, abs=1e-6)
+    assert gone.cancelled()
 
 
 @jumping
@@ -332,44 +343,58 @@ async def test_a_caller_whose_time_runs_out_leaves_the_queue(loop: JumpLoop) -> 
     assert await limiter.acquire() == pytest.approx(0.501, abs=1e-6)
 
 
+STEPS = st.lists(st.tuples(st.sampled_from(["interactive", "bulk", "cancel", "cancel granted", "sleep"]), st.integers(0, 30)))
+
+
 @unhurried
-@given(data=st.data(), limit=st.integers(1, 400), burst=st.none() | st.integers(1, 20))
-def test_whatever_is_acquired_and_cancelled_no_token_is_lost_or_made(data: st.DataObject, limit: int, burst: int | None) -> None:
-    steps = data.draw(st.lists(st.tuples(st.sampled_from("iiibbcCw"), st.integers(0, 30)), max_size=60))
-    grants: list[float] = []
+@given(limit=st.integers(1, 400), burst=st.none() | st.integers(1, 20), steps=STEPS)
+def test_whatever_is_acquired_and_cancelled_no_token_is_lost_or_made(
+    limit: int, burst: int | None, steps: list[tuple[str, int]]
+) -> None:
+    tasks: list[asyncio.Task[float]] = []
 
-    async def go(loop: JumpLoop, limiter: LocalLimiter, lane: Any) -> None:
-        await limiter.acquire(priority=lane)
-        grants.append(loop.now)
+    async def step(loop: JumpLoop, limiter: LocalLimiter, what: Any, figure: int) -> None:
+        if what == "sleep":
+            await asyncio.sleep(figure * figure / 100)
+        elif what in ("interactive", "bulk"):
+            tasks.extend(asyncio.create_task(timed(loop, limiter, what)) for _ in range(figure))
+            await asyncio.sleep(0)
+        else:
+            if what == "cancel granted" and limiter._homes:
+                fire_timer(loop, limiter)
+            for task in [task for task in tasks if not task.done()][: figure % 4]:
+                task.cancel()
+            await settle()
 
-    async def play(loop: JumpLoop) -> None:
-        limiter, tasks = limiter_on(loop, limit, 60.0, burst and min(burst, limit)), []
+    async def play(loop: JumpLoop) -> list[float]:
+        limiter = limiter_on(loop, limit, 60.0, burst and min(burst, limit))
         for what, figure in steps:
-            if what == "w":
-                await asyncio.sleep(figure * figure / 100)
-            elif what == "c" and tasks:
-                tasks.pop(figure % len(tasks)).cancel()
-            elif what == "C" and tasks:  # in the very moment of a grant
-                timer_due = limiter._bucket.next_at(loop.now)
-                loop.call_at(timer_due + 1e-6, tasks.pop(figure % len(tasks)).cancel)
-            else:
-                lane = "bulk" if what == "b" else "interactive"
-                tasks += [asyncio.create_task(go(loop, limiter, lane)) for _ in range(figure)]
-                await asyncio.sleep(0)
+            await step(loop, limiter, what, figure)
         for task in tasks:
             task.cancel()
         await settle()
-        assert not (limiter._homes or limiter._interactive or limiter._bulk)
-        assert loop.timers() == 0 or any(what == "C" for what, _ in steps)
-        began, before = loop.now, len(grants)
-        await asyncio.gather(*(go(loop, limiter, "bulk") for _ in range(limit)))
-        await asyncio.sleep(2)
-        assert len(grants) - before == limit
-        assert max(grants) - began <= 60.1
-        assert most_in_a_window(grants, 60.0) <= limit
+        grants = sorted(task.result() for task in tasks if not task.cancelled())
+        assert not limiter._homes
+        assert loop.timers() == 0
+        assert limiter._bucket.next_at(loop.now) == pytest.approx(next_after(grants, limiter, loop.now))
+        return grants
 
     with asyncio.Runner(loop_factory=JumpLoop) as runner:
-        runner.run(play(runner.get_loop()))  # type: ignore[arg-type]
+        grants = runner.run(play(runner.get_loop()))  # type: ignore[arg-type]
+    assert most_in_a_window(grants, 60.0) <= limit
+
+
+async def timed(loop: JumpLoop, limiter: LocalLimiter, lane: Any) -> float:
+    began = loop.now
+    return began + await limiter.acquire(priority=lane)
+
+
+def next_after(grants: list[float], limiter: LocalLimiter, now: float) -> float:
+    """Say when a fresh bucket that had seen these grants, and no other, would give the next."""
+    fresh = TokenBucket(limiter._bucket._limit, 60.0, limiter._bucket._wanted_burst)
+    for grant in grants:
+        assert fresh.take(grant + 1e-9)
+    return fresh.next_at(now)
 
 
 # --- headers ---
@@ -572,7 +597,7 @@ def test_keys_that_are_idle_for_a_period_are_forgotten(
     assert sum(key_id.startswith("busy") for key_id in registry._buckets) == 50
     assert shared_limiter("held") is held
     now = time.monotonic()
-    monkeypatch.setattr(limiter_module.time, "monotonic", lambda: now + 61)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
     for number in range(300):
         shared_limiter(f"later {number}")
     assert not any(key_id.startswith("busy") for key_id in registry._buckets)

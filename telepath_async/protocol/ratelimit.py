@@ -100,7 +100,7 @@ class TokenBucket:
     def __init__(self, limit: int, period: float, burst: int | None = None) -> None:
         """`period` in seconds; `burst=None`: 1 % of the limit, at least 1."""
         self._period = period
-        self._window = period * _SLACK
+        self._window = _whole_ticks(period * _SLACK)
         self._wanted_burst = burst
         self._earliest = -math.inf
         self._taken_at = -math.inf
@@ -112,8 +112,7 @@ class TokenBucket:
     def _set_limit(self, limit: int) -> None:
         self._limit = limit
         self._burst = max(1, limit // 100) if self._wanted_burst is None else min(self._wanted_burst, limit)
-        spacing = self._window / (limit + 1 - self._burst)
-        self._spacing = math.ceil(spacing * _TICKS_PER_SECOND) / _TICKS_PER_SECOND
+        self._spacing = _whole_ticks(self._window / (limit + 1 - self._burst))
         self._tolerance = (self._burst - 1) * self._spacing
 
     def take(self, now: float) -> bool:
@@ -122,7 +121,9 @@ class TokenBucket:
             self._bound_waits(now)
             return False
         full = now - self._tolerance
-        self._earliest = (full if full > self._earliest else self._earliest) + self._spacing  # `max` costs 80 ns
+        if full > self._earliest:  # noqa: FURB136, PLR1730: `max` costs 80 ns of a request's 450
+            self._earliest = full
+        self._earliest += self._spacing
         self._left -= 1
         self._taken_at = now
         return True
@@ -188,3 +189,7 @@ class TokenBucket:
         """Let nobody wait for more than a window: not after a fall of the limit, and not after a clock was set back."""
         self._earliest = min(self._earliest, now + self._window)
         self._left_until = min(self._left_until, now + self._window)
+
+
+def _whole_ticks(seconds: float) -> float:
+    return math.ceil(seconds * _TICKS_PER_SECOND) / _TICKS_PER_SECOND

@@ -31,7 +31,7 @@ def most_in_a_window(grants: list[float], period: float) -> int:
 
 def drain(bucket: TokenBucket, now: float, until: float, late: float = 0.0) -> list[float]:
     """Take every token as soon as it is there, or `late` seconds after."""
-    grants = []
+    grants: list[float] = []
     while now < until:
         if bucket.take(now):
             grants.append(now)
@@ -55,7 +55,8 @@ def test_no_window_holds_more_than_the_limit(
     limit: int, period: float, burst: int | None, start: float, steps: list[float]
 ) -> None:
     bucket = TokenBucket(limit, period, burst and min(burst, limit))
-    now, grants = start, []
+    now = start
+    grants: list[float] = []
     for step in steps or [0.0]:
         now += step * period / 4
         while bucket.take(now) and len(grants) < 5000:
@@ -87,13 +88,10 @@ def test_an_idle_bucket_never_saves_up_more_than_one_percent(limit: int, period:
 
 
 @unhurried
-@given(
-    limit=LIMITS, start=st.floats(1000, 1e6), jumps=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=40)
-)
-def test_a_clock_that_goes_backwards_grants_nothing_extra(
-    limit: int, start: float, jumps: list[tuple[float, float]]
-) -> None:
-    bucket, now, grants = TokenBucket(limit, 60.0), start, []
+@given(limit=LIMITS, start=st.floats(1000, 1e6), jumps=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=40))
+def test_a_clock_that_goes_backwards_grants_nothing_extra(limit: int, start: float, jumps: list[tuple[float, float]]) -> None:
+    bucket, now = TokenBucket(limit, 60.0), start
+    grants: list[float] = []
     for forward, back in jumps:
         now += forward * 60
         for moment in (now, now - back * 60, now):
@@ -141,7 +139,8 @@ def test_a_token_given_back_can_be_taken_again_at_once() -> None:
 @unhurried
 @given(limit=LIMITS, steps=st.lists(st.tuples(st.floats(0, 0.5), st.integers(0, 5)), max_size=60))
 def test_tokens_given_back_late_never_break_the_window(limit: int, steps: list[tuple[float, int]]) -> None:
-    bucket, now, grants = TokenBucket(limit, 60.0), 0.0, []
+    bucket, now = TokenBucket(limit, 60.0), 0.0
+    grants: list[float] = []
     for step, returned in steps:
         now += step * 60
         for taken_at in grants[len(grants) - returned :] if returned else []:

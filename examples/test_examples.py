@@ -1,0 +1,58 @@
+"""Every example is run against a sandbox, as a user would run it: `nox -s examples`."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from telepath_async.sandbox import Sandbox
+
+EXAMPLES = Path(__file__).parent
+
+
+async def run(sandbox: Sandbox, name: str) -> str:
+    environment = {**os.environ, "TELEPATH_API_KEY": sandbox.api_key, "TELEPATH_BASE_URL": sandbox.base_url}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", str(EXAMPLES / name), env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
+
+
+@pytest.mark.parametrize("style", ["offset", "cursor"])
+async def test_quickstart_lists_creates_and_shows_calls(style: str) -> None:
+    async with Sandbox(style=style) as sandbox:
+        lines = (await run(sandbox, "quickstart.py")).splitlines()
+        assert len(lines) == 11
+        assert lines[5].startswith("created ")
+        assert "already exists" in (await run(sandbox, "quickstart.py"))
+
+
+async def test_batch_create_changes_nothing_when_run_again(telepath_sandbox: Sandbox) -> None:
+    assert await run(telepath_sandbox, "batch_create.py") == "40 created\n"
+    assert await run(telepath_sandbox, "batch_create.py") == "40 exists\n"
+
+
+async def test_fastapi_app_serves_and_says_503_when_throttled(
+    telepath_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELEPATH_API_KEY", telepath_sandbox.api_key)
+    monkeypatch.setenv("TELEPATH_BASE_URL", telepath_sandbox.base_url)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    from fastapi_app import app, lifespan
+
+    transport = httpx.ASGITransport(app)
+    async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://app") as browser:
+        assert len((await browser.get("/trunks")).json()) > 5
+        call_id = next(iter(telepath_sandbox.calls))
+        assert (await browser.get(f"/calls/{call_id}")).json()["turns"] > 0
+        assert (await browser.get("/calls/unknown")).status_code == 404
+
+        telepath_sandbox.fail_next(status=429, headers={"Retry-After": "60"})
+        answer = await browser.get("/trunks")
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "60"
