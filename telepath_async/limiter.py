@@ -16,11 +16,10 @@ from typing import Final, Literal, Protocol, final
 from weakref import WeakSet, WeakValueDictionary
 
 from .errors import ThrottledError, UsageError
-from .protocol.ratelimit import MAX_LIMIT, TokenBucket, read_rate_limit
+from .protocol.ratelimit import TokenBucket, read_rate_limit
 
 Priority = Literal["interactive", "bulk"]
 
-_MAX_PERIOD: Final = 366 * 86_400
 _NOT_YET: Final = math.inf
 _MIN_DELAY: Final = 0.001  # loops count in milliseconds: a shorter timer would spin, and wakes fewer at a time
 
@@ -69,8 +68,7 @@ class LocalLimiter:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        _check(limit, period, burst)
-        self._bucket = TokenBucket(limit, float(period), burst)
+        self._bucket = TokenBucket(limit, period, burst)
         self._clock = clock
         self._start_afresh()
         _instances.add(self)
@@ -133,11 +131,12 @@ class LocalLimiter:
     def _abandon(self, waiter: _Waiter) -> None:
         with self._lock:
             self._remove(waiter)
+            if not waiter.home.waiting:
+                waiter.home.disarm()
             if waiter.granted_at != _NOT_YET:
                 self._bucket.give_back(waiter.granted_at)
-                self._pump()
-            elif not waiter.home.waiting:
-                waiter.home.disarm()
+                # Later, not now: where a whole group is cancelled, all of it must give back before the first place goes on.
+                waiter.home.loop.call_soon(self._tick, waiter.home)
 
     # What follows runs under the lock.
 
@@ -255,19 +254,6 @@ class _Waiter:
 
 
 _Lane = OrderedDict[_Waiter, None]  # a cancelled waiter leaves from the middle in O(1)
-
-
-def _check(limit: int, period: object, burst: int | None) -> None:
-    if not _is_count(limit, MAX_LIMIT):
-        raise UsageError(f"limit is {limit!r}; it must be a whole number from 1 to {MAX_LIMIT:,}")
-    if isinstance(period, bool) or not isinstance(period, (int, float)) or not 0 < period <= _MAX_PERIOD:
-        raise UsageError(f"period is {period!r}; it must be a number of seconds, above 0 and up to {_MAX_PERIOD:,}")
-    if burst is not None and not _is_count(burst, limit):
-        raise UsageError(f"burst is {burst!r}; it must be a whole number from 1 to the limit, {limit}, or None")
-
-
-def _is_count(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

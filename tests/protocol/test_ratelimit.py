@@ -136,19 +136,38 @@ def test_a_token_given_back_can_be_taken_again_at_once() -> None:
     assert not bucket.take(5.0)
 
 
+def test_a_token_given_back_after_the_bucket_ran_over_is_gone() -> None:
+    bucket = TokenBucket(3, 60.0, 2)
+    assert bucket.take(0.0)
+    later = drain(bucket, 100.0, 100.001)
+    bucket.give_back(0.0)
+    assert len(later + drain(bucket, 100.0, 160.0)) == 3
+
+
 @unhurried
-@given(limit=LIMITS, steps=st.lists(st.tuples(st.floats(0, 0.5), st.integers(0, 5)), max_size=60))
-def test_tokens_given_back_late_never_break_the_window(limit: int, steps: list[tuple[float, int]]) -> None:
-    bucket, now = TokenBucket(limit, 60.0), 0.0
+@given(
+    limit=st.integers(1, 40),
+    burst=st.integers(1, 40),
+    steps=st.lists(st.tuples(st.floats(0, 0.6), st.lists(st.integers(0, 99)))),
+)
+def test_tokens_given_back_late_never_break_the_window(limit: int, burst: int, steps: list[tuple[float, list[int]]]) -> None:
+    bucket, now = TokenBucket(limit, 60.0, min(burst, limit)), 0.0
     grants: list[float] = []
     for step, returned in steps:
-        now += step * 60
-        for taken_at in grants[len(grants) - returned :] if returned else []:
-            bucket.give_back(taken_at)
-        grants = grants[: len(grants) - returned] if returned else grants
-        while bucket.take(now) and len(grants) < 5000:
+        while bucket.take(now):
             grants.append(now)
+        now += step * 60
+        for number in returned[: len(grants)]:
+            bucket.give_back(grants.pop(number % len(grants)))
     assert most_in_a_window(grants, 60.0) <= limit
+
+
+def test_a_token_given_back_counts_for_the_server_too() -> None:
+    bucket = TokenBucket(6000, 60.0)
+    bucket.learn(seen(remaining=1), 0.0)
+    assert bucket.take(0.0)
+    bucket.give_back(0.0)
+    assert [bucket.take(0.0) for _ in range(2)] == [True, False]
 
 
 @pytest.mark.parametrize(
