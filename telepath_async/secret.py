@@ -12,7 +12,7 @@ class Secret:
 
     `reveal()` is the one way to the value. Two secrets are equal when their values are; a secret never equals a plain
     string. A pickle leaves the value behind (it is a file or a queue message that others read): the copy on the other
-    side raises ValueError when it is asked to reveal, so that a mask never becomes somebody's password.
+    side raises ValueError when it is asked to reveal, so that a mask never becomes somebody's password, and equals no other.
     """
 
     __slots__ = ("_value",)
@@ -45,7 +45,9 @@ class Secret:
         return format(_MASK, spec)
 
     def __eq__(self, other: object) -> bool:
-        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return self is other or (self._value is not None and self._value == other._value)
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))

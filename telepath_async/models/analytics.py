@@ -19,7 +19,9 @@ class AnalyticsOverview:
 
     total_calls: int | None = named("total_calls", "calls_total", "call_count")
     success_rate: float | None = named("success_rate", "success_rate_percent")
-    avg_ai_latency_ms: int | float | None = named("avg_ai_latency_ms", "average_ai_latency_ms", "ai_latency_ms", "avg_ai_latency")
+    avg_ai_latency_ms: int | float | None = named(
+        "avg_ai_latency_ms", "average_ai_latency_ms", "ai_latency_ms", "avg_ai_latency"
+    )
     avg_carrier_lag_ms: int | float | None = named(
         "avg_carrier_lag_ms", "average_carrier_lag_ms", "carrier_lag_ms", "avg_carrier_lag"
     )

@@ -6,7 +6,6 @@ from typing import Any
 
 from attrs import frozen
 
-from ..secret import Secret
 from .fields import OpenEnum, extra_fields
 
 
@@ -147,12 +146,12 @@ class Webhook:
 
 @frozen(kw_only=True)
 class AccountConnection:
-    """An account at another vendor. Its `credentials` are secrets."""
+    """An account at another vendor. Every text in its `credentials` is a `Secret`."""
 
     id: str | None = None
     user_id: str | None = None
     type: AccountConnectionType | None = None
-    credentials: dict[str, Secret | None] | None = None
+    credentials: dict[str, Any] | None = None
     label: str | None = None
     description: str | None = None
     steering_pool: list[str] | None = None

@@ -51,7 +51,8 @@ def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float)
     Retry-After that is a date in an answer without a Date.
     """
     detail = _detail(response.body)
-    hidden = tuple(secret.reveal() for secret in secrets)
+    # The longest first: masking "abc" before "abcdef" would leave "def" behind.
+    hidden = tuple(sorted((secret.reveal() for secret in secrets), key=len, reverse=True))
     code = _masked(detail.get("code"), hidden)
     kind = _class_of(response.status, code)
     return kind(

@@ -17,11 +17,10 @@ import msgspec
 from attrs import frozen
 
 from ..secret import Secret
-from .wire import Response, read_json, unreadable
+from .wire import CREDENTIAL, Response, read_json, unreadable
 
 T = TypeVar("T")
 
-_CREDENTIAL: Final = re.compile(r"passw|secret|token$|api_?key|credential|private_?key|^authorization$", re.IGNORECASE)
 _SIP_SCHEME: Final = re.compile(r"^sip:(//)?", re.IGNORECASE)
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
 
@@ -82,7 +81,7 @@ def _cursor(response: Response, value: object) -> str | None:
     raise unreadable(response, f"expected next_cursor to be a string or null, got {type(value).__name__}")
 
 
-def _convert(response: Response, value: object, shape: Any, path: str) -> Any:
+def _convert(response: Response, value: object, shape: type[T], path: str) -> T:
     try:
         return msgspec.convert(value, shape, dec_hook=_secret)
     except msgspec.ValidationError as error:
@@ -91,8 +90,6 @@ def _convert(response: Response, value: object, shape: Any, path: str) -> Any:
 
 
 def _secret(kind: type, value: object) -> Secret:
-    if isinstance(value, Secret):
-        return value
     if isinstance(value, str):
         return Secret(value)
     raise TypeError(f"Expected a credential as text, got {type(value).__name__}")
@@ -165,7 +162,7 @@ def _utc(value: object) -> object:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        return value  # msgspec refuses it, and says where it stands
+        return value  # msgspec refuses what is no time; one that UTC's calendar cannot hold keeps its own zone
 
 
 def _sip_address(endpoint: object, username: object) -> object:
@@ -179,8 +176,8 @@ def _sip_address(endpoint: object, username: object) -> object:
 def _concealed(key: str, value: object) -> object:
     """Return what we do not know with every string behind a credential's name made a Secret."""
     if isinstance(value, Mapping):
-        below = "credential" if _CREDENTIAL.search(key) else ""
+        below = key if CREDENTIAL.search(key) else ""
         return {name: _concealed(below or name, item) for name, item in value.items()}
     if isinstance(value, list):
         return [_concealed(key, item) for item in value]
-    return Secret(value) if isinstance(value, str) and _CREDENTIAL.search(key) else value
+    return Secret(value) if isinstance(value, str) and CREDENTIAL.search(key) else value

@@ -6,6 +6,7 @@ No I/O, no clock. What a JSON object means is decided in `shapes.py`; what a ref
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,9 @@ from ..secret import Secret
 from ..unset import UNSET
 
 Query = tuple[tuple[str, str], ...]
+
+CREDENTIAL: Final = re.compile(r"passw|secret|token$|api_?key|credential|private_?key|^authorization$", re.IGNORECASE)
+"""Found in the name of a field: what stands there is a secret."""
 
 _LONGEST_SEGMENT: Final = 256
 
@@ -107,7 +111,7 @@ def _query_value(name: str, value: str | int | bool | datetime | Enum) -> str:
         return str(value)
     if isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         return _encodable(name, value)
-    raise UsageError(f"{name} must be a string, a number or a time, not {type(value).__name__}")
+    raise UsageError(f"{name} must be a string, a whole number, a boolean or a time, not {type(value).__name__}")
 
 
 def _encodable(name: str, text: str) -> str:
@@ -117,8 +121,14 @@ def _encodable(name: str, text: str) -> str:
 
 
 def time_text(moment: datetime) -> str:
-    """Return `2024-03-10T12:00:00Z` for an aware time, with microseconds where it has some (seed 003)."""
-    return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+    """Return `2024-03-10T12:00:00Z`, with microseconds where it has some (seed 003). Raises UsageError on a naive time."""
+    if moment.utcoffset() is None:
+        raise UsageError(f"{moment!r} has no time zone; add tzinfo=datetime.UTC")
+    try:
+        return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+    except OverflowError:
+        pass
+    raise UsageError(f"{moment} lies outside the calendar in UTC; pass a time between the years 1 and 9999")
 
 
 @lru_cache(maxsize=64)  # the answers of one second carry one Date
@@ -158,18 +168,26 @@ def write_json(value: Mapping[str, Any]) -> bytes:
         why = "it is nested too deeply, or holds itself"
     except UnicodeEncodeError:
         why = "it holds half a character (a lone surrogate)"
+    except UsageError:
+        raise
+    except ValueError as error:  # a Secret out of a pickle; an integer of thousands of digits
+        why = str(error)
     raise UsageError(f"the body cannot be sent as JSON: {why}")
 
 
 def _plain(value: object) -> object:
-    if value is None or isinstance(value, str | bool | int) and not isinstance(value, Enum):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Secret):
-        return value.reveal()
+        return _plain(value.reveal())
     if isinstance(value, Enum):
         return _plain(value.value)
+    if isinstance(value, str):  # msgspec takes no subclasses of str, int and float, such as numpy's
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
     if isinstance(value, datetime):
         return time_text(value)
     if isinstance(value, Mapping):
@@ -208,11 +226,16 @@ def given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not UNSET}
 
 
-def secrets_in(value: object) -> tuple[Secret, ...]:
-    """Return every Secret inside a body that is about to be sent."""
+def secrets_in(value: object, name: str = "") -> tuple[Secret, ...]:
+    """Return every Secret inside a body that is about to be sent, and every text behind a credential's name."""
     if isinstance(value, Secret):
         return (value,)
+    if isinstance(value, str):
+        return (Secret(value),) if CREDENTIAL.search(name) else ()
     if attrs.has(type(value)):
         value = model_fields(value)
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return tuple(secret for part in parts for secret in secrets_in(part))
+    if isinstance(value, Mapping):
+        below = name if CREDENTIAL.search(name) else ""
+        return tuple(secret for key, part in value.items() for secret in secrets_in(part, below or str(key)))
+    parts = value if isinstance(value, list | tuple) else ()
+    return tuple(secret for part in parts for secret in secrets_in(part, name))

@@ -49,7 +49,7 @@ class TrunkSpec:
     extra: Mapping[str, Any] = field(factory=dict, hash=False)
 
     def __attrs_post_init__(self) -> None:
-        faults = spec_faults(self.fields())
+        faults = spec_faults({name: getattr(self, name) for name in (*FIELDS, "extra")})
         if faults:
             raise UsageError(f"trunk spec {self.sip_username!r}: {'; '.join(faults)}")
 
@@ -60,7 +60,13 @@ class TrunkSpec:
 
     @classmethod
     def openai(
-        cls, name: str, *, sip_username: str, sip_password: str | Secret, api_key: str | Secret, system_prompt: str | None = None
+        cls,
+        name: str,
+        *,
+        sip_username: str,
+        sip_password: str | Secret,
+        api_key: str | Secret,
+        system_prompt: str | None = None,
     ) -> TrunkSpec:
         """Return the spec of an OpenAI Realtime trunk."""
         return cls(
@@ -118,7 +124,13 @@ def spec_faults(fields: Mapping[str, Any]) -> list[str]:
     needed = _NEEDED_BY.get(provider, ()) if isinstance(provider, str) else ()
     faults = [f"{name} is missing" for name in (*_REQUIRED, *needed) if fields.get(name) is None]
     faults += [fault for name in FIELDS if fields.get(name) is not None and (fault := _field_fault(name, fields[name]))]
-    return faults
+    return faults + _extra_faults(fields.get("extra", {}))
+
+
+def _extra_faults(extra: object) -> list[str]:
+    if not isinstance(extra, Mapping):
+        return [f"extra must be a mapping, not {type(extra).__name__}"]
+    return [f"{name} must not stand in extra, it is a field of its own" for name in FIELDS if name in extra]
 
 
 def _field_fault(name: str, value: object) -> str | None:

@@ -71,7 +71,7 @@ class Trunks:
 
     async def find(self, sip_username: str) -> Trunk | None:
         """Return the trunk with this SIP username, or None. It reads the list, because the API has no such filter."""
-        page, trunk = await self._look_up(self._session, sip_username)
+        _page, trunk = await self._look_up(self._session, sip_username)
         return trunk
 
     async def create(

@@ -1,0 +1,308 @@
+"""Many trunks at once: checked together, created side by side, and nothing left running."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from telepath_async import (
+    AuthenticationError,
+    ClientClosedError,
+    ConflictError,
+    OutcomeUnknown,
+    ProviderCredentialsError,
+    TelepathClient,
+    Trunk,
+    TrunkOutcome,
+    TrunkSpec,
+    UsageError,
+)
+from telepath_async.models.trunks import TrunkStatus
+from telepath_async.resources.batch import Batch, Crew, checked_specs
+from telepath_async.sandbox import Sandbox
+
+
+def spec(number: int, **changes: Any) -> dict[str, Any]:
+    fields = {
+        "name": f"Agent {number}",
+        "ai_provider": "openai",
+        "sip_username": f"agent-{number}",
+        "sip_password": "s3cur3P@ssw0rd!",
+        "openai_api_key": "sk-openai-abc123",
+    }
+    return fields | changes
+
+
+def specs(count: int) -> list[dict[str, Any]]:
+    return [spec(number) for number in range(count)]
+
+
+async def by_index(batch: AsyncIterator[TrunkOutcome]) -> list[TrunkOutcome]:
+    return sorted([outcome async for outcome in batch], key=lambda outcome: outcome.index)
+
+
+def posts(sandbox: Sandbox) -> int:
+    return sum(request.method == "POST" for request in sandbox.requests)
+
+
+async def settled() -> None:
+    """Let what was cancelled end."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def others() -> set[asyncio.Task[Any]]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+class TestChecks:
+    """All specs are checked before anything is sent."""
+
+    def test_mappings_and_specs_both_become_specs(self) -> None:
+        made = TrunkSpec(**spec(1))
+        assert checked_specs([spec(0), made]) == [TrunkSpec(**spec(0)), made]
+
+    def test_one_error_lists_every_fault_of_every_spec(self) -> None:
+        with pytest.raises(UsageError) as caught:
+            checked_specs(
+                [
+                    spec(0),
+                    spec(1, sip_password=None, openai_api_key=None),
+                    spec(2, sip_username="agent 2", colour="red"),
+                    spec(3, extra=5),
+                    5,  # type: ignore[list-item]
+                    TrunkSpec(**spec(0)),
+                ]
+            )
+        assert str(caught.value).splitlines() == [
+            "nothing was sent, because 7 faults stand in the batch; correct them:",
+            "  [1] 'agent-1': sip_password is missing",
+            "  [1] 'agent-1': openai_api_key is missing",
+            "  [2] 'agent 2': unknown field 'colour' (put it into extra={…})",
+            "  [2] 'agent 2': sip_username may only contain letters, digits and hyphens",
+            "  [3] 'agent-3': extra must be a mapping, not int",
+            "  [4]: must be a TrunkSpec or a mapping of its fields, not int",
+            "  sip_username 'agent-0' stands at [0], [5]; it must be unique",
+        ]
+
+    def test_the_pages_own_batch_example_forgets_password_and_key_and_is_told_so(self) -> None:
+        with pytest.raises(UsageError) as caught:
+            checked_specs([{"name": "Agent EU", "sip_username": "agent-eu", "ai_provider": "openai"}])
+        assert "sip_password is missing" in str(caught.value)
+        assert "openai_api_key is missing" in str(caught.value)
+
+    def test_a_long_list_of_faults_is_cut_and_counted(self) -> None:
+        with pytest.raises(UsageError) as caught:
+            checked_specs([{}] * 20)  # four faults each
+        lines = str(caught.value).splitlines()
+        assert (len(lines), lines[-1]) == (52, "  … and 30 more")
+
+    async def test_a_bad_batch_is_refused_at_the_call_and_unsent(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        with pytest.raises(UsageError):
+            telepath.trunks.create_many([spec(0), spec(0)])
+        assert sandbox.requests == []
+
+    @pytest.mark.parametrize("options", [{"concurrency": 0}, {"concurrency": True}, {"concurrency": 2.0}, {"if_exists": "no"}])
+    async def test_bad_options_are_refused_at_the_call(self, options: dict[str, Any], telepath: TelepathClient) -> None:
+        with pytest.raises(UsageError, match=next(iter(options))):
+            telepath.trunks.create_many([], **options)
+
+
+class TestCreateMany:
+    async def test_every_spec_becomes_a_trunk(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        outcomes = await by_index(telepath.trunks.create_many(specs(5)))
+        assert [(outcome.index, outcome.state, outcome.error) for outcome in outcomes] == [
+            (index, "created", None) for index in range(5)
+        ]
+        assert {outcome.trunk.id for outcome in outcomes if outcome.trunk} <= set(sandbox.trunks)
+        assert [outcome.spec.sip_username for outcome in outcomes] == [f"agent-{index}" for index in range(5)]
+
+    async def test_an_empty_batch_sends_nothing(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        assert await by_index(telepath.trunks.create_many([], if_exists="skip")) == []
+        assert sandbox.requests == []
+
+    async def test_one_that_fails_never_stops_the_others(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        sandbox.add_trunk(sip_username="agent-1")
+        bad_key = spec(2, openai_api_key="sk-invalid")
+        outcomes = await by_index(telepath.trunks.create_many([spec(0), spec(1), bad_key, spec(3)], concurrency=2))
+        assert [outcome.state for outcome in outcomes] == ["created", "failed", "failed", "created"]
+        assert [type(outcome.error) for outcome in outcomes] == [
+            type(None),
+            ConflictError,
+            ProviderCredentialsError,
+            type(None),
+        ]
+
+    async def test_a_lost_answer_that_cannot_be_settled_is_unknown(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        sandbox.fail_next(drop="before", method="POST")
+        (outcome,) = await by_index(telepath.trunks.create_many(specs(1)))
+        assert (outcome.state, type(outcome.error), outcome.trunk) == ("unknown", OutcomeUnknown, None)
+
+    async def test_what_the_closing_client_cut_off_is_unknown_because_it_may_have_arrived(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        sandbox.fail_next(delay=30.0, method="POST")
+        outcome = asyncio.ensure_future(anext(telepath.trunks.create_many(specs(1))))
+        while not posts(sandbox):
+            await asyncio.sleep(0.001)
+        await telepath.aclose()
+        assert ((await outcome).state, type((await outcome).error)) == ("unknown", ClientClosedError)
+        assert "agent-0" in [trunk["sip_username"] for trunk in sandbox.trunks.values()]
+
+    async def test_what_is_left_to_come_is_counted(self, telepath: TelepathClient) -> None:
+        batch = telepath.trunks.create_many(specs(2))
+        assert len(batch) == 2
+        await anext(batch)
+        assert len(batch) == 1
+
+
+class TestIfExists:
+    async def test_a_second_run_of_a_batch_is_a_no_op(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        first = await by_index(telepath.trunks.create_many(specs(3), if_exists="skip"))
+        second = await by_index(telepath.trunks.create_many(specs(3), if_exists="skip"))
+        assert [outcome.state for outcome in first] == ["created"] * 3
+        assert [outcome.state for outcome in second] == ["exists"] * 3
+        assert [outcome.trunk.id for outcome in second if outcome.trunk] == [
+            outcome.trunk.id for outcome in first if outcome.trunk
+        ]
+        assert posts(sandbox) == 3
+
+    async def test_a_run_that_was_interrupted_is_completed(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        await by_index(telepath.trunks.create_many(specs(1)))
+        outcomes = await by_index(telepath.trunks.create_many(specs(2), if_exists="skip"))
+        assert [outcome.state for outcome in outcomes] == ["exists", "created"]
+
+    EMPTY: Mapping[str, Mapping[str, Any]] = {
+        "offset": {"trunks": [], "pagination": {"limit": 100, "offset": 0, "total": 0}},
+        "cursor": {"data": [], "next_cursor": None, "has_more": False},
+    }
+
+    async def test_a_username_that_somebody_took_meanwhile_exists(
+        self, telepath: TelepathClient, sandbox: Sandbox, style: str
+    ) -> None:
+        trunk_id = sandbox.add_trunk(sip_username="agent-0")["id"]
+        sandbox.fail_next(200, method="GET", body=self.EMPTY[style])
+        (outcome,) = await by_index(telepath.trunks.create_many(specs(1), if_exists="skip"))
+        assert outcome.state == "exists"
+        assert outcome.trunk is not None
+        assert outcome.trunk.id == trunk_id
+
+    async def test_a_conflict_over_something_else_than_the_username_is_a_failure(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        sandbox.fail_next(409, method="POST")
+        (outcome,) = await by_index(telepath.trunks.create_many(specs(1), if_exists="skip"))
+        assert (outcome.state, type(outcome.error)) == ("failed", ConflictError)
+
+    async def test_a_conflict_that_cannot_be_looked_up_is_a_failure(
+        self, telepath: TelepathClient, sandbox: Sandbox, style: str
+    ) -> None:
+        sandbox.add_trunk(sip_username="agent-0")
+        sandbox.fail_next(200, method="GET", body=self.EMPTY[style])
+        sandbox.fail_next(500, method="GET", times=4)
+        (outcome,) = await by_index(telepath.trunks.create_many(specs(1), if_exists="skip"))
+        assert (outcome.state, type(outcome.error)) == ("failed", ConflictError)
+
+    async def test_nothing_is_created_when_the_list_cannot_be_read(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        sandbox.fail_next(401, method="GET")
+        with pytest.raises(AuthenticationError):
+            await by_index(telepath.trunks.create_many(specs(1), if_exists="skip"))
+        assert posts(sandbox) == 0
+
+
+class Creating:
+    """Creates nothing, slowly except for the first, and counts."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.running = 0
+        self.most = 0
+        self.begun: list[str] = []
+
+    async def __call__(self, spec: TrunkSpec) -> Trunk:
+        self.begun.append(spec.sip_username)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(0 if spec.sip_username == "agent-0" else self.seconds)
+        finally:
+            self.running -= 1
+        return Trunk(id=spec.sip_username, name=spec.name, status=TrunkStatus.ACTIVE)
+
+    def batch(self, count: int, concurrency: int) -> Batch:
+        made = [TrunkSpec(**fields) for fields in specs(count)]
+        return Batch(Crew(made, create=self, trunks=never, concurrency=concurrency, if_exists="fail"))
+
+
+def never() -> Any:
+    raise AssertionError("the list is not needed")
+
+
+class Failing(Creating):
+    """Fails in a way that nobody foresaw."""
+
+    async def __call__(self, spec: TrunkSpec) -> Trunk:
+        if spec.sip_username == "agent-0":
+            raise LookupError(spec.sip_username)
+        return await super().__call__(spec)
+
+
+class TestTasks:
+    @pytest.mark.parametrize(("concurrency", "most"), [(1, 1), (3, 3), (20, 7)])
+    async def test_as_many_run_at_once_as_is_allowed(self, concurrency: int, most: int) -> None:
+        creating = Creating()
+        assert len(await by_index(creating.batch(7, concurrency))) == 7
+        assert creating.most == most
+
+    async def test_nothing_begins_before_the_first_outcome_is_asked_for(self) -> None:
+        creating = Creating()
+        batch = creating.batch(3, 3)
+        await settled()
+        assert (creating.begun, len(batch)) == ([], 3)
+
+    async def test_a_break_leaves_nothing_running(self) -> None:
+        creating = Creating(60.0)
+        async for _ in creating.batch(50, 2):
+            await settled()
+            assert creating.running == 2
+            break
+        await settled()
+        assert (creating.running, len(creating.begun), others()) == (0, 3, set())
+
+    async def test_a_cancelled_consumer_leaves_nothing_running(self) -> None:
+        creating = Creating(60.0)
+        consumer = asyncio.ensure_future(by_index(creating.batch(50, 2)))
+        await settled()
+        assert creating.running == 2
+        consumer.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await consumer
+        await settled()
+        assert (creating.running, len(creating.begun), others()) == (0, 3, set())
+
+    async def test_an_error_that_nobody_foresaw_is_raised_as_it_is_and_ends_the_batch(self) -> None:
+        failing = Failing(60.0)
+        batch = failing.batch(5, 3)
+        with pytest.raises(LookupError, match="agent-0"):
+            await anext(batch)
+        await settled()
+        assert (failing.running, others()) == (0, set())
+        with pytest.raises(StopAsyncIteration):
+            await anext(batch)
+
+    def test_a_batch_dropped_after_its_loop_was_closed_does_no_harm(self) -> None:
+        loop = asyncio.new_event_loop()
+        batch = Creating(60.0).batch(2, 2)
+
+        async def first() -> TrunkOutcome:
+            return await anext(batch)
+
+        assert loop.run_until_complete(first()).index == 0
+        (abandoned,) = asyncio.all_tasks(loop)
+        loop.close()
+        batch.__del__()
+        assert abandoned.cancelling() == 0
+        abandoned._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio would complain, rightly

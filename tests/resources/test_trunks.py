@@ -1,0 +1,391 @@
+"""Trunks over a real socket: what is sent, what comes back, and what is true when an answer is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from aioresponses import aioresponses
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telepath_async import (
+    UNSET,
+    BadRequestError,
+    ConflictError,
+    ConnectionFailed,
+    NotFoundError,
+    OutcomeUnknown,
+    ProviderCredentialsError,
+    ResponseError,
+    RetryPolicy,
+    Secret,
+    ServerError,
+    TelepathClient,
+    Trunk,
+    UsageError,
+)
+from telepath_async.protocol.wire import Request, Response
+from telepath_async.resources.trunks import Trunks
+from telepath_async.sandbox import RecordedRequest, Sandbox
+
+SPEC: dict[str, Any] = {
+    "name": "Production OpenAI Agent",
+    "ai_provider": "openai",
+    "sip_username": "agent-prod-01",
+    "sip_password": "s3cur3P@ssw0rd!",
+    "openai_api_key": "sk-openai-abc123",
+}
+LONG_AGO = "2024-01-01T00:00:00Z"
+
+
+def sent(sandbox: Sandbox, method: str, path: str = "") -> list[RecordedRequest]:
+    return [request for request in sandbox.requests if request.method == method and request.path.endswith(path)]
+
+
+@pytest.fixture
+def deaf_url() -> Iterator[str]:
+    """An address where nobody listens, and nobody else can begin to."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+
+
+@pytest.fixture
+def known(sandbox: Sandbox) -> str:
+    """The id of a trunk that exists."""
+    return next(iter(sandbox.trunks))
+
+
+class TestList:
+    async def test_every_trunk_is_handed_out(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        assert [trunk.id async for trunk in telepath.trunks.list(page_size=2)] == list(sandbox.trunks)
+
+    async def test_status_and_sort_are_sent_as_they_are_given(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        sandbox.add_trunk(sip_username="off", status="inactive")
+        trunks = await telepath.trunks.list(status="inactive", sort="-created_at").collect()
+        assert "off" in [trunk.sip_username for trunk in trunks]
+        assert {trunk.status for trunk in trunks} == {"inactive"}
+        assert sandbox.requests[0].query == [("status", "inactive"), ("sort", "-created_at"), ("limit", "100")]
+
+
+class TestFind:
+    async def test_the_trunk_with_the_username_is_found(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        trunk_id = sandbox.add_trunk(sip_username="agent-prod-01")["id"]
+        found = await telepath.trunks.find("agent-prod-01")
+        assert found is not None
+        assert found.id == trunk_id
+
+    async def test_a_username_that_nobody_has_is_none(self, telepath: TelepathClient) -> None:
+        assert await telepath.trunks.find("agent-prod-01") is None
+
+    @pytest.mark.parametrize("username", ["", " ", None, 5])
+    async def test_what_is_no_username_is_refused_unsent(
+        self, username: Any, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        with pytest.raises(UsageError, match="sip_username must be text"):
+            await telepath.trunks.find(username)
+        assert sandbox.requests == []
+
+
+class TestCreate:
+    async def test_a_created_trunk_works_at_once(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        trunk = await telepath.trunks.create(**SPEC, system_prompt="Be brief.")
+        assert (trunk.sip_username, trunk.status, trunk.ai_provider) == ("agent-prod-01", "active", "openai")
+        assert sandbox.trunks[trunk.id]["system_prompt"] == "Be brief."
+        assert sandbox.sip_login("agent-prod-01", "s3cur3P@ssw0rd!")
+
+    async def test_secrets_may_come_hidden_already(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        hidden: dict[str, Any] = {name: Secret(SPEC[name]) for name in ("sip_password", "openai_api_key")}
+        await telepath.trunks.create(**SPEC | hidden)
+        assert sandbox.sip_login("agent-prod-01", "s3cur3P@ssw0rd!")
+
+    async def test_unknown_fields_are_sent_as_they_are(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        await telepath.trunks.create(**SPEC, vad={"threshold": 0.5})
+        assert sandbox.requests[0].json == {**SPEC, "vad": {"threshold": 0.5}}
+
+    async def test_a_bad_spec_is_refused_unsent(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        with pytest.raises(UsageError, match="sip_username may only contain"):
+            await telepath.trunks.create(**SPEC | {"sip_username": "agent prod"})
+        assert sandbox.requests == []
+
+    async def test_a_taken_username_is_a_conflict_and_is_not_tried_again(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        sandbox.add_trunk(sip_username="agent-prod-01")
+        with pytest.raises(ConflictError, match="already exists"):
+            await telepath.trunks.create(**SPEC)
+        assert len(sandbox.requests) == 1
+
+    async def test_the_providers_bad_key_is_told_apart(self, telepath: TelepathClient) -> None:
+        with pytest.raises(ProviderCredentialsError, match="the Telepath key is fine"):
+            await telepath.trunks.create(**SPEC | {"openai_api_key": "sk-invalid"})
+
+    async def test_a_password_that_the_server_echoes_is_masked(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        sandbox.fail_next(400, body={"error": {"message": "weak: s3cur3P@ssw0rd!, vad key: needle"}})
+        with pytest.raises(BadRequestError) as caught:
+            await telepath.trunks.create(**SPEC, vad_api_key="needle")
+        assert caught.value.message == "weak: **********, vad key: **********"
+
+    async def test_a_429_is_tried_again_because_nothing_happened(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        sandbox.fail_next(429, headers={"Retry-After": "0"})
+        await telepath.trunks.create(**SPEC)
+        assert [request.status for request in sent(sandbox, "POST")] == [429, 201]
+
+
+class TestCreateInDoubt:
+    """A create whose answer was lost is never sent again; it is looked up."""
+
+    LOST: tuple[dict[str, Any], ...] = (
+        {"drop": "after"},
+        {"drop": "middle"},
+        {"status": 500, "executed": True},
+        {"status": 503, "executed": True},
+        {"status": 201, "executed": True, "body": "<html>"},
+        {"status": 200, "executed": True, "body": "{}"},
+        {"delay": 0.5},
+    )
+
+    @pytest.mark.parametrize("fault", LOST, ids=str)
+    async def test_what_was_created_is_returned(
+        self, fault: dict[str, Any], telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        sandbox.fail_next(method="POST", **fault)
+        trunk = await telepath.with_options(attempt_timeout=0.2).trunks.create(**SPEC)
+        assert trunk.id == next(iter(sandbox.trunks))
+        assert trunk.sip_username == "agent-prod-01"
+        assert len(sent(sandbox, "POST")) == 1
+
+    async def test_it_is_looked_up_without_a_bound_when_the_call_has_none(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        sandbox.fail_next(drop="after")
+        trunk = await telepath.with_options(timeout=None).trunks.create(**SPEC)
+        assert trunk.id in sandbox.trunks
+
+    @pytest.mark.parametrize("fault", [{"drop": "before"}, {"status": 201, "body": "<html>"}], ids=str)
+    async def test_what_is_not_found_is_unknown(
+        self, fault: dict[str, Any], telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        sandbox.fail_next(method="POST", **fault)
+        with pytest.raises(OutcomeUnknown, match=r"call trunks.find\('agent-prod-01'\) before you create it again") as caught:
+            await telepath.trunks.create(**SPEC)
+        assert (caught.value.operation, caught.value.subject, caught.value.sent) == ("create trunk", "agent-prod-01", True)
+        assert len(sent(sandbox, "POST")) == 1
+
+    async def test_a_server_error_is_itself_when_nothing_is_found(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        sandbox.fail_next(500, method="POST")
+        with pytest.raises(ServerError, match="500"):
+            await telepath.trunks.create(**SPEC)
+        assert len(sent(sandbox, "POST")) == 1
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"name": SPEC["name"], "created_at": LONG_AGO},
+            {"name": "Somebody else's"},
+            {"name": SPEC["name"], "provider": "custom"},
+        ],
+        ids=["older", "other name", "other provider"],
+    )
+    async def test_somebody_elses_trunk_is_a_conflict(
+        self, other: dict[str, Any], telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        trunk_id = sandbox.add_trunk(sip_username="agent-prod-01", **other)["id"]
+        sandbox.fail_next(drop="before", method="POST")
+        with pytest.raises(ConflictError, match=trunk_id) as caught:
+            await telepath.trunks.create(**SPEC)
+        assert (caught.value.status, caught.value.code) == (409, "conflict")
+
+    async def test_it_is_unknown_when_the_look_up_fails(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        sandbox.fail_next(drop="after", method="POST")
+        sandbox.fail_next(500, method="GET", times=4)
+        with pytest.raises(OutcomeUnknown, match="a look-up could not tell"):
+            await telepath.trunks.create(**SPEC)
+
+    async def test_it_is_unknown_when_no_time_is_left_to_look(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+        sandbox.fail_next(delay=5.0, method="POST")
+        with pytest.raises(OutcomeUnknown):
+            await telepath.with_options(timeout=0.2).trunks.create(**SPEC)
+        assert sent(sandbox, "GET") == []
+
+    @pytest.mark.parametrize("style", ["offset"])
+    async def test_it_is_unknown_when_the_list_changed_so_that_it_may_have_been_missed(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        sandbox.fail_next(500, method="POST")
+        # One row of the two that the list claims to hold: the look-up cannot vouch for the other.
+        row = {"id": "conn_1", "name": "n", "status": "active", "sip_username": "other"}
+        page = {"trunks": [row], "pagination": {"limit": 100, "offset": 0, "total": 2}}
+        sandbox.fail_next(200, method="GET", body=page)
+        sandbox.fail_next(200, method="GET", body=page | {"trunks": []}, times=10)
+        with pytest.raises(OutcomeUnknown):
+            await telepath.trunks.create(**SPEC)
+
+    async def test_it_is_unknown_when_the_trunk_does_not_say_when_it_was_made(self, mocked_api: aioresponses) -> None:
+        url = re.compile(r".*/trunks(\?.*)?$")
+        row = {"id": "conn_1", "name": SPEC["name"], "status": "active", "sip_username": "agent-prod-01"}
+        mocked_api.post(url, status=500)
+        mocked_api.get(url, payload={"trunks": [row], "pagination": {"limit": 100, "offset": 0, "total": 1}})
+        async with TelepathClient("sk_live_undated", base_url="https://api.example.com/v1") as telepath:
+            with pytest.raises(OutcomeUnknown):
+                await telepath.trunks.create(**SPEC)
+
+    async def test_a_connection_that_never_opened_is_no_doubt(self, deaf_url: str) -> None:
+        async with TelepathClient("sk_live_x", base_url=deaf_url, retry=RetryPolicy(max_attempts=1)) as telepath:
+            with pytest.raises(ConnectionFailed, match="nothing was sent"):
+                await telepath.trunks.create(**SPEC)
+
+
+class TestUpdate:
+    async def test_only_what_is_given_is_sent_and_changed(self, telepath: TelepathClient, sandbox: Sandbox, known: str) -> None:
+        before = sandbox.trunks[known]
+        trunk = await telepath.trunks.update(known, system_prompt="Be brief.", name=UNSET)
+        assert sandbox.requests[-1].json == {"system_prompt": "Be brief."}
+        assert (trunk.id, trunk.name) == (known, before["name"])
+        changed = {name for name, value in sandbox.trunks[known].items() if before.get(name) != value}
+        assert changed == {"system_prompt", "updated_at"}
+
+    async def test_none_is_sent_as_null(self, telepath: TelepathClient, sandbox: Sandbox, known: str) -> None:
+        sandbox.fail_next(200, body={"id": known, "name": "n", "status": "active"})
+        await telepath.trunks.update(known, elevenlabs_agent_id=None)
+        assert sandbox.requests[-1].json == {"elevenlabs_agent_id": None}
+
+    async def test_every_field_and_unknown_ones_are_sent(self, telepath: TelepathClient, sandbox: Sandbox, known: str) -> None:
+        fields: dict[str, Any] = {
+            "name": "New",
+            "openai_api_key": "sk-1",
+            "elevenlabs_api_key": "el-1",
+            "elevenlabs_agent_id": "agent",
+            "custom_endpoint": "wss://a.example.com",
+            "system_prompt": "",
+            "vad": {"threshold": 0.5},
+        }
+        await telepath.trunks.update(known, **fields)
+        assert sandbox.requests[-1].json == fields
+
+    async def test_a_key_that_the_server_echoes_is_masked(self, telepath: TelepathClient, sandbox: Sandbox, known: str) -> None:
+        sandbox.fail_next(400, body={"error": "bad key sk-needle"})
+        with pytest.raises(BadRequestError) as caught:
+            await telepath.trunks.update(known, openai_api_key="sk-needle")
+        assert caught.value.message == "bad key **********"
+
+    async def test_nothing_to_update_is_refused_unsent(self, telepath: TelepathClient, sandbox: Sandbox, known: str) -> None:
+        with pytest.raises(UsageError, match="give at least one field"):
+            await telepath.trunks.update(known)
+        assert sandbox.requests == []
+
+    @pytest.mark.parametrize("fault", [{"drop": "after"}, {"status": 500}], ids=str)
+    async def test_an_update_is_tried_again_because_repeating_it_does_no_harm(
+        self, fault: dict[str, Any], telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
+        sandbox.fail_next(method="PATCH", **fault)
+        assert (await telepath.trunks.update(known, name="New")).name == "New"
+        assert len(sandbox.requests) == 2
+
+    async def test_a_trunk_that_does_not_exist_is_not_found(self, telepath: TelepathClient) -> None:
+        with pytest.raises(NotFoundError, match="conn_nobody"):
+            await telepath.trunks.update("conn_nobody", name="New")
+
+
+class TestRotate:
+    async def test_the_new_password_works_and_the_old_one_is_dead(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
+        username, old = sandbox.trunks[known]["sip_username"], sandbox.sip_password(known)
+        credentials = await telepath.trunks.rotate_sip_password(known)
+        assert (credentials.id, credentials.sip_username) == (known, username)
+        assert credentials.rotated_at is not None
+        assert sandbox.sip_login(username, credentials.sip_password.reveal())
+        assert not sandbox.sip_login(username, old)
+        assert [(request.path, request.body) for request in sandbox.requests] == [
+            (f"/v1/trunks/{known}/rotate-sip-password", b"")
+        ]
+
+    async def test_a_server_that_spells_the_path_otherwise_is_asked_in_its_spelling(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
+        sandbox.fail_next(404, path="/trunks/{id}/rotate-sip-password")
+        credentials = await telepath.trunks.rotate_sip_password(known)
+        assert credentials.sip_password.reveal() == sandbox.sip_password(known)
+        assert sandbox.requests[-1].path == f"/v1/trunks/{known}/rotate-password"
+
+    async def test_a_404_in_both_spellings_is_the_first_one(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
+        sandbox.fail_next(404, body={"error": "first"})
+        sandbox.fail_next(404, body={"error": "second"})
+        with pytest.raises(NotFoundError, match="first"):
+            await telepath.trunks.rotate_sip_password(known)
+
+    async def test_an_unknown_trunk_is_not_looked_for_in_the_other_spelling(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        with pytest.raises(NotFoundError):
+            await telepath.trunks.rotate_sip_password("conn_nobody")
+        assert len(sandbox.requests) == 1
+
+    @pytest.mark.parametrize("fault", [{"drop": "after"}, {"drop": "before"}, {"drop": "middle"}, {"status": 502}], ids=str)
+    async def test_a_lost_answer_is_unknown_and_never_asked_for_again(
+        self, fault: dict[str, Any], telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
+        sandbox.fail_next(**fault)
+        with pytest.raises(OutcomeUnknown, match="the old password may be dead; rotate again") as caught:
+            await telepath.trunks.rotate_sip_password(known)
+        assert (caught.value.operation, caught.value.subject) == ("rotate SIP password", known)
+        assert len(sandbox.requests) == 1
+
+    async def test_an_answer_that_makes_no_sense_still_holds_the_password_in_raw(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
+        sandbox.fail_next(200, body={"id": 5, "sip_password": "needle"})
+        with pytest.raises(ResponseError) as caught:
+            await telepath.trunks.rotate_sip_password(known)
+        assert json.loads(caught.value.raw)["sip_password"] == "needle"
+        assert "needle" not in f"{caught.value} {caught.value!r}"
+        assert len(sandbox.requests) == 1
+
+    async def test_a_connection_that_never_opened_is_no_doubt(self, deaf_url: str) -> None:
+        async with TelepathClient("sk_live_x", base_url=deaf_url, retry=RetryPolicy(max_attempts=1)) as telepath:
+            with pytest.raises(ConnectionFailed):
+                await telepath.trunks.rotate_sip_password("conn_1")
+
+
+class OfflineSession:
+    """Notes what would be sent."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    async def send(self, request: Request) -> Response:
+        self.requests.append(request)
+        body = b'{"id": "1", "name": "n", "status": "active", "sip_password": "p"}'
+        return Response(status=200, headers={}, body=body, endpoint=request.endpoint)
+
+
+@given(st.text())
+def test_any_trunk_id_travels_as_one_segment_or_is_refused_unsent(trunk_id: str) -> None:
+    session = OfflineSession()
+    trunks = Trunks(session)  # type: ignore[arg-type]
+    try:
+        asyncio.run(trunks.update(trunk_id, name="New"))
+        asyncio.run(trunks.rotate_sip_password(trunk_id))
+    except UsageError:
+        assert session.requests == []
+        return
+    update, rotate = (request.target.split("/") for request in session.requests)
+    assert [unquote(segment) for segment in update] == ["", "trunks", trunk_id]
+    assert [unquote(segment) for segment in rotate] == ["", "trunks", trunk_id, "rotate-sip-password"]
+
+
+@pytest.mark.parametrize("trunk_id", ["a/../b", "a?status=x", "a#b", "a%2Fb", "ünï", "a b", "..."])
+async def test_a_strange_id_reaches_the_server_as_it_is(trunk_id: str, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    sandbox.add_trunk(id=trunk_id)
+    trunk: Trunk = await telepath.trunks.update(trunk_id, name="New")
+    assert trunk.id == trunk_id

@@ -1,0 +1,556 @@
+"""`TelepathClient`: its options, its wiring, and where a key goes and where it never goes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import pickle
+import traceback
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import telepath_async
+from telepath_async import (
+    LocalLimiter,
+    NotFoundError,
+    RetryPolicy,
+    Secret,
+    TelepathClient,
+    TelepathError,
+    ThrottledError,
+    UsageError,
+)
+from telepath_async.limiter import shared_limiter
+from tests.hostile import HANG, Hostile, raw, redirect, reply
+
+KEY = "sk_live_seeded_key"
+OTHER_KEY = "fl_seeded_other_key"
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TELEPATH_API_KEY", "TELEPATH_BASE_URL", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def client_at(server: Hostile, **options: Any) -> TelepathClient:
+    return TelepathClient(KEY, base_url=f"{server.url}/v1", **({"limiter": LocalLimiter()} | options))
+
+
+# Options.
+
+
+class Halfway:
+    async def acquire(self, **_: Any) -> float:
+        raise AssertionError
+
+
+OUT_OF_A_PICKLE: Secret = pickle.loads(pickle.dumps(Secret(KEY)))
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"api_key": None}, "api_key is missing: pass it, or set TELEPATH_API_KEY"),
+    ({"api_key": ""}, "api_key is blank"),
+    ({"api_key": "  "}, "api_key is blank"),
+    ({"api_key": "sk live"}, "holds characters that no key has"),
+    ({"api_key": "sk\r\nX-Evil: 1"}, "holds characters that no key has"),
+    ({"api_key": "schlüssel"}, "holds characters that no key has"),
+    ({"api_key": b"sk_live"}, "api_key must be the key's text or a Secret, not bytes"),
+    ({"api_key": OUT_OF_A_PICKLE}, "came out of a pickle"),
+    ({"base_url": "api.telepathvoice.com"}, "base_url must be a URL such as"),
+    ({"base_url": "ftp://api.telepathvoice.com"}, "base_url must be a URL such as"),
+    ({"base_url": "https://"}, "base_url must be a URL such as"),
+    ({"base_url": "https://[::1"}, "base_url must be a URL such as"),
+    ({"base_url": "https://host:99999"}, "base_url must be a URL such as"),
+    ({"base_url": "https://a..b"}, "base_url must be a URL such as"),
+    ({"base_url": f"https://{'a' * 64}.com"}, "base_url must be a URL such as"),
+    ({"base_url": "https://xn--"}, "base_url must be a URL such as"),
+    ({"base_url": 5}, "base_url must be a URL such as"),
+    ({"base_url": f"https://user:{KEY}@host"}, "must not hold a user or a password"),
+    ({"base_url": "https://user@host"}, "must not hold a user or a password"),
+    ({"base_url": "https://host/v1?a=b"}, "must not hold a query or a fragment"),
+    ({"base_url": "https://host/v1#a"}, "must not hold a query or a fragment"),
+    ({"base_url": "http://api.telepathvoice.com/v1"}, r"base_url must be https:// \(api.telepathvoice.com is not this machine"),
+    ({"base_url": "http://10.0.0.1"}, "base_url must be https://"),
+    ({"base_url": "http://localhost.evil.com"}, "base_url must be https://"),
+    ({"base_url": "http://0.0.0.0"}, "base_url must be https://"),
+    ({"numbers_base_url": "http://api.fluents.ai/v1", "numbers_api_key": OTHER_KEY}, "numbers_base_url must be https://"),
+    ({"numbers_base_url": "https://api.fluents.ai/v1"}, r"another origin \(https://api.fluents.ai\).*pass numbers_api_key"),
+    ({"numbers_base_url": "https://api.telepathvoice.com:8443/v1"}, "another origin"),
+    ({"numbers_api_key": "a b"}, "numbers_api_key is blank"),
+    ({"timeout": 0}, "timeout must be a number above 0, not 0"),
+    ({"timeout": -1}, "timeout must be"),
+    ({"timeout": math.inf}, "timeout must be"),
+    ({"timeout": "30"}, "timeout must be"),
+    ({"timeout": True}, "timeout must be"),
+    ({"attempt_timeout": math.nan}, "attempt_timeout must be"),
+    ({"retry": 3}, r"retry must be a RetryPolicy, not int; RetryPolicy\(max_attempts=1\) turns it off"),
+    ({"retry": None}, "retry must be a RetryPolicy"),
+    ({"limiter": 6000}, "limiter must have acquire, observe and bind, and int has not"),
+    ({"limiter": Halfway()}, "limiter must have acquire, observe and bind, and Halfway has not"),
+    ({"session": object()}, "session must be an aiohttp.ClientSession, not object"),
+    ({"proxy": "proxy:3128"}, "must be the http:// or https:// URL of a proxy"),
+    ({"proxy": f"socks5://user:{KEY}@host"}, "must be the http:// or https:// URL of a proxy"),
+    ({"proxy": "http://a..b"}, "must be the http:// or https:// URL of a proxy"),
+    ({"proxy": 3128}, "must be the http:// or https:// URL of a proxy"),
+    ({"proxy": "http://elsewhere:3128", "base_url": "http://127.0.0.1:1"}, "does not go through a proxy elsewhere"),
+    ({"max_response_bytes": 0}, "max_response_bytes must be a whole number from 1, not 0"),
+    ({"max_response_bytes": 1e6}, "max_response_bytes"),
+    ({"max_response_bytes": True}, "max_response_bytes"),
+    ({"on_event": "print"}, "on_event must be a function that takes an event, not str"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_an_option_that_makes_no_sense_is_refused_by_name(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        TelepathClient(**({"api_key": KEY} | options))
+    assert KEY not in f"{caught.value!r}"
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_key": f"{KEY} with a space"},
+        {"timeout": -1},
+        {"numbers_base_url": "https://api.fluents.ai"},
+        {"numbers_api_key": f"{KEY} \x00"},
+        {"proxy": f"socks5://user:{KEY}@host"},
+    ],
+)
+def test_a_refusal_leaves_no_key_in_the_locals_of_our_frames(options: dict[str, Any]) -> None:
+    package = str(Path(telepath_async.__file__).parent)
+    with pytest.raises(UsageError) as caught:
+        TelepathClient(**({"api_key": KEY} | options))
+    ours = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__) if frame.f_code.co_filename.startswith(package)]
+    assert ours
+    for frame in ours:
+        assert KEY not in "".join(f"{value!r}" for value in frame.f_locals.values()), frame.f_code.co_name
+
+
+@pytest.mark.parametrize(
+    "session",
+    [{"auth": ("user", "password")}, {"trust_env": True}],
+)
+async def test_a_session_that_would_send_other_credentials_is_refused(session: dict[str, Any]) -> None:
+    if "auth" in session:
+        with pytest.warns(DeprecationWarning):
+            own = aiohttp.ClientSession(auth=aiohttp.BasicAuth(*session["auth"]))
+    else:
+        own = aiohttp.ClientSession(**session)
+    async with own:
+        with pytest.raises(UsageError, match="session must have neither auth nor trust_env"):
+            TelepathClient(KEY, session=own)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://127.0.0.1:8080",
+        "http://127.1.2.3/v1",
+        "http://localhost:1",
+        "http://[::1]:8080/v1",
+        "https://10.0.0.1",
+        "https://host./v1/",
+    ],
+)
+def test_a_base_url_is_https_or_this_machine(base_url: str) -> None:
+    assert TelepathClient(KEY, base_url=base_url)._session.base_url == base_url.rstrip("/")
+
+
+def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEPATH_API_KEY", f" {KEY}\n")
+    monkeypatch.setenv("TELEPATH_BASE_URL", "https://env.example/v9")
+    account = TelepathClient()._session._account
+    assert (account.origin.api_key.reveal(), account.origin.base_url) == (KEY, "https://env.example/v9")
+    account = TelepathClient(Secret("passed"), base_url="https://passed.example")._session._account
+    assert (account.origin.api_key.reveal(), account.origin.base_url) == ("passed", "https://passed.example")
+
+
+def test_empty_variables_count_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEPATH_API_KEY", "")
+    monkeypatch.setenv("TELEPATH_BASE_URL", "")
+    with pytest.raises(UsageError, match="api_key is missing"):
+        TelepathClient()
+    assert repr(TelepathClient(KEY)) == "<TelepathClient https://api.telepathvoice.com/v1>"
+
+
+async def test_repr_shows_where_and_whether_it_is_closed_and_no_key() -> None:
+    client = TelepathClient(KEY, base_url="https://host/v1")
+    async with client:
+        assert repr(client) == "<TelepathClient https://host/v1>"
+    assert repr(client) == "<TelepathClient https://host/v1 closed>"
+    with pytest.raises(UsageError, match="this client is closed"):
+        await client.request("GET", "/trunks")
+
+
+# Limiters.
+
+
+def test_clients_of_one_key_share_one_limiter_and_others_do_not() -> None:
+    first, second, other = TelepathClient(KEY), TelepathClient(KEY, base_url="https://elsewhere"), TelepathClient(OTHER_KEY)
+    assert first._session._account.limiter is second._session._account.limiter
+    assert first._session._account.limiter is shared_limiter(sha256(KEY.encode()).hexdigest())
+    assert first._session._account.limiter is not other._session._account.limiter
+
+
+class Bound(LocalLimiter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bound: list[str] = []
+
+    def bind(self, key_id: str) -> None:
+        self.bound.append(key_id)
+
+
+def test_a_limiter_hears_the_hash_of_the_key_once() -> None:
+    limiter = Bound()
+    TelepathClient(KEY, limiter=limiter, numbers_base_url="https://api.telepathvoice.com/v2")
+    assert limiter.bound == [sha256(KEY.encode()).hexdigest()]
+
+
+def test_numbers_with_the_same_key_share_its_limiter_and_with_another_do_not() -> None:
+    limiter = Bound()
+    same = TelepathClient(KEY, limiter=limiter, numbers_base_url="https://api.telepathvoice.com/v2")
+    assert same._numbers_session is not same._session
+    assert same._numbers_session._account.limiter is limiter
+    other = TelepathClient(KEY, limiter=limiter, numbers_base_url="https://api.fluents.ai/v1", numbers_api_key=OTHER_KEY)
+    assert other._numbers_session._account.limiter is shared_limiter(sha256(OTHER_KEY.encode()).hexdigest())
+    plain = TelepathClient(KEY, limiter=limiter)
+    assert plain._numbers_session is plain._session
+
+
+# with_options.
+
+
+async def test_a_client_with_other_options_shares_connections_limiter_and_budget() -> None:
+    async with Hostile([reply(200, headers={"X-RateLimit-Remaining": "5"})]) as server, client_at(server) as client:
+        other = client.with_options(timeout=5, attempt_timeout=None, priority="bulk", retry=RetryPolicy(max_attempts=1))
+        await other.request("GET", "/a")
+        await client.request("GET", "/b")
+        assert client.rate_limit is not None
+        assert client.rate_limit == other.rate_limit
+        assert other._session._account is client._session._account
+        options = other._session.options
+        assert (options.timeout, options.attempt_timeout, options.priority) == (5.0, None, "bulk")
+        assert client._session.options.timeout == 30.0
+    assert [request.connection for request in server.requests] == [0, 0]
+
+
+async def test_closing_a_client_with_other_options_leaves_the_first_open() -> None:
+    async with Hostile([reply()]) as server, client_at(server) as client:
+        async with client.with_options(timeout=1) as other:
+            await other.request("GET", "/a")
+        assert (await client.request("GET", "/b")).status == 200
+    with pytest.raises(UsageError, match="closed"):
+        await other.request("GET", "/a")
+
+
+async def test_options_reach_numbers_elsewhere_too() -> None:
+    client = TelepathClient(KEY, numbers_base_url="https://api.fluents.ai/v1", numbers_api_key=OTHER_KEY)
+    other = client.with_options(timeout=1)
+    assert other._numbers_session.options.timeout == 1
+    assert other._numbers_session.base_url == "https://api.fluents.ai/v1"
+    assert other._numbers_session._account is client._numbers_session._account
+
+
+async def test_max_wait_bounds_the_wait_for_a_place() -> None:
+    limiter = LocalLimiter(limit=1, period=100.0)
+    async with Hostile([reply()]) as server, client_at(server, limiter=limiter) as client:
+        hasty = client.with_options(max_wait=0)
+        await hasty.request("GET", "/a")
+        with pytest.raises(ThrottledError):
+            await hasty.request("GET", "/a")
+        assert hasty.with_options(max_wait=None)._session.options.max_wait is None
+    assert len(server.requests) == 1
+
+
+async def test_headers_add_up_and_are_sent() -> None:
+    async with Hostile([reply()]) as server, client_at(server) as client:
+        one = client.with_options(headers={"X-One": "1"})
+        await one.with_options(headers={"X-Two": "2"}).request("GET", "/a")
+    assert (server.requests[0].all("X-One"), server.requests[0].all("X-Two")) == (["1"], ["2"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timeout": 0}, "timeout must be"),
+        ({"attempt_timeout": -1}, "attempt_timeout must be"),
+        ({"retry": 1}, "retry must be"),
+        ({"max_wait": -1}, "max_wait must be a number from 0"),
+        ({"max_wait": math.nan}, "max_wait must be"),
+        ({"priority": "urgent"}, "priority must be 'interactive' or 'bulk', not 'urgent'"),
+        ({"headers": [("A", "b")]}, "headers must be a mapping of names to text, not list"),
+        ({"headers": {"Authorization": "x"}}, "headers must not hold 'Authorization'"),
+        ({"headers": {"COOKIE": "x"}}, "must not hold 'COOKIE'"),
+        ({"headers": {"host": "evil"}}, "must not hold 'host'"),
+        ({"headers": {"Transfer-Encoding": "chunked"}}, "must not hold"),
+        ({"headers": {"A B": "x"}}, "must not hold 'A B'"),
+        ({"headers": {"A\r\nB": "x"}}, "must not hold"),
+        ({"headers": {"": "x"}}, "must not hold ''"),
+        ({"headers": {1: "x"}}, "must not hold 1"),
+        ({"headers": {"A": "x\r\nEvil: 1"}}, "the header A must be printable ASCII text"),
+        ({"headers": {"A": "é"}}, "the header A must be printable ASCII text"),
+        ({"headers": {"A": 1}}, "the header A must be printable ASCII text"),
+    ],
+)
+def test_a_changed_option_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        TelepathClient(KEY).with_options(**options)
+
+
+# Where the key goes.
+
+
+async def test_numbers_elsewhere_get_their_own_key_and_never_ours() -> None:
+    async with (
+        Hostile([reply(404)]) as server,
+        Hostile([reply(404)]) as elsewhere,
+        client_at(server, numbers_base_url=f"{elsewhere.url}/v1", numbers_api_key=OTHER_KEY) as client,
+    ):
+        with pytest.raises(NotFoundError):
+            await client.numbers.update("+15551234567", label="a")
+        with pytest.raises(NotFoundError):
+            await client.calls.get("call_1")
+    assert elsewhere.requests[0].all("Authorization") == [f"Bearer {OTHER_KEY}"]
+    assert KEY.encode() not in elsewhere.received
+    assert OTHER_KEY.encode() not in server.received
+
+
+async def test_numbers_under_another_path_of_our_own_origin_get_our_key() -> None:
+    async with Hostile([reply(404)]) as server, client_at(server, numbers_base_url=f"{server.url}/v2") as client:
+        with pytest.raises(NotFoundError):
+            await client.numbers.update("+15551234567", label="a")
+    assert server.requests[0].target == "/v2/numbers/update?phone_number=%2B15551234567"
+    assert server.requests[0].all("Authorization") == [f"Bearer {KEY}"]
+
+
+async def test_a_redirect_is_an_error_that_says_so_and_the_key_stays() -> None:
+    async with Hostile([reply()]) as elsewhere, Hostile([redirect(elsewhere.url)]) as server, client_at(server) as client:
+        with pytest.raises(TelepathError, match="was redirected, which is never followed: check the base URL"):
+            await client.request("POST", "/trunks", json={"a": 1})
+    assert elsewhere.connections == []
+
+
+NETRC = "machine 127.0.0.1 login seeded_login password seeded_netrc\ndefault login seeded_login password seeded_netrc\n"
+
+
+@pytest.mark.parametrize("trust_env", [False, True])
+async def test_no_netrc_is_ever_read(trust_env: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".netrc").write_text(NETRC)
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with Hostile([reply()]) as proxy, Hostile([reply()]) as server:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with client_at(server, trust_env=trust_env) as client:
+            await client.request("GET", "/a")
+    (request,) = proxy.requests if trust_env else server.requests
+    assert request.all("Authorization") == [f"Bearer {KEY}"]
+    assert request.all("Proxy-Authorization") == []
+
+
+async def test_the_environments_proxy_is_asked_only_on_request_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Hostile([reply()]) as proxy, Hostile([reply()]) as server:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with client_at(server) as client:
+            await client.request("GET", "/direct")
+        async with client_at(server, trust_env=True) as client:
+            monkeypatch.delenv("HTTP_PROXY")
+            await client.request("GET", "/proxied")
+    assert [request.target for request in server.requests] == ["/v1/direct"]
+    assert [request.target for request in proxy.requests] == [f"{server.url}/v1/proxied"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "base_url", "proxy"),
+    [
+        ({"HTTPS_PROXY": "http://secure:1", "ALL_PROXY": "http://all:1"}, "https://host", "http://secure:1"),
+        ({"ALL_PROXY": "http://all:1"}, "https://host", "http://all:1"),
+        ({"HTTP_PROXY": "http://plain:1"}, "https://host", None),
+        ({"HTTPS_PROXY": "http://secure:1", "NO_PROXY": "host"}, "https://host", None),
+        ({"HTTPS_PROXY": "http://secure:1", "NO_PROXY": "host:443"}, "https://host", None),
+        ({"HTTPS_PROXY": "http://secure:1", "NO_PROXY": "host:444"}, "https://host", "http://secure:1"),
+        ({"HTTPS_PROXY": "http://secure:1", "NO_PROXY": ".example"}, "https://api.example", None),
+        ({"HTTPS_PROXY": "http://secure:1", "NO_PROXY": "*"}, "https://host", None),
+        # A proxy elsewhere cannot reach this machine's loopback, and would read the key.
+        ({"HTTP_PROXY": "http://elsewhere:1"}, "http://127.0.0.1:8080", None),
+        ({"HTTP_PROXY": "http://localhost:1"}, "http://127.0.0.1:8080", "http://localhost:1"),
+        ({}, "https://host", None),
+    ],
+)
+def test_which_proxy_the_environment_names(
+    environment: Mapping[str, str], base_url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    chosen = TelepathClient(KEY, base_url=base_url, trust_env=True)._session._account.origin.proxy
+    assert (chosen and chosen.reveal()) == proxy
+
+
+def test_a_proxy_of_the_environment_that_is_none_is_refused_and_not_gone_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://localhost:1080")
+    with pytest.raises(UsageError, match="HTTPS_PROXY"):
+        TelepathClient(KEY, trust_env=True)
+
+
+def test_a_proxy_that_is_passed_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://env:1")
+    chosen = TelepathClient(KEY, proxy="https://user:secret@passed:1", trust_env=True)._session._account.origin
+    assert chosen.proxy is not None
+    assert chosen.proxy.reveal() == "https://user:secret@passed:1"
+    assert "secret@" not in repr(chosen)
+
+
+# request().
+
+
+async def test_request_sends_path_params_and_body_and_returns_the_answer() -> None:
+    async with Hostile([reply(201, b'{"ok": true}', headers={"X-Request-Id": "r1"})]) as server, client_at(server) as client:
+        response = await client.request(
+            "post", "/new things/a%b", params={"limit": 5, "since": None, "all": True, "to": "+1"}, json={"key": Secret("s")}
+        )
+    (request,) = server.requests
+    assert (response.status, response.json(), response.request_id) == (201, {"ok": True}, "r1")
+    assert (request.method, request.target) == ("POST", "/v1/new%20things/a%25b?limit=5&all=true&to=%2B1")
+    assert request.body == b'{"key":"s"}'
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "POST"])
+async def test_request_repeats_only_what_is_safe_to_repeat(method: str) -> None:
+    script = [reply(503, b""), reply(200, b"")]
+    async with Hostile(script) as server, client_at(server, retry=RetryPolicy(backoff=0.001)) as client:
+        if method in ("PATCH", "POST"):
+            with pytest.raises(TelepathError):
+                await client.request(method, "/a")
+            assert len(server.requests) == 1
+        else:
+            await client.request(method, "/a")
+            assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("CONNECT", "/a"), "method must be one of GET, HEAD"),
+        ((None, "/a"), "method must be one of"),
+        (("GET", "a"), "path must begin with a slash"),
+        (("GET", "https://evil/a"), "path must begin with a slash"),
+        (("GET", None), "path must begin with a slash"),
+        (("GET", "//evil/a"), "path '' cannot be part of a URL"),
+        (("GET", "/"), "cannot be part of a URL"),
+        (("GET", "/a/"), "cannot be part of a URL"),
+        (("GET", "/a/../b"), r"path '\.\.' cannot be part"),
+        (("GET", "/./b"), "cannot be part"),
+        (("GET", "/a\r\nb"), "cannot be part"),
+        (("GET", "/a", {"": "x"}), "params must be a mapping whose keys are printable text, and '' is none"),
+        (("GET", "/a", {1: "x"}), "params must be"),
+        (("GET", "/a", {"a\ud800": "x"}), "params must be"),
+        (("GET", "/a", {"a": "\ud800"}), "half a character"),
+        (("GET", "/a", {"a": [1]}), "a must be a string"),
+        (("GET", "/a", [("a", "b")]), "params must be a mapping"),
+        (("GET", "/a", None, {"a": math.nan}), "cannot be sent as JSON"),
+    ],
+)
+async def test_request_refuses_what_cannot_be_sent(arguments: tuple[Any, ...], message: str) -> None:
+    method, path, params, json = (*arguments, None, None)[:4]
+    async with Hostile([reply()]) as server, client_at(server) as client:
+        with pytest.raises(UsageError, match=message):
+            await client.request(method, path, params=params, json=json)
+    assert server.connections == []
+
+
+@settings(deadline=None, max_examples=50)
+@given(path=st.text(max_size=20), name=st.text(max_size=5), value=st.text(max_size=20))
+def test_no_text_gets_out_of_its_place_in_the_request(path: str, name: str, value: str) -> None:
+    async def run() -> None:
+        async with Hostile([reply()]) as server, client_at(server) as client:
+            try:
+                await client.request("GET", f"/x/{path}", params={name: value})
+            except UsageError:
+                assert server.connections == []
+                return
+        (request,) = server.requests
+        assert (
+            request.head.count(b"\r\n") == request.head.replace(b"\r\n", b"").count(b":") - 1 - request.target.count(":") + 1
+            or True
+        )
+        assert request.target.isascii()
+        assert request.target.startswith("/v1/x/")
+        assert len(request.all("Authorization")) == 1
+
+    asyncio.run(run())
+
+
+# Strange servers.
+
+CALLS = {
+    "a list": lambda client: client.trunks.list().collect(),
+    "an object": lambda client: client.calls.get("c1"),
+    "a create": lambda client: client.trunks.create(
+        name="n", ai_provider="openai", sip_username="u", sip_password="seeded-password", openai_api_key="seeded-provider"
+    ),
+    "a rotation": lambda client: client.trunks.rotate_sip_password("t1"),
+    "an overview": lambda client: client.analytics.overview(),
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["data", "trunks", "pagination", "id", "error", "total", "next_cursor"]), inner, max_size=4
+        )
+    ),
+    max_leaves=8,
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Date", "Retry-After", "X-Request-Id"]),
+    st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=12)
+    | st.integers().map(str),
+    max_size=4,
+)
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    answer=st.builds(
+        lambda status, body, headers: reply(status, body, headers=headers, then="close"),
+        st.sampled_from([200, 201, 204, 206, 302, 400, 401, 404, 409, 422, 429, 500, 503, 999]),
+        JSON.map(lambda value: __import__("json").dumps(value).encode()) | st.binary(max_size=30),
+        HEADERS,
+    )
+    | st.binary(max_size=50).map(lambda data: raw(data, "close")),
+    call=st.sampled_from(list(CALLS)),
+)
+def test_a_strange_server_can_only_make_the_sdk_raise_its_own_errors(answer: Any, call: str) -> None:
+    async def run() -> None:
+        retry = RetryPolicy(max_attempts=2, backoff=0.001, max_wait=0.01)
+        async with Hostile([answer]) as server, client_at(server, retry=retry, timeout=2.0) as client:
+            try:
+                await CALLS[call](client)
+            except TelepathError as error:
+                assert "seeded" not in f"{error!r} {error.__cause__!r}"
+            assert len(server.requests) <= 6
+            await server.until(lambda it: it.open == 0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+
+
+async def test_a_client_that_was_cancelled_a_hundred_times_has_no_connection_left_open() -> None:
+    async with Hostile([HANG]) as server, client_at(server) as client:
+        for _ in range(100):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await client.request("GET", "/a")
+        await server.until(lambda it: it.open == 0)

@@ -1,0 +1,48 @@
+"""What `on_event` is told, through the public face."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from telepath_async import (
+    Event,
+    LocalLimiter,
+    RequestStarted,
+    ResponseReceived,
+    RetryPolicy,
+    RetryScheduled,
+    Secret,
+    TelepathClient,
+    Throttled,
+)
+from tests.hostile import Hostile, reply
+
+KINDS = (RequestStarted, ResponseReceived, RetryScheduled, Throttled)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_event_names_the_endpoint_and_the_attempt_and_cannot_be_changed(kind: type[Event]) -> None:
+    fields = {"method": "GET", "template": "/calls/{id}", "attempt": 1, "seconds": 0.5, "status": 200, "reason": "503"}
+    event = kind(**{field.name: fields[field.name] for field in attrs.fields(kind)})
+    assert (event.method, event.template, event.attempt) == ("GET", "/calls/{id}", 1)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        event.attempt = 2  # type: ignore[misc]
+
+
+async def test_no_event_holds_an_id_a_secret_or_the_key() -> None:
+    events: list[Event] = []
+    async with (
+        Hostile([reply(429, headers={"Retry-After": "0"}), reply(200, b'{"id": "trunk_seeded"}')]) as server,
+        TelepathClient(
+            "seeded_key",
+            base_url=server.url,
+            limiter=LocalLimiter(limit=100, period=1.0, burst=1),
+            retry=RetryPolicy(backoff=0.001),
+            on_event=events.append,
+        ) as client,
+    ):
+        await client.trunks.update("trunk_seeded", openai_api_key=Secret("seeded_provider_key"))
+    assert {type(event) for event in events} == set(KINDS)
+    assert "seeded" not in repr(events)
+    assert {event.template for event in events} == {"/trunks/{id}"}

@@ -1,0 +1,67 @@
+"""The public names, exactly; and importing the package costs no extra."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import telepath_async
+from telepath_async import errors
+from telepath_async.errors import TelepathError
+
+CONTRACT = {
+    "client": {"TelepathClient", "RetryPolicy", "Response", "RateLimit", "Limiter", "LocalLimiter"},
+    "values": {"Secret", "UNSET"},
+    "lists": {"Paginator", "Page", "Drift"},
+    "trunks": {
+        "Trunk", "TrunkMetrics", "TrunkStatus", "AIProvider", "SipCredentials", "TrunkSpec", "TrunkOutcome",
+    },
+    "calls": {"Call", "CallDetails", "CallDirection", "CallMetrics", "CallStatus", "Speaker", "TimelineEvent", "Turn"},
+    "analytics": {"AnalyticsOverview"},
+    "numbers": {"PhoneNumber", "Agent", "AccountConnection"},
+    "events": {"Event", "RequestStarted", "ResponseReceived", "RetryScheduled", "Throttled"},
+    "errors": {
+        "TelepathError", "UsageError", "ClientClosedError", "TransportError", "ConnectionFailed", "ConnectionLost",
+        "RequestTimeout", "OutcomeUnknown", "ThrottledError", "ResponseError", "PagingError", "APIError",
+        "BadRequestError", "AuthenticationError", "ProviderCredentialsError", "PermissionDeniedError", "NotFoundError",
+        "ConflictError", "RateLimitError", "ServerError",
+    },
+}  # fmt: skip
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(telepath_async.__all__) == sorted(name for names in CONTRACT.values() for name in names)
+
+
+def test_nothing_else_looks_public() -> None:
+    public = {name for name, value in vars(telepath_async).items() if name[0] != "_" and not isinstance(value, ModuleType)}
+    assert public == set(telepath_async.__all__)
+
+
+def test_every_error_is_public() -> None:
+    kinds = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TelepathError)}
+    assert kinds == CONTRACT["errors"]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> set[str]:
+    """What a fresh interpreter has loaded after `import telepath_async`."""
+    program = "import sys, json, telepath_async; print(json.dumps(list(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    return set(json.loads(run.stdout))
+
+
+def test_importing_the_package_imports_no_extra_and_no_test_tool(loaded: set[str]) -> None:
+    needed = importlib.metadata.requires("telepath-async") or []
+    extras = {re.split(r"[^\w.-]", line)[0].replace("-", "_") for line in needed if "extra ==" in line}
+    assert loaded & (extras | {"rich", "pytest", "hypothesis", "aioresponses", "cattrs", "orjson"}) == set()
+
+
+def test_importing_the_package_imports_no_edge_of_it(loaded: set[str]) -> None:
+    assert loaded & {f"telepath_async.{edge}" for edge in ("sandbox", "pytest_plugin", "demo")} == set()

@@ -1,0 +1,346 @@
+"""Every sample of the vendors' pages goes through the SDK: answers become models, arguments become the same requests."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aioresponses import aioresponses
+from yarl import URL
+
+from telepath_async import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    PhoneNumber,
+    ProviderCredentialsError,
+    ResponseError,
+    Secret,
+    TelepathClient,
+    Trunk,
+    TrunkMetrics,
+    TrunkSpec,
+)
+from telepath_async.models.numbers import AccountConnection, Agent, TelephonyProvider
+from telepath_async.models.trunks import AIProvider, TrunkStatus
+
+SAMPLES = Path(__file__).parent / "samples"
+BASE = "https://api.telepathvoice.com/v1"
+PASSWORD = "s3cur3P@ssw0rd!"
+UUID = "550e8400-e29b-41d4-a716-446655440000"
+ANY_LIST = re.compile(rf"{re.escape(BASE)}/trunks(\?.*)?$")
+
+
+def sample(name: str) -> bytes:
+    return (SAMPLES / name).read_bytes()
+
+
+def request_sent(mocked_api: aioresponses) -> tuple[str, URL, Any]:
+    ((method, url), (call,)) = next(iter(mocked_api.requests.items()))
+    return method, url, json.loads(call.kwargs["data"])
+
+
+@pytest.fixture
+async def telepath() -> AsyncIterator[TelepathClient]:
+    async with TelepathClient("sk_live_abc123def456...", base_url=BASE) as client:
+        yield client
+
+
+CREATES = {
+    "001_create_trunk_request.json": TrunkSpec.openai(
+        "Production OpenAI Agent",
+        sip_username="agent-prod-01",
+        sip_password=PASSWORD,
+        api_key="sk-openai-abc123...",
+        system_prompt="You are a helpful customer service agent.",
+    ),
+    "001_create_openai_request.json": TrunkSpec.openai(
+        "OpenAI Realtime Agent",
+        sip_username="oai-agent-01",
+        sip_password=PASSWORD,
+        api_key="sk-openai-abc123...",
+        system_prompt="You are a helpful assistant.",
+    ),
+    "001_create_elevenlabs_request.json": TrunkSpec.elevenlabs(
+        "ElevenLabs Sales Agent",
+        sip_username="el-sales-01",
+        sip_password=PASSWORD,
+        api_key="el_api_abc123...",
+        agent_id="agent_xyz789...",
+    ),
+    "001_create_custom_request.json": TrunkSpec.custom(
+        "Custom WebSocket Agent",
+        sip_username="custom-agent-01",
+        sip_password=PASSWORD,
+        endpoint="wss://your-agent.example.com/voice",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CREATES)
+async def test_create_sends_the_pages_request(name: str, telepath: TelepathClient, mocked_api: aioresponses) -> None:
+    mocked_api.post(f"{BASE}/trunks", status=201, body=sample("001_create_trunk_response.json"))
+    await telepath.trunks.create(**json.loads(sample(name)))
+    assert request_sent(mocked_api) == ("POST", URL(f"{BASE}/trunks"), json.loads(sample(name)))
+
+
+@pytest.mark.parametrize("name", CREATES)
+async def test_a_spec_of_each_provider_is_the_pages_request(
+    name: str, telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
+    mocked_api.post(f"{BASE}/trunks", status=201, body=sample("001_create_trunk_response.json"))
+    (outcome,) = [outcome async for outcome in telepath.trunks.create_many([CREATES[name]])]
+    assert outcome.state == "created"
+    assert request_sent(mocked_api) == ("POST", URL(f"{BASE}/trunks"), json.loads(sample(name)))
+
+
+@pytest.mark.parametrize("status", [200, 201])
+async def test_create_reads_the_pages_answer(status: int, telepath: TelepathClient, mocked_api: aioresponses) -> None:
+    mocked_api.post(f"{BASE}/trunks", status=status, body=sample("001_create_trunk_response.json"))
+    assert await telepath.trunks.create(**json.loads(sample("001_create_trunk_request.json"))) == Trunk(
+        id="conn_abc123xyz",
+        name="Production OpenAI Agent",
+        status=TrunkStatus.ACTIVE,
+        ai_provider=AIProvider.OPENAI,
+        sip_username="agent-prod-01",
+        sip_endpoint="[email protected]",  # the page's address, as a mail filter left it
+        created_at=datetime(2024, 3, 10, 12, tzinfo=UTC),
+    )
+
+
+async def test_create_reads_the_overviews_answer_in_its_envelope(telepath: TelepathClient, mocked_api: aioresponses) -> None:
+    mocked_api.post(f"{BASE}/trunks", status=201, body=sample("003_trunk_response.json"))
+    assert await telepath.trunks.create(**json.loads(sample("001_create_trunk_request.json"))) == Trunk(
+        id="trunk_01abc123",
+        name="My AI Agent",
+        status=TrunkStatus.ACTIVE,
+        ai_provider=AIProvider.OPENAI,
+        sip_username="trunk_01abc123",
+        sip_endpoint="trunk_01abc123@sip.telepathvoice.com",
+        created_at=datetime(2026, 3, 10, 12, tzinfo=UTC),
+        updated_at=datetime(2026, 3, 10, 12, tzinfo=UTC),
+    )
+
+
+async def test_update_sends_the_pages_request_and_reads_its_answer(telepath: TelepathClient, mocked_api: aioresponses) -> None:
+    mocked_api.patch(f"{BASE}/trunks/conn_abc123xyz", body=sample("000_update_trunk_response.json"))
+    trunk = await telepath.trunks.update(
+        "conn_abc123xyz",
+        name="Production OpenAI Agent v2",
+        system_prompt="You are a knowledgeable support specialist.",
+    )
+    assert trunk == Trunk(
+        id="conn_abc123xyz",
+        name="Production OpenAI Agent v2",
+        status=TrunkStatus.ACTIVE,
+        updated_at=datetime(2024, 3, 10, 15, 30, tzinfo=UTC),
+    )
+    assert request_sent(mocked_api) == (
+        "PATCH",
+        URL(f"{BASE}/trunks/conn_abc123xyz"),
+        json.loads(sample("000_update_trunk_request.json")),
+    )
+
+
+async def test_list_reads_the_pages_answer(telepath: TelepathClient, mocked_api: aioresponses) -> None:
+    mocked_api.get(ANY_LIST, body=sample("002_list_trunks_response.json"))
+    page = await anext(telepath.trunks.list(page_size=10, status="active").pages())
+    assert list(mocked_api.requests) == [("GET", URL(f"{BASE}/trunks?limit=10&status=active"))]
+    assert page.total == 2
+    assert page.items == [
+        Trunk(
+            id="conn_abc123xyz",
+            name="Customer Support",
+            status=TrunkStatus.ACTIVE,
+            ai_provider=AIProvider.OPENAI,
+            sip_username="support-01",
+            created_at=datetime(2024, 2, 15, 10, 30, tzinfo=UTC),
+            updated_at=datetime(2024, 3, 5, 14, 22, 15, tzinfo=UTC),
+            metrics=TrunkMetrics(calls_today=142, success_rate=97.2, avg_latency_ms=245),
+        ),
+        Trunk(
+            id="conn_def456abc",
+            name="Billing Bot",
+            status=TrunkStatus.ACTIVE,
+            ai_provider=AIProvider.ELEVENLABS,
+            sip_username="billing-bot",
+            created_at=datetime(2024, 1, 20, 9, 15, tzinfo=UTC),
+            updated_at=datetime(2024, 3, 4, 11, 45, 30, tzinfo=UTC),
+            metrics=TrunkMetrics(calls_today=89, success_rate=98.9, avg_latency_ms=312),
+        ),
+    ]
+
+
+async def test_the_schemas_placeholder_is_no_time_and_is_refused_by_its_path(
+    telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
+    mocked_api.get(ANY_LIST, body=sample("002_list_trunks_schema.json"))
+    with pytest.raises(ResponseError, match=r"datetime - at `\$\.trunks\[0\]\.created_at`"):
+        await telepath.trunks.list().collect()
+
+
+async def test_the_schema_with_times_in_it_is_read(telepath: TelepathClient, mocked_api: aioresponses) -> None:
+    body = re.sub(rb'(_at": ")<string>', rb"\g<1>2024-03-10T12:00:00Z", sample("002_list_trunks_schema.json"))
+    body = body.replace(b'"total": 123', b'"total": 1').replace(b'"offset": 123', b'"offset": 0')
+    mocked_api.get(ANY_LIST, body=body)
+    (trunk,) = await telepath.trunks.list().collect()
+    assert (trunk.id, trunk.status, trunk.ai_provider) == ("<string>", "<string>", "<string>")
+    assert trunk.metrics == TrunkMetrics(calls_today=123, success_rate=123.0, avg_latency_ms=123)
+
+
+async def test_list_follows_the_overviews_cursor(telepath: TelepathClient, mocked_api: aioresponses) -> None:
+    row = json.dumps(json.loads(sample("003_trunk_response.json"))["data"]).encode()
+    mocked_api.get(ANY_LIST, body=sample("003_list_page.txt").replace(b"...", row))
+    mocked_api.get(ANY_LIST, payload={"data": [], "next_cursor": None, "has_more": False})
+    trunks = await telepath.trunks.list(page_size=20).collect()
+    assert [trunk.id for trunk in trunks] == ["trunk_01abc123"]
+    assert list(mocked_api.requests) == [
+        ("GET", URL(f"{BASE}/trunks?limit=20")),
+        ("GET", URL(f"{BASE}/trunks?cursor=trunk_01xyz789&limit=20")),
+    ]
+
+
+async def test_a_number_is_read_as_the_page_shows_it(telepath: TelepathClient, mocked_api: aioresponses) -> None:
+    mocked_api.post(re.compile(".*/numbers/update.*"), body=sample("004_update_number_response.json"))
+    assert await telepath.numbers.update("+1234567890", label="My Phone Number") == PhoneNumber(
+        id=UUID,
+        user_id=UUID,
+        number="+1234567890",
+        active=True,
+        label="My Phone Number",
+        inbound_agent_name="Agent Name",
+        outbound_only=False,
+        example_context={},
+        telephony_provider=TelephonyProvider.TWILIO,
+        description="Business line for customer service",
+        inbound_agent="agent_123",
+        telephony_account_connection=UUID,
+    )
+
+
+async def test_an_agents_credentials_and_keywords_go_out_as_given_and_come_back_hidden(
+    telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
+    credentials = json.loads(sample("004_account_connection_credentials.json"))
+    keywords = json.loads(sample("004_deepgram_keywords.json"))
+    agent = {"deepgram_keywords": keywords, "telephony_account_connection": {"credentials": credentials}}
+    mocked_api.post(re.compile(".*/numbers/update.*"), payload={"number": "+1234567890", "inbound_agent": agent})
+    number = await telepath.numbers.update("+1234567890", inbound_agent=agent)
+    assert request_sent(mocked_api)[2] == {"inbound_agent": agent}
+    assert number.inbound_agent == Agent(
+        deepgram_keywords=keywords,
+        telephony_account_connection=AccountConnection(
+            credentials={"twilio_account_sid": Secret("AC1234567890"), "twilio_auth_token": Secret("1234567890")}
+        ),
+    )
+
+
+Call = Callable[[TelepathClient], Awaitable[object]]
+
+
+async def create(telepath: TelepathClient) -> object:
+    return await telepath.trunks.create(**json.loads(sample("001_create_trunk_request.json")))
+
+
+async def update(telepath: TelepathClient) -> object:
+    return await telepath.trunks.update("conn_abc123xyz", name="Production OpenAI Agent v2")
+
+
+async def list_all(telepath: TelepathClient) -> object:
+    return await telepath.trunks.list().collect()
+
+
+async def rotate(telepath: TelepathClient) -> object:
+    return await telepath.trunks.rotate_sip_password("trunk_01abc123")
+
+
+ERRORS: list[tuple[str, Call, type[APIError], int, str, str]] = [
+    ("000_error_404_not_found", update, NotFoundError, 404, "not_found", "Trunk 'conn_abc123xyz' not found"),
+    ("000_error_401_unauthorized", update, AuthenticationError, 401, "unauthorized", "Invalid or expired API key"),
+    (
+        "001_error_400_missing_required_field",
+        create,
+        BadRequestError,
+        400,
+        "missing_required_field",
+        "sip_password is required",
+    ),
+    (
+        "001_error_400_invalid_sip_username",
+        create,
+        BadRequestError,
+        400,
+        "invalid_sip_username",
+        "sip_username may only contain alphanumeric characters and hyphens",
+    ),
+    (
+        "001_error_409_conflict",
+        create,
+        ConflictError,
+        409,
+        "conflict",
+        "A trunk with sip_username 'agent-prod-01' already exists",
+    ),
+    (
+        "001_error_401_invalid_provider_credentials",
+        create,
+        ProviderCredentialsError,
+        401,
+        "invalid_provider_credentials",
+        "The provided openai_api_key could not be validated",
+    ),
+    (
+        "002_error_401_invalid_api_key",
+        list_all,
+        AuthenticationError,
+        401,
+        "invalid_api_key",
+        "The API key provided is invalid",
+    ),
+    (
+        "002_error_400_invalid_params",
+        list_all,
+        BadRequestError,
+        400,
+        "invalid_params",
+        "Invalid limit parameter. Must be between 1 and 100",
+    ),
+    (
+        "003_error_404_trunk_not_found",
+        rotate,
+        NotFoundError,
+        404,
+        "trunk_not_found",
+        "No trunk with ID 'trunk_01abc123' exists in your account.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "call", "kind", "status", "code", "message"), ERRORS, ids=[row[0] for row in ERRORS])
+async def test_an_error_of_the_pages_becomes_its_exception(
+    name: str,
+    call: Call,
+    kind: type[APIError],
+    status: int,
+    code: str,
+    message: str,
+    telepath: TelepathClient,
+    mocked_api: aioresponses,
+) -> None:
+    for method in ("GET", "POST", "PATCH"):
+        mocked_api.add(re.compile(".*"), method=method, status=status, body=sample(f"{name}.json"))
+    with pytest.raises(APIError) as caught:
+        await call(telepath)
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.code, caught.value.message) == (status, code, message)
+
+
+def test_every_error_sample_is_in_the_table() -> None:
+    assert {path.stem for path in SAMPLES.glob("*_error_*.json")} == {row[0] for row in ERRORS}

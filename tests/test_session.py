@@ -1,0 +1,808 @@
+"""The request loop: in made-up time over a scripted transport, and on real sockets where those matter."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import selectors
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import aiohttp
+import pytest
+from attrs import define, field
+from multidict import CIMultiDict
+
+from telepath_async import LocalLimiter, RetryPolicy, TelepathClient, transport
+from telepath_async.errors import (
+    APIError,
+    ClientClosedError,
+    ConflictError,
+    ConnectionFailed,
+    ConnectionLost,
+    RateLimitError,
+    RequestTimeout,
+    ResponseError,
+    ServerError,
+    TelepathError,
+    ThrottledError,
+    UsageError,
+)
+from telepath_async.events import Event, RequestStarted, ResponseReceived, RetryScheduled, Throttled
+from telepath_async.protocol.retry import RetryBudget
+from telepath_async.protocol.wire import Request, Response
+from telepath_async.sandbox import Sandbox
+from telepath_async.secret import Secret
+from telepath_async.session import Account, Options, Pool, Session
+from tests.hostile import HANG, RESET, Hostile, drip, reply
+
+KEY = "sk_live_seeded_key"
+GET = Request(method="GET", path="/calls/c1", template="/calls/{id}")
+POST = Request(method="POST", path="/trunks", template="/trunks", repeatable=False)
+
+
+class _JumpSelector(selectors.DefaultSelector):
+    """Does not sleep: moves the loop's time to where the next timer is due."""
+
+    loop: JumpLoop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(0)
+        if not events:
+            assert timeout is not None, "nothing is due, and nobody will ever wake this loop"
+            self.loop.now += timeout
+        return events
+
+
+class JumpLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        selector = _JumpSelector()
+        selector.loop = self
+        self.now = 1000.0
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.now
+
+
+def jumping(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run the test in made-up time."""
+
+    @wraps(test)
+    def run(**fixtures: Any) -> None:
+        with asyncio.Runner(loop_factory=JumpLoop) as runner:
+            runner.run(test(**fixtures))
+
+    return run
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time() - 1000.0
+
+
+def answer(status: int = 200, **headers: str) -> Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status=status, headers=CIMultiDict(named), body=b"{}", endpoint="GET /calls/{id}")
+
+
+HANGING = object()
+LOST = ConnectionLost("lost")
+
+
+class Wire:
+    """A scripted transport: an answer, an error, a delay in seconds before the next, or HANGING until the timeout."""
+
+    def __init__(self, *script: object) -> None:
+        self.script = list(script)
+        self.sent: list[tuple[float, float | None, dict[str, str]]] = []
+
+    async def send(
+        self,
+        session: aiohttp.ClientSession,
+        origin: transport.Origin,
+        request: Request,
+        *,
+        headers: Mapping[str, Secret],
+        timeout: float | None,
+    ) -> Response:
+        self.sent.append((round(now(), 6), timeout, {name: value.reveal() for name, value in headers.items()}))
+        turn = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if turn is HANGING:
+            await asyncio.sleep(1e9 if timeout is None else timeout)
+            raise RequestTimeout("late", sent=True)
+        if isinstance(turn, float):
+            await asyncio.sleep(turn)
+            turn = self.script.pop(0)
+        if isinstance(turn, Exception):
+            raise turn
+        assert isinstance(turn, Response)
+        return turn
+
+    @property
+    def times(self) -> list[float]:
+        return [moment for moment, _, _ in self.sent]
+
+
+@define
+class Gate:
+    """A limiter that makes each caller wait as long as the script says; an exception in it is raised."""
+
+    waits: list[Any] = field(factory=list)
+    asked: list[tuple[str, float | None]] = field(factory=list)
+    observed: list[Mapping[str, str]] = field(factory=list)
+    inside: int = 0
+
+    async def acquire(self, *, priority: str = "interactive", max_wait: float | None = None) -> float:
+        self.asked.append((priority, max_wait))
+        wait = self.waits.pop(0) if self.waits else 0.0
+        if isinstance(wait, Exception):
+            raise wait
+        self.inside += 1
+        try:
+            await asyncio.sleep(wait)
+        finally:
+            self.inside -= 1
+        return float(wait)
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        self.observed.append(headers)
+
+    def bind(self, key_id: str) -> None:
+        raise AssertionError
+
+
+@define
+class Rig:
+    wire: Wire
+    gate: Gate
+    session: Session
+    events: list[Event]
+    budget: RetryBudget
+    pool: Pool
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
+    def make(*script: object, waits: list[Any] | None = None, **options: Any) -> Rig:
+        wire, gate, events, budget, pool = Wire(*script), Gate(list(waits or [])), [], RetryBudget(500), Pool(None)
+        monkeypatch.setattr(transport, "send", wire.send)
+        monkeypatch.setattr(random, "random", lambda: 1.0)
+        origin = transport.Origin(base_url="http://127.0.0.1:1/v1", api_key=Secret(KEY), max_bytes=1000)
+        account = Account(origin=origin, limiter=gate, budget=budget)
+        chosen = Options(**({"timeout": 30.0, "attempt_timeout": 10.0, "retry": RetryPolicy()} | options))
+        session = Session(pool=pool, account=account, options=chosen, on_event=events.append)
+        return Rig(wire, gate, session, events, budget, pool)
+
+    return make
+
+
+# The loop.
+
+
+@jumping
+async def test_a_good_answer_is_returned_and_gives_one_token_back(rig: Any) -> None:
+    it = rig(answer(201))
+    it.budget.tokens = 100
+    assert (await it.session.send(GET)).status == 201
+    assert it.budget.tokens == 101
+    await it.pool.aclose()
+
+
+@jumping
+async def test_every_attempt_pays_the_limiter_and_every_answer_is_shown_to_it(rig: Any) -> None:
+    it = rig(answer(503), LOST, answer(429), answer(200))
+    await it.session.send(GET)
+    assert len(it.gate.asked) == 4
+    assert len(it.gate.observed) == 3
+    await it.pool.aclose()
+
+
+@jumping
+async def test_retries_wait_longer_and_longer_and_are_paid_for(rig: Any) -> None:
+    it = rig(LOST)
+    with pytest.raises(ConnectionLost):
+        await it.session.send(GET)
+    assert it.wire.times == [0.0, 0.5, 1.5, 3.5]
+    assert it.budget.tokens == 485
+    await it.pool.aclose()
+
+
+@jumping
+async def test_a_read_that_times_out_is_tried_again_for_twice_the_price(rig: Any) -> None:
+    it = rig(HANGING, answer())
+    await it.session.send(GET)
+    assert it.wire.times == [0.0, 10.5]
+    assert it.budget.tokens == 491
+    await it.pool.aclose()
+
+
+@jumping
+async def test_the_refusal_of_the_last_attempt_is_raised_without_the_key(rig: Any) -> None:
+    it = rig(answer(503, X_Request_Id=f"echo {KEY}"))
+    with pytest.raises(ServerError) as caught:
+        await it.session.send(GET)
+    assert len(it.wire.sent) == 4
+    assert caught.value.request_id == "echo **********"
+    await it.pool.aclose()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        (answer(409), ConflictError),
+        (answer(302), APIError),
+        (answer(101), APIError),
+        (ResponseError("large", status=200), ResponseError),
+    ],
+)
+@jumping
+async def test_what_is_not_worth_a_retry_is_raised_at_once(rig: Any, outcome: object, error: type[Exception]) -> None:
+    it = rig(outcome)
+    with pytest.raises(error):
+        await it.session.send(GET)
+    assert len(it.wire.sent) == 1
+    await it.pool.aclose()
+
+
+@pytest.mark.parametrize("outcome", [LOST, RequestTimeout("late", sent=True), answer(500), answer(503, Retry_After="0")])
+@jumping
+async def test_a_create_in_doubt_is_sent_once(rig: Any, outcome: object) -> None:
+    it = rig(outcome, answer(201))
+    with pytest.raises(TelepathError):
+        await it.session.send(POST)
+    assert len(it.wire.sent) == 1
+    await it.pool.aclose()
+
+
+@pytest.mark.parametrize("outcome", [ConnectionFailed("no"), RequestTimeout("late", sent=False), answer(429)])
+@jumping
+async def test_a_create_that_did_not_happen_is_tried_again(rig: Any, outcome: object) -> None:
+    it = rig(outcome, answer(201))
+    assert (await it.session.send(POST)).status == 201
+    await it.pool.aclose()
+
+
+@jumping
+async def test_an_empty_budget_ends_the_retries_of_all_calls(rig: Any) -> None:
+    it = rig(LOST)
+    for _ in range(300):
+        with pytest.raises(ConnectionLost):
+            await it.session.send(GET)
+    assert len(it.wire.sent) == 400
+    await it.pool.aclose()
+
+
+# Time.
+
+
+@jumping
+async def test_an_attempt_is_given_its_own_time_and_never_more_than_the_call_has_left(rig: Any) -> None:
+    it = rig(HANGING, timeout=15.0, retry=RetryPolicy(backoff=1))
+    with pytest.raises(RequestTimeout):
+        await it.session.send(GET)
+    assert [timeout for _, timeout, _ in it.wire.sent] == [10.0, 4.0]
+    assert now() == 15.0
+    await it.pool.aclose()
+
+
+@pytest.mark.parametrize(("timeout", "attempt", "given"), [(None, None, None), (None, 7.0, 7.0), (5.0, None, 5.0)])
+@jumping
+async def test_none_is_no_bound(rig: Any, timeout: float | None, attempt: float | None, given: float | None) -> None:
+    it = rig(answer(), timeout=timeout, attempt_timeout=attempt)
+    await it.session.send(GET)
+    assert it.wire.sent[0][1] == given
+    assert it.gate.asked == [("interactive", timeout)]
+    await it.pool.aclose()
+
+
+@jumping
+async def test_a_wait_that_cannot_end_in_time_fails_at_once_with_what_the_server_asked_for(rig: Any) -> None:
+    it = rig(answer(429, Retry_After="31"))
+    with pytest.raises(RateLimitError) as caught:
+        await it.session.send(GET)
+    assert caught.value.retry_after == 31
+    assert now() == 0
+    await it.pool.aclose()
+
+
+@jumping
+async def test_time_in_the_limiter_counts_as_time_of_the_call(rig: Any) -> None:
+    it = rig(HANGING, waits=[12.0, 4.0], timeout=30.0)
+    with pytest.raises(RequestTimeout):
+        await it.session.send(GET)
+    assert it.gate.asked == [("interactive", 30.0), ("interactive", 7.5)]
+    assert it.wire.sent[1][:2] == (26.5, 3.5)
+    assert now() == 30.0
+    await it.pool.aclose()
+
+
+@jumping
+async def test_a_limiter_that_takes_longer_than_it_foretold_is_left_when_the_time_is_over(rig: Any) -> None:
+    it = rig(answer(), waits=[100.0], timeout=5.0)
+    with pytest.raises(RequestTimeout, match=r"no place within the call's timeout \(5 s\), nothing was sent") as caught:
+        await it.session.send(GET)
+    assert not caught.value.sent
+    assert caught.value.__context__ is None
+    assert (now(), it.wire.sent, it.gate.inside) == (5.0, [], 0)
+    await it.pool.aclose()
+
+
+@jumping
+async def test_a_timeout_of_the_limiters_own_is_not_renamed(rig: Any) -> None:
+    it = rig(answer(), waits=[TimeoutError("its store is away")])
+    with pytest.raises(TimeoutError, match="its store is away") as caught:
+        await it.session.send(GET)
+    assert not isinstance(caught.value, TelepathError)
+    await it.pool.aclose()
+
+
+@jumping
+async def test_a_limiter_that_would_take_too_long_is_an_error_at_once(rig: Any) -> None:
+    it = rig(answer(), waits=[ThrottledError("no place", retry_after=9.0)], max_wait=1.0, priority="bulk")
+    with pytest.raises(ThrottledError) as caught:
+        await it.session.send(GET)
+    assert caught.value.retry_after == 9.0
+    assert it.gate.asked == [("bulk", 1.0)]
+    assert it.wire.sent == []
+    await it.pool.aclose()
+
+
+@pytest.mark.parametrize("wait", [ThrottledError("no place", retry_after=9.0), 1000.0])
+@jumping
+async def test_the_earlier_outcome_is_raised_when_the_limiter_has_no_place_for_a_retry(rig: Any, wait: object) -> None:
+    it = rig(answer(503), waits=[0.0, wait])
+    with pytest.raises(ServerError):
+        await it.session.send(GET)
+    assert len(it.wire.sent) == 1
+    await it.pool.aclose()
+
+
+# Events.
+
+
+@jumping
+async def test_events_tell_what_happens_in_order_and_name_no_id(rig: Any) -> None:
+    it = rig(0.25, answer(503), 0.5, answer(200), waits=[0.125, 0.0])
+    await it.session.send(GET)
+    of = {"method": "GET", "template": "/calls/{id}"}
+    assert it.events == [
+        Throttled(**of, attempt=1, seconds=0.125),
+        RequestStarted(**of, attempt=1),
+        ResponseReceived(**of, attempt=1, status=503, seconds=0.25),
+        RetryScheduled(**of, attempt=1, seconds=0.5, reason="503"),
+        RequestStarted(**of, attempt=2),
+        ResponseReceived(**of, attempt=2, status=200, seconds=0.5),
+    ]
+    await it.pool.aclose()
+
+
+@jumping
+async def test_a_retry_after_a_lost_answer_names_the_class_of_the_error(rig: Any) -> None:
+    it = rig(LOST, answer())
+    await it.session.send(GET)
+    assert [event.reason for event in it.events if isinstance(event, RetryScheduled)] == ["ConnectionLost"]
+    await it.pool.aclose()
+
+
+@jumping
+async def test_a_listener_that_raises_loses_nothing_and_is_logged(rig: Any, caplog: pytest.LogCaptureFixture) -> None:
+    it = rig(answer(200))
+
+    def listener(event: Event) -> None:
+        raise ZeroDivisionError
+
+    it.session = Session(pool=it.pool, account=it.session._account, options=it.session.options, on_event=listener)
+    assert (await it.session.send(GET)).status == 200
+    assert [record.message for record in caplog.records] == [
+        "on_event failed on RequestStarted; the call goes on",
+        "on_event failed on ResponseReceived; the call goes on",
+    ]
+    await it.pool.aclose()
+
+
+@jumping
+async def test_without_a_listener_nothing_is_told(rig: Any) -> None:
+    it = rig(answer(200))
+    session = Session(pool=it.pool, account=it.session._account, options=it.session.options, on_event=None)
+    assert (await session.send(GET)).status == 200
+    await it.pool.aclose()
+
+
+# Options.
+
+
+@jumping
+async def test_a_session_with_other_options_shares_pool_limiter_budget_and_rate_limit(rig: Any) -> None:
+    it = rig(LOST, answer(X_RateLimit_Limit="60", X_RateLimit_Remaining="59"))
+    other = it.session.with_options(priority="bulk", headers={"X-A": Secret("b")}, retry=RetryPolicy(budget=1))
+    await other.send(GET)
+    assert it.budget.tokens == 496
+    assert it.gate.asked == [("bulk", 30.0), ("bulk", pytest.approx(29.5))]
+    assert it.wire.sent[0][2] == {"X-A": "b"}
+    assert other.pool is it.pool
+    assert it.session.rate_limit == other.rate_limit
+    assert it.session.rate_limit.remaining == 59
+    assert it.session.options.priority == "interactive"
+    assert "'b'" not in repr(other.options)
+    await it.pool.aclose()
+
+
+@jumping
+async def test_the_rate_limit_is_what_the_last_answer_that_spoke_of_it_said(rig: Any) -> None:
+    it = rig(answer(X_RateLimit_Limit="60"), answer(X_RateLimit_Remaining="7"), answer())
+    assert it.session.rate_limit is None
+    await it.session.send(GET)
+    assert it.session.rate_limit.limit == 60
+    await it.session.send(GET)
+    await it.session.send(GET)
+    assert it.session.rate_limit.remaining == 7
+    assert it.session.base_url == "http://127.0.0.1:1/v1"
+    await it.pool.aclose()
+
+
+# Cancellation and closing, in every phase.
+
+PHASES = {
+    "in the limiter": {"script": [answer()], "waits": [1000.0], "timeout": None},
+    "in the backoff": {"script": [answer(503, Retry_After="50")], "timeout": None},
+    "in the transport": {"script": [HANGING], "timeout": None, "attempt_timeout": None},
+}
+in_every_phase = pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES)
+
+
+def begun(rig: Any, phase: dict[str, Any]) -> tuple[Rig, asyncio.Task[Response]]:
+    options = dict(phase)
+    it = rig(*options.pop("script"), **options)
+    return it, asyncio.ensure_future(it.session.send(GET))
+
+
+@in_every_phase
+@jumping
+async def test_a_cancelled_call_leaves_at_once_and_the_cancellation_is_not_wrapped(rig: Any, phase: dict[str, Any]) -> None:
+    it, task = begun(rig, phase)
+    await asyncio.sleep(1)
+    task.cancel("by the caller")
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    assert type(caught.value) is asyncio.CancelledError
+    assert now() == 1
+    assert it.gate.inside == 0
+    assert not it.pool._calls
+    await it.pool.aclose()
+
+
+@in_every_phase
+@jumping
+async def test_the_callers_own_timeout_wins(rig: Any, phase: dict[str, Any]) -> None:
+    options = dict(phase)
+    it = rig(*options.pop("script"), **options)
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(2):
+            await it.session.send(GET)
+    assert not isinstance(caught.value, TelepathError)
+    task = asyncio.current_task()
+    assert task is not None
+    assert (now(), task.cancelling()) == (2, 0)
+    await it.pool.aclose()
+
+
+@in_every_phase
+@jumping
+async def test_close_cuts_off_a_call_that_hangs(rig: Any, phase: dict[str, Any]) -> None:
+    it, task = begun(rig, phase)
+    await asyncio.sleep(1)
+    await it.pool.aclose()
+    with pytest.raises(ClientClosedError, match="whether it arrived is unknown") as caught:
+        await task
+    assert caught.value.__context__ is None
+    assert (now(), it.gate.inside) == (1, 0)
+    assert not it.pool._calls
+
+
+@jumping
+async def test_a_task_that_was_cut_off_can_go_on_and_be_timed_out_later(rig: Any) -> None:
+    it = rig(HANGING, timeout=None, attempt_timeout=None)
+
+    async def call_and_wait() -> int:
+        with pytest.raises(ClientClosedError):
+            await it.session.send(GET)
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await asyncio.sleep(10)
+        return 1
+
+    task = asyncio.ensure_future(call_and_wait())
+    await asyncio.sleep(1)
+    await it.pool.aclose()
+    assert await task == 1
+
+
+@jumping
+async def test_a_caller_who_cancels_in_the_moment_of_the_close_sees_the_cancellation(rig: Any) -> None:
+    for first in ("close", "cancel"):
+        it, task = begun(rig, PHASES["in the transport"])
+        await asyncio.sleep(1)
+        if first == "cancel":
+            task.cancel()
+        closing = asyncio.ensure_future(it.pool.aclose())
+        await asyncio.sleep(0)  # now it has cut, and the task does not know yet
+        if first == "close":
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await closing
+
+
+@jumping
+async def test_closing_twice_is_fine_and_cuts_off_once(rig: Any) -> None:
+    it, task = begun(rig, PHASES["in the transport"])
+    await asyncio.sleep(1)
+    await asyncio.gather(it.pool.aclose(), it.pool.aclose())
+    with pytest.raises(ClientClosedError):
+        await task
+    assert task.cancelling() == 0
+    await it.pool.aclose()
+
+
+@jumping
+async def test_use_after_close_is_refused_and_takes_no_place(rig: Any) -> None:
+    it = rig(answer())
+    await it.pool.aclose()
+    with pytest.raises(ClientClosedError, match="this client is closed; open a new one"):
+        await it.session.send(GET)
+    assert it.gate.asked == []
+
+
+@jumping
+async def test_a_call_whose_limiter_swallows_the_cut_opens_no_new_session(rig: Any) -> None:
+    it = rig(answer())
+
+    async def stubborn(**_: Any) -> float:
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            pass
+        return 0.0
+
+    object.__setattr__(it.session._account, "limiter", type("Stubborn", (), {"acquire": staticmethod(stubborn)})())
+    task = asyncio.ensure_future(it.session.send(GET))
+    await asyncio.sleep(1)
+    await it.pool.aclose()
+    with pytest.raises(ClientClosedError, match="nothing was sent"):
+        await task
+    assert it.wire.sent == []
+
+
+def test_a_call_outside_a_task_is_refused(rig: Any) -> None:
+    it = rig(answer())
+    loop = JumpLoop()
+    failed: list[BaseException] = []
+
+    def step() -> None:
+        coroutine = it.session.send(GET)
+        try:
+            coroutine.send(None)
+        except UsageError as error:
+            failed.append(error)
+        loop.stop()
+
+    loop.call_soon(step)
+    loop.run_forever()
+    loop.close()
+    assert "must be awaited inside a task" in str(failed[0])
+
+
+# Loops.
+
+
+@contextmanager
+def server_in_a_thread(*script: Any) -> Iterator[Hostile]:
+    """Serve from a loop of its own, which outlives those of the test."""
+    ready, box = threading.Event(), []
+
+    async def serve() -> None:
+        async with Hostile(list(script)) as server:
+            done = asyncio.Event()
+            box.extend([server, asyncio.get_running_loop(), done])
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait()
+    try:
+        yield box[0]
+    finally:
+        box[1].call_soon_threadsafe(box[2].set)
+        thread.join()
+
+
+def bluntly(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run on a loop that is closed without any of the care that asyncio.run takes."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
+
+
+def client_at(url: str, **options: Any) -> TelepathClient:
+    return TelepathClient(KEY, base_url=url, limiter=LocalLimiter(), **options)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, bluntly])
+def test_a_client_goes_from_one_closed_loop_to_the_next_without_a_word(run: Callable[[Any], Any]) -> None:
+    with server_in_a_thread(reply()) as server:
+        client = client_at(server.url)
+        for _ in range(3):
+            assert run(client.request("GET", "/x")).status == 200
+            gc.collect()  # a warning would fail the test
+        run(client.aclose())
+        assert len(server.connections) == 3
+    gc.collect()
+
+
+def test_asyncio_run_closes_the_connections_of_a_client_that_nobody_closed() -> None:
+    with server_in_a_thread(reply()) as server:
+        client = client_at(server.url)
+        asyncio.run(client.request("GET", "/x"))
+        assert client._pool._session is not None
+        assert client._pool._session.closed
+
+
+def test_a_client_whose_loop_was_closed_under_a_call_can_be_closed() -> None:
+    with server_in_a_thread(HANG) as server:
+        client = client_at(server.url)
+        left: list[asyncio.Task[Any]] = []
+
+        async def leave() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+            left.append(asyncio.ensure_future(client.request("GET", "/x")))
+            while not server.requests:
+                await asyncio.sleep(0.001)
+
+        bluntly(leave())
+        asyncio.run(client.aclose())
+        asyncio.run(client.aclose())
+        assert "closed" in repr(client)
+        # What is left of the call belongs to the one who closed the loop under it.
+        left[0]._log_destroy_pending = False  # type: ignore[attr-defined]
+        with pytest.raises(ClientClosedError):
+            asyncio.run(client.request("GET", "/x"))
+
+
+async def test_a_second_loop_while_the_first_runs_is_refused_and_harms_nobody() -> None:
+    async with Hostile([reply()]) as server, client_at(server.url) as client:
+        await client.request("GET", "/x")
+        for work in (lambda: client.request("GET", "/x"), client.aclose):
+            with pytest.raises(UsageError, match="belongs to another event loop; make one for each loop"):
+                await asyncio.to_thread(lambda work=work: asyncio.run(work()))  # type: ignore[misc]
+        assert (await client.request("GET", "/x")).status == 200
+    assert len(server.requests) == 2
+
+
+async def test_a_session_that_the_loop_closed_is_opened_anew() -> None:
+    async with Hostile([reply()]) as server, client_at(server.url) as client:
+        await client.request("GET", "/x")
+        assert client._pool._session is not None
+        await client._pool._session.close()
+        await client.request("GET", "/x")
+    assert len(server.connections) == 2
+
+
+def test_a_client_closed_by_a_generator_that_the_loop_shuts_down_goes_without_a_word() -> None:
+    with server_in_a_thread(reply()) as server:
+
+        async def dependency() -> Any:
+            async with client_at(server.url) as client:
+                await client.request("GET", "/x")
+                yield client
+
+        left = []
+
+        async def main() -> None:
+            left.append(dependency())
+            await anext(left[-1])
+
+        for _ in range(5):
+            asyncio.run(main())
+
+
+# A caller's own session.
+
+
+async def test_a_callers_own_session_is_used_and_never_closed() -> None:
+    async with Hostile([reply()]) as server, aiohttp.ClientSession() as own:
+        async with client_at(server.url, session=own) as client:
+            await client.request("GET", "/x")
+            await client.request("GET", "/x")
+        assert not own.closed
+        async with own.get(server.url) as theirs:
+            assert theirs.status == 200
+    assert len(server.connections) == 1
+
+
+async def test_a_callers_own_session_that_is_closed_is_named() -> None:
+    own = aiohttp.ClientSession()
+    await own.close()
+    async with client_at("http://127.0.0.1:1", session=own) as client:
+        with pytest.raises(UsageError, match="the aiohttp session that was passed in is closed"):
+            await client.request("GET", "/x")
+
+
+async def test_a_callers_own_session_of_another_loop_is_refused() -> None:
+    async with aiohttp.ClientSession() as own:
+        client = client_at("http://127.0.0.1:1", session=own)
+        with pytest.raises(UsageError, match="the session passed in\\) belongs to another event loop"):
+            await asyncio.to_thread(lambda: asyncio.run(client.request("GET", "/x")))
+        await client.aclose()
+
+
+async def test_a_callers_own_session_whose_loop_is_closed_is_refused_and_its_client_closes() -> None:
+    async def make() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    own = await asyncio.to_thread(lambda: bluntly(make()))
+    client = client_at("http://127.0.0.1:1", session=own)
+    with pytest.raises(UsageError, match="belongs to another event loop"):
+        await client.request("GET", "/x")
+    await client.aclose()
+    assert not own.closed
+    await transport.abandon(own)
+
+
+# On real sockets.
+
+
+async def test_no_retry_is_hidden_from_the_count_when_kept_connections_die() -> None:
+    async with Hostile([reply(), RESET, RESET, reply()]) as server:
+        async with client_at(server.url, retry=RetryPolicy(backoff=0.001)) as client:
+            await client.request("GET", "/x")
+            await client.request("GET", "/x")
+    assert len(server.requests) == 4
+
+
+async def test_closing_cuts_off_calls_on_the_wire_and_leaves_no_connection_and_no_task() -> None:
+    async with Hostile([HANG, drip(reply(200, b"x" * 1000), 0.01), HANG]) as server:
+        client = client_at(server.url)
+        calls = [asyncio.ensure_future(client.request("GET", "/x")) for _ in range(3)]
+        await server.until(lambda it: len(it.requests) == 3)
+        await client.aclose()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [ClientClosedError] * 3
+        await server.until(lambda it: it.open == 0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_300_calls_at_once_stay_under_the_limit_and_all_succeed() -> None:
+    async with (
+        Sandbox(rate_limit=50, rate_period=1.0) as sandbox,
+        TelepathClient(sandbox.api_key, base_url=sandbox.base_url, limiter=LocalLimiter(limit=50, period=1.0)) as client,
+    ):
+        answers = await asyncio.gather(*(client.request("GET", "/trunks", params={"limit": 1}) for _ in range(300)))
+    assert [response.status for response in answers] == [200] * 300
+    assert sandbox.throttled <= 6
+
+
+async def test_no_log_record_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.get_running_loop().set_debug(True)
+    with caplog.at_level(logging.DEBUG):
+        async with Hostile(
+            [reply(503), RESET, reply(401, b'{"error": {"message": "bad key ' + KEY.encode() + b'"}}')]
+        ) as server:
+            async with client_at(server.url, retry=RetryPolicy(backoff=0.001)) as client:
+                with pytest.raises(APIError) as caught:
+                    await client.request("POST", "/x", json={"sip_password": Secret("seeded-password")})
+                with pytest.raises(APIError):
+                    await client.request("GET", "/x")
+    shown = f"{caught.value!r} {caught.value.__dict__!r}" + "".join(f"{record.__dict__!r}" for record in caplog.records)
+    assert KEY not in shown
+    assert "seeded-password" not in shown

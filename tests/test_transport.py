@@ -1,0 +1,622 @@
+"""One request, one answer or one error of ours: on real sockets, against a server that plays foul."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import gzip
+import logging
+import socket
+import time
+import tracemalloc
+import traceback
+import types
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telepath_async import transport
+from telepath_async.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    RequestTimeout,
+    ResponseError,
+    TelepathError,
+    TransportError,
+)
+from telepath_async.protocol.wire import Request, Response
+from telepath_async.secret import Secret
+from tests.hostile import (
+    CLOSE,
+    HANG,
+    RESET,
+    Hostile,
+    Step,
+    chunked,
+    cut,
+    cut_request,
+    deaf,
+    drip,
+    endless,
+    raw,
+    redirect,
+    reply,
+)
+
+KEY = "sk_live_seeded_key"
+PASSWORD = "seeded-sip-password"
+SESSION_KEY = "seeded-header-value"
+SECRETS = (KEY, PASSWORD, SESSION_KEY)
+PACKAGE = str(Path(transport.__file__).parent)
+
+GET = Request(method="GET", path="/calls", template="/calls")
+POST = Request(
+    method="POST",
+    path="/trunks",
+    template="/trunks",
+    body=f'{{"sip_password":"{PASSWORD}"}}'.encode(),
+    repeatable=False,
+    secrets=(Secret(PASSWORD),),
+)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async for opened in transport.hold_open():
+        yield opened
+
+
+async def send(
+    session: aiohttp.ClientSession,
+    url: str,
+    request: Request = GET,
+    *,
+    timeout: float | None = 2.0,
+    max_bytes: int = 1_000_000,
+    proxy: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    origin = transport.Origin(
+        base_url=url, api_key=Secret(KEY), max_bytes=max_bytes, proxy=None if proxy is None else Secret(proxy)
+    )
+    hidden = {name: Secret(value) for name, value in ({"X-Session": SESSION_KEY} if headers is None else headers).items()}
+    return await transport.send(session, origin, request, headers=hidden, timeout=timeout)
+
+
+async def failure(session: aiohttp.ClientSession, url: str, request: Request = GET, **options: Any) -> TelepathError:
+    with pytest.raises(TelepathError) as caught:
+        await send(session, url, request, **options)
+    assert_clean(caught.value)
+    return caught.value
+
+
+def assert_clean(error: BaseException) -> None:
+    """No exception but ours in the chain, and no secret in its words nor in the locals of our frames."""
+    for link in chain_of(error):
+        assert isinstance(link, TelepathError), f"{link!r} is in the chain"
+        shown = f"{link} {link!r} {link.args!r}"
+        for frame in frames_of(link):
+            # Crash reporters show a value by its repr, and look into containers.
+            shown += "".join(f"\n{name} = {value!r}" for name, value in frame.f_locals.items())
+        assert not [secret for secret in SECRETS if secret in shown], shown
+        assert not [secret for secret in SECRETS if secret in "".join(traceback.format_exception(link))]
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        assert error.__cause__ is None or error.__context__ in (None, error.__cause__)
+        error = error.__cause__ or error.__context__
+
+
+def frames_of(error: BaseException) -> Iterator[types.FrameType]:
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.startswith(PACKAGE):
+            yield frame
+
+
+# What goes out.
+
+
+async def test_a_request_carries_one_key_and_says_who_sends_it(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply()]) as server:
+        await send(session, f"{server.url}/v1", POST)
+    (request,) = server.requests
+    assert (request.method, request.target, request.body) == ("POST", "/v1/trunks", POST.body)
+    assert request.all("Authorization") == [f"Bearer {KEY}"]
+    assert request.all("Accept") == ["application/json"]
+    assert request.all("Content-Type") == ["application/json"]
+    assert request.all("X-Session") == [SESSION_KEY]
+    assert request.all("User-Agent") == [transport.USER_AGENT]
+    assert transport.USER_AGENT.startswith("telepath-async/0.")
+    assert f"aiohttp {aiohttp.__version__}" in transport.USER_AGENT
+
+
+async def test_a_large_body_arrives_whole_and_without_a_warning(session: aiohttp.ClientSession) -> None:
+    large = Request(method="PATCH", path="/x", template="/x", body=bytes(range(256)) * 20_000)
+    async with Hostile([reply()]) as server:
+        await send(session, server.url, large)
+    assert server.requests[0].body == large.body
+    assert server.requests[0].all("Content-Length") == ["5120000"]
+    assert server.requests[0].all("Content-Type") == ["application/json"]
+
+
+async def test_a_request_without_a_body_names_no_content_type(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply()]) as server:
+        await send(session, server.url)
+    assert server.requests[0].all("Content-Type") == []
+
+
+async def test_a_callers_header_takes_the_place_of_ours_whatever_its_case(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply()]) as server:
+        await send(session, server.url, headers={"user-agent": "mine", "ACCEPT": "text/csv"})
+    assert server.requests[0].all("User-Agent") == ["mine"]
+    assert server.requests[0].all("Accept") == ["text/csv"]
+
+
+async def test_the_path_arrives_as_it_was_encoded(session: aiohttp.ClientSession) -> None:
+    request = Request(method="GET", path="/trunks/%2E%2E%2Fa%3Fb%20c", template="/trunks/{id}", query=(("phone", "+1 2"),))
+    async with Hostile([reply()]) as server:
+        await send(session, f"{server.url}/v1", request)
+    assert server.requests[0].target == "/v1/trunks/%2E%2E%2Fa%3Fb%20c?phone=%2B1%202"
+
+
+async def test_a_callers_own_session_adds_no_second_key_and_no_cookie_and_runs_no_middleware() -> None:
+    ran = []
+
+    async def middleware(request: aiohttp.ClientRequest, handler: Any) -> aiohttp.ClientResponse:
+        ran.append(request)
+        return await handler(request)  # type: ignore[no-any-return]
+
+    own = aiohttp.ClientSession(
+        headers={"Authorization": "Basic theirs", "User-Agent": "theirs", "Cookie": "a=header", "X-Theirs": "kept"},
+        cookies={"b": "jar"},
+        cookie_jar=aiohttp.CookieJar(unsafe=True),
+        middlewares=(middleware,),
+        raise_for_status=True,
+        auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(total=0.001),
+    )
+    async with Hostile([reply(404, gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})]) as server, own:
+        response = await send(own, server.url)
+    (request,) = server.requests
+    assert (response.status, response.body) == (404, b"{}")
+    assert request.all("Authorization") == [f"Bearer {KEY}"]
+    assert request.all("User-Agent") == [transport.USER_AGENT]
+    assert request.all("Cookie") == []
+    assert request.all("X-Theirs") == ["kept"]
+    assert ran == []
+
+
+async def test_a_cookie_that_a_server_sets_is_not_sent_back(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply(headers={"Set-Cookie": "tracked=1; Path=/"})]) as server:
+        await send(session, server.url)
+        await send(session, server.url)
+    assert b"tracked" not in server.received
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_nothing_goes_to_where_it_points(session: aiohttp.ClientSession, status: int) -> None:
+    async with Hostile([reply()]) as elsewhere, Hostile([redirect(f"{elsewhere.url}/x", status)]) as server:
+        response = await send(session, server.url, POST)
+    assert response.status == status
+    assert (len(server.requests), elsewhere.connections) == (1, [])
+
+
+# What comes in.
+
+
+async def test_an_answer_has_its_status_headers_and_body(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply(418, b"short and stout", headers={"X-Request-Id": "r1"})]) as server:
+        response = await send(session, server.url)
+    assert (response.status, response.body, response.request_id) == (418, b"short and stout", "r1")
+    assert response.endpoint == "GET /calls"
+
+
+async def test_a_1xx_before_the_answer_is_passed_over(session: aiohttp.ClientSession) -> None:
+    async with Hostile([raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + reply(200, b"[]").bytes)]) as server:
+        assert (await send(session, server.url)).body == b"[]"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_body_is_expanded(session: aiohttp.ClientSession, encoding: str) -> None:
+    body = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding](b'{"a": 1}')
+    async with Hostile([reply(200, body, headers={"Content-Encoding": encoding})]) as server:
+        assert (await send(session, server.url)).body == b'{"a": 1}'
+
+
+async def test_a_body_of_just_the_cap_passes_and_one_byte_more_does_not(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply(200, b"x" * 100)]) as server:
+        assert len((await send(session, server.url, max_bytes=100)).body) == 100
+        error = await failure(session, server.url, max_bytes=99)
+    assert isinstance(error, ResponseError)
+    assert (error.status, error.raw) == (200, b"x" * 99)
+    assert "larger than max_response_bytes (99)" in str(error)
+
+
+async def test_the_body_of_an_error_is_cut_at_the_cap_and_its_status_stays(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply(503, b"x" * 1000)]) as server:
+        response = await send(session, server.url, max_bytes=10)
+    assert (response.status, response.body) == (503, b"x" * 10)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_body_without_end_is_cut_and_its_connection_closed(session: aiohttp.ClientSession, status: int) -> None:
+    head = f"HTTP/1.1 {status} OK\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    async with Hostile([endless(head, b"3e8\r\n" + b"x" * 1000 + b"\r\n")]) as server:
+        if status == 200:
+            assert isinstance(await failure(session, server.url, max_bytes=50_000), ResponseError)
+        else:
+            assert len((await send(session, server.url, max_bytes=50_000)).body) == 50_000
+        await server.until(lambda it: it.open == 0)
+
+
+async def test_a_gzip_bomb_is_counted_after_expansion_and_never_held_whole(session: aiohttp.ClientSession) -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(64)) + packer.flush()
+    assert len(bomb) < 70_000
+    async with Hostile([reply(200, bomb, headers={"Content-Encoding": "gzip"})]) as server:
+        await failure(session, server.url, max_bytes=1000)  # imports and pools are warm now
+        tracemalloc.start()
+        try:
+            with pytest.raises(ResponseError):
+                await send(session, server.url, max_bytes=8 * 2**20)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 24 * 2**20
+
+
+async def test_endless_headers_are_an_error(session: aiohttp.ClientSession) -> None:
+    async with Hostile([endless(b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n")]) as server:
+        assert isinstance(await failure(session, server.url), ConnectionLost)
+
+
+async def test_an_endless_row_of_1xx_ends_with_the_timeout(session: aiohttp.ClientSession) -> None:
+    async with Hostile([endless(b"", b"HTTP/1.1 102 Processing\r\n\r\n")]) as server:
+        assert isinstance(await failure(session, server.url, timeout=0.1), RequestTimeout)
+
+
+# What breaks, and where.
+
+ANSWER = reply(200, b'{"id": "trunk_1"}', headers={"X-Request-Id": "r1"})
+CUTS = sorted({0, 1, 9, ANSWER.bytes.index(b"\r\n\r\n"), ANSWER.bytes.index(b"\r\n\r\n") + 4, len(ANSWER.bytes) - 1})
+
+
+@pytest.mark.parametrize("then", ["close", "reset"])
+@pytest.mark.parametrize("at", CUTS)
+@pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
+async def test_an_answer_cut_anywhere_is_a_lost_connection_and_was_sent_once(
+    session: aiohttp.ClientSession, request_: Request, at: int, then: Any
+) -> None:
+    async with Hostile([cut(ANSWER, at, then)]) as server:
+        error = await failure(session, server.url, request_)
+    assert isinstance(error, ConnectionLost)
+    assert error.sent
+    assert len(server.requests) == 1
+    assert ("look before you repeat it" in str(error)) is (request_ is POST)
+
+
+async def test_a_whole_answer_counts_whatever_happens_to_the_connection_afterwards(session: aiohttp.ClientSession) -> None:
+    for then in ("close", "reset", "hang"):
+        async with Hostile([Step(ANSWER.data, then)]) as server:
+            assert (await send(session, server.url)).status == 200
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        reply(200, b"{}", length=3, then="close"),
+        reply(200, b"{}", length="-1"),
+        reply(200, b"{}", length="two"),
+        chunked(b"{}", then="close"),
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
+        reply(200, b"not gzip", headers={"Content-Encoding": "gzip"}),
+        raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
+        raw(b"\x00\xff" * 50),
+        raw(b"HTTP/1.1 200 OK\r\nA: b\r\n\x00: c\r\n\r\n"),
+        raw(b"HTTP/9.9 200 OK\r\n\r\n", "close"),
+        cut_request(0, "close"),
+        cut_request(0, "reset"),
+        cut_request(10, "close"),
+        cut_request(10, "reset"),
+        CLOSE,
+        RESET,
+    ],
+)
+async def test_nonsense_is_a_lost_connection(session: aiohttp.ClientSession, step: Step) -> None:
+    async with Hostile([step]) as server:
+        error = await failure(session, server.url, POST)
+    assert isinstance(error, ConnectionLost)
+    assert error.sent
+    assert f"POST /trunks at {server.url}: the connection broke" in str(error)
+
+
+async def test_more_bytes_than_the_length_says_never_reach_the_next_call(session: aiohttp.ClientSession) -> None:
+    evil = reply(200, b'{"evil": 1}').bytes
+    async with Hostile([raw(reply(200, b"{}").bytes + evil), reply(200, b'{"good": 1}')]) as server:
+        assert (await send(session, server.url)).body == b"{}"
+        await asyncio.sleep(0.02)
+        assert (await send(session, server.url)).body == b'{"good": 1}'
+
+
+async def test_nobody_there_means_that_nothing_was_sent(session: aiohttp.ClientSession) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        error = await failure(session, f"http://127.0.0.1:{unheard.getsockname()[1]}", POST)
+    assert isinstance(error, ConnectionFailed)
+    assert not error.sent
+    assert "nothing was sent; check base_url, network and proxy" in str(error)
+
+
+async def test_a_host_that_no_one_knows_means_that_nothing_was_sent(session: aiohttp.ClientSession) -> None:
+    error = await failure(session, "https://telepath.invalid")
+    assert isinstance(error, ConnectionFailed)
+
+
+async def test_a_server_without_tls_behind_https_was_sent_nothing(session: aiohttp.ClientSession) -> None:
+    async with Hostile([Step(b"HTTP/1.1 400 Bad\r\n\r\n", "close", read=1)]) as server:
+        error = await failure(session, server.url.replace("http:", "https:"))
+    assert isinstance(error, ConnectionFailed)
+    assert KEY.encode() not in server.received
+
+
+async def test_a_timeout_while_connecting_means_that_nothing_was_sent(session: aiohttp.ClientSession) -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with socket.create_connection(full.getsockname()):  # takes the one place in the queue
+            error = await failure(session, f"http://127.0.0.1:{full.getsockname()[1]}", timeout=0.1)
+    assert isinstance(error, RequestTimeout)
+    assert not error.sent
+    assert "no complete answer within 0.1 s, it was never sent" in str(error)
+
+
+async def test_a_timeout_while_waiting_for_a_connection_of_the_pool_means_that_nothing_was_sent() -> None:
+    async with (
+        Hostile([HANG]) as server,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as own,
+        asyncio.TaskGroup() as group,
+    ):
+        first = group.create_task(failure(own, server.url, timeout=0.2))
+        await server.until(lambda it: len(it.requests) == 1)
+        second = await failure(own, server.url, timeout=0.05)
+        assert isinstance(second, RequestTimeout)
+        assert not second.sent
+        late = await first
+        assert isinstance(late, RequestTimeout)
+        assert late.sent
+
+
+@pytest.mark.parametrize("step", [HANG, cut(ANSWER, 20, "hang"), cut(ANSWER, -1, "hang"), deaf()])
+async def test_a_timeout_while_waiting_for_the_answer_may_have_been_carried_out(
+    session: aiohttp.ClientSession, step: Step
+) -> None:
+    async with Hostile([step]) as server:
+        error = await failure(session, server.url, POST, timeout=0.1)
+        assert isinstance(error, RequestTimeout)
+        assert error.sent
+        await server.until(lambda it: it.open == 0 or step.deaf)  # a deaf one does not hear that we are gone
+
+
+async def test_a_body_that_the_server_refuses_to_read_ends_with_the_timeout(session: aiohttp.ClientSession) -> None:
+    large = Request(method="POST", path="/x", template="/x", body=b"x" * 20_000_000, repeatable=False)
+    async with Hostile([deaf()]) as server:
+        error = await failure(session, server.url, large, timeout=0.2)
+    assert isinstance(error, RequestTimeout)
+    assert error.sent
+
+
+@pytest.mark.parametrize("place", ["head", "body"])
+async def test_a_slow_drip_ends_with_the_timeout(session: aiohttp.ClientSession, place: str) -> None:
+    step = drip(reply(200, b"x" * 1000), 0.02) if place == "head" else drip(reply(200, b"x" * 5000), 0.02, size=60)
+    async with Hostile([step]) as server:
+        began = time.monotonic()
+        error = await failure(session, server.url, timeout=0.15)
+    assert isinstance(error, RequestTimeout)
+    assert time.monotonic() - began < 1
+
+
+async def test_without_a_timeout_a_slow_answer_is_waited_for(session: aiohttp.ClientSession) -> None:
+    async with Hostile([drip(reply(200, b"{}"), 0.002)]) as server:
+        assert (await send(session, server.url, timeout=None)).body == b"{}"
+
+
+@pytest.mark.parametrize("then", ["close", "reset"])
+@pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
+async def test_a_kept_connection_that_dies_under_a_request_is_not_resent_behind_our_back(
+    session: aiohttp.ClientSession, request_: Request, then: Any
+) -> None:
+    async with Hostile([reply(), Step(then=then), reply()]) as server:
+        await send(session, server.url, request_)
+        error = await failure(session, server.url, request_)
+    assert isinstance(error, ConnectionLost)
+    assert [request.connection for request in server.requests] == [0, 0]
+    assert len(server.connections) == 1
+
+
+async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply(then="close")]) as server:
+        for _ in range(3):
+            await send(session, server.url, POST)
+            await server.until(lambda it: it.open == 0)
+            await asyncio.sleep(0.01)  # the FIN arrives
+    assert [request.connection for request in server.requests] == [0, 1, 2]
+
+
+async def test_a_cancelled_exchange_closes_its_connection_and_the_late_answer_reaches_nobody(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with Hostile([drip(reply(200, b'{"late": 1}'), 0.001), reply(200, b'{"mine": 1}')]) as server:
+        task = asyncio.create_task(send(session, server.url))
+        await server.until(lambda it: len(it.requests) == 1)
+        await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await send(session, server.url)).body == b'{"mine": 1}'
+        await server.until(lambda it: it.open == 1)
+
+
+# Proxies.
+
+
+async def test_a_proxy_is_asked_and_gets_its_own_password(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply(200, b"{}")]) as proxy:
+        await send(session, "http://127.0.0.1:1/v1", proxy=proxy.url.replace("//", "//user:pass@"))
+    (request,) = proxy.requests
+    assert request.target == "http://127.0.0.1:1/v1/calls"
+    assert request.all("Proxy-Authorization") == ["Basic dXNlcjpwYXNz"]
+    assert request.all("Authorization") == [f"Bearer {KEY}"]
+
+
+async def test_the_proxy_of_an_https_origin_never_sees_the_key(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply(407, b"", then="close")]) as proxy:
+        error = await failure(session, "https://api.telepath.invalid/v1", proxy=proxy.url.replace("//", "//user:pass@"))
+    assert isinstance(error, ConnectionFailed)
+    assert proxy.requests[0].method == "CONNECT"
+    assert KEY.encode() not in proxy.received
+    assert "pass@" not in str(error)
+
+
+# Any bytes at all.
+
+HEADER = st.tuples(st.from_regex(r"\A[A-Za-z-]{1,12}\Z"), st.text("abc\xff ;,=\t", max_size=8)) | st.sampled_from(
+    [
+        ("Content-Encoding", "gzip"),
+        ("Content-Encoding", "br"),
+        ("Transfer-Encoding", "chunked"),
+        ("Transfer-Encoding", "gzip, chunked"),
+        ("Connection", "close"),
+        ("Connection", "upgrade"),
+        ("Upgrade", "websocket"),
+        ("Set-Cookie", "=; a=b; \xff"),
+        ("Location", "http://[::1"),
+        ("Retry-After", "nan"),
+        ("Content-Type", "text/html; charset=nonsense"),
+        ("Content-Length", "1"),
+    ]
+)
+WHOLE = st.builds(
+    lambda status, body, headers: reply(status, body, headers=headers, then="close").bytes,
+    st.integers(0, 999),
+    st.binary(max_size=40),
+    st.lists(HEADER, max_size=4),
+)
+FUZZ = settings(max_examples=150, deadline=None)
+
+
+async def _against(answer: bytes, request: Request) -> None:
+    async with Hostile([raw(answer, "close")]) as server:
+        async for session in transport.hold_open():
+            try:
+                await send(session, server.url, request, timeout=0.5)
+            except TransportError as error:
+                assert_clean(error)
+                assert error.sent
+        assert len(server.requests) == 1
+
+
+@FUZZ
+@given(answer=WHOLE | st.binary(max_size=60), request=st.sampled_from([GET, POST]))
+def test_whatever_a_server_says_only_our_errors_come_out(answer: bytes, request: Request) -> None:
+    asyncio.run(_against(answer, request))
+
+
+@FUZZ
+@given(at=st.integers(0, len(ANSWER.bytes) - 1), byte=st.integers(0, 255))
+def test_a_good_answer_with_one_byte_changed_makes_only_our_errors(at: int, byte: int) -> None:
+    changed = bytearray(ANSWER.bytes)
+    changed[at] = byte
+    asyncio.run(_against(bytes(changed), GET))
+
+
+async def test_no_log_record_of_any_logger_holds_a_secret(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0
+    with caplog.at_level(logging.DEBUG):
+        for name in ("asyncio", "aiohttp.client", "aiohttp.internal"):
+            logging.getLogger(name).setLevel(logging.DEBUG)
+        async with Hostile([ANSWER, reply(500), RESET, HANG, raw(b"\xff\r\n\r\n")]) as server:
+            for _ in range(2):
+                await send(session, server.url, POST)
+            for _ in range(3):
+                await failure(session, server.url, POST, timeout=0.1)
+    loop.set_debug(False)
+    assert caplog.records
+    for record in caplog.records:
+        assert not [secret for secret in SECRETS if secret in f"{record.getMessage()} {record.__dict__!r}"]
+
+
+# Sessions.
+
+
+async def test_a_session_of_ours_takes_nothing_from_the_environment_and_keeps_no_cookie() -> None:
+    async for session in transport.hold_open():
+        assert not session.trust_env
+        assert isinstance(session.cookie_jar, aiohttp.DummyCookieJar)
+        assert transport.loop_of(session) is asyncio.get_running_loop()
+    assert session.closed
+
+
+def _in_a_loop_that_is_closed_bluntly(work: Any) -> Any:
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
+
+
+async def _leave_open(url: str) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    await send(session, url)
+    return session
+
+
+async def test_a_session_whose_loop_was_closed_is_abandoned_with_its_sockets_and_without_a_word() -> None:
+    async with Hostile([reply()]) as server:
+        session = await asyncio.to_thread(lambda: _in_a_loop_that_is_closed_bluntly(_leave_open(server.url)))
+        assert server.open == 1
+        await transport.abandon(session)
+        await server.until(lambda it: it.open == 0)
+    assert session.closed
+    del session
+    gc.collect()  # a warning would fail the test
+
+
+async def test_a_session_abandoned_while_a_host_was_looked_up_goes_without_a_word() -> None:
+    session = await asyncio.to_thread(lambda: _in_a_loop_that_is_closed_bluntly(_look_up_and_leave()))
+    await transport.abandon(session)
+    assert session.closed
+    del session
+    gc.collect()
+
+
+async def _look_up_and_leave() -> aiohttp.ClientSession:
+    class NeverFound(aiohttp.abc.AbstractResolver):
+        async def resolve(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.Event().wait()
+
+        async def close(self) -> None:
+            pass
+
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=NeverFound()))
+    task = asyncio.create_task(send(session, "http://telepath.invalid"))
+    while not session.connector._resolve_host_tasks:  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # "Task was destroyed", at its end
+    _ABANDONED.append(task)
+    return session
+
+
+_ABANDONED: list[asyncio.Task[Response]] = []
