@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 try:
-    from pytest_asyncio import fixture  # in its strict mode, it runs no other async fixtures than its own
+    import pytest_asyncio
+
+    fixture = pytest_asyncio.fixture  # in its strict mode, pytest-asyncio runs no other async fixtures than its own
 except ImportError:  # pragma: no cover  # our own tests run under pytest-asyncio
-    from pytest import fixture
+    fixture = pytest.fixture  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from telepath_async import TelepathClient

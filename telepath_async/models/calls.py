@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from .fields import OpenEnum, extra_fields, named
+from .fields import OpenEnum, extra_fields, guessed, named
 
 
 class CallStatus(OpenEnum):
@@ -80,8 +80,8 @@ class Turn:
 class TimelineEvent:
     """Something that happened in a call. No page shows its fields, so that most of it may stand in `extra`."""
 
-    type: str | None = named("type", "event", "name")
-    at: datetime | None = named("at", "timestamp", "time")
+    type: str | None = guessed("type", "event", "name")
+    at: datetime | None = guessed("at", "timestamp", "time")
     extra: dict[str, Any] = extra_fields()
 
 
@@ -95,5 +95,5 @@ class CallDetails(Call):
     disconnect_reason: str | None = None
     metrics: CallMetrics = field(factory=CallMetrics)
     turns: tuple[Turn, ...] = ()
-    timeline: tuple[TimelineEvent, ...] = field(default=(), metadata={"names": ("timeline", "events", "timeline_events")})
+    timeline: tuple[TimelineEvent, ...] = field(default=(), metadata={"names": ("timeline", "events", "timeline_events"), "guessed": True})
     sip_trace: str | None = None

@@ -26,6 +26,11 @@ def named(*names: str) -> Any:
     return field(default=None, metadata={"names": names})
 
 
+def guessed(*names: str) -> Any:
+    """Return an optional field that no page documents: a value of another type stands in `extra`, and breaks nothing."""
+    return field(default=None, metadata={"names": names, "guessed": True})
+
+
 def extra_fields() -> Any:
     """Return the attrs field for what the model does not know: JSON key -> value, credentials as `Secret`."""
     return field(factory=dict, hash=False)

@@ -50,7 +50,7 @@ class Trunk:
     status: TrunkStatus
     ai_provider: AIProvider | None = named("ai_provider", "provider")
     sip_username: str | None = None
-    sip_endpoint: str | None = None
+    sip_endpoint: str | None = field(default=None, metadata={"exact": True})  # it has several spellings
     sip_password: Secret | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None

@@ -1,6 +1,6 @@
 """Both shapes of the API's answers -> models: envelopes, other names, times in UTC, unknown fields into `extra`.
 
-The work is done in two steps: `_arranged` puts a row's keys where the model wants them, and msgspec checks every type and
+Where `fast.py` cannot decode an answer, it is done exactly here, in two steps: `_arranged` puts a row's keys where the model wants them, and msgspec checks every type and
 names the path of what is wrong (`$.trunks[3].created_at`). Nothing is coerced: null never becomes 'None'.
 """
 
@@ -17,6 +17,7 @@ import msgspec
 from attrs import frozen
 
 from ..secret import Secret
+from .fast import fast_list, fast_object, secret
 from .wire import CREDENTIAL, Response, read_json, unreadable
 
 T = TypeVar("T")
@@ -40,6 +41,9 @@ class ListBody(Generic[T]):
 
 def read_object(model: type[T], response: Response) -> T:
     """Decode one object, enveloped or bare. Raises ResponseError when it is not of the model's shape."""
+    quick = fast_object(model, response.body)
+    if quick is not None:
+        return quick
     body = read_json(response)
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
         return _convert(response, _arranged(model, body["data"]), model, "$.data")
@@ -48,6 +52,9 @@ def read_object(model: type[T], response: Response) -> T:
 
 def read_list(model: type[T], key: str, response: Response) -> ListBody[T]:
     """Decode one page: `{"data": [...]}` or `{key: [...]}`. Raises ResponseError on any other shape."""
+    quick = fast_list(model, key, response.body)
+    if quick is not None:
+        return _list_body(response, *quick)
     body = read_json(response)
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
         body = body["data"]
@@ -57,11 +64,16 @@ def read_list(model: type[T], key: str, response: Response) -> ListBody[T]:
     rows = body.get(name)
     if not isinstance(rows, list):
         raise unreadable(response, f"expected a list under 'data' or {key!r}")
+    arranged = [_arranged(model, row) for row in rows]
+    return _list_body(response, _convert(response, arranged, list[model], f"$.{name}"), body)  # type: ignore[valid-type]
+
+
+def _list_body(response: Response, rows: list[T], body: Mapping[str, Any]) -> ListBody[T]:
     pagination = body.get("pagination")
     paging = pagination if isinstance(pagination, dict) else {}
     has_more = body.get("has_more")
     return ListBody(
-        rows=_convert(response, [_arranged(model, row) for row in rows], list[model], f"$.{name}"),  # type: ignore[valid-type]
+        rows=rows,
         paged_by_cursor="next_cursor" in body or "has_more" in body,
         total=_count(paging.get("total")),
         limit=_count(paging.get("limit")),
@@ -83,24 +95,22 @@ def _cursor(response: Response, value: object) -> str | None:
 
 def _convert(response: Response, value: object, shape: type[T], path: str) -> T:
     try:
-        return msgspec.convert(value, shape, dec_hook=_secret)
+        return msgspec.convert(value, shape, dec_hook=secret)
     except msgspec.ValidationError as error:
         why = str(error).replace("`$", f"`{path}", 1)
     raise unreadable(response, why)
 
 
-def _secret(kind: type, value: object) -> Secret:
-    if isinstance(value, str):
-        return Secret(value)
-    raise TypeError(f"Expected a credential as text, got {type(value).__name__}")
-
-
 @frozen
 class _Layout:
-    """Where a model's keys go: name on the wire -> field; which fields hold models of their own; which are times."""
+    """Where a model's keys go: name on the wire -> field; which fields hold models of their own; which are times.
+
+    `guessed`: the types of the fields that no page documents; a value of another type stands in `extra`.
+    """
 
     names: dict[str, str]
     required: frozenset[str]
+    guessed: dict[str, Any]
     nested: dict[str, type]
     times: frozenset[str]
 
@@ -113,6 +123,7 @@ def _layout(model: type) -> _Layout:
     return _Layout(
         names={name: field.name for field in fields for name in field.metadata.get("names", (field.name,))},
         required=frozenset(field.name for field in fields if field.default is attrs.NOTHING),
+        guessed={field.name: hints[field.name] for field in fields if field.metadata.get("guessed")},
         nested={name: leaf for name, leaves in types.items() for leaf in leaves if attrs.has(leaf)},
         times=frozenset(name for name, leaves in types.items() if datetime in leaves),
     )
@@ -135,12 +146,24 @@ def _arranged(model: type, row: object) -> object:
         if name is None or name in known:
             extra[key] = _concealed(key, value)
         elif value is not None or name in layout.required:
-            known[name] = _value(layout, name, value)
+            arranged = _value(layout, name, value)
+            if name in layout.guessed and not _fits(arranged, layout.guessed[name]):
+                extra[key] = _concealed(key, value)
+            else:
+                known[name] = arranged
     if known.get("sip_endpoint"):
         known["sip_endpoint"] = _sip_address(known["sip_endpoint"], known.get("sip_username"))
     if extra:
         known["extra"] = extra
     return known
+
+
+def _fits(value: object, shape: Any) -> bool:
+    try:
+        msgspec.convert(value, shape, dec_hook=secret)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _value(layout: _Layout, name: str, value: object) -> object:

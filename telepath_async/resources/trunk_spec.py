@@ -46,7 +46,7 @@ class TrunkSpec:
     elevenlabs_agent_id: str | None = None
     custom_endpoint: str | None = None
     system_prompt: str | None = None
-    extra: Mapping[str, Any] = field(factory=dict, hash=False)
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         faults = spec_faults({name: getattr(self, name) for name in (*FIELDS, "extra")})
