@@ -21,7 +21,7 @@ import msgspec
 
 from ..secret import Secret
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 
 _PLAIN: Final = (str, int, float, bool, datetime, Secret, type(None))
 
@@ -36,7 +36,7 @@ def secret(kind: type, value: object) -> Secret:
 def fast_object(model: type[T], body: bytes) -> T | None:
     """Decode one object, enveloped or bare, or return None."""
     try:
-        enveloped = body.startswith(b'{"data":{')
+        enveloped = body.startswith(b'{"data"')
         answer = _object_decoder(model, enveloped).decode(body)
     except (ValueError, RecursionError):
         return None

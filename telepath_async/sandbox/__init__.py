@@ -3,7 +3,8 @@
 It imports nothing else of ours, so that one bug cannot hide another.
 """
 
+from .contract import openapi
 from .recorded import RecordedRequest
 from .server import Sandbox
 
-__all__ = ["RecordedRequest", "Sandbox"]
+__all__ = ["RecordedRequest", "Sandbox", "openapi"]

@@ -2,26 +2,31 @@
 
 import argparse
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from .contract import openapi
 from .server import Sandbox
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; return the exit code."""
+    """Serve until SIGINT or SIGTERM, or print the OpenAPI document; return the exit code."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = vars(parser.parse_args(arguments))
+    if options.pop("openapi"):
+        print(json.dumps(openapi(options["style"]), indent=2))
+        return 0
     try:
-        sandbox = Sandbox(**vars(options))
+        sandbox = Sandbox(**options)
     except ValueError as error:
         parser.error(str(error))
     try:
         asyncio.run(_serve(sandbox))
     except OSError as error:
-        print(f"cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
+        print(f"cannot listen on {options['host']}:{options['port']}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 
@@ -29,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m telepath_async.sandbox", description="Serve a local Telepath API.")
     parser.add_argument("--style", choices=("offset", "cursor"), default="offset", help="how the API speaks")
+    parser.add_argument("--openapi", action="store_true", help="print the OpenAPI 3.1 document of this style, and exit")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080, help="0 picks a free one")
     parser.add_argument("--trunks", type=int, default=25, help="how many to make up")

@@ -10,6 +10,7 @@ from .selection import Selection, row_key, serial_of
 from .timestamps import iso, now, unix
 
 Call = dict[str, Any]
+Filter = tuple[str | None, str | None, str | None]
 T = TypeVar("T")
 
 _MOST_REMEMBERED = 256
@@ -26,6 +27,7 @@ class CallLog(Mapping[str, Call]):
         self._keys = array("Q", (row_key(start, serial) for serial, start in enumerate(generator.starts)))
         self._edited: dict[int, Call] = {}
         self._serials: dict[str, int] = {}
+        self._filters: dict[Filter, array[int]] = {}
         self._remembered: dict[object, Any] = {}
 
     def __getitem__(self, call_id: str) -> Call:
@@ -52,16 +54,11 @@ class CallLog(Mapping[str, Call]):
         if trunk_id is status is direction is None:
             return Selection.of(self._keys)
         wanted = (trunk_id, status, direction)
-        return Selection.of(self.remember(wanted, lambda: self._filtered(wanted)))
+        return Selection.of(_once(self._filters, wanted, lambda: self._filtered(wanted)))
 
     def remember(self, question: object, answer: Callable[[], T]) -> T:
         """Return `answer()`, computed once until the log changes."""
-        if question not in self._remembered:
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[question] = answer()
-        remembered: T = self._remembered[question]
-        return remembered
+        return _once(self._remembered, question, answer)
 
     def add(self, **fields: Any) -> Call:
         """Add a call; what is not given is made up, and it starts now. Raises ValueError for an id that exists."""
@@ -89,7 +86,10 @@ class CallLog(Mapping[str, Call]):
     def remove(self, call_id: str) -> None:
         """Take a call out. Raises KeyError for an unknown id."""
         serial = self._serial(call_id)
-        del self._keys[bisect_left(self._keys, self._key(serial))]
+        key = self._key(serial)
+        for keys in (self._keys, *self._filters.values()):
+            if _holds(keys, key):
+                del keys[bisect_left(keys, key)]
         self._edited.pop(serial, None)
         self._serials.pop(call_id, None)
         self._remembered.clear()
@@ -97,7 +97,11 @@ class CallLog(Mapping[str, Call]):
     def _put(self, serial: int, call: Call) -> None:
         self._edited[serial] = call
         self._serials[call["id"]] = serial
-        insort(self._keys, self._key(serial))
+        key = self._key(serial)
+        insort(self._keys, key)
+        for wanted, keys in self._filters.items():
+            if self._matches(key, wanted):
+                insort(keys, key)
         self._remembered.clear()
 
     def _key(self, serial: int) -> int:
@@ -113,18 +117,36 @@ class CallLog(Mapping[str, Call]):
         if call_id in self._serials:
             return self._serials[call_id]
         serial = self._generator.serial_of(call_id)
-        if serial is None or serial in self._edited or not self._is_listed(self._key(serial)):
+        if serial is None or serial in self._edited or not _holds(self._keys, self._key(serial)):
             raise KeyError(call_id)
         return serial
 
-    def _is_listed(self, key: int) -> bool:
-        place = bisect_left(self._keys, key)
-        return place < len(self._keys) and self._keys[place] == key
+    def _filtered(self, wanted: Filter) -> "array[int]":
+        return array("Q", (key for key in self._keys if self._matches(key, wanted)))
 
-    def _filtered(self, wanted: tuple[str | None, ...]) -> "array[int]":
-        pairs = [(place, value) for place, value in enumerate(wanted) if value is not None]
-        sketch = self.sketch
-        return array("Q", (key for key in self._keys if all(sketch(key)[place] == value for place, value in pairs)))
+    def _matches(self, key: int, wanted: Filter) -> bool:
+        trunk_id, status, direction = wanted
+        sketch = self.sketch(key)
+        return (
+            (trunk_id is None or trunk_id == sketch.trunk_id)
+            and (status is None or status == sketch.status)
+            and (direction is None or direction == sketch.direction)
+        )
+
+
+def _once(memory: dict[Any, Any], question: object, answer: Callable[[], T]) -> T:
+    """Return the answer in `memory`, computed where it is missing; a full memory forgets all."""
+    if question not in memory:
+        if len(memory) >= _MOST_REMEMBERED:
+            memory.clear()
+        memory[question] = answer()
+    kept: T = memory[question]
+    return kept
+
+
+def _holds(keys: "array[int]", key: int) -> bool:
+    place = bisect_left(keys, key)
+    return place < len(keys) and keys[place] == key
 
 
 def _wire_names(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The API's two shapes: field names, envelopes, paging and error bodies. No state, no decisions about data."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from . import details
 from .cursors import decode_cursor, encode_cursor
@@ -11,12 +11,14 @@ from .trunks import extra_fields
 from .validation import page_limit, page_offset
 
 Json = dict[str, Any]
+Style = Literal["offset", "cursor"]
 Render = Callable[[int], Json]
 
 
 class Dialect(Protocol):
     """How one style of the API speaks."""
 
+    style: Style
     trunk_id_prefix: str
     call_id_prefix: str
     call_statuses: tuple[str, str, str]
@@ -80,6 +82,7 @@ _LOUD_CODES = {
 class OffsetDialect(Dialect):
     """Bare objects and offsets: seeds 000, 001 and 002, and the public pages."""
 
+    style = "offset"
     trunk_id_prefix = "conn_"
     call_id_prefix = "call_"
     call_statuses = ("connected", "disconnected", "failed")
@@ -134,6 +137,7 @@ class OffsetDialect(Dialect):
 class CursorDialect(Dialect):
     """Everything under `data`, and cursors: seed 003."""
 
+    style = "cursor"
     trunk_id_prefix = "trunk_01"
     call_id_prefix = "call_01"
     call_statuses = ("completed", "disconnected", "failed")
@@ -184,6 +188,9 @@ class CursorDialect(Dialect):
 
     def error(self, problem: ApiProblem) -> Json:
         return _error(problem)
+
+
+DIALECTS: dict[str, type[Dialect]] = {"offset": OffsetDialect, "cursor": CursorDialect}
 
 
 def _fields(item: Json, *names: str) -> Json:

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 from aiohttp import web
 
+from .contract import openapi
 from .dialect import Dialect
 from .faults import Fault, FaultQueue
 from .handlers import Invocation, find_handler, path_segments
@@ -55,6 +56,8 @@ class Gateway:
         assert task is not None  # a coroutine always runs in one
         self._in_flight.add(task)
         try:
+            if (request.method, request.path) == ("GET", "/openapi.json"):
+                return web.json_response(openapi(self._dialect.style, server="/v1"))
             return await self._exchange(request)
         except ConnectionError:  # the client has left; aiohttp would log a traceback
             return web.Response()

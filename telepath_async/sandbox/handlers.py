@@ -111,7 +111,7 @@ def _dates(call: Invocation) -> tuple[float | None, float | None]:
 
 
 # None stands for an id.
-_ROUTES: dict[tuple[str | None, ...], dict[str, Handler]] = {
+ROUTES: dict[tuple[str | None, ...], dict[str, Handler]] = {
     ("trunks",): {"GET": list_trunks, "POST": create_trunk},
     ("trunks", None): {"PATCH": update_trunk},
     ("trunks", None, "rotate-sip-password"): {"POST": rotate_sip_password},
@@ -131,9 +131,9 @@ def path_segments(path: str) -> tuple[str, ...]:
 
 def find_handler(method: str, segments: tuple[str, ...]) -> tuple[Handler, str]:
     """Return the handler, and the id in the path. Raises a 404 or a 405."""
-    methods, resource_id = _ROUTES.get(segments), ""
+    methods, resource_id = ROUTES.get(segments), ""
     if methods is None and len(segments) > 1 and segments[1]:
-        methods, resource_id = _ROUTES.get((segments[0], None, *segments[2:])), segments[1]
+        methods, resource_id = ROUTES.get((segments[0], None, *segments[2:])), segments[1]
     if methods is None:
         raise plain_problem(404, "No such endpoint")
     if method not in methods:

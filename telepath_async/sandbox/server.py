@@ -4,22 +4,20 @@ import math
 import secrets
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from aiohttp import web
 
 from . import timestamps
-from .dialect import CursorDialect, Dialect, OffsetDialect
+from .dialect import DIALECTS, Style
 from .faults import Body, Drop, make_fault
 from .gateway import Gateway
 from .ratelimit import FixedWindow
 from .recorded import RecordedRequest
 from .world import World
 
-Style = Literal["offset", "cursor"]
 Item = dict[str, Any]
 
-_DIALECTS: dict[str, type[Dialect]] = {"offset": OffsetDialect, "cursor": CursorDialect}
 _TIMES = (100_000_000, 2**32 - 1)  # 1973, so that two years of trunks fit behind 1970; and 2106
 _SECONDS_TO_HANG_UP = 0.1  # requests in flight are cut off before this starts to count
 
@@ -33,6 +31,8 @@ class Sandbox:
     - `rate_limit`: requests allowed in each `rate_period` seconds, in windows aligned to the wall clock.
     - `latency`: seconds that every answer is held back.
     - `api_key`: the only key accepted; a new random one for each sandbox when None.
+
+    Beside `/v1`, `/openapi.json` is the OpenAPI 3.1 document of the API in this style.
 
     The world can be read and changed before, during and after `async with`. Raises ValueError for options that make
     no sense.
@@ -53,7 +53,7 @@ class Sandbox:
         api_key: str | None = None,
         now: int | None = None,
     ) -> None:
-        if style not in _DIALECTS:
+        if style not in DIALECTS:
             raise ValueError(f'style must be "offset" or "cursor", not {style!r}')
         _check_range("trunks", trunks, 0)
         _check_range("calls", calls, 0)
@@ -65,7 +65,7 @@ class Sandbox:
         if api_key == "":
             raise ValueError("api_key must not be empty")
         self.api_key = api_key or f"sk_live_sandbox_{secrets.token_hex(8)}"
-        dialect = _DIALECTS[style]()
+        dialect = DIALECTS[style]()
         now = timestamps.now() if now is None else now
         _check_range("now", now, *_TIMES)
         self._world = World(dialect, trunks=trunks, calls=calls, seed=seed, now=now)

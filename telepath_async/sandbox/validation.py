@@ -10,14 +10,19 @@ from .timestamps import unix
 from .trunks import NOT_EXTRA, PROVIDERS, SETTINGS
 
 _REQUIRED = ("name", "ai_provider", "sip_username", "sip_password")
-_REQUIRED_BY_PROVIDER = {
+REQUIRED_BY_PROVIDER = {
     "openai": ("openai_api_key",),
     "elevenlabs": ("elevenlabs_api_key", "elevenlabs_agent_id"),
     "custom": ("custom_endpoint",),
 }
+DEFAULT_PER_PAGE, MOST_PER_PAGE = 20, 100
+LARGEST_OFFSET = 10**15 - 1
+SORTS = ("created_at", "-created_at")  # the last is the default
+SHORTEST_SIP_PASSWORD = 8
+WEBSOCKET = "wss://"
 _READ_ONLY = NOT_EXTRA - {"name", *SETTINGS}
-_SIP_USERNAME = re.compile(r"[A-Za-z0-9-]+")
-_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+SIP_USERNAME = re.compile(r"[A-Za-z0-9-]+")
+E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 
 Json = dict[str, Any]
 
@@ -25,7 +30,9 @@ Json = dict[str, Any]
 def json_object(body: bytes) -> Json:
     """Read a body that must be a JSON object."""
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body)
+        # A list must be able to show it, inside its own brackets: no NaN, no infinity, not too deep.
+        json.dumps([[[[value]]]], allow_nan=False)
     except (ValueError, RecursionError):
         raise invalid_params("Request body must be valid JSON") from None
     if not isinstance(value, dict):
@@ -33,15 +40,11 @@ def json_object(body: bytes) -> Json:
     return value
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def page_limit(query: Mapping[str, str]) -> int:
-    """Return `limit`: 1 to 100, 20 when absent."""
-    limit = _whole_number(query.get("limit", "20"))
-    if limit is None or not 1 <= limit <= 100:
-        raise invalid_params("Invalid limit parameter. Must be between 1 and 100")
+    """Return `limit`."""
+    limit = _whole_number(query.get("limit", str(DEFAULT_PER_PAGE)))
+    if limit is None or not 1 <= limit <= MOST_PER_PAGE:
+        raise invalid_params(f"Invalid limit parameter. Must be between 1 and {MOST_PER_PAGE}")
     return limit
 
 
@@ -54,7 +57,7 @@ def page_offset(query: Mapping[str, str]) -> int:
 
 
 def _whole_number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_OFFSET)) else None
 
 
 def moment(query: Mapping[str, str], name: str) -> float | None:
@@ -69,16 +72,16 @@ def moment(query: Mapping[str, str], name: str) -> float | None:
 
 def is_newest_first(query: Mapping[str, str]) -> bool:
     """Read `sort`: newest first is `-created_at`, and the default."""
-    sort = query.get("sort", "-created_at")
-    if sort not in ("created_at", "-created_at"):
-        raise invalid_params("Invalid sort parameter. Must be created_at or -created_at")
-    return sort == "-created_at"
+    sort = query.get("sort", SORTS[-1])
+    if sort not in SORTS:
+        raise invalid_params(f"Invalid sort parameter. Must be {' or '.join(SORTS)}")
+    return sort == SORTS[-1]
 
 
 def phone_number(query: Mapping[str, str]) -> str:
     """Return `phone_number`; a plus sign sent bare arrives as a space, and is refused."""
     number = query.get("phone_number", "")
-    if not _E164.fullmatch(number):
+    if not E164.fullmatch(number):
         raise invalid_params("phone_number must be a number in E.164 format, its plus sign encoded as %2B")
     return number
 
@@ -90,12 +93,12 @@ def new_trunk(body: Json) -> Json:
     _check_texts(body, (*_REQUIRED, *SETTINGS))
     if body["ai_provider"] not in PROVIDERS:
         raise invalid_params(f"ai_provider must be one of {', '.join(PROVIDERS)}")
-    if not _SIP_USERNAME.fullmatch(body["sip_username"]):
+    if not SIP_USERNAME.fullmatch(body["sip_username"]):
         message = "sip_username may only contain alphanumeric characters and hyphens"
         raise ApiProblem(400, "invalid_sip_username", message)
-    if len(body["sip_password"]) < 8:
-        raise invalid_params("sip_password must be at least 8 characters")
-    for name in _REQUIRED_BY_PROVIDER[body["ai_provider"]]:
+    if len(body["sip_password"]) < SHORTEST_SIP_PASSWORD:
+        raise invalid_params(f"sip_password must be at least {SHORTEST_SIP_PASSWORD} characters")
+    for name in REQUIRED_BY_PROVIDER[body["ai_provider"]]:
         _require(body, name)
     _check_provider_settings(body)
     fields = {name: value for name, value in body.items() if name not in _READ_ONLY}
@@ -124,8 +127,8 @@ def _check_texts(body: Json, names: tuple[str, ...]) -> None:
 
 
 def _check_provider_settings(body: Json) -> None:
-    if not body.get("custom_endpoint", "wss://").startswith("wss://"):
-        raise invalid_params("custom_endpoint must be a wss:// URL")
+    if not body.get("custom_endpoint", WEBSOCKET).startswith(WEBSOCKET):
+        raise invalid_params(f"custom_endpoint must be a {WEBSOCKET} URL")
     for name in ("openai_api_key", "elevenlabs_api_key"):
         if "invalid" in body.get(name, ""):
             message = f"The provided {name} could not be validated"
@@ -151,7 +154,9 @@ def _is_texts_or_null(value: Any) -> bool:
 
 
 def _is_agent(value: Any) -> bool:
-    return value is None or isinstance(value, str | dict)
+    if isinstance(value, dict):
+        return isinstance(value.get("id", ""), str) and _is_text_or_null(value.get("name"))
+    return _is_text_or_null(value)
 
 
 def _is_flag(value: Any) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from yarl import URL
 
 from telepath_async.sandbox import Sandbox
+from telepath_async.sandbox.calls import CallLog
 
 FIELDS = [
     "id",
@@ -183,6 +184,19 @@ async def test_a_filter_sees_changes(cursor: Any) -> None:
     assert [call["id"] for call in await cursor.walk("/calls", status="ringing")] == [call_id]
     cursor.sandbox.remove_call(call_id)
     assert await cursor.walk("/calls", status="ringing") == []
+
+
+async def test_a_filter_follows_changes_without_a_new_search(cursor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at, look = [], CallLog.sketch
+    failed = await cursor.walk("/calls", status="failed")
+    connected = await cursor.walk("/calls", status="completed")
+    monkeypatch.setattr(CallLog, "sketch", lambda log, key: looked_at.append(key) or look(log, key))
+    new = cursor.sandbox.add_call(status="failed")
+    moved = cursor.sandbox.update_call(connected[0]["id"], status="failed", start_time="2020-01-01T00:00:00Z")
+    cursor.sandbox.remove_call(failed[0]["id"])
+    assert await cursor.walk("/calls", status="failed") == [new, *failed[1:], moved]
+    assert await cursor.walk("/calls", status="completed") == connected[1:]
+    assert len(looked_at) == 4  # two calls put in, two filters
 
 
 async def test_remembered_answers_are_bounded(cursor: Any) -> None:

@@ -48,6 +48,8 @@ async def test_the_agent_may_be_an_id_an_object_or_null(either: Any, agent: Any,
         {"example_context": {"a": 1}},
         {"example_context": "x"},
         {"inbound_agent": 5},
+        {"inbound_agent": {"id": 5}},
+        {"inbound_agent": {"name": {}}},
         [],
     ],
 )

@@ -178,6 +178,20 @@ async def test_a_body_that_is_no_json_object_is_refused(either: Any, body: bytes
     assert (await either("POST", "/trunks", data=body)).status == 400
 
 
+async def test_what_could_not_be_shown_again_is_refused(either: Any) -> None:
+    url = f"{either.sandbox.base_url}/trunks"
+    session, trunk_id = either.session, next(iter(either.sandbox.trunks))
+    async with session.patch(f"{url}/{trunk_id}", data=b'{"vad": 1e400}') as response:  # read as infinity
+        assert response.status == 400
+    for depth in range(900, 1200):  # where Python gives up depends on the stack
+        async with session.patch(f"{url}/{trunk_id}", data=b'{"vad":' + b"[" * depth + b"]" * depth + b"}") as response:
+            refused = response.status == 400
+        async with session.get(url) as response:
+            assert response.status == 200
+        if refused:
+            break
+
+
 async def test_update_changes_just_what_is_sent(offset: Any) -> None:
     trunk_id, before = next(iter(offset.sandbox.trunks.items()))
     answer = await offset("PATCH", f"/trunks/{trunk_id}", json={"name": "New"})
