@@ -1,7 +1,6 @@
 """All that is run on this project: `nox -l` lists it. `nox -s demo` and `nox -s tests` are where to begin."""
 
 import re
-from pathlib import Path
 
 import nox
 
@@ -71,7 +70,6 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks, one table each."""
+    """Run all benchmarks and write benchmarks/RESULTS.md (`-- --quick`: a short run that writes nothing)."""
     session.install(".", *group("bench"))
-    for program in sorted(Path("benchmarks").glob("bench_*.py")):
-        session.run("python", str(program), *session.posargs)
+    session.run("python", "benchmarks/run.py", *session.posargs)

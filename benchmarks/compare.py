@@ -34,13 +34,15 @@ def free_a_large_block() -> None:
 async def cpu_us(work: Callable[[], Awaitable[object]], times: int, concurrency: int) -> float:
     """Return the CPU microseconds that one of `times` runs costs this process, `concurrency` at a time."""
 
+    each = max(1, times // concurrency)
+
     async def worker() -> None:
-        for _ in range(times // concurrency):
+        for _ in range(each):
             await work()
 
     begun = time.process_time()
     await asyncio.gather(*(worker() for _ in range(concurrency)))
-    return (time.process_time() - begun) / times * 1e6
+    return (time.process_time() - begun) / (each * concurrency) * 1e6
 
 
 class Table:

@@ -25,6 +25,15 @@ def call(index: int) -> bytes:
     ) % (index, f"{start:%Y-%m-%dT%H:%M:%SZ}".encode(), f"{end:%Y-%m-%dT%H:%M:%SZ}".encode())
 
 
+def details(index: int) -> bytes:
+    return call(index)[:-1] + (
+        b',"disconnect_reason":"caller_hangup","metrics":{"carrier_lag_ms":52,"ai_latency_ms":248,"gateway_processing_ms":12,'
+        b'"packet_loss_percent":0.1,"jitter_ms":2.5,"codec_used":"PCMU"},"turns":[{"turn_number":1,"speaker":"agent",'
+        b'"duration_ms":5921,"processing_time_ms":305},{"turn_number":2,"speaker":"caller","duration_ms":1321,'
+        b'"processing_time_ms":0}],"sip_trace":"INVITE sip:+15557654321@sip.telepathvoice.com SIP/2.0"}'
+    )
+
+
 @lru_cache(maxsize=20_000)
 def rows(first: int, last: int) -> bytes:
     return b",".join(call(index) for index in range(first, last))
@@ -98,7 +107,7 @@ class Api(asyncio.Protocol):
             ) % (username, username)
         if path == "/v1/calls":
             return page(dict(parse_qsl(query)), self.style, self.size)
-        return call(7)
+        return details(7)
 
 
 @lru_cache(maxsize=4096)
