@@ -25,7 +25,7 @@ from .resources.calls import Calls
 from .resources.numbers import Numbers
 from .resources.trunks import Trunks
 from .secret import Secret
-from .session import Options, Pool, Session
+from .session import Account, Options, Pool, Session
 from .transport import Origin
 from .unset import UNSET, UnsetType
 
@@ -34,7 +34,16 @@ DEFAULT_BASE_URL: Final = "https://api.telepathvoice.com/v1"
 _METHODS: Final = {"GET": True, "HEAD": True, "PUT": True, "DELETE": True, "PATCH": False, "POST": False}
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OUR_HEADERS: Final = frozenset(
-    ("authorization", "connection", "content-length", "content-type", "cookie", "host", "proxy-authorization", "transfer-encoding")
+    (
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "proxy-authorization",
+        "transfer-encoding",
+    )
 )
 
 
@@ -46,9 +55,13 @@ class TelepathClient:
 
     `api_key`, `base_url`: from TELEPATH_API_KEY and TELEPATH_BASE_URL when None. `timeout`: seconds for a whole call,
     waits and retries included; `attempt_timeout`: seconds for one attempt; None = no bound. `limiter`: None = the one
-    that all clients of this key in this process share (6,000 a minute). `session`: an aiohttp session of your own, which
-    is never closed here. `proxy`: the URL of a proxy; `trust_env`: take it from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+    that all clients of this key in this process share (6,000 a minute). `proxy`: the URL of a proxy; `trust_env`: take it
+    from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, as they are now; no .netrc is ever read.
     `numbers_base_url`, `numbers_api_key`: where `numbers` lives, if elsewhere. `on_event`: called with an `Event`.
+
+    `session`: an aiohttp session of your own, which is never closed here. Its connector, proxy, default headers and trace
+    configs are used (mind that traces see the API key); its cookies, middlewares, timeouts and `raise_for_status` are
+    not. One that has `auth` or `trust_env` is refused: they would send credentials besides the API key.
 
     Raises UsageError when an option makes no sense.
     """
@@ -75,9 +88,12 @@ class TelepathClient:
         numbers_api_key: str | Secret | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
-        key = _key("api_key", api_key if api_key is not None else os.environ.get("TELEPATH_API_KEY"))
-        base = _base_url("base_url", base_url or os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL)
-        numbers_base = base if numbers_base_url is None else _base_url("numbers_base_url", numbers_base_url)
+        # A traceback keeps this frame, and crash reporters print its locals.
+        api_key, numbers_api_key, proxy_url = _hidden(api_key), _hidden(numbers_api_key), _hidden(proxy)
+        del proxy
+        key = _key("api_key", api_key or _hidden(os.environ.get("TELEPATH_API_KEY") or None))
+        base = _url("base_url", base_url or os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL)
+        numbers_base = base if numbers_base_url is None else _url("numbers_base_url", numbers_base_url)
         if numbers_api_key is None and numbers_base.origin() != base.origin():
             raise UsageError(
                 f"numbers_base_url is at another origin ({numbers_base.origin()}), where this API key must never go; "
@@ -86,6 +102,8 @@ class TelepathClient:
         numbers_key = key if numbers_api_key is None else _key("numbers_api_key", numbers_api_key)
         if isinstance(max_response_bytes, bool) or not isinstance(max_response_bytes, int) or max_response_bytes < 1:
             raise UsageError(f"max_response_bytes must be a whole number from 1, not {max_response_bytes!r}")
+        if on_event is not None and not callable(on_event):
+            raise UsageError(f"on_event must be a function that takes an event, not {type(on_event).__name__}")
         options = Options(
             timeout=_seconds("timeout", timeout),
             attempt_timeout=_seconds("attempt_timeout", attempt_timeout),
@@ -93,18 +111,21 @@ class TelepathClient:
         )
         pool = Pool(_own_session(session))
 
-        def open_at(url: URL, secret: Secret, limiter: Limiter | None) -> Session:
-            key_id = sha256(secret.reveal().encode()).hexdigest()
-            limiter = shared_limiter(key_id) if limiter is None else limiter
-            limiter.bind(key_id)
+        def open_at(url: URL, secret: Secret, limiter: Limiter) -> Session:
             origin = Origin(
-                base_url=str(url).rstrip("/"), api_key=secret, proxy=_proxy(url, proxy, trust_env), max_bytes=max_response_bytes
+                base_url=str(url).rstrip("/"),
+                api_key=secret,
+                proxy=_proxy(url, proxy_url, trust_env),
+                max_bytes=max_response_bytes,
             )
-            budget = RetryBudget(retry.budget)
-            return Session(pool=pool, origin=origin, limiter=limiter, options=options, budget=budget, on_event=on_event)
+            account = Account(origin=origin, limiter=limiter, budget=RetryBudget(retry.budget))
+            return Session(pool=pool, account=account, options=options, on_event=on_event)
 
-        main = open_at(base, key, limiter)
-        numbers = main if (numbers_base, numbers_key) == (base, key) else open_at(numbers_base, numbers_key, None)
+        ours = _limiter(limiter, key)
+        main = numbers = open_at(base, key, ours)
+        if (numbers_base, numbers_key) != (base, key):
+            # The limit belongs to the key.
+            numbers = open_at(numbers_base, numbers_key, ours if numbers_key == key else _limiter(None, numbers_key))
         self._wire(pool, main, numbers, owner=True)
 
     def _wire(self, pool: Pool, session: Session, numbers: Session, *, owner: bool) -> None:
@@ -176,15 +197,19 @@ class TelepathClient:
         if not isinstance(path, str) or not path.startswith("/"):
             raise UsageError(f"path must begin with a slash, such as '/trunks', not {path!r}")
         encoded = "".join(f"/{path_segment('path', segment)}" for segment in path[1:].split("/"))
+        for name in params or ():
+            if not isinstance(name, str) or not name or not name.isprintable():
+                raise UsageError(f"params must be a mapping whose keys are printable text, and {name!r} is none")
         request = Request(
             method=verb,
             path=encoded,
             template=encoded,
-            query=query_of(**(params or {})),
+            query=query_of(**dict(params or {})),
             body=None if json is None else write_json(json),
             repeatable=_METHODS[verb],
             secrets=secrets_in(json),
         )
+        del json  # a traceback keeps this frame
         return await self._session.send(request)
 
     @property
@@ -193,27 +218,39 @@ class TelepathClient:
         return self._session.rate_limit
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_session"):  # in the traceback of a refusal
+            return "<TelepathClient>"
         return f"<TelepathClient {self._session.base_url}{' closed' if self._pool.closed else ''}>"
 
 
-def _key(name: str, value: object) -> Secret:
-    text = value.reveal() if isinstance(value, Secret) else value
-    if text is None:
+def _hidden(value: str | Secret | None) -> Secret | None:
+    return Secret(value) if isinstance(value, str) else value
+
+
+def _key(name: str, value: Secret | None) -> Secret:
+    if value is None:
         raise UsageError(f"{name} is missing: pass it, or set TELEPATH_API_KEY (Settings > API Keys in the dashboard)")
-    if not isinstance(text, str) or not text.strip():
-        raise UsageError(f"{name} must be the key's text, and is blank or of type {type(text).__name__}")
-    key = text.strip()
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise UsageError(f"{name} holds characters that no key has (spaces, control characters, or not ASCII); copy it again")
-    return Secret(key)
+    if not isinstance(value, Secret):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"{name} must be the key's text or a Secret, not {type(value).__name__}")
+    if not _is_printable(value):
+        raise UsageError(
+            f"{name} is blank, came out of a pickle, or holds characters that no key has (spaces, control characters, "
+            "not ASCII); copy it again"
+        )
+    return Secret(value.reveal().strip())
 
 
-def _base_url(name: str, value: object) -> URL:
+def _is_printable(key: Secret) -> bool:
     try:
-        url = URL(value) if isinstance(value, str) else None
-    except ValueError:
-        url = None
-    if url is None or not url.host or url.scheme not in ("http", "https"):
+        return re.fullmatch(r"[!-~]+", key.reveal().strip()) is not None
+    except ValueError:  # out of a pickle
+        return False
+
+
+def _url(name: str, value: object) -> URL:
+    """Return a base URL. Raises UsageError on what is none, and on where a key must not go."""
+    url = _http_url(value)
+    if url is None or url.host is None:
         raise UsageError(f"{name} must be a URL such as {DEFAULT_BASE_URL!r}")
     if url.user is not None or url.password is not None:
         raise UsageError(f"{name} must not hold a user or a password; pass the key as api_key")
@@ -224,6 +261,18 @@ def _base_url(name: str, value: object) -> URL:
     return url
 
 
+def _http_url(value: object) -> URL | None:
+    """Return the URL, or None when it is no URL of a host that a resolver can be asked for."""
+    try:
+        url = URL(value) if isinstance(value, str) else None
+        if url is None or url.scheme not in ("http", "https") or not url.host:
+            return None
+        url.host.encode("idna")
+    except ValueError:
+        return None
+    return url
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -231,22 +280,43 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _proxy(url: URL, proxy: object, trust_env: bool) -> Secret | None:
+def _proxy(url: URL, proxy: Secret | None, trust_env: bool) -> Secret | None:
     # Read here once: aiohttp's own trust_env costs 176 to 323 µs of CPU a request, and sends .netrc's passwords.
-    if proxy is None and trust_env and url.host and not urllib.request.proxy_bypass(url.host):
+    given = proxy is not None
+    if proxy is None and trust_env and not urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
         proxies = urllib.request.getproxies()
-        proxy = proxies.get(url.scheme) or proxies.get("all")
+        proxy = _hidden(proxies.get(url.scheme) or proxies.get("all"))
+        del proxies
     if proxy is None:
         return None
-    if not isinstance(proxy, str) or not proxy.startswith(("http://", "https://")):
-        raise UsageError("proxy must be the http:// or https:// URL of a proxy")
-    return Secret(proxy)
+    place = _http_url(proxy.reveal()) if isinstance(proxy, Secret) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    if place is None or place.host is None:
+        raise UsageError("proxy (or HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) must be the http:// or https:// URL of a proxy")
+    if url.scheme == "https" or _is_loopback(place.host):
+        return proxy
+    if given:
+        raise UsageError(f"an http:// base URL does not go through a proxy elsewhere ({place.host}): it could read the key")
+    return None  # a proxy elsewhere cannot reach this machine's loopback
+
+
+def _limiter(limiter: Limiter | None, key: Secret) -> Limiter:
+    key_id = sha256(key.reveal().encode()).hexdigest()
+    if limiter is None:
+        return shared_limiter(key_id)
+    if not all(callable(getattr(limiter, name, None)) for name in ("acquire", "observe", "bind")):
+        raise UsageError(f"limiter must have acquire, observe and bind, and {type(limiter).__name__} has not")
+    limiter.bind(key_id)
+    return limiter
 
 
 def _own_session(session: object) -> aiohttp.ClientSession | None:
-    if session is None or isinstance(session, aiohttp.ClientSession):
-        return session
-    raise UsageError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
+    if session is None:
+        return None
+    if not isinstance(session, aiohttp.ClientSession):
+        raise UsageError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
+    if session.auth is not None or session.trust_env:
+        raise UsageError("session must have neither auth nor trust_env; pass proxy or trust_env to TelepathClient instead")
+    return session
 
 
 def _seconds(name: str, value: object) -> float | None:
@@ -260,15 +330,19 @@ def _policy(value: object) -> RetryPolicy:
 
 
 def _priority(value: object) -> Priority:
-    if value == "interactive" or value == "bulk":
-        return value
+    if value == "interactive":
+        return "interactive"
+    if value == "bulk":
+        return "bulk"
     raise UsageError(f"priority must be 'interactive' or 'bulk', not {value!r}")
 
 
-def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+def _headers(headers: object) -> dict[str, Secret]:
+    if not isinstance(headers, Mapping):
+        raise UsageError(f"headers must be a mapping of names to text, not {type(headers).__name__}")
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS:
             raise UsageError(f"headers must not hold {name!r}: it is no header's name, or it is set by the client")
         if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
             raise UsageError(f"the header {name} must be printable ASCII text")
-    return dict(headers)
+    return {name: Secret(value) for name, value in headers.items()}

@@ -6,17 +6,18 @@ It knows statuses and seconds, and never what a request is about. Every attempt 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from . import transport
-from .errors import ClientClosedError, TelepathError, ThrottledError, TransportError, UsageError
+from .errors import ClientClosedError, RequestTimeout, TelepathError, ThrottledError, TransportError, UsageError
 from .events import Event, RequestStarted, ResponseReceived, RetryScheduled, Throttled
 from .limiter import Limiter, Priority
 from .protocol.checkpoint import Style
@@ -24,6 +25,7 @@ from .protocol.ratelimit import RateLimit, read_rate_limit
 from .protocol.refusals import refusal
 from .protocol.retry import RetryBudget, RetryPolicy, decide
 from .protocol.wire import Request, Response
+from .secret import Secret
 
 _log: Final = logging.getLogger("telepath_async")
 
@@ -37,7 +39,36 @@ class Options:
     retry: RetryPolicy
     max_wait: float | None = None
     priority: Priority = "interactive"
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, Secret] = {}
+
+
+@define(eq=False, kw_only=True)
+class Account:
+    """One key at one origin, and what all sessions of a family share there."""
+
+    origin: transport.Origin
+    limiter: Limiter
+    budget: RetryBudget
+    limit_headers: Mapping[str, str] | None = None
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        """Learn from the headers of an answer."""
+        self.limiter.observe(headers)
+        if "X-RateLimit-Remaining" in headers or "X-RateLimit-Limit" in headers:
+            self.limit_headers = headers
+
+
+@define(eq=False)
+class _Call:
+    """A call under way: its task, how often that was cancelled before, and whether `aclose` has cut it off."""
+
+    task: asyncio.Task[Any]
+    cancelled_before: int
+    cut: bool = False
+
+    def was_cut(self) -> bool:
+        """Whether a cancellation came from `aclose` alone; the caller's own cancellation always wins."""
+        return self.cut and self.task.uncancel() <= self.cancelled_before
 
 
 class Pool:
@@ -49,131 +80,121 @@ class Pool:
     def __init__(self, session: aiohttp.ClientSession | None) -> None:
         self._session = session
         self._theirs = session is not None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._calls: dict[asyncio.Task[Any], int] = {}
-        self._cut: set[asyncio.Task[Any]] = set()
+        self._holder: AsyncGenerator[aiohttp.ClientSession] | None = None
+        self._loop = None if session is None else transport.loop_of(session)
+        self._calls: set[_Call] = set()
         self.closed = False
         self.style: Style | None = None
 
-    def session(self) -> aiohttp.ClientSession:
-        """Return the open session of the running loop. Raises UsageError on a second loop, or on a closed session."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._move_to(loop)
-        if self._session is None:
-            self._session = transport.open_session()
-        if self._session.closed:
-            raise UsageError("the aiohttp session that was passed in is closed; keep it open as long as the client is used")
-        return self._session
-
-    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not None:
-            if not self._loop.is_closed() or self._theirs:
-                raise UsageError("this client belongs to another event loop; make one client for each loop")
-            assert self._session is not None
-            transport.abandon(self._session)
-            self._session = None
-        self._loop = loop
-
-    def enter(self) -> asyncio.Task[Any]:
-        """Note that the current task makes a call. Raises ClientClosedError."""
+    async def enter(self) -> _Call:
+        """Note that the current task makes a call. Raises ClientClosedError, or UsageError on a second loop."""
         if self.closed:
             raise ClientClosedError("this client is closed; open a new one, or keep its `async with` block open longer")
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            await self._move_to(loop)
         task = asyncio.current_task()
         if task is None:
             raise UsageError("a call must be awaited inside a task; use asyncio.run(...) or your framework's handlers")
-        self._calls[task] = task.cancelling()
-        return task
+        call = _Call(task, task.cancelling())
+        self._calls.add(call)
+        return call
 
-    def leave(self, task: asyncio.Task[Any]) -> None:
-        """The task's call is over."""
-        self._calls.pop(task, None)
-        self._cut.discard(task)
+    def leave(self, call: _Call) -> None:
+        """The call is over."""
+        self._calls.discard(call)
 
-    def was_cut(self, task: asyncio.Task[Any]) -> bool:
-        """Whether a cancellation of the task came from `aclose` alone; the caller's own cancellation always wins."""
-        return task in self._cut and task.uncancel() <= self._calls[task]
+    async def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not None and (self._theirs or not self._loop.is_closed()):
+            raise UsageError("this client (or the session passed in) belongs to another event loop; make one for each loop")
+        left, self._session, self._loop = self._session, None, loop
+        self._calls.clear()
+        if left is not None and not left.closed:
+            await transport.abandon(left)
+
+    async def session(self) -> aiohttp.ClientSession:
+        """Return the open session. Raises ClientClosedError, or UsageError when the caller's own is closed."""
+        if self.closed:
+            raise ClientClosedError("this client was closed while a call was under way")
+        if self._session is None or self._session.closed:
+            if self._theirs:
+                raise UsageError("the aiohttp session that was passed in is closed; keep it open as long as the client is used")
+            self._holder = transport.hold_open()
+            self._session = await anext(self._holder)
+        return self._session
 
     async def aclose(self) -> None:
-        """Cut off the calls under way and close the session, unless it is the caller's."""
+        """Cut off the calls under way and close the session, unless it is the caller's. Raises UsageError on a second loop."""
+        loop = asyncio.get_running_loop()
+        if self._theirs and self._loop is not None and self._loop.is_closed():
+            self._calls.clear()
+        elif self._loop not in (None, loop):
+            await self._move_to(loop)
         self.closed = True
-        for task in self._calls.keys() - self._cut:
-            self._cut.add(task)
-            task.cancel()
+        for call in self._calls:
+            if not call.cut:
+                call.cut = True
+                call.task.cancel()
         session, self._session = self._session, None
-        if session is None or self._theirs:
+        if session is None or self._holder is None:
             return
-        if self._loop is not None and self._loop.is_closed():
-            transport.abandon(session)
-        else:
-            await session.close()
+        # A loop that shuts down closes the holder too, and a generator cannot be closed twice at the same time.
+        await session.close()
+        with contextlib.suppress(RuntimeError):
+            await self._holder.aclose()
 
 
 class Session:
-    """Sends requests to one origin under its limiter and its retry budget."""
+    """Sends requests for one account, with the options of one client."""
 
-    def __init__(
-        self,
-        *,
-        pool: Pool,
-        origin: transport.Origin,
-        limiter: Limiter,
-        options: Options,
-        budget: RetryBudget,
-        on_event: Callable[[Event], object] | None,
-    ) -> None:
+    def __init__(self, *, pool: Pool, account: Account, options: Options, on_event: Callable[[Event], object] | None) -> None:
         self.pool = pool
         self.options = options
-        self._origin = origin
-        self._limiter = limiter
-        self._budget = budget
+        self._account = account
         self._on_event = on_event
-        self._headers_with_limits: Mapping[str, str] | None = None
 
     @property
     def base_url(self) -> str:
         """Where requests go."""
-        return self._origin.base_url
+        return self._account.origin.base_url
 
     def with_options(self, **changes: Any) -> Session:
         """Return a session with other options that shares all else."""
-        return Session(
-            pool=self.pool,
-            origin=self._origin,
-            limiter=self._limiter,
-            options=evolve(self.options, **changes),
-            budget=self._budget,
-            on_event=self._on_event,
-        )
+        return Session(pool=self.pool, account=self._account, options=evolve(self.options, **changes), on_event=self._on_event)
 
     async def send(self, request: Request) -> Response:
         """Return the answer, always 2xx. Raises what the table in `errors` names."""
-        task = self.pool.enter()
+        call = await self.pool.enter()
         try:
             return await self._attempts(request)
         except asyncio.CancelledError:
-            if not self.pool.was_cut(task):
+            if not call.was_cut():
                 raise
         finally:
-            self.pool.leave(task)
+            self.pool.leave(call)
         raise ClientClosedError(f"the client was closed while {request.endpoint} was under way; whether it arrived is unknown")
 
     async def _attempts(self, request: Request) -> Response:
         clock = asyncio.get_running_loop().time
         deadline = None if self.options.timeout is None else clock() + self.options.timeout
-        outcome: Response | TransportError | None = None
-        attempt = 1
-        while await self._has_place(request, attempt, deadline, first=outcome is None):
+        outcome: Response | TelepathError | None = None
+        attempt = 0
+        while True:
+            attempt += 1
+            refused = await self._wait_for_place(request, attempt, deadline)
+            if refused is not None:
+                outcome = refused if outcome is None else outcome
+                break
             outcome = await self._attempt(request, attempt, deadline)
             if isinstance(outcome, Response) and 200 <= outcome.status < 300:
-                self._budget.give_back()
+                self._account.budget.give_back()
                 return outcome
             delay = decide(
                 self.options.retry,
                 request,
                 outcome,
                 attempt=attempt,
-                budget=self._budget,
+                budget=self._account.budget,
                 time_left=None if deadline is None else deadline - clock(),
                 jitter=random.random(),
                 wall_clock=time.time(),
@@ -182,37 +203,47 @@ class Session:
                 break
             self._tell(RetryScheduled, request, attempt, seconds=delay, reason=_reason(outcome))
             await asyncio.sleep(delay)
-            attempt += 1
         raise self._error(request, outcome)
 
-    async def _has_place(self, request: Request, attempt: int, deadline: float | None, *, first: bool) -> bool:
-        """Wait for the limiter. A wait that is too long raises ThrottledError, or ends the retries where there was an answer."""
-        time_left = None if deadline is None else deadline - asyncio.get_running_loop().time()
+    async def _wait_for_place(self, request: Request, attempt: int, deadline: float | None) -> TelepathError | None:
+        """Wait for the limiter; return the error when that would take, or took, too long."""
+        time_left = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
         bounds = [bound for bound in (self.options.max_wait, time_left) if bound is not None]
+        # A limiter foretells the wait; those who come later and go before us can still make it longer.
+        watch = asyncio.timeout_at(deadline)
         try:
-            waited = await self._limiter.acquire(
-                priority=self.options.priority, max_wait=max(0.0, min(bounds)) if bounds else None
-            )
-        except ThrottledError:
-            if first:
+            async with watch:
+                waited = await self._account.limiter.acquire(priority=self.options.priority, max_wait=min(bounds, default=None))
+        except ThrottledError as error:
+            return error
+        except TimeoutError:
+            if not watch.expired():
                 raise
-            return False
+            return RequestTimeout(
+                f"{request.endpoint}: the limiter had no place within the call's timeout ({self.options.timeout:g} s), "
+                "nothing was sent; raise timeout, or set max_wait to hear of it sooner",
+                sent=False,
+            )
         if waited:
             self._tell(Throttled, request, attempt, seconds=waited)
-        return True
+        return None
 
     async def _attempt(self, request: Request, attempt: int, deadline: float | None) -> Response | TransportError:
-        session = self.pool.session()
+        session = await self.pool.session()
         clock = asyncio.get_running_loop().time
         began = clock()
         self._tell(RequestStarted, request, attempt)
         try:
             response = await transport.send(
-                session, self._origin, request, headers=self.options.headers, timeout=self._attempt_time(began, deadline)
+                session,
+                self._account.origin,
+                request,
+                headers=self.options.headers,
+                timeout=self._attempt_time(began, deadline),
             )
         except TransportError as error:
             return error
-        self._observe(response)
+        self._account.observe(response.headers)
         self._tell(ResponseReceived, request, attempt, status=response.status, seconds=clock() - began)
         return response
 
@@ -223,19 +254,15 @@ class Session:
         time_left = max(0.001, deadline - began)
         return time_left if self.options.attempt_timeout is None else min(time_left, self.options.attempt_timeout)
 
-    def _observe(self, response: Response) -> None:
-        self._limiter.observe(response.headers)
-        if "X-RateLimit-Remaining" in response.headers or "X-RateLimit-Limit" in response.headers:
-            self._headers_with_limits = response.headers
-
     @property
     def rate_limit(self) -> RateLimit | None:
         """What the last answer that spoke of the rate limit said."""
-        return None if self._headers_with_limits is None else read_rate_limit(self._headers_with_limits)
+        headers = self._account.limit_headers
+        return None if headers is None else read_rate_limit(headers)
 
-    def _error(self, request: Request, outcome: Response | TransportError | None) -> TelepathError:
+    def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
         if isinstance(outcome, Response):
-            return refusal(outcome, secrets=(*request.secrets, self._origin.api_key), wall_clock=time.time())
+            return refusal(outcome, secrets=(*request.secrets, self._account.origin.api_key), wall_clock=time.time())
         assert outcome is not None
         return outcome
 
@@ -244,7 +271,7 @@ class Session:
             return
         try:
             self._on_event(kind(method=request.method, template=request.template, attempt=attempt, **details))
-        except Exception:  # a listener's fault must not lose an answer
+        except Exception:  # noqa: BLE001  # a listener's fault must not lose an answer
             _log.exception("on_event failed on %s; the call goes on", kind.__name__)
 
 

@@ -6,9 +6,14 @@ nothing is sent twice, and no exception of aiohttp leaves this file: several of 
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
 import math
 import platform
-from collections.abc import Mapping
+import warnings
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncGenerator, Mapping
 from importlib.metadata import version
 from typing import Final
 
@@ -21,7 +26,9 @@ from .errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportE
 from .protocol.wire import Request, Response, unreadable
 from .secret import Secret
 
-USER_AGENT: Final = f"telepath-async/{version('telepath-async')} (Python {platform.python_version()}; aiohttp {aiohttp.__version__})"
+USER_AGENT: Final = (
+    f"telepath-async/{version('telepath-async')} (Python {platform.python_version()}; aiohttp {aiohttp.__version__})"
+)
 
 
 @frozen(kw_only=True)
@@ -37,77 +44,103 @@ class Origin:
     max_bytes: int
 
 
-def open_session() -> aiohttp.ClientSession:
-    """Open a session of our own on the running loop: no cookies, nothing from the environment."""
-    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+async def hold_open() -> AsyncGenerator[aiohttp.ClientSession]:
+    """Hold a session of our own open on the running loop: no cookies, nothing from the environment.
+
+    It is a generator because `asyncio.run` closes those of its loop before it closes the loop: connections that nobody
+    closed end there in good order, and not with a warning from a loop that is dead.
+    """
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    try:
+        yield session
+    finally:
+        await session.close()
 
 
-def abandon(session: aiohttp.ClientSession) -> None:
-    """Let go of a session whose loop is closed: nothing can be awaited there any more."""
-    connector = session.connector
+async def abandon(session: aiohttp.ClientSession) -> None:
+    """Let go of a session whose loop was closed under it, sockets included, without a word."""
+    with contextlib.suppress(RuntimeError):  # a look-up of a host that was under way, and cannot tell its loop
+        await session.close()
     session.detach()
-    if connector is not None:
-        connector._close_immediately()  # pyright: ignore[reportPrivateUsage]  # close() wants to be awaited
+    # A dead loop closes no socket; the collector does, and warns of each.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+def loop_of(session: aiohttp.ClientSession) -> AbstractEventLoop:
+    """Return the loop that a session belongs to; on another one it fails with a RuntimeError of its timers."""
+    return session._loop  # pyright: ignore[reportPrivateUsage]  # `session.loop` is deprecated
 
 
 async def send(
-    session: aiohttp.ClientSession, origin: Origin, request: Request, *, headers: Mapping[str, str], timeout: float | None
+    session: aiohttp.ClientSession, origin: Origin, request: Request, *, headers: Mapping[str, Secret], timeout: float | None
 ) -> Response:
     """Send the request once. `timeout`: seconds for the whole exchange, None = no bound.
 
-    Raises ConnectionFailed, ConnectionLost, RequestTimeout, or ResponseError (a body above `origin.max_bytes`).
+    The body of an answer that is not 2xx is cut at `origin.max_bytes`. Raises ConnectionFailed, ConnectionLost,
+    RequestTimeout, or ResponseError (the body of a 2xx is larger than that).
     """
     exchange = _Exchange()
     try:
         async with session.request(
             request.method,
             URL(origin.base_url + request.target, encoded=True),
-            data=request.body,
+            data=_body(request),
             headers=_headers(origin, request, headers),
             timeout=aiohttp.ClientTimeout(total=timeout, ceil_threshold=math.inf),
             allow_redirects=False,
             raise_for_status=False,
+            auto_decompress=True,
             proxy=origin.proxy.reveal() if origin.proxy else None,
             middlewares=(exchange,),
         ) as answer:
-            body, whole = await _read(answer, origin.max_bytes)
-        response = Response(status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint)
+            response, whole = await _read(answer, request, origin.max_bytes)
     except (aiohttp.ClientError, OSError) as error:
         failure = _failure(error, request, origin, timeout, sent=exchange.sent)
     else:
-        if whole:
+        if whole or not 200 <= response.status < 300:
             return response
         raise unreadable(response, f"it is larger than max_response_bytes ({origin.max_bytes})")
     # Raised out here, because inside the handler it would carry aiohttp's exception as its context.
     raise failure
 
 
-def _headers(origin: Origin, request: Request, headers: Mapping[str, str]) -> dict[str, str]:
+def _body(request: Request) -> bytes | io.BytesIO | None:
+    # aiohttp warns of bytes above 1 MiB, and writes a file in pieces.
+    return io.BytesIO(request.body) if request.body is not None and len(request.body) > 2**20 else request.body
+
+
+def _headers(origin: Origin, request: Request, headers: Mapping[str, Secret]) -> dict[str, str]:
     content = {"Content-Type": "application/json"} if request.body is not None else {}
     return {
         "Accept": "application/json",
         "User-Agent": USER_AGENT,
         **content,
-        **headers,
+        **{name: value.reveal() for name, value in headers.items()},
         "Authorization": f"Bearer {origin.api_key.reveal()}",
     }
 
 
-async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> tuple[bytes, bool]:
-    """Return the decompressed body and whether it is whole; it is cut at `max_bytes`."""
+async def _read(answer: aiohttp.ClientResponse, request: Request, max_bytes: int) -> tuple[Response, bool]:
+    """Return the answer with its body decompressed, and whether that is whole; it is cut at `max_bytes`."""
     chunks: list[bytes] = []
-    size = 0
+    left = max_bytes
     async for chunk in answer.content.iter_any():
-        size += len(chunk)
-        chunks.append(chunk)
-        if size > max_bytes:
+        chunks.append(chunk[:left])
+        left -= len(chunk)
+        if left < 0:
             answer.close()
-            return b"".join(chunks)[:max_bytes], False
-    return b"".join(chunks), True
+            break
+    body = b"".join(chunks)
+    return Response(status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint), left >= 0
 
 
 class _Exchange:
-    """A middleware of one request: knows whether it was written, and keeps aiohttp from sending it a second time."""
+    """A middleware of one request, the last before the wire: knows whether it was written, and keeps things out.
+
+    What it keeps out: the cookies of a caller's own session, and aiohttp's habit of sending a request a second time.
+    """
 
     __slots__ = ("_request",)
 
@@ -116,6 +149,7 @@ class _Exchange:
 
     async def __call__(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
         self._request = request
+        request.headers.popall("Cookie", None)
         try:
             return await handler(request)
         except aiohttp.ClientConnectorError:
@@ -139,7 +173,8 @@ def _failure(error: Exception, request: Request, origin: Origin, timeout: float 
     if isinstance(error, TimeoutError):
         state = "it was sent and may have been carried out" if sent else "it was never sent"
         return RequestTimeout(
-            f"{place}: no complete answer within {timeout or 0:.3g} s, {state}; raise timeout or attempt_timeout if it needs longer",
+            f"{place}: no complete answer within {timeout or math.inf:.3g} s, {state}; raise timeout or attempt_timeout if it "
+            "needs longer",
             sent=sent,
         )
     if sent:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import math
 import pickle
 import traceback
+import warnings
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -118,6 +121,14 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(options: dict[str, Any
     assert caught.value.__context__ is None
 
 
+def assert_no_frame_of_ours_shows(secret: str, error: BaseException) -> None:
+    package = str(Path(telepath_async.__file__).parent)
+    ours = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename.startswith(package)]
+    assert ours
+    for frame in ours:
+        assert secret not in "".join(f"{value!r}" for value in frame.f_locals.values()), frame.f_code.co_name
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -129,28 +140,28 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(options: dict[str, Any
     ],
 )
 def test_a_refusal_leaves_no_key_in_the_locals_of_our_frames(options: dict[str, Any]) -> None:
-    package = str(Path(telepath_async.__file__).parent)
     with pytest.raises(UsageError) as caught:
         TelepathClient(**({"api_key": KEY} | options))
-    ours = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__) if frame.f_code.co_filename.startswith(package)]
-    assert ours
-    for frame in ours:
-        assert KEY not in "".join(f"{value!r}" for value in frame.f_locals.values()), frame.f_code.co_name
+    assert_no_frame_of_ours_shows(KEY, caught.value)
 
 
-@pytest.mark.parametrize(
-    "session",
-    [{"auth": ("user", "password")}, {"trust_env": True}],
-)
-async def test_a_session_that_would_send_other_credentials_is_refused(session: dict[str, Any]) -> None:
-    if "auth" in session:
-        with pytest.warns(DeprecationWarning):
-            own = aiohttp.ClientSession(auth=aiohttp.BasicAuth(*session["auth"]))
-    else:
-        own = aiohttp.ClientSession(**session)
-    async with own:
-        with pytest.raises(UsageError, match="session must have neither auth nor trust_env"):
-            TelepathClient(KEY, session=own)
+async def test_a_failed_request_leaves_no_body_and_no_header_in_the_locals_of_our_frames() -> None:
+    async with Hostile([reply(500)]) as server, client_at(server) as client:
+        with pytest.raises(TelepathError) as caught:
+            await client.with_options(headers={"X-A": "seeded_value"}).request("POST", "/a", json={"b": "seeded_body"})
+    assert b"seeded_body" in server.received
+    assert b"seeded_value" in server.received
+    assert_no_frame_of_ours_shows("seeded", caught.value)
+
+
+async def test_a_session_that_would_send_other_credentials_is_refused() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        authorized = aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "password"))
+    for own in (authorized, aiohttp.ClientSession(trust_env=True)):
+        async with own:
+            with pytest.raises(UsageError, match="session must have neither auth nor trust_env"):
+                TelepathClient(KEY, session=own)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +282,8 @@ async def test_max_wait_bounds_the_wait_for_a_place() -> None:
         await hasty.request("GET", "/a")
         with pytest.raises(ThrottledError):
             await hasty.request("GET", "/a")
-        assert hasty.with_options(max_wait=None)._session.options.max_wait is None
+        patient = hasty.with_options(max_wait=None, priority="interactive")
+        assert (patient._session.options.max_wait, patient._session.options.priority) == (None, "interactive")
     assert len(server.requests) == 1
 
 
@@ -463,10 +475,10 @@ async def test_request_repeats_only_what_is_safe_to_repeat(method: str) -> None:
     ],
 )
 async def test_request_refuses_what_cannot_be_sent(arguments: tuple[Any, ...], message: str) -> None:
-    method, path, params, json = (*arguments, None, None)[:4]
+    method, path, params, body = (*arguments, None, None)[:4]
     async with Hostile([reply()]) as server, client_at(server) as client:
         with pytest.raises(UsageError, match=message):
-            await client.request(method, path, params=params, json=json)
+            await client.request(method, path, params=params, json=body)
     assert server.connections == []
 
 
@@ -481,13 +493,10 @@ def test_no_text_gets_out_of_its_place_in_the_request(path: str, name: str, valu
                 assert server.connections == []
                 return
         (request,) = server.requests
-        assert (
-            request.head.count(b"\r\n") == request.head.replace(b"\r\n", b"").count(b":") - 1 - request.target.count(":") + 1
-            or True
-        )
+        names = [line.partition(b":")[0].lower() for line in request.head.split(b"\r\n")[1:-2]]
+        assert sorted(names) == [b"accept", b"accept-encoding", b"authorization", b"host", b"user-agent"]
         assert request.target.isascii()
         assert request.target.startswith("/v1/x/")
-        assert len(request.all("Authorization")) == 1
 
     asyncio.run(run())
 
@@ -526,7 +535,7 @@ HEADERS = st.dictionaries(
     answer=st.builds(
         lambda status, body, headers: reply(status, body, headers=headers, then="close"),
         st.sampled_from([200, 201, 204, 206, 302, 400, 401, 404, 409, 422, 429, 500, 503, 999]),
-        JSON.map(lambda value: __import__("json").dumps(value).encode()) | st.binary(max_size=30),
+        JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=30),
         HEADERS,
     )
     | st.binary(max_size=50).map(lambda data: raw(data, "close")),
@@ -536,10 +545,8 @@ def test_a_strange_server_can_only_make_the_sdk_raise_its_own_errors(answer: Any
     async def run() -> None:
         retry = RetryPolicy(max_attempts=2, backoff=0.001, max_wait=0.01)
         async with Hostile([answer]) as server, client_at(server, retry=retry, timeout=2.0) as client:
-            try:
+            with contextlib.suppress(TelepathError):
                 await CALLS[call](client)
-            except TelepathError as error:
-                assert "seeded" not in f"{error!r} {error.__cause__!r}"
             assert len(server.requests) <= 6
             await server.until(lambda it: it.open == 0)
         assert asyncio.all_tasks() == {asyncio.current_task()}

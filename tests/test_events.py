@@ -33,7 +33,9 @@ def test_every_event_names_the_endpoint_and_the_attempt_and_cannot_be_changed(ki
 async def test_no_event_holds_an_id_a_secret_or_the_key() -> None:
     events: list[Event] = []
     async with (
-        Hostile([reply(429, headers={"Retry-After": "0"}), reply(200, b'{"id": "trunk_seeded"}')]) as server,
+        Hostile(
+            [reply(429, headers={"Retry-After": "0"}), reply(200, b'{"id": "t", "name": "n", "status": "active"}')]
+        ) as server,
         TelepathClient(
             "seeded_key",
             base_url=server.url,

@@ -9,7 +9,7 @@ import random
 import selectors
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any
 
@@ -39,7 +39,7 @@ from telepath_async.protocol.wire import Request, Response
 from telepath_async.sandbox import Sandbox
 from telepath_async.secret import Secret
 from telepath_async.session import Account, Options, Pool, Session
-from tests.hostile import HANG, RESET, Hostile, drip, reply
+from tests.hostile import HANG, RESET, Hostile, Step, drip, reply
 
 KEY = "sk_live_seeded_key"
 GET = Request(method="GET", path="/calls/c1", template="/calls/{id}")
@@ -566,17 +566,15 @@ async def test_a_call_whose_limiter_swallows_the_cut_opens_no_new_session(rig: A
     it = rig(answer())
 
     async def stubborn(**_: Any) -> float:
-        try:
+        with suppress(asyncio.CancelledError):
             await asyncio.sleep(5)
-        except asyncio.CancelledError:
-            pass
         return 0.0
 
     object.__setattr__(it.session._account, "limiter", type("Stubborn", (), {"acquire": staticmethod(stubborn)})())
     task = asyncio.ensure_future(it.session.send(GET))
     await asyncio.sleep(1)
     await it.pool.aclose()
-    with pytest.raises(ClientClosedError, match="nothing was sent"):
+    with pytest.raises(ClientClosedError, match="was closed while a call was under way"):
         await task
     assert it.wire.sent == []
 
@@ -658,25 +656,31 @@ def test_asyncio_run_closes_the_connections_of_a_client_that_nobody_closed() -> 
         assert client._pool._session.closed
 
 
-def test_a_client_whose_loop_was_closed_under_a_call_can_be_closed() -> None:
+@pytest.mark.parametrize("own_session", [False, True])
+def test_a_client_whose_loop_was_closed_under_a_call_can_be_closed(own_session: bool) -> None:
+    left: list[Any] = []
+
+    async def leave(url: str) -> TelepathClient:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        own = aiohttp.ClientSession() if own_session else None
+        client = client_at(url, session=own)
+        left.extend([asyncio.ensure_future(client.request("GET", "/x")), own])
+        while not server.requests:
+            await asyncio.sleep(0.001)
+        return client
+
     with server_in_a_thread(HANG) as server:
-        client = client_at(server.url)
-        left: list[asyncio.Task[Any]] = []
-
-        async def leave() -> None:
-            asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-            left.append(asyncio.ensure_future(client.request("GET", "/x")))
-            while not server.requests:
-                await asyncio.sleep(0.001)
-
-        bluntly(leave())
+        client = bluntly(leave(server.url))
         asyncio.run(client.aclose())
         asyncio.run(client.aclose())
         assert "closed" in repr(client)
-        # What is left of the call belongs to the one who closed the loop under it.
-        left[0]._log_destroy_pending = False  # type: ignore[attr-defined]
         with pytest.raises(ClientClosedError):
             asyncio.run(client.request("GET", "/x"))
+    # What is left of the call, and of their session, belongs to the one who closed the loop under them.
+    task, own = left
+    task._log_destroy_pending = False
+    if own is not None:
+        asyncio.run(transport.abandon(own))
 
 
 async def test_a_second_loop_while_the_first_runs_is_refused_and_harms_nobody() -> None:
@@ -696,6 +700,17 @@ async def test_a_session_that_the_loop_closed_is_opened_anew() -> None:
         await client._pool._session.close()
         await client.request("GET", "/x")
     assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("first", ["loop", "client"])
+async def test_a_client_can_close_while_its_loop_shuts_down(first: str) -> None:
+    async with Hostile([reply()]) as server:
+        client = client_at(server.url)
+        await client.request("GET", "/x")
+        assert client._pool._holder is not None
+        closings = [client._pool._holder.aclose(), client.aclose()]  # the loop closes every generator on its way out
+        await asyncio.gather(*(closings if first == "loop" else reversed(closings)))
+        await server.until(lambda it: it.open == 0)
 
 
 def test_a_client_closed_by_a_generator_that_the_loop_shuts_down_goes_without_a_word() -> None:
@@ -763,10 +778,10 @@ async def test_a_callers_own_session_whose_loop_is_closed_is_refused_and_its_cli
 
 
 async def test_no_retry_is_hidden_from_the_count_when_kept_connections_die() -> None:
-    async with Hostile([reply(), RESET, RESET, reply()]) as server:
-        async with client_at(server.url, retry=RetryPolicy(backoff=0.001)) as client:
-            await client.request("GET", "/x")
-            await client.request("GET", "/x")
+    patient = RetryPolicy(backoff=0.001)
+    async with Hostile([reply(), RESET, RESET, reply()]) as server, client_at(server.url, retry=patient) as client:
+        await client.request("GET", "/x")
+        await client.request("GET", "/x")
     assert len(server.requests) == 4
 
 
@@ -782,6 +797,28 @@ async def test_closing_cuts_off_calls_on_the_wire_and_leaves_no_connection_and_n
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def test_a_call_cancelled_after_any_number_of_steps_harms_no_other_call() -> None:
+    def script(number: int) -> Step:
+        return reply(200, str(number).encode())
+
+    async with Hostile(script) as server, client_at(server.url) as client:
+        seen = set()
+        for steps in range(60):
+            task = asyncio.ensure_future(client.request("GET", f"/{steps}"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            (outcome,) = await asyncio.gather(task, return_exceptions=True)
+            assert isinstance(outcome, asyncio.CancelledError | Response)
+            answered = (await client.request("GET", "/next")).body
+            assert server.requests[-1].target == "/next"
+            assert answered not in seen
+            seen.add(answered)
+        await server.until(lambda it: it.open == 1)
+        assert not client._pool._calls
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_300_calls_at_once_stay_under_the_limit_and_all_succeed() -> None:
     async with (
         Sandbox(rate_limit=50, rate_period=1.0) as sandbox,
@@ -794,15 +831,15 @@ async def test_300_calls_at_once_stay_under_the_limit_and_all_succeed() -> None:
 
 async def test_no_log_record_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
     asyncio.get_running_loop().set_debug(True)
+    echo = reply(401, b'{"error": {"message": "bad key ' + KEY.encode() + b'"}}')
     with caplog.at_level(logging.DEBUG):
-        async with Hostile(
-            [reply(503), RESET, reply(401, b'{"error": {"message": "bad key ' + KEY.encode() + b'"}}')]
-        ) as server:
-            async with client_at(server.url, retry=RetryPolicy(backoff=0.001)) as client:
-                with pytest.raises(APIError) as caught:
-                    await client.request("POST", "/x", json={"sip_password": Secret("seeded-password")})
-                with pytest.raises(APIError):
-                    await client.request("GET", "/x")
-    shown = f"{caught.value!r} {caught.value.__dict__!r}" + "".join(f"{record.__dict__!r}" for record in caplog.records)
+        async with Hostile([reply(503), RESET, echo]) as server, client_at(server.url) as client:
+            with pytest.raises(APIError) as caught:
+                await client.request("POST", "/x", json={"sip_password": Secret("seeded-password")})
+            with pytest.raises(APIError) as echoed:
+                await client.request("GET", "/x")
+    assert "bad key **********" in str(echoed.value)
+    shown = f"{caught.value!r} {caught.value.__dict__!r} {echoed.value!r} {echoed.value.__dict__!r}"
+    shown += "".join(f"{record.__dict__!r}" for record in caplog.records)
     assert KEY not in shown
     assert "seeded-password" not in shown

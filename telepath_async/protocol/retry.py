@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from ..errors import RequestTimeout, TransportError, UsageError
 from .ratelimit import read_rate_limit
@@ -45,8 +45,12 @@ class RetryPolicy:
 
 def seconds_or_refuse(name: str, value: object, *, least: float, exclusive: bool = False) -> float:
     """Return a finite number that is at least `least` (or above it). Raises UsageError otherwise."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if good and (value > least if exclusive else value >= least):
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (value > least if exclusive else value >= least)
+    ):
         return float(value)
     raise UsageError(f"{name} must be a number {'above' if exclusive else 'from'} {least:g}, not {value!r}")
 
@@ -56,7 +60,7 @@ class RetryBudget:
     """Tokens for retries, shared by all calls of a client family, so that an outage is never multiplied."""
 
     size: float
-    tokens: float = -1.0
+    tokens: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.tokens = self.size

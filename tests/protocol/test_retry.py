@@ -1,0 +1,324 @@
+"""Whether to try again, and after how many seconds."""
+
+from __future__ import annotations
+
+import math
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from telepath_async.errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError, UsageError
+from telepath_async.protocol.retry import RetryBudget, RetryPolicy, decide, retry_after, seconds_or_refuse
+from telepath_async.protocol.wire import Request, Response
+
+NOW = 1_741_603_200.0  # Mon, 10 Mar 2025 10:40:00 GMT
+HOUR = 3600.0
+
+GET = Request(method="GET", path="/calls", template="/calls")
+POST = Request(method="POST", path="/trunks", template="/trunks", repeatable=False)
+NO_RETRY_OF_OURS = RetryPolicy(backoff=0, backoff_cap=0)
+
+
+def http(seconds: float) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+def answer(status: int = 503, **headers: str) -> Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status=status, headers=CIMultiDict(named), body=b"", endpoint="GET /calls")
+
+
+def decided(
+    outcome: Response | TransportError, *, policy: RetryPolicy = NO_RETRY_OF_OURS, request: Request = GET, **given: Any
+) -> float | None:
+    options: dict[str, Any] = {"attempt": 1, "budget": RetryBudget(500), "time_left": None, "jitter": 0.5, "wall_clock": NOW}
+    return decide(policy, request, outcome, **(options | given))
+
+
+LOST = ConnectionLost("lost")
+FAILED = ConnectionFailed("failed")
+TIMEOUT_SENT = RequestTimeout("late", sent=True)
+TIMEOUT_UNSENT = RequestTimeout("late", sent=False)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "of_a_read", "of_a_create"),
+    [
+        (FAILED, True, True),
+        (TIMEOUT_UNSENT, True, True),
+        (LOST, True, False),
+        (TIMEOUT_SENT, True, False),
+        (answer(429), True, True),
+        (answer(500), True, False),
+        (answer(501), True, False),
+        (answer(502), True, False),
+        (answer(503), True, False),
+        (answer(504), True, False),
+        (answer(599), True, False),
+        (answer(408), True, False),
+        (answer(409), False, False),
+        (answer(101), False, False),
+        (answer(302), False, False),
+        (answer(400), False, False),
+        (answer(401), False, False),
+        (answer(403), False, False),
+        (answer(404), False, False),
+        (answer(422), False, False),
+        (answer(425), False, False),
+    ],
+    ids=lambda value: getattr(value, "status", None) or (type(value).__name__ if isinstance(value, Exception) else None),
+)
+def test_what_is_worth_another_try(outcome: Response | TransportError, of_a_read: bool, of_a_create: bool) -> None:
+    assert (decided(outcome, request=GET) is not None) is of_a_read
+    assert (decided(outcome, request=POST) is not None) is of_a_create
+
+
+def test_a_conflict_is_never_repeated_even_where_the_server_asks_for_it() -> None:
+    assert decided(answer(409, Retry_After="1")) is None
+
+
+IN_30_S = NOW + 30
+
+RETRY_AFTER_FORMS = [
+    # the header, the answer's Date, the seconds that it asks for
+    ("30", None, 30.0),
+    ("0", None, 0.0),
+    ("007", None, 7.0),
+    (" 5 ", None, 5.0),
+    ("1.5", None, 1.5),
+    ("1e1", None, 10.0),
+    ("+3", None, 3.0),
+    ("-0", None, 0.0),
+    ("0.000001", None, 0.000001),
+    ("-1", None, None),
+    ("-0.1", None, None),
+    ("inf", None, None),
+    ("-inf", None, None),
+    ("infinity", None, None),
+    ("1e999", None, None),
+    ("nan", None, None),
+    ("", None, None),
+    ("   ", None, None),
+    ("soon", None, None),
+    ("5 seconds", None, None),
+    ("1_000", None, None),
+    ("0x10", None, None),
+    ("1,5", None, None),
+    ("10, 20", None, None),
+    ("٣", None, None),  # a digit, and no ASCII
+    ("\udcff", None, None),  # how a byte that is no UTF-8 arrives
+    ("9" * 5000, None, None),
+    ("99999999999", None, 99999999999.0),
+    # the three forms of a date in RFC 9110, beside the Date of the answer, beside none, and beside a Date of no use
+    ("Mon, 10 Mar 2025 10:40:30 GMT", http(NOW), 30.0),
+    ("Monday, 10-Mar-25 10:40:30 GMT", http(NOW), 30.0),
+    ("Mon Mar 10 10:40:30 2025", http(NOW), 30.0),
+    ("Mon, 10 Mar 2025 11:40:30 +0100", http(NOW), 30.0),
+    (http(IN_30_S), None, 30.0),
+    (http(IN_30_S), "yesterday", 30.0),
+    (http(IN_30_S), "", 30.0),
+    (http(NOW), http(NOW), 0.0),
+    (http(NOW - 1), http(NOW), None),
+    (http(NOW - 1), None, None),
+    # the server's clock is an hour fast, or slow: its own Date says so
+    (http(IN_30_S + HOUR), http(NOW + HOUR), 30.0),
+    (http(IN_30_S - HOUR), http(NOW - HOUR), 30.0),
+    ("30", http(NOW + HOUR), 30.0),
+    ("30", http(NOW - HOUR), 30.0),
+    ("Mon, 99 Mar 2025 10:40:30 GMT", None, None),
+    ("Mon, 10 Mar 99999 10:40:30 GMT", None, None),
+]
+
+
+def with_date(text: str, date: str | None) -> dict[str, str]:
+    return {"Retry-After": text} if date is None else {"Retry-After": text, "Date": date}
+
+
+@pytest.mark.parametrize(("text", "date", "seconds"), RETRY_AFTER_FORMS)
+def test_every_form_of_retry_after_is_read_or_counts_as_absent(text: str, date: str | None, seconds: float | None) -> None:
+    assert retry_after(CIMultiDict(with_date(text, date)), wall_clock=NOW) == seconds
+
+
+@pytest.mark.parametrize(("text", "date", "seconds"), RETRY_AFTER_FORMS)
+@pytest.mark.parametrize("status", [429, 503])
+def test_every_form_of_retry_after_gives_a_bounded_wait(
+    text: str, date: str | None, seconds: float | None, status: int
+) -> None:
+    outcome = Response(status=status, headers=CIMultiDict(with_date(text, date)), body=b"", endpoint="GET /calls")
+    delay = decided(outcome, policy=RetryPolicy(max_wait=60))
+    if seconds is not None and seconds > 60:
+        assert delay is None
+    else:
+        assert delay is not None
+        assert max(seconds or 0, 0.05) <= delay <= 60
+
+
+def test_a_name_of_retry_after_in_lower_case_is_found_in_the_headers_of_a_response() -> None:
+    assert decided(answer(503, retry_after="7")) == 7
+
+
+@pytest.mark.parametrize(
+    ("reset", "date", "delay"),
+    [
+        (NOW + 20, NOW, 20.0),
+        (NOW, NOW, 0.0),
+        (NOW + 20 + HOUR, NOW + HOUR, 20.0),
+        (NOW + 20 - HOUR, NOW - HOUR, 20.0),
+        (NOW + HOUR, NOW, 60.0),  # never more than one window
+        (NOW - 5, NOW, 0.0),
+        (NOW + 20, None, 0.0),  # without a Date it says nothing
+    ],
+)
+def test_a_429_without_retry_after_waits_for_the_reset_by_the_servers_own_clock(
+    reset: float, date: float | None, delay: float
+) -> None:
+    headers = {"X_RateLimit_Reset": str(int(reset))} | ({} if date is None else {"Date": http(date)})
+    assert decided(answer(429, **headers)) == delay
+
+
+def test_retry_after_goes_before_the_reset() -> None:
+    assert decided(answer(429, Retry_After="3", X_RateLimit_Reset=str(int(NOW + 20)), Date=http(NOW))) == 3
+
+
+def test_the_reset_of_an_answer_that_is_no_429_is_not_waited_for() -> None:
+    assert decided(answer(503, X_RateLimit_Reset=str(int(NOW + 20)), Date=http(NOW))) == 0
+
+
+def test_a_server_that_asks_for_more_than_max_wait_is_not_waited_for_and_nothing_is_paid() -> None:
+    budget = RetryBudget(500)
+    assert decided(answer(429, Retry_After="61"), budget=budget) is None
+    assert budget.tokens == 500
+    assert decided(answer(429, Retry_After="60"), budget=budget) == 60
+
+
+@pytest.mark.parametrize(("time_left", "delay"), [(10.0, None), (10.1, 10.0), (0.0, None), (-1.0, None), (None, 10.0)])
+def test_a_wait_that_cannot_end_before_the_deadline_is_not_begun(time_left: float | None, delay: float | None) -> None:
+    budget = RetryBudget(500)
+    assert decided(answer(503, Retry_After="10"), time_left=time_left, budget=budget) == delay
+    assert budget.tokens == (500 if delay is None else 495)
+
+
+@pytest.mark.parametrize(("attempt", "ceiling"), [(1, 0.5), (2, 1.0), (3, 2.0), (6, 16.0), (7, 20.0), (5000, 20.0)])
+def test_the_backoff_doubles_up_to_its_cap(attempt: int, ceiling: float) -> None:
+    policy = RetryPolicy(max_attempts=10_000)
+    assert decided(LOST, policy=policy, attempt=attempt, jitter=1.0) == pytest.approx(ceiling)
+    assert decided(LOST, policy=policy, attempt=attempt, jitter=0.0) == pytest.approx(ceiling / 10)
+
+
+def test_the_last_attempt_is_the_last() -> None:
+    assert decided(LOST, policy=RetryPolicy(max_attempts=3), attempt=2) is not None
+    assert decided(LOST, policy=RetryPolicy(max_attempts=3), attempt=3) is None
+    assert decided(LOST, policy=RetryPolicy(max_attempts=1)) is None
+
+
+def test_the_servers_wish_is_the_least_wait_and_the_backoff_spreads_above_it() -> None:
+    assert decided(answer(503, Retry_After="0"), policy=RetryPolicy()) == pytest.approx(0.275)
+    assert decided(answer(503, Retry_After="2"), policy=RetryPolicy()) == 2
+
+
+@given(
+    policy=st.builds(
+        RetryPolicy,
+        max_attempts=st.integers(1, 20),
+        backoff=st.floats(0.001, 100),
+        backoff_cap=st.floats(0.001, 1000),
+        max_wait=st.floats(0, 1000),
+        budget=st.floats(0, 1000),
+    ),
+    request=st.sampled_from([GET, POST]),
+    outcome=st.sampled_from([LOST, FAILED, TIMEOUT_SENT, TIMEOUT_UNSENT])
+    | st.builds(
+        answer,
+        st.sampled_from([429, 500, 503, 408, 404]),
+        Retry_After=st.floats(allow_nan=True).map(str) | st.integers().map(str) | st.floats(0, 5e9).map(http) | st.text(),
+        X_RateLimit_Reset=st.integers(0, 10**12).map(str),
+        Date=st.floats(0, 5e9).map(http) | st.text(),
+    ),
+    attempt=st.integers(1, 30),
+    time_left=st.none() | st.floats(-10, 1000),
+    jitter=st.floats(0, 1),
+    tokens=st.floats(0, 1000),
+)
+def test_whatever_comes_a_delay_is_finite_above_zero_before_the_deadline_and_paid_for(
+    policy: RetryPolicy,
+    request: Request,
+    outcome: Response | TransportError,
+    attempt: int,
+    time_left: float | None,
+    jitter: float,
+    tokens: float,
+) -> None:
+    budget = RetryBudget(1000)
+    budget.tokens = tokens
+    delay = decide(policy, request, outcome, attempt=attempt, budget=budget, time_left=time_left, jitter=jitter, wall_clock=NOW)
+    if delay is None:
+        assert budget.tokens == tokens
+        return
+    assert 0 < delay < math.inf
+    assert delay <= max(policy.max_wait, policy.backoff_cap)
+    assert time_left is None or delay < time_left
+    assert attempt < policy.max_attempts
+    assert tokens - budget.tokens == pytest.approx(10 if isinstance(outcome, RequestTimeout) else 5)
+    assert budget.tokens >= 0
+
+
+@given(jitter=st.floats(0, 1), attempt=st.integers(1, 100))
+def test_a_backoff_lies_between_a_tenth_and_the_whole_of_its_ceiling(jitter: float, attempt: int) -> None:
+    ceiling = min(20.0, 0.5 * 2.0 ** (attempt - 1))
+    delay = decided(LOST, policy=RetryPolicy(max_attempts=1000), attempt=attempt, jitter=jitter)
+    assert delay is not None
+    assert ceiling / 10 * 0.999 <= delay <= ceiling * 1.001
+
+
+def test_an_outage_is_paid_out_of_the_budget_until_it_is_empty() -> None:
+    budget = RetryBudget(500)
+    retries = sum(decided(LOST, budget=budget) is not None for _ in range(300))
+    assert retries == 100
+    assert budget.tokens == 0
+
+
+def test_a_timeout_costs_double() -> None:
+    budget = RetryBudget(500)
+    assert sum(decided(TIMEOUT_SENT, budget=budget) is not None for _ in range(300)) == 50
+
+
+def test_a_success_gives_one_token_back_and_never_more_than_there_were() -> None:
+    budget = RetryBudget(10)
+    budget.give_back()
+    assert budget.tokens == 10
+    assert budget.take(10)
+    assert not budget.take(1)
+    budget.give_back()
+    assert budget.tokens == 1
+    assert budget.take(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"max_attempts": 0}, "max_attempts must be a whole number from 1, not 0"),
+        ({"max_attempts": 1.5}, "max_attempts"),
+        ({"max_attempts": True}, "max_attempts"),
+        ({"max_attempts": None}, "max_attempts"),
+        ({"backoff": -1}, "backoff must be a number from 0, not -1"),
+        ({"backoff": math.nan}, "backoff"),
+        ({"backoff_cap": math.inf}, "backoff_cap"),
+        ({"max_wait": "60"}, "max_wait"),
+        ({"max_wait": None}, "max_wait"),
+        ({"budget": True}, "budget"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused_by_name_and_value(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        RetryPolicy(**options)
+
+
+def test_a_number_above_its_least_is_returned_as_seconds() -> None:
+    assert seconds_or_refuse("wait", 3, least=0) == 3.0
+    assert seconds_or_refuse("wait", 0, least=0) == 0.0
+    with pytest.raises(UsageError, match="wait must be a number above 0, not 0"):
+        seconds_or_refuse("wait", 0, least=0, exclusive=True)

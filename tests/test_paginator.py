@@ -1,0 +1,567 @@
+"""What a walk asks for, when, and what is still under way afterwards: over a scripted API, and over the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import threading
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
+
+import pytest
+from attrs import field, frozen, mutable
+
+from telepath_async import Page, Paginator, RetryPolicy, ServerError, TelepathClient, UsageError
+from telepath_async.errors import PagingError
+from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint
+from telepath_async.protocol.paging import Plan
+from telepath_async.protocol.shapes import ListBody
+from telepath_async.protocol.wire import Query, Response
+from telepath_async.sandbox import Sandbox
+
+
+@frozen
+class Item:
+    id: str
+
+
+@mutable
+class Api:
+    """`rows` rows in pages of 10; an answer comes when `open` is set. `failing`: errors of the nth request, from 1."""
+
+    rows: int
+    style: str = "offset"
+    failing: dict[int, BaseException] = field(factory=dict)
+    open: asyncio.Event = field(factory=asyncio.Event)
+    asked: list[str] = field(factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+    cancelled: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.open.set()
+
+    async def fetch(self, query: Query) -> Response:
+        place = dict(query).get("offset") or dict(query).get("cursor") or "0"
+        self.asked.append(place)
+        number = len(self.asked)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(0)
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.under_way -= 1
+        if number in self.failing:
+            raise self.failing[number]
+        limit = int(dict(query)["limit"])
+        body = json.dumps({"first": int(place), "ids": [str(i) for i in range(self.rows)][int(place) : int(place) + limit]})
+        return Response(status=200, headers={}, body=body.encode(), endpoint="GET /calls")
+
+    def read(self, response: Response) -> ListBody[Item]:
+        page = json.loads(response.body)
+        rows = [Item(row_id) for row_id in page["ids"]]
+        reached = page["first"] + len(rows)
+        if self.style == "offset":
+            return ListBody(rows=rows, paged_by_cursor=False, total=self.rows)
+        return ListBody(rows=rows, paged_by_cursor=True, next_cursor=str(reached) if reached < self.rows else None)
+
+    def list(self, *, resume: str | None = None, prefetch: int = 0, max_items: int | None = None) -> Paginator[Item]:
+        start = Checkpoint(of="calls", filters={}) if resume is None else read_checkpoint(resume, of="calls", filters={})
+        plan: Plan[Item] = Plan(of="calls", page_size=10, start=start)
+        return Paginator(self.fetch, self.read, lambda: plan, max_items=max_items, prefetch=prefetch)
+
+
+@pytest.fixture(params=["offset", "cursor"])
+def style(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def settle() -> None:
+    """Let every task run as far as it can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def ids(items: list[Item]) -> list[int]:
+    return [int(item.id) for item in items]
+
+
+async def take(iterator: AsyncIterator[Item], count: int) -> list[int]:
+    return [int((await anext(iterator)).id) for _ in range(count)]
+
+
+async def take_all(items: AsyncIterable[Any], into: list[Any]) -> None:
+    """Like list(), but what came before an error is there."""
+    async for item in items:
+        into.append(item)  # noqa: PERF401
+
+
+# --- walking ---
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 3, 20])
+@pytest.mark.parametrize("rows", [0, 1, 10, 55])
+async def test_all_rows_come_in_order(style: str, rows: int, prefetch: int) -> None:
+    api = Api(rows, style)
+    assert [int(item.id) async for item in api.list(prefetch=prefetch)] == list(range(rows))
+    assert len(api.asked) == max(1, -(-rows // 10))
+    assert api.under_way == 0
+
+
+async def test_plain_iteration_asks_for_a_page_when_it_is_needed(style: str) -> None:
+    api = Api(30, style)
+    iterator = aiter(api.list())
+    assert api.asked == []
+    await take(iterator, 10)
+    await settle()
+    assert len(api.asked) == 1
+    await take(iterator, 1)
+    assert len(api.asked) == 2
+
+
+async def test_every_loop_begins_anew(style: str) -> None:
+    api = Api(15, style)
+    calls = api.list()
+    for _ in range(2):
+        assert [int(item.id) async for item in calls] == list(range(15))
+    assert len(api.asked) == 4
+
+
+async def test_two_walks_at_the_same_time_do_not_disturb_each_other(style: str) -> None:
+    calls = Api(30, style).list(prefetch=2)
+    one, two = aiter(calls), aiter(calls)
+    got_one, got_two = await take(one, 13), await take(two, 5)
+    assert json.loads(calls.checkpoint)["last"] == "4", "the checkpoint speaks of the latest walk"
+    got_two += await take(two, 25)
+    got_one += await take(one, 17)
+    assert got_one == got_two == list(range(30))
+
+
+async def test_tasks_may_share_one_iterator(style: str) -> None:
+    api = Api(95, style)
+    iterator = aiter(api.list())
+    got: list[int] = []
+
+    async def work() -> None:
+        async for item in iterator:
+            got.append(int(item.id))
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(work() for _ in range(4)))
+    assert sorted(got) == list(range(95))
+    assert len(api.asked) == 10
+
+
+async def test_tasks_may_share_one_iterator_over_pages(style: str) -> None:
+    pages = Api(35, style).list().pages()
+    numbers = [page.number for page in await asyncio.gather(*(anext(pages) for _ in range(4)))]
+    assert numbers == [1, 2, 3, 4]
+
+
+async def test_pages_hold_items_total_number_and_the_answer() -> None:
+    pages = [page async for page in Api(25).list().pages()]
+    assert [(ids(page.items), page.total, page.number) for page in pages] == [
+        (list(range(10)), 25, 1),
+        (list(range(10, 20)), 25, 2),
+        (list(range(20, 25)), 25, 3),
+    ]
+    assert pages[1].raw.json()["first"] == 10
+
+
+async def test_an_empty_list_has_one_empty_page(style: str) -> None:
+    pages = [page async for page in Api(0, style).list().pages()]
+    assert [(page.items, page.number) for page in pages] == [([], 1)]
+
+
+async def test_first_asks_for_one_row(style: str) -> None:
+    api = Api(30, style)
+    item = await api.list().first()
+    assert item is not None
+    assert item.id == "0"
+    assert len(api.asked) == 1
+    assert await Api(0, style).list().first() is None
+
+
+@pytest.mark.parametrize("prefetch", [0, 8])
+@pytest.mark.parametrize(("most", "pages"), [(0, 0), (1, 1), (10, 1), (11, 2), (25, 3), (99, 4)])
+async def test_max_items_bounds_the_rows_and_the_requests(style: str, most: int, pages: int, prefetch: int) -> None:
+    api = Api(35, style)
+    calls = api.list(max_items=most, prefetch=prefetch)
+    assert ids(await calls.collect()) == list(range(min(most, 35)))
+    assert [len(page.items) async for page in calls.pages()] == [10, 10, 10, 10, 5][:pages][:-1] + [
+        size for size in [min(most, 35) - 10 * (pages - 1)] if pages
+    ]
+    await settle()
+    assert len(api.asked) == 2 * pages
+
+
+async def test_a_walk_that_is_over_stays_over(style: str) -> None:
+    api = Api(3, style)
+    iterator = aiter(api.list())
+    await take(iterator, 3)
+    for _ in range(2):
+        with pytest.raises(StopAsyncIteration):
+            await anext(iterator)
+    assert len(api.asked) == 1
+
+
+# --- asking ahead ---
+
+
+async def test_n_pages_are_under_way_at_once_and_never_more() -> None:
+    api = Api(100)
+    iterator = aiter(api.list(prefetch=3))
+    await take(iterator, 1)
+    await settle()
+    assert api.asked == ["0", "10", "20", "30"]
+    await take(iterator, 99)
+    assert api.most_under_way <= 3
+    assert api.asked == [str(offset) for offset in range(0, 100, 10)]
+
+
+async def test_pages_that_arrive_out_of_order_are_handed_out_in_order() -> None:
+    api = Api(40)
+    gates = [asyncio.Event() for _ in range(4)]
+    plain_fetch = api.fetch
+
+    async def fetch(query: Query) -> Response:
+        await gates[int(dict(query).get("offset", "0")) // 10].wait()
+        return await plain_fetch(query)
+
+    plan: Plan[Item] = Plan(of="calls", page_size=10, start=Checkpoint(of="calls", filters={}))
+    walking = asyncio.create_task(Paginator(fetch, api.read, lambda: plan, max_items=None, prefetch=3).collect())
+    for number in (0, 3, 2, 1):
+        await settle()
+        gates[number].set()
+    assert ids(await walking) == list(range(40))
+    assert api.asked == ["0", "30", "20", "10"]
+
+
+async def test_a_cursor_is_asked_one_ahead() -> None:
+    api = Api(50, "cursor")
+    iterator = aiter(api.list(prefetch=5))
+    await take(iterator, 1)
+    await settle()
+    assert api.asked == ["0", "10"]
+    await take(iterator, 9)
+    await settle()
+    assert api.asked == ["0", "10"]
+    await take(iterator, 1)
+    await settle()
+    assert api.asked == ["0", "10", "20"]
+
+
+async def test_collect_asks_eight_ahead() -> None:
+    api = Api(200)
+    await api.list().collect()
+    assert api.most_under_way == 8
+
+
+async def test_collect_keeps_to_a_prefetch_that_was_given() -> None:
+    api = Api(200)
+    await api.list(prefetch=2).collect()
+    assert api.most_under_way == 2
+
+
+async def test_a_guess_that_proves_wrong_is_cancelled_and_asked_anew() -> None:
+    api = Api(60)
+    calls = api.list(prefetch=2)
+    iterator = aiter(calls)
+    await take(iterator, 1)
+    await settle()
+    api.rows = 57
+    assert await take(iterator, 56) == list(range(1, 57))
+    assert calls.drift.stepped_back == 1
+    await settle()
+    assert api.under_way == 0
+
+
+# --- leaving ---
+
+
+async def test_break_leaves_nothing_running(style: str) -> None:
+    api = Api(100, style)
+    async for item in api.list(prefetch=4):
+        if item.id == "15":
+            break
+    asked = len(api.asked)
+    await settle()
+    assert api.under_way == 0
+    assert len(api.asked) == asked, "what had not begun never begins"
+
+
+async def test_break_cancels_what_is_under_way() -> None:
+    api = Api(100)
+    iterator = aiter(api.list(prefetch=3))
+    await take(iterator, 1)
+    api.open.clear()
+    await settle()
+    assert api.under_way == 3
+    del iterator
+    await settle()
+    assert (api.under_way, api.cancelled) == (0, 3)
+
+
+async def test_an_iterator_dropped_in_another_thread_cancels_in_its_own_loop() -> None:
+    api = Api(100)
+    held = [aiter(api.list(prefetch=3))]
+    await take(held[0], 1)
+    api.open.clear()
+    await settle()
+    thread = threading.Thread(target=held.clear)
+    thread.start()
+    thread.join()
+    await settle()
+    assert (api.under_way, api.cancelled) == (0, 3)
+
+
+def test_an_iterator_dropped_after_its_loop_is_closed_is_silent() -> None:
+    held = []
+
+    async def begin() -> None:
+        held.append(aiter(Api(100).list(prefetch=3)))
+        await take(held[0], 1)
+
+    asyncio.run(begin())
+    held.clear()
+    gc.collect()
+
+
+async def test_a_cancelled_consumer_cancels_what_is_under_way_at_once(style: str) -> None:
+    api = Api(100, style)
+    api.open.clear()
+    calls = api.list(prefetch=3)
+    iterator = aiter(calls)
+    consumer = asyncio.ensure_future(anext(iterator))
+    await settle()
+    consumer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await consumer
+    await settle()
+    assert api.under_way == 0
+    api.open.set()
+    assert await take(iterator, 100) == list(range(100)), "the iterator itself goes on"
+
+
+async def test_a_timeout_in_the_middle_loses_no_row() -> None:
+    api = Api(40)
+    iterator = aiter(api.list(prefetch=2))
+    got = await take(iterator, 10)
+    api.open.clear()
+    await settle()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await anext(iterator)
+    await settle()
+    assert api.under_way == 0
+    api.open.set()
+    got += await take(iterator, 30)
+    assert got == list(range(40))
+
+
+# --- errors ---
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+async def test_after_an_error_the_same_iterator_asks_for_the_same_page_again(style: str, prefetch: int) -> None:
+    api = Api(50, style, failing={3: ServerError("down", status=500)})
+    iterator = aiter(api.list(prefetch=prefetch))
+    got = await take(iterator, 20)
+    with pytest.raises(ServerError):
+        await anext(iterator)
+    got += await take(iterator, 30)
+    assert got == list(range(50))
+    assert api.asked.count("20") == 2
+
+
+async def test_rows_in_front_of_a_failed_page_come_first() -> None:
+    api = Api(50, failing={4: ServerError("down", status=500)})
+    iterator = aiter(api.list(prefetch=4))
+    assert await take(iterator, 30) == list(range(30))
+    with pytest.raises(ServerError):
+        await anext(iterator)
+
+
+async def test_an_error_cancels_what_runs_ahead_at_once() -> None:
+    api = Api(100, failing={2: ServerError("down", status=500)})
+    iterator = aiter(api.list(prefetch=4))
+    await take(iterator, 10)
+    with pytest.raises(ServerError):
+        await anext(iterator)
+    await settle()
+    assert api.under_way == 0
+
+
+async def test_an_error_of_a_page_that_nobody_waits_for_is_not_reported_to_asyncio() -> None:
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    api = Api(100, failing={number: ServerError("down", status=500) for number in (2, 3, 4)})
+    iterator = aiter(api.list(prefetch=3))
+    await take(iterator, 1)
+    await settle()
+    del iterator
+    gc.collect()
+    await settle()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+async def test_the_checkpoint_after_an_error_says_where_to_go_on(style: str, prefetch: int) -> None:
+    api = Api(50, style, failing={4: ServerError("down", status=500)})
+    calls = api.list(prefetch=prefetch)
+    got: list[Item] = []
+    with pytest.raises(ServerError):
+        await take_all(calls, got)
+    resumed = api.list(resume=calls.checkpoint)
+    assert ids(got + await resumed.collect()) == list(range(50))
+    assert resumed.drift.uncertain == 0
+
+
+async def test_a_collect_that_fails_has_handed_nothing_out() -> None:
+    api = Api(50, failing={4: ServerError("down", status=500)})
+    calls = api.list()
+    with pytest.raises(ServerError):
+        await calls.collect()
+    assert ids(await api.list(resume=calls.checkpoint).collect()) == list(range(50))
+
+
+async def test_an_answer_that_makes_no_sense_is_asked_for_again() -> None:
+    api = Api(30)
+    calls = api.list()
+    iterator = aiter(calls)
+    await take(iterator, 10)
+    api.style = "cursor"
+    with pytest.raises(PagingError):
+        await anext(iterator)
+    api.style = "offset"
+    assert await take(iterator, 20) == list(range(10, 30))
+
+
+@pytest.mark.parametrize("stop", [0, 1, 7, 10, 25, 30])
+async def test_a_checkpoint_stands_exactly_behind_the_last_item(style: str, stop: int) -> None:
+    api = Api(30, style)
+    calls = api.list(prefetch=2)
+    got = await take(aiter(calls), stop)
+    assert got + ids(await api.list(resume=calls.checkpoint).collect()) == list(range(30))
+
+
+async def test_a_finished_checkpoint_asks_for_nothing(style: str) -> None:
+    api = Api(5, style)
+    calls = api.list()
+    await calls.collect()
+    asked = len(api.asked)
+    assert [page async for page in api.list(resume=calls.checkpoint).pages()] == []
+    assert len(api.asked) == asked
+
+
+# --- over the sandbox ---
+
+
+@pytest.fixture
+async def sandbox(style: str) -> AsyncIterator[Sandbox]:
+    async with Sandbox(style=style, calls=5000, rate_limit=1_000_000) as running:  # type: ignore[arg-type]
+        yield running
+
+
+@pytest.fixture
+async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
+    async with TelepathClient(sandbox.api_key, base_url=sandbox.base_url, retry=RetryPolicy(max_attempts=1)) as client:
+        yield client
+
+
+async def test_the_same_program_lists_5000_calls_of_either_style(sandbox: Sandbox, telepath: TelepathClient) -> None:
+    calls = telepath.calls.list()
+    assert [call.id async for call in calls] == list(sandbox.calls)
+    assert len(sandbox.requests) == 50
+    assert calls.drift.uncertain == calls.drift.repeated == 0
+
+
+async def test_collect_brings_the_same(sandbox: Sandbox, telepath: TelepathClient) -> None:
+    assert [call.id for call in await telepath.calls.list().collect()] == list(sandbox.calls)
+    assert len(sandbox.requests) == 50
+
+
+async def test_a_plain_walk_is_lazy_on_the_wire(sandbox: Sandbox, telepath: TelepathClient) -> None:
+    calls = telepath.calls.list()
+    assert sandbox.requests == []
+    seen = 0
+    async for _ in calls:
+        seen += 1
+        assert len(sandbox.requests) == -(-seen // 100)
+        if seen == 250:
+            break
+    await asyncio.sleep(0.05)
+    assert len(sandbox.requests) == 3
+
+
+async def test_nothing_is_sent_after_break(style: str) -> None:
+    async with (
+        Sandbox(style=style, calls=5000, rate_limit=1_000_000, latency=0.02) as sandbox,  # type: ignore[arg-type]
+        TelepathClient(sandbox.api_key, base_url=sandbox.base_url) as telepath,
+    ):
+        async for _ in telepath.calls.list(prefetch=4):
+            break
+        await asyncio.sleep(0.1)
+        assert len(sandbox.requests) == 1, "what had not begun never begins"
+
+
+async def test_a_walk_over_a_list_that_grows_in_front_hands_every_call_out_once(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
+    before = list(sandbox.calls)
+    calls = telepath.calls.list(prefetch=2)
+    got = []
+    async for call in calls:
+        got.append(call.id)
+        if len(got) % 300 == 0:
+            sandbox.add_call()
+    assert got == before
+    assert calls.drift.uncertain == 0
+
+
+async def test_a_walk_over_a_list_that_shrinks_hands_every_remaining_call_out_once(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
+    calls = telepath.calls.list()
+    got = []
+    async for call in calls:
+        got.append(call.id)
+        if len(got) % 100 == 0:
+            sandbox.remove_call(got[-50])
+    assert set(sandbox.calls) <= set(got)
+    assert len(got) == len(set(got))
+    assert calls.drift.uncertain == 0
+
+
+async def test_a_server_error_in_the_middle_and_a_resume(sandbox: Sandbox, telepath: TelepathClient) -> None:
+    calls = telepath.calls.list(prefetch=3)
+    iterator = aiter(calls)
+    got = [await anext(iterator) for _ in range(1234)]
+    sandbox.fail_next(500, path="/calls")
+    with pytest.raises(ServerError):
+        await take_all(iterator, got)
+    got += await telepath.calls.list(resume=calls.checkpoint, prefetch=3).collect()
+    assert [call.id for call in got] == list(sandbox.calls)
+
+
+async def test_a_checkpoint_is_of_one_list_and_its_filters(telepath: TelepathClient) -> None:
+    calls = telepath.calls.list(direction="inbound", max_items=150)
+    first = await calls.collect()
+    with pytest.raises(UsageError, match="direction"):
+        telepath.calls.list(direction="outbound", resume=calls.checkpoint)
+    with pytest.raises(UsageError, match="belongs to the list of 'calls'"):
+        telepath.trunks.list(resume=calls.checkpoint)
+    rest = await telepath.calls.list(resume=calls.checkpoint).collect()
+    whole = await telepath.calls.list(direction="inbound").collect()
+    assert [call.id for call in first + rest] == [call.id for call in whole]
+
+
+async def test_a_page_shows_the_answer_as_it_came(telepath: TelepathClient) -> None:
+    page: Page[Any] = await anext(telepath.calls.list(page_size=3).pages())
+    assert page.raw.status == 200
+    assert len(page.items) == 3
