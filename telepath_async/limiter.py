@@ -83,11 +83,11 @@ class LocalLimiter:
     async def acquire(self, *, priority: Priority = "interactive", max_wait: float | None = None) -> float:
         """Wait for a place, and return the seconds waited: 0.0, without yielding to the loop, when there is one.
 
-        `max_wait` counts those who are ahead now. What comes later can still delay the place: interactive work ahead of
-        a bulk waiter, or a header that slows all of us down.
+        Whether `max_wait` suffices is told at once from those who are ahead. What comes later can still delay the place
+        (interactive work ahead of a bulk waiter, a header that slows all of us down): then it is told when it is over.
 
         Raises:
-            ThrottledError: the place would come later than `max_wait` seconds from now; nothing was taken.
+            ThrottledError: the place comes later than `max_wait` seconds from now; nothing was taken.
             UsageError: no such priority.
         """
         if priority != "interactive" and priority != "bulk":
@@ -100,11 +100,17 @@ class LocalLimiter:
             waiter = self._enqueue(priority, max_wait, now)
         finally:
             self._lock.release()
+        expiry = None
+        if max_wait is not None and max_wait < math.inf:
+            expiry = waiter.home.loop.call_later(max_wait, self._expire, waiter, max_wait)
         try:
             await waiter.future
         except asyncio.CancelledError:
             self._abandon(waiter)
             raise
+        finally:
+            if expiry is not None:
+                expiry.cancel()
         return waiter.granted_at - now
 
     def observe(self, headers: Mapping[str, str]) -> None:
@@ -137,6 +143,19 @@ class LocalLimiter:
                 self._bucket.give_back(waiter.granted_at)
                 # Later, not now: where a whole group is cancelled, all of it must give back before the first place goes on.
                 waiter.home.loop.call_soon(self._tick, waiter.home)
+
+    def _expire(self, waiter: _Waiter, max_wait: float) -> None:
+        with self._lock:
+            if waiter.granted_at != _NOT_YET or waiter.future.done():
+                return
+            self._remove(waiter)
+            if not waiter.home.waiting:
+                waiter.home.disarm()
+            now = self._clock()
+            wait = self._bucket.next_at(now, waiter.ahead) - now
+        waiter.future.set_exception(
+            ThrottledError(f"no place came within {max_wait:g} s, others went first; it may take {wait:.3f} s more", retry_after=wait)
+        )
 
     # What follows runs under the lock.
 

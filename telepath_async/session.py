@@ -17,7 +17,7 @@ import aiohttp
 from attrs import define, evolve, frozen
 
 from . import transport
-from .errors import ClientClosedError, RequestTimeout, TelepathError, ThrottledError, TransportError, UsageError
+from .errors import ClientClosedError, TelepathError, ThrottledError, TransportError, UsageError
 from .events import Event, RequestStarted, ResponseReceived, RetryScheduled, Throttled
 from .limiter import Limiter, Priority
 from .protocol.checkpoint import Style
@@ -206,24 +206,13 @@ class Session:
         raise self._error(request, outcome)
 
     async def _wait_for_place(self, request: Request, attempt: int, deadline: float | None) -> TelepathError | None:
-        """Wait for the limiter; return the error when that would take, or took, too long."""
+        """Wait for the limiter; return its error when that would take, or took, too long."""
         time_left = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
         bounds = [bound for bound in (self.options.max_wait, time_left) if bound is not None]
-        # A limiter foretells the wait; those who come later and go before us can still make it longer.
-        watch = asyncio.timeout_at(deadline)
         try:
-            async with watch:
-                waited = await self._account.limiter.acquire(priority=self.options.priority, max_wait=min(bounds, default=None))
+            waited = await self._account.limiter.acquire(priority=self.options.priority, max_wait=min(bounds, default=None))
         except ThrottledError as error:
             return error
-        except TimeoutError:
-            if not watch.expired():
-                raise
-            return RequestTimeout(
-                f"{request.endpoint}: the limiter had no place within the call's timeout ({self.options.timeout:g} s), "
-                "nothing was sent; raise timeout, or set max_wait to hear of it sooner",
-                sent=False,
-            )
         if waited:
             self._tell(Throttled, request, attempt, seconds=waited)
         return None

@@ -249,6 +249,34 @@ async def test_max_wait_counts_those_ahead_and_takes_nothing(loop: JumpLoop) -> 
 
 
 @jumping
+async def test_a_waiter_who_is_overtaken_hears_of_it_when_max_wait_is_over_and_takes_nothing(loop: JumpLoop) -> None:
+    limiter, began = limiter_on(loop, 60), loop.now
+    await limiter.acquire()
+    bulk = asyncio.create_task(limiter.acquire(priority="bulk", max_wait=1.5))
+    await settle()
+    ahead = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
+    with pytest.raises(ThrottledError, match="others went first") as overtaken:
+        await bulk
+    assert loop.now - began == pytest.approx(1.5, abs=0.01)
+    assert overtaken.value.retry_after > 0
+    assert len(await asyncio.gather(*ahead)) == 3
+    assert await limiter.acquire() == pytest.approx(1.001, abs=0.01)
+    assert loop.timers() == 0
+
+
+@jumping
+async def test_the_last_waiter_whose_max_wait_is_over_leaves_no_timer(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    await limiter.acquire()
+    bulk = asyncio.create_task(limiter.acquire(priority="bulk", max_wait=1.5))
+    await settle()
+    await limiter.acquire(max_wait=2.5)
+    with pytest.raises(ThrottledError):
+        await bulk
+    assert loop.timers() == 0
+
+
+@jumping
 async def test_a_full_queue_with_max_wait_is_refused_at_once(loop: JumpLoop) -> None:
     limiter = limiter_on(loop, 60)
     for max_wait in (0, -1.0, math.nan):

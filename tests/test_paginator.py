@@ -192,12 +192,13 @@ async def test_first_asks_for_one_row(style: str) -> None:
 async def test_max_items_bounds_the_rows_and_the_requests(style: str, most: int, pages: int, prefetch: int) -> None:
     api = Api(35, style)
     calls = api.list(max_items=most, prefetch=prefetch)
+    assert [int(item.id) async for item in calls] == list(range(min(most, 35)))
     assert ids(await calls.collect()) == list(range(min(most, 35)))
     assert [len(page.items) async for page in calls.pages()] == [10, 10, 10, 10, 5][:pages][:-1] + [
         size for size in [min(most, 35) - 10 * (pages - 1)] if pages
     ]
     await settle()
-    assert len(api.asked) == 2 * pages
+    assert len(api.asked) == 3 * pages
 
 
 async def test_a_walk_that_is_over_stays_over(style: str) -> None:
