@@ -9,12 +9,12 @@ from typing import Final, Generic, TypeVar
 
 from attrs import evolve, frozen
 
-from .protocol.checkpoint import Checkpoint
 from .protocol.paging import Drift, Paging, Plan, Row
 from .protocol.shapes import ListBody
 from .protocol.wire import Query, Response
 
 T = TypeVar("T", bound=Row)
+U = TypeVar("U")
 
 _COLLECT_AHEAD: Final = 8
 
@@ -34,7 +34,7 @@ class Paginator(Generic[T]):
 
     `checkpoint` and `drift` speak of the latest walk. Plain iteration asks for a page only when it is needed; with
     `prefetch=n`, up to n pages are under way ahead of the consumer, and are cancelled when the consumer leaves.
-    After an error the same iterator can go on: it asks for the same page again.
+    After an error the same iterator can go on: it asks for the same page again. Several tasks may share one iterator.
     """
 
     def __init__(
@@ -54,20 +54,22 @@ class Paginator(Generic[T]):
         self._paging = Paging(plan())
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return _Items(self._walk(self._prefetch, self._max_items))
+        return _Each(self._latest(self._walk(self._prefetch, self._max_items)).next_item)
 
     def pages(self) -> AsyncIterator[Page[T]]:
         """Iterate over whole pages; an empty list has one empty page."""
-        return _Pages(self._walk(self._prefetch, self._max_items))
+        return _Each(self._latest(self._walk(self._prefetch, self._max_items)).next_page)
 
     async def collect(self) -> list[T]:
         """Return all items as a list, asking for up to 8 pages ahead."""
-        pages = _Pages(self._walk(self._prefetch or _COLLECT_AHEAD, self._max_items))
-        return [item async for page in pages for item in page.items]
+        walk = self._walk(self._prefetch or _COLLECT_AHEAD, self._max_items)
+        items = [item async for page in _Each(walk.next_page) for item in page.items]
+        self._latest(walk)  # not before: a collect() that fails has handed nothing out
+        return items
 
     async def first(self) -> T | None:
         """Return the first item, or None."""
-        return await anext(_Items(self._walk(0, 1)), None)
+        return await anext(_Each(self._latest(self._walk(0, 1)).next_item), None)
 
     @property
     def checkpoint(self) -> str:
@@ -83,8 +85,11 @@ class Paginator(Generic[T]):
         plan = self._plan()
         if max_items is not None:
             plan = evolve(plan, page_size=max(1, min(plan.page_size, max_items)))
-        self._paging = Paging(plan)
-        return _Walk(self._fetch, self._read, self._paging, prefetch, max_items)
+        return _Walk(self._fetch, self._read, Paging(plan), prefetch, max_items)
+
+    def _latest(self, walk: _Walk[T]) -> _Walk[T]:
+        self._paging = walk.paging
+        return walk
 
 
 class _Walk(Generic[T]):
@@ -98,104 +103,98 @@ class _Walk(Generic[T]):
         prefetch: int,
         max_items: int | None,
     ) -> None:
+        self.paging = paging
         self._fetch = fetch
         self._read = read
-        self._paging = paging
         self._prefetch = prefetch
         self._left = max_items
         self._number = 0
-        self._raw: Response | None = None
-        self._ahead: deque[tuple[Query, asyncio.Task[Response]]] = deque()
+        self._ahead: deque[tuple[Query, asyncio.Future[Response]]] = deque()
+        self._turn = asyncio.Lock()
 
     def take(self) -> T | None:
         """Return the next row of the page in hand, or None."""
         if self._left == 0:
             return None
-        row = self._paging.take()
+        row = self.paging.take()
         if row is not None and self._left is not None:
             self._left -= 1
         return row
 
-    async def next_page(self) -> Response:
-        """Get the next page in hand, and return its answer. Raises StopAsyncIteration when there is none."""
+    async def next_item(self) -> T:
+        """Return the next row. Raises StopAsyncIteration when there is none."""
+        while (row := self.take()) is None:
+            async with self._turn:  # several tasks may share one iterator
+                if not self.paging.in_hand or self._left == 0:
+                    await self._next_page()
+        return row
+
+    async def next_page(self) -> Page[T]:
+        """Return the next page. Raises StopAsyncIteration when there is none."""
+        async with self._turn:
+            raw = await self._next_page()
+            items = self.paging.take_page(self._left)
+            if self._left is not None:
+                self._left -= len(items)
+            return Page(items=items, total=self.paging.total, number=self._number, raw=raw)
+
+    async def _next_page(self) -> Response:
         try:
-            while not self._paging.done and self._left != 0:
+            while not self.paging.done and self._left != 0:
                 response = await self._next_response()
-                known = self._paging.receive(self._read(response))
+                received = self.paging.receive(self._read(response))
                 self._ask_ahead()
-                if known:
+                if received:
                     self._number += 1
                     return response
         except BaseException:
-            self.cancel()
+            self._drop(0)
             raise
         raise StopAsyncIteration
 
-    async def next_whole_page(self) -> Page[T]:
-        raw = await self.next_page()
-        items = list(iter(self.take, None))
-        return Page(items=items, total=self._paging.total, number=self._number, raw=raw)
-
     async def _next_response(self) -> Response:
         if not self._prefetch:
-            return await self._fetch(self._paging.upcoming(1)[0])
+            return await self._fetch(self.paging.upcoming(1)[0])
         self._ask_ahead()
-        _, task = self._ahead.popleft()
-        return await task
+        _, under_way = self._ahead.popleft()
+        return await under_way
 
     def _ask_ahead(self) -> None:
         """Have the next pages under way; drop those that were asked for on a guess that proved wrong."""
         if not self._prefetch:
             return
-        wanted = self._paging.upcoming(self._pages_worth_asking())
+        wanted = self.paging.upcoming(self._pages_worth_asking())
         right = 0
         while right < min(len(wanted), len(self._ahead)) and self._ahead[right][0] == wanted[right]:
             right += 1
-        while len(self._ahead) > right:
-            self._ahead.pop()[1].cancel()
+        self._drop(right)
         for query in wanted[right:]:
-            task = asyncio.ensure_future(self._fetch(query))
-            task.add_done_callback(_seen)
-            self._ahead.append((query, task))
+            self._ahead.append((query, asyncio.ensure_future(self._fetch(query))))
 
     def _pages_worth_asking(self) -> int:
         if self._left is None:
             return self._prefetch
-        missing = max(0, self._left - self._paging.in_hand)
-        return min(self._prefetch, -(-missing // self._paging.page_length))
+        missing = max(0, self._left - self.paging.in_hand)
+        return min(self._prefetch, -(-missing // self.paging.page_length))
 
-    def cancel(self) -> None:
-        """Cancel the requests that run ahead."""
-        while self._ahead:
+    def _drop(self, first: int) -> None:
+        """Cancel the requests that run ahead, from the `first` on; asyncio does not miss the errors of cancelled tasks."""
+        while len(self._ahead) > first:
             self._ahead.pop()[1].cancel()
 
     def __del__(self) -> None:
-        # A loop left by `break` drops its iterator and says nothing else; the garbage collector may be in any thread.
-        for _, task in self._ahead:
-            loop = task.get_loop()
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
+        # A loop left by `break` drops its iterator and says nothing else.
+        for _, under_way in self._ahead:
+            loop = under_way.get_loop()
+            if under_way.done() or loop is asyncio._get_running_loop():  # at once: what has not begun never will
+                under_way.cancel()
+            elif not loop.is_closed():  # the garbage collector may be in any thread
+                loop.call_soon_threadsafe(under_way.cancel)
 
 
-def _seen(task: asyncio.Future[Response]) -> None:
-    """Look at the error of a page that nobody will wait for, so that asyncio does not complain about it."""
-    if not task.cancelled():
-        task.exception()
+class _Each(AsyncIterator[U]):
+    def __init__(self, following: Callable[[], Awaitable[U]]) -> None:
+        self._following = following
 
-
-class _Items(AsyncIterator[T]):
-    def __init__(self, walk: _Walk[T]) -> None:
-        self._walk = walk
-
-    async def __anext__(self) -> T:
-        while (row := self._walk.take()) is None:
-            await self._walk.next_page()
-        return row
-
-
-class _Pages(AsyncIterator[Page[T]]):
-    def __init__(self, walk: _Walk[T]) -> None:
-        self._walk = walk
-
-    async def __anext__(self) -> Page[T]:
-        return await self._walk.next_whole_page()
+    def __anext__(self) -> Awaitable[U]:
+        return self._following()

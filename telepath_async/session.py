@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import aiohttp
@@ -44,7 +45,7 @@ class Options:
 
 @define(eq=False, kw_only=True)
 class Account:
-    """One key at one origin, and what all sessions of a family share there."""
+    """One key at one origin, and what all sessions of a family share there; the budget, what all of the process do."""
 
     origin: transport.Origin
     limiter: Limiter
@@ -69,6 +70,12 @@ class _Call:
     def was_cut(self) -> bool:
         """Whether a cancellation came from `aclose` alone; the caller's own cancellation always wins."""
         return self.cut and self.task.uncancel() <= self.cancelled_before
+
+
+@lru_cache(maxsize=1024)
+def shared_budget(account_id: str) -> RetryBudget:
+    """Return the process's one retry budget of the account with this hash, of the 1,024 that were asked for last."""
+    return RetryBudget()
 
 
 class Pool:
@@ -152,6 +159,7 @@ class Session:
         self.options = options
         self._account = account
         self._on_event = on_event
+        self._headers = account.origin.headers(options.headers)
 
     @property
     def base_url(self) -> str:
@@ -227,7 +235,7 @@ class Session:
                 session,
                 self._account.origin,
                 request,
-                headers=self.options.headers,
+                headers=self._headers,
                 timeout=self._attempt_time(began, deadline),
             )
         except TransportError as error:

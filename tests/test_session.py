@@ -107,10 +107,10 @@ class Wire:
         origin: transport.Origin,
         request: Request,
         *,
-        headers: Mapping[str, Secret],
+        headers: transport.Headers,
         timeout: float | None,
     ) -> Response:
-        self.sent.append((round(now(), 6), timeout, {name: value.reveal() for name, value in headers.items()}))
+        self.sent.append((round(now(), 6), timeout, dict(headers)))
         turn = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if turn is HANGING:
             await asyncio.sleep(1e9 if timeout is None else timeout)
@@ -169,7 +169,7 @@ class Rig:
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
     def make(*script: object, waits: list[Any] | None = None, **options: Any) -> Rig:
-        wire, gate, events, budget, pool = Wire(*script), Gate(list(waits or [])), [], RetryBudget(500), Pool(None)
+        wire, gate, events, budget, pool = Wire(*script), Gate(list(waits or [])), [], RetryBudget(), Pool(None)
         monkeypatch.setattr(transport, "send", wire.send)
         monkeypatch.setattr(random, "random", lambda: 1.0)
         origin = transport.Origin(base_url="http://127.0.0.1:1/v1", api_key=Secret(KEY), max_bytes=1000)
@@ -187,9 +187,9 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
 @jumping
 async def test_a_good_answer_is_returned_and_gives_one_token_back(rig: Any) -> None:
     it = rig(answer(201))
-    it.budget.tokens = 100
+    it.budget.spent = 100
     assert (await it.session.send(GET)).status == 201
-    assert it.budget.tokens == 101
+    assert it.budget.spent == 99
     await it.pool.aclose()
 
 
@@ -208,7 +208,7 @@ async def test_retries_wait_longer_and_longer_and_are_paid_for(rig: Any) -> None
     with pytest.raises(ConnectionLost):
         await it.session.send(GET)
     assert it.wire.times == [0.0, 0.5, 1.5, 3.5]
-    assert it.budget.tokens == 485
+    assert it.budget.spent == 15
     await it.pool.aclose()
 
 
@@ -217,7 +217,7 @@ async def test_a_read_that_times_out_is_tried_again_for_twice_the_price(rig: Any
     it = rig(HANGING, answer())
     await it.session.send(GET)
     assert it.wire.times == [0.0, 10.5]
-    assert it.budget.tokens == 491
+    assert it.budget.spent == 9
     await it.pool.aclose()
 
 
@@ -398,11 +398,11 @@ async def test_without_a_listener_nothing_is_told(rig: Any) -> None:
 @jumping
 async def test_a_session_with_other_options_shares_pool_limiter_budget_and_rate_limit(rig: Any) -> None:
     it = rig(LOST, answer(X_RateLimit_Limit="60", X_RateLimit_Remaining="59"))
-    other = it.session.with_options(priority="bulk", headers={"X-A": Secret("b")}, retry=RetryPolicy(budget=1))
+    other = it.session.with_options(priority="bulk", headers={"X-A": Secret("b")}, retry=RetryPolicy(budget=5))
     await other.send(GET)
-    assert it.budget.tokens == 496
+    assert it.budget.spent == 4
     assert it.gate.asked == [("bulk", 30.0), ("bulk", pytest.approx(29.5))]
-    assert it.wire.sent[0][2] == {"X-A": "b"}
+    assert it.wire.sent[0][2]["X-A"] == "b"
     assert other.pool is it.pool
     assert it.session.rate_limit == other.rate_limit
     assert it.session.rate_limit.remaining == 59

@@ -86,7 +86,7 @@ async def send(
         base_url=url, api_key=Secret(KEY), max_bytes=max_bytes, proxy=None if proxy is None else Secret(proxy)
     )
     hidden = {name: Secret(value) for name, value in ({"X-Session": SESSION_KEY} if headers is None else headers).items()}
-    return await transport.send(session, origin, request, headers=hidden, timeout=timeout)
+    return await transport.send(session, origin, request, headers=origin.headers(hidden), timeout=timeout)
 
 
 async def failure(session: aiohttp.ClientSession, url: str, request: Request = GET, **options: Any) -> TelepathError:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NoReturn
+from typing import Annotated, Literal
 
 import msgspec
-from attrs import frozen
+from attrs import fields, frozen
 
 from ..errors import UsageError
 
 Style = Literal["offset", "cursor"]
-
-_VERSION: Final = 1
 
 
 @frozen(kw_only=True)
@@ -20,7 +18,8 @@ class Checkpoint:
     """Stands behind the row `last` of the list `of`.
 
     `style`: None until the first answer has shown it. Offset style: `at` rows lie behind us, of `total`. Cursor style:
-    `at` rows of the page that `cursor` opens (None = the first) lie behind us. `done`: there is nothing more.
+    `at` rows of the page that `cursor` opens (None = the first) lie behind us. `unsure`: rows behind this place may have
+    been handed out. `done`: there is nothing more.
     """
 
     of: str
@@ -30,16 +29,17 @@ class Checkpoint:
     total: int | None = None
     cursor: str | None = None
     last: str | None = None
+    unsure: bool = False
     done: bool = False
 
     def text(self) -> str:
         """Return the JSON string."""
-        fields = {name: getattr(self, name) for name in _FIELDS}
-        kept = {name: value for name, value in fields.items() if value not in (None, 0, False, {})}
-        return msgspec.json.encode({"v": _VERSION, **kept}).decode()
+        said = {field.name: getattr(self, field.name) for field in fields(Checkpoint)}
+        kept = {field.name: said[field.name] for field in fields(Checkpoint) if said[field.name] != field.default}
+        return msgspec.json.encode({"v": 1} | kept).decode()
 
 
-_FIELDS: Final = ("of", "filters", "style", "at", "total", "cursor", "last", "done")
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Stored(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,36 +47,35 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     of: str
     filters: dict[str, str] = {}
     style: Style | None = None
-    at: int = 0
-    total: int | None = None
+    at: _Count = 0
+    total: _Count | None = None
     cursor: str | None = None
     last: str | None = None
+    unsure: bool = False
     done: bool = False
 
 
 def read_checkpoint(text: object, *, of: str, filters: Mapping[str, str]) -> Checkpoint:
     """Return the checkpoint in `text`. Raises UsageError when it is none, is of another list, or `filters` differ."""
     if not isinstance(text, str):
-        _refuse(f"expected a string, got {type(text).__name__}")
+        raise _unusable(f"expected a string, got {type(text).__name__}")
     try:
         stored = msgspec.json.decode(text, type=_Stored)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        why = str(error)
+        unusable = _unusable(str(error))
     else:
         return _checked(stored, of, filters)
-    _refuse(why)
+    raise unusable
 
 
 def _checked(stored: _Stored, of: str, filters: Mapping[str, str]) -> Checkpoint:
     if stored.of != of:
-        _refuse(f"it belongs to the list of {stored.of[:40]!r}, not of {of!r}")
-    if stored.at < 0 or (stored.total or 0) < 0:
-        _refuse("it holds a negative number")
+        raise _unusable(f"it belongs to the list of {stored.of[:40]!r}, not of {of!r}")
     differing = [name for name, value in filters.items() if stored.filters.get(name) != value]
     if differing:
-        _refuse(f"its own filters differ in {', '.join(differing)}; leave the filters out, the checkpoint holds them")
-    return Checkpoint(**{name: getattr(stored, name) for name in _FIELDS})
+        raise _unusable(f"its own filters differ in {', '.join(differing)}; leave the filters out, the checkpoint holds them")
+    return Checkpoint(**{field.name: getattr(stored, field.name) for field in fields(Checkpoint)})
 
 
-def _refuse(why: str) -> NoReturn:
-    raise UsageError(f"resume={{...}} cannot be used: {why}; pass what `Paginator.checkpoint` gave, unchanged")
+def _unusable(why: str) -> UsageError:
+    return UsageError(f"resume cannot be used: {why}; pass what `Paginator.checkpoint` gave, unchanged")

@@ -40,8 +40,8 @@ def fast_object(model: type[T], body: bytes) -> T | None:
         answer = _object_decoder(model, enveloped).decode(body)
     except (ValueError, RecursionError):
         return None
-    models = _models(model, [answer.data if enveloped else answer])
-    return models[0] if models else None
+    row = answer.data if enveloped else answer
+    return msgspec.convert(row, model, from_attributes=True) if _all_in_utc(model, [row]) else None
 
 
 def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str, Any]] | None:
@@ -51,18 +51,15 @@ def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str,
     except (ValueError, RecursionError):
         return None
     rows = page.rows if page.data is msgspec.UNSET else page.data
-    models = None if rows is msgspec.UNSET else _models(model, rows)
-    if models is None:
+    if rows is msgspec.UNSET or not _all_in_utc(model, rows):
         return None
+    models: list[T] = msgspec.convert(rows, GenericAlias(list, (model,)), from_attributes=True)
     said = {name: getattr(page, name) for name in ("pagination", "next_cursor", "has_more")}
     return models, {name: value for name, value in said.items() if value is not msgspec.UNSET}
 
 
-def _models(model: type[T], rows: Sequence[Any]) -> list[T] | None:
-    if all(_in_utc(rows, name) for name in _times(model)):
-        models: list[T] = msgspec.convert(rows, GenericAlias(list, (model,)), from_attributes=True)
-        return models
-    return None
+def _all_in_utc(model: Any, rows: Sequence[Any]) -> bool:
+    return all(_in_utc(rows, name) for name in _times(model))
 
 
 def _in_utc(rows: Sequence[Any], name: str) -> bool:

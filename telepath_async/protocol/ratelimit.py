@@ -49,16 +49,17 @@ class RateLimit:
 
 def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
     """Read the `X-RateLimit-*` headers, their names in any case; None when there is nothing usable in them."""
-    named = {name.lower(): value.strip() for name, value in headers.items()}
-    limit = _whole(named.get("x-ratelimit-limit", ""))
-    remaining = _whole(named.get("x-ratelimit-remaining", ""))
-    reset = _unix_seconds(named.get("x-ratelimit-reset", ""))
+    # The multidicts of aiohttp look names up in any case by themselves.
+    named = headers if hasattr(headers, "getall") else {name.lower(): value for name, value in headers.items()}
+    limit = _whole(named.get("x-ratelimit-limit", "").strip())
+    remaining = _whole(named.get("x-ratelimit-remaining", "").strip())
+    reset = _unix_seconds(named.get("x-ratelimit-reset", "").strip())
     if limit is not None and not 1 <= limit <= MAX_LIMIT:
         limit = None
     if limit is None and remaining is None and reset is None:
         return None
     reset_at = None if reset is None else datetime.fromtimestamp(reset, UTC)
-    return RateLimit(limit, remaining, reset_at, _resets_in(reset, named.get("date", "")))
+    return RateLimit(limit, remaining, reset_at, _resets_in(reset, named.get("date", "").strip()))
 
 
 def _whole(text: str) -> int | None:

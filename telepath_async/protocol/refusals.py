@@ -19,7 +19,7 @@ from ..errors import (
     ServerError,
 )
 from ..secret import Secret
-from .retry import retry_after
+from .retry import asked_wait
 from .wire import Response
 
 _LONGEST_MESSAGE: Final = 500
@@ -63,7 +63,7 @@ def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float)
         headers={
             name: _masked(value, hidden) or "" for name, value in response.headers.items() if name.lower() != "set-cookie"
         },
-        retry_after=retry_after(response.headers, wall_clock=wall_clock),
+        retry_after=asked_wait(response, wall_clock=wall_clock),
         hint=_HINTS.get(kind, ""),
     )
 

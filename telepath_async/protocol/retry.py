@@ -1,6 +1,6 @@
 """Whether to try again, and after how many seconds: pure decisions, handed their clock and their randomness.
 
-To change the backoff, change `_backoff`; what is worth another try, `_worth_repeating`; what a server may ask, `retry_after`.
+To change the backoff, change `_backoff`; what is worth another try, `_worth_repeating`; what a server may ask, `asked_wait`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from ..errors import RequestTimeout, TransportError, UsageError
 from .ratelimit import read_rate_limit
@@ -25,9 +25,10 @@ class RetryPolicy:
     """How often and how patiently a call is tried again.
 
     `max_attempts`: tries in all (1 = no retry); `backoff`, `backoff_cap`: seconds, the first and the longest wait of
-    our own; `max_wait`: seconds, the longest single wait that a server may ask of us; `budget`: tokens that retries of
-    all calls share (a retry costs 5, one after a timeout 10, a success gives 1 back). Raises UsageError on figures
-    that make no sense.
+    our own; `max_wait`: seconds, the longest single wait that a server may ask of us; `budget`: tokens that all clients
+    of this process share for one key at one origin (a retry, or the look-up of a create in doubt, costs 5, a retry
+    after a timeout 10, a success gives 1 back): a call adds nothing where that would leave more than this unpaid.
+    Raises UsageError on figures that make no sense.
     """
 
     max_attempts: int = 4
@@ -57,24 +58,24 @@ def seconds_or_refuse(name: str, value: object, *, least: float, exclusive: bool
 
 @define
 class RetryBudget:
-    """Tokens for retries, shared by all calls of a client family, so that an outage is never multiplied."""
+    """What retries have cost and successes have not paid back yet, in tokens, so that an outage is never multiplied.
 
-    size: float
-    tokens: float = field(init=False)
+    It has no size of its own: clients that share it may have policies that differ, and each keeps to its own figure.
+    It has no lock: two threads that meet here can lose a token, and nothing else.
+    """
 
-    def __attrs_post_init__(self) -> None:
-        self.tokens = self.size
+    spent: float = 0.0
 
-    def take(self, cost: float) -> bool:
-        """Take `cost` tokens, or none and return False."""
-        if self.tokens < cost:
+    def take(self, policy: RetryPolicy, cost: float = _RETRY_COST) -> bool:
+        """Spend `cost` tokens, or none and return False where the policy has not so many left."""
+        if self.spent + cost > policy.budget:
             return False
-        self.tokens -= cost
+        self.spent += cost
         return True
 
     def give_back(self) -> None:
         """A call has succeeded: one token comes back."""
-        self.tokens = min(self.size, self.tokens + 1.0)
+        self.spent = max(0.0, self.spent - 1.0)
 
 
 def decide(
@@ -95,14 +96,14 @@ def decide(
     """
     if attempt >= policy.max_attempts or not _worth_repeating(request, outcome):
         return None
-    asked = _asked_wait(outcome, wall_clock)
+    asked = None if isinstance(outcome, TransportError) else asked_wait(outcome, wall_clock=wall_clock)
     if asked is not None and asked > policy.max_wait:
         return None
     delay = max(asked or 0.0, _backoff(policy, attempt, jitter))
     if time_left is not None and delay >= time_left:
         return None
     cost = _TIMEOUT_COST if isinstance(outcome, RequestTimeout) else _RETRY_COST
-    return delay if budget.take(cost) else None
+    return delay if budget.take(policy, cost) else None
 
 
 def _worth_repeating(request: Request, outcome: Response | TransportError) -> bool:
@@ -113,14 +114,12 @@ def _worth_repeating(request: Request, outcome: Response | TransportError) -> bo
     return request.repeatable and (outcome.status == 408 or outcome.status >= 500)
 
 
-def _asked_wait(outcome: Response | TransportError, wall_clock: float) -> float | None:
+def asked_wait(response: Response, *, wall_clock: float) -> float | None:
     """Return what the server asks: Retry-After, else (for a 429) the reset of its window; None when it asks nothing."""
-    if isinstance(outcome, TransportError):
-        return None
-    asked = retry_after(outcome.headers, wall_clock=wall_clock)
-    if asked is not None or outcome.status != 429:
+    asked = retry_after(response.headers, wall_clock=wall_clock)
+    if asked is not None or response.status != 429:
         return asked
-    seen = read_rate_limit(outcome.headers)
+    seen = read_rate_limit(response.headers)
     return None if seen is None or seen.resets_in is None else min(seen.resets_in, _WINDOW)
 
 

@@ -35,7 +35,7 @@ def answer(status: int = 503, **headers: str) -> Response:
 def decided(
     outcome: Response | TransportError, *, policy: RetryPolicy = NO_RETRY_OF_OURS, request: Request = GET, **given: Any
 ) -> float | None:
-    options: dict[str, Any] = {"attempt": 1, "budget": RetryBudget(500), "time_left": None, "jitter": 0.5, "wall_clock": NOW}
+    options: dict[str, Any] = {"attempt": 1, "budget": RetryBudget(), "time_left": None, "jitter": 0.5, "wall_clock": NOW}
     return decide(policy, request, outcome, **(options | given))
 
 
@@ -189,17 +189,17 @@ def test_the_reset_of_an_answer_that_is_no_429_is_not_waited_for() -> None:
 
 
 def test_a_server_that_asks_for_more_than_max_wait_is_not_waited_for_and_nothing_is_paid() -> None:
-    budget = RetryBudget(500)
+    budget = RetryBudget()
     assert decided(answer(429, Retry_After="61"), budget=budget) is None
-    assert budget.tokens == 500
+    assert budget.spent == 0
     assert decided(answer(429, Retry_After="60"), budget=budget) == 60
 
 
 @pytest.mark.parametrize(("time_left", "delay"), [(10.0, None), (10.1, 10.0), (0.0, None), (-1.0, None), (None, 10.0)])
 def test_a_wait_that_cannot_end_before_the_deadline_is_not_begun(time_left: float | None, delay: float | None) -> None:
-    budget = RetryBudget(500)
+    budget = RetryBudget()
     assert decided(answer(503, Retry_After="10"), time_left=time_left, budget=budget) == delay
-    assert budget.tokens == (500 if delay is None else 495)
+    assert budget.spent == (0 if delay is None else 5)
 
 
 @pytest.mark.parametrize(("attempt", "ceiling"), [(1, 0.5), (2, 1.0), (3, 2.0), (6, 16.0), (7, 20.0), (5000, 20.0)])
@@ -241,7 +241,7 @@ def test_the_servers_wish_is_the_least_wait_and_the_backoff_spreads_above_it() -
     attempt=st.integers(1, 30),
     time_left=st.none() | st.floats(-10, 1000),
     jitter=st.floats(0, 1),
-    tokens=st.floats(0, 1000),
+    spent=st.floats(0, 1000),
 )
 def test_whatever_comes_a_delay_is_finite_above_zero_before_the_deadline_and_paid_for(
     policy: RetryPolicy,
@@ -250,20 +250,19 @@ def test_whatever_comes_a_delay_is_finite_above_zero_before_the_deadline_and_pai
     attempt: int,
     time_left: float | None,
     jitter: float,
-    tokens: float,
+    spent: float,
 ) -> None:
-    budget = RetryBudget(1000)
-    budget.tokens = tokens
+    budget = RetryBudget(spent)
     delay = decide(policy, request, outcome, attempt=attempt, budget=budget, time_left=time_left, jitter=jitter, wall_clock=NOW)
     if delay is None:
-        assert budget.tokens == tokens
+        assert budget.spent == spent
         return
     assert 0 < delay < math.inf
     assert delay <= max(policy.max_wait, policy.backoff_cap)
     assert time_left is None or delay < time_left
     assert attempt < policy.max_attempts
-    assert tokens - budget.tokens == pytest.approx(10 if isinstance(outcome, RequestTimeout) else 5)
-    assert budget.tokens >= 0
+    assert budget.spent - spent == pytest.approx(10 if isinstance(outcome, RequestTimeout) else 5)
+    assert budget.spent <= policy.budget
 
 
 @given(jitter=st.floats(0, 1), attempt=st.integers(1, 100))
@@ -275,26 +274,35 @@ def test_a_backoff_lies_between_a_tenth_and_the_whole_of_its_ceiling(jitter: flo
 
 
 def test_an_outage_is_paid_out_of_the_budget_until_it_is_empty() -> None:
-    budget = RetryBudget(500)
+    budget = RetryBudget()
     retries = sum(decided(LOST, budget=budget) is not None for _ in range(300))
     assert retries == 100
-    assert budget.tokens == 0
+    assert budget.spent == 500
 
 
 def test_a_timeout_costs_double() -> None:
-    budget = RetryBudget(500)
+    budget = RetryBudget()
     assert sum(decided(TIMEOUT_SENT, budget=budget) is not None for _ in range(300)) == 50
 
 
 def test_a_success_gives_one_token_back_and_never_more_than_there_were() -> None:
-    budget = RetryBudget(10)
+    budget, policy = RetryBudget(), RetryPolicy(budget=10)
     budget.give_back()
-    assert budget.tokens == 10
-    assert budget.take(10)
-    assert not budget.take(1)
+    assert budget.spent == 0
+    assert budget.take(policy, 10)
+    assert not budget.take(policy, 1)
     budget.give_back()
-    assert budget.tokens == 1
-    assert budget.take(1)
+    assert budget.spent == 9
+    assert budget.take(policy, 1)
+
+
+def test_policies_that_differ_share_a_budget_and_each_keeps_to_its_own_figure() -> None:
+    budget, small, large = RetryBudget(), RetryPolicy(budget=10), RetryPolicy(budget=100)
+    assert budget.take(large, 6)
+    assert not budget.take(small)
+    assert budget.take(large, 94)
+    assert not budget.take(large)
+    assert not RetryBudget().take(RetryPolicy(budget=0))
 
 
 @pytest.mark.parametrize(
