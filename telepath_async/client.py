@@ -18,14 +18,14 @@ from .errors import UsageError
 from .events import Event
 from .limiter import Limiter, Priority, shared_limiter
 from .protocol.ratelimit import RateLimit
-from .protocol.retry import RetryBudget, RetryPolicy, seconds_or_refuse
+from .protocol.retry import RetryPolicy, seconds_or_refuse
 from .protocol.wire import Request, Response, given, path_segment, query_of, secrets_in, write_json
 from .resources.analytics import Analytics
 from .resources.calls import Calls
 from .resources.numbers import Numbers
 from .resources.trunks import Trunks
 from .secret import Secret
-from .session import Account, Options, Pool, Session
+from .session import Account, Options, Pool, Session, shared_budget
 from .transport import Origin
 from .unset import UNSET, UnsetType
 
@@ -62,6 +62,8 @@ class TelepathClient:
     `session`: an aiohttp session of your own, which is never closed here. Its connector, proxy, default headers and trace
     configs are used (mind that traces see the API key); its cookies, middlewares, timeouts and `raise_for_status` are
     not. One that has `auth` or `trust_env` is refused: they would send credentials besides the API key.
+
+    `key_id`: the SHA-256 of the API key in hex, which names the account without showing its key.
 
     Raises UsageError when an option makes no sense.
     """
@@ -118,7 +120,7 @@ class TelepathClient:
                 proxy=_proxy(url, proxy_url, trust_env),
                 max_bytes=max_response_bytes,
             )
-            account = Account(origin=origin, limiter=limiter, budget=RetryBudget(retry.budget))
+            account = Account(origin=origin, limiter=limiter, budget=shared_budget(_hash(f"{url.origin()} {secret.reveal()}")))
             return Session(pool=pool, account=account, options=options, on_event=on_event)
 
         ours = _limiter(limiter, key)
@@ -126,6 +128,7 @@ class TelepathClient:
         if (numbers_base, numbers_key) != (base, key):
             # The limit belongs to the key.
             numbers = open_at(numbers_base, numbers_key, ours if numbers_key == key else _limiter(None, numbers_key))
+        self.key_id = _hash(key.reveal())
         self._wire(pool, main, numbers, owner=True)
 
     def _wire(self, pool: Pool, session: Session, numbers: Session, *, owner: bool) -> None:
@@ -178,6 +181,7 @@ class TelepathClient:
             headers=headers if headers is UNSET else {**self._session.options.headers, **_headers(headers)},
         )
         clone = object.__new__(TelepathClient)
+        clone.key_id = self.key_id
         session = self._session.with_options(**changes)
         shared = self._numbers_session is self._session
         clone._wire(self._pool, session, session if shared else self._numbers_session.with_options(**changes), owner=False)
@@ -300,13 +304,17 @@ def _proxy(url: URL, proxy: Secret | None, trust_env: bool) -> Secret | None:
 
 
 def _limiter(limiter: Limiter | None, key: Secret) -> Limiter:
-    key_id = sha256(key.reveal().encode()).hexdigest()
+    key_id = _hash(key.reveal())
     if limiter is None:
         return shared_limiter(key_id)
     if not all(callable(getattr(limiter, name, None)) for name in ("acquire", "observe", "bind")):
         raise UsageError(f"limiter must have acquire, observe and bind, and {type(limiter).__name__} has not")
     limiter.bind(key_id)
     return limiter
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 def _own_session(session: object) -> aiohttp.ClientSession | None:

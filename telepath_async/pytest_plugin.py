@@ -2,15 +2,16 @@
 
 `telepath_sandbox`: a `Sandbox` of its own for each test; `@pytest.mark.telepath_sandbox(style="cursor", calls=10)` sets
 its options. `telepath_client`: a `TelepathClient` of that sandbox. They run under pytest-asyncio, or under anyio's plugin.
-The SDK is imported when a fixture is used, so that the test runs of people who use none of it cost nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 import pytest
+
+from telepath_async import TelepathClient
+from telepath_async.sandbox import Sandbox
 
 try:
     import pytest_asyncio
@@ -18,10 +19,6 @@ try:
     fixture = pytest_asyncio.fixture  # in its strict mode, pytest-asyncio runs no other async fixtures than its own
 except ImportError:  # pragma: no cover  # our own tests run under pytest-asyncio
     fixture = pytest.fixture  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    from telepath_async import TelepathClient
-    from telepath_async.sandbox import Sandbox
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,8 +28,6 @@ def pytest_configure(config: pytest.Config) -> None:
 @fixture
 async def telepath_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     """A local server of the Telepath API, on a free port, with data and a key of its own."""
-    from telepath_async.sandbox import Sandbox
-
     marker = request.node.get_closest_marker("telepath_sandbox")
     async with Sandbox(**(marker.kwargs if marker else {})) as sandbox:
         yield sandbox
@@ -41,7 +36,5 @@ async def telepath_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sand
 @fixture
 async def telepath_client(telepath_sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
     """A client of `telepath_sandbox`."""
-    from telepath_async import TelepathClient
-
     async with TelepathClient(telepath_sandbox.api_key, base_url=telepath_sandbox.base_url) as client:
         yield client

@@ -47,6 +47,7 @@ ROOMS: Final[dict[str, set[str]]] = {
         "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources", "secret", "unset",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
+    "sync": {STDLIB, "attrs", "sqlalchemy", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip
