@@ -16,7 +16,6 @@ Invisible, unless `overlap` is given: an insertion and a deletion between two pa
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, Final
 
 from attrs import define
@@ -25,6 +24,7 @@ from ..errors import PagingError
 from .checkpoint import Checkpoint
 from .shapes import ListBody
 
+_REMEMBERED_IDS: Final = 10_000
 _MOST_STEPS: Final = 5
 _PAGES_AWAY: Final = (0, 1, -1, 2, -2)
 
@@ -49,13 +49,37 @@ def circular(of: str, fact: str) -> PagingError:
     return PagingError(f"the server's list of {of} {fact}; nothing more can be had safely: report it to the vendor")
 
 
+class RecentIds:
+    """The ids of at least the latest 10,000 rows, so that memory stays flat: two sets, of which the older is let go whole."""
+
+    def __init__(self) -> None:
+        self._latest: set[str] = set()
+        self._older: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._latest) + len(self._older)
+
+    def __contains__(self, row_id: str) -> bool:
+        return row_id in self._latest or row_id in self._older
+
+    def isdisjoint(self, ids: list[str]) -> bool:
+        """Whether none of the ids is known."""
+        return self._latest.isdisjoint(ids) and self._older.isdisjoint(ids)
+
+    def add(self, ids: list[str]) -> None:
+        """Remember the ids."""
+        if len(self._latest) >= _REMEMBERED_IDS:
+            self._older, self._latest = self._latest, set()
+        self._latest.update(ids)
+
+
 class Offsets:
     """Ask at `first`, hand the answer to `receive`; `frontier` rows lie behind us. `known`: ids of the rows received.
 
     `in_doubt`: a checkpoint in front of this place is not exact.
     """
 
-    def __init__(self, start: Checkpoint, *, known: Collection[str], drift: Drift, page_size: int, overlap: int) -> None:
+    def __init__(self, start: Checkpoint, *, known: RecentIds, drift: Drift, page_size: int, overlap: int) -> None:
         self.frontier = start.at
         self.total = start.total
         self.page_length = page_size
@@ -126,7 +150,7 @@ class Offsets:
     def _joins_on(self, ids: list[str], compared: bool) -> bool:
         if self._seeking:
             return self._anchor in ids
-        if self.first == 0 or any(row_id in self._known for row_id in ids):
+        if self.first == 0 or not self._known.isdisjoint(ids):
             return True
         if self._early or self._fell:
             return False

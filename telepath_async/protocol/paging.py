@@ -9,8 +9,7 @@ The rules of CURSOR are in `_receive_cursor`; those of OFFSET, where the list sh
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -18,11 +17,10 @@ from attrs import define, evolve, frozen
 
 from .checkpoint import Checkpoint, Style
 from .offsets import Drift as Drift
-from .offsets import Offsets, circular
+from .offsets import Offsets, RecentIds, circular
 from .shapes import ListBody
 from .wire import Query, query_of
 
-_REMEMBERED_IDS: Final = 10_000
 _MOST_BARREN_PAGES: Final = 1_000
 _LARGEST_PAGE: Final = 100
 
@@ -78,12 +76,13 @@ class Plan(Generic[T]):
 
 @define(kw_only=True)
 class _PageInHand(Generic[T]):
-    """The rows that are still to be handed out, each with its place; a checkpoint is made only when somebody asks."""
+    """The rows that are still to be handed out, and their places; a checkpoint is made only when somebody asks."""
 
     before: Checkpoint
     here: Checkpoint
     behind: Checkpoint
-    rows: list[tuple[T, int]]
+    rows: Sequence[T] = ()
+    places: Sequence[int] = ()
     in_doubt: int = 0
     taken: int = 0
 
@@ -93,8 +92,8 @@ class _PageInHand(Generic[T]):
             return self.behind
         if self.taken == 0:
             return self.before
-        row, place = self.rows[self.taken - 1]
-        return evolve(self.here, at=place, last=row.id, unsure=place < self.in_doubt)
+        place = self.places[self.taken - 1]
+        return evolve(self.here, at=place, last=self.rows[self.taken - 1].id, unsure=place < self.in_doubt)
 
 
 class Paging(Generic[T]):
@@ -106,14 +105,14 @@ class Paging(Generic[T]):
         self.done = plan.start.done
         self._style: Style | None = plan.start.style
         self._dates_style: Style | None = plan.start.style or plan.style_hint
-        self._page = _PageInHand[T](before=plan.start, here=plan.start, behind=plan.start, rows=[])
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._page = _PageInHand[T](before=plan.start, here=plan.start, behind=plan.start)
+        self._known = RecentIds()
         self._barren = 0
         self._cursor = plan.start.cursor
         self._cursors = {hash(self._cursor)}
         self._anchor = plan.start.last
         if self._anchor is not None:
-            self._known[self._anchor] = None
+            self._known.add([self._anchor])
         self._offsets = Offsets(plan.start, known=self._known, drift=self.drift, page_size=plan.page_size, overlap=plan.overlap)
 
     @property
@@ -142,14 +141,14 @@ class Paging(Generic[T]):
         if page.taken == len(page.rows):
             return None
         page.taken += 1
-        return page.rows[page.taken - 1][0]
+        return page.rows[page.taken - 1]
 
     def take_page(self, most: int | None) -> list[T]:
         """Return all rows in hand, or the first `most` of them."""
         page = self._page
-        rows = page.rows[page.taken :][:most]
+        rows = list(page.rows[page.taken :][:most])
         page.taken += len(rows)
-        return [row for row, _ in rows]
+        return rows
 
     def upcoming(self, n: int) -> list[Query]:
         """Return the queries of the next `n` pages, if nothing surprising comes back; the first is certain."""
@@ -187,7 +186,7 @@ class Paging(Generic[T]):
         self.done = self._cursor is None
         here = evolve(self.plan.start, style="cursor", cursor=opened_by, at=0, last=None)
         behind = evolve(here, cursor=self._cursor, done=self.done)
-        self._hand_out(body.rows, self._before_anchor(body.rows), here, behind)
+        self._hand_out(body.rows, [row.id for row in body.rows], self._before_anchor(body.rows), here, behind)
         return True
 
     def _before_anchor(self, rows: list[T]) -> int:
@@ -224,35 +223,48 @@ class Paging(Generic[T]):
         here = evolve(self.plan.start, style="offset", total=offsets.total)
         last = ids[-1] if ids else self.checkpoint.last
         behind = evolve(here, at=offsets.frontier, last=last, unsure=offsets.frontier < offsets.in_doubt, done=self.done)
-        self._hand_out(body.rows, skipped, here, behind, first=first, in_doubt=offsets.in_doubt)
+        self._hand_out(body.rows, ids, skipped, here, behind, first=first, in_doubt=offsets.in_doubt)
         return True
 
     def _hand_out(
-        self, rows: list[T], skipped: int, here: Checkpoint, behind: Checkpoint, *, first: int = 0, in_doubt: int = 0
+        self,
+        rows: list[T],
+        ids: list[str],
+        skipped: int,
+        here: Checkpoint,
+        behind: Checkpoint,
+        *,
+        first: int = 0,
+        in_doubt: int = 0,
     ) -> None:
         """Put into hand what is new and inside the date range; `first` rows of the list lie in front of `rows`."""
-        placed = list(zip(rows, range(first + 1, first + len(rows) + 1), strict=True))[skipped:]
-        fresh = self._fresh(placed)
-        self.drift.repeated += len(placed) - len(fresh)
+        fresh, places = self._fresh(rows[skipped:], ids[skipped:], first + skipped)
+        self.drift.repeated += len(rows) - skipped - len(fresh)
         inside = fresh
         if self.plan.dates != _ALWAYS:
-            inside = [(row, place) for row, place in fresh if self.plan.dates.holds(self.plan.started(row))]
+            kept = [index for index, row in enumerate(fresh) if self.plan.dates.holds(self.plan.started(row))]
+            inside, places = [fresh[index] for index in kept], [places[index] for index in kept]
             self.drift.outside += len(fresh) - len(inside)
         if rows and not fresh and here.style == "offset":
             # Insertions pushed rows on: the row that the checkpoint stands behind is further than where we are.
             behind = evolve(self.checkpoint, style="offset", done=self.done)
-        self._page = _PageInHand(before=self.checkpoint, here=here, behind=behind, rows=inside, in_doubt=in_doubt)
+        self._page = _PageInHand(
+            before=self.checkpoint, here=here, behind=behind, rows=inside, places=places, in_doubt=in_doubt
+        )
         self._barren = 0 if fresh else self._barren + 1
         if self._barren >= _MOST_BARREN_PAGES and not self.done:
             raise circular(self.plan.of, f"gave {_MOST_BARREN_PAGES} pages in a row without a new row")
 
-    def _fresh(self, placed: list[tuple[T, int]]) -> list[tuple[T, int]]:
-        """Return the rows that are new, and remember them; the oldest ids are forgotten, so that memory stays flat."""
-        fresh = []
-        for row, place in placed:
-            if row.id not in self._known:
-                self._known[row.id] = None
-                fresh.append((row, place))
-        while len(self._known) > _REMEMBERED_IDS:
-            self._known.popitem(last=False)
-        return fresh
+    def _fresh(self, rows: list[T], ids: list[str], first: int) -> tuple[list[T], Sequence[int]]:
+        """Return the rows that are new, and the places behind them; remember their ids."""
+        places = range(first + 1, first + len(rows) + 1)
+        if self._known.isdisjoint(ids) and len(set(ids)) == len(ids):
+            self._known.add(ids)
+            return rows, places
+        fresh, places_of_fresh = [], []
+        for row, row_id, place in zip(rows, ids, places, strict=True):
+            if row_id not in self._known:
+                self._known.add([row_id])
+                fresh.append(row)
+                places_of_fresh.append(place)
+        return fresh, places_of_fresh
