@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Final, Generic, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, fields, frozen
 
 from .protocol.paging import Drift, Paging, Plan, Row
 from .protocol.shapes import ListBody
@@ -41,17 +41,17 @@ class Paginator(Generic[T]):
         self,
         fetch: Callable[[Query], Awaitable[Response]],
         read: Callable[[Response], ListBody[T]],
-        plan: Callable[[], Plan[T]],
+        plans: Callable[[], list[Plan[T]]],
         *,
         max_items: int | None,
         prefetch: int,
     ) -> None:
         self._fetch = fetch
         self._read = read
-        self._plan = plan
+        self._plans = plans
         self._max_items = max_items
         self._prefetch = prefetch
-        self._paging = Paging(plan())
+        self._pagings = [Paging(plan) for plan in plans()]
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Each(self._latest(self._walk(self._prefetch, self._max_items)).next_item)
@@ -74,26 +74,114 @@ class Paginator(Generic[T]):
     @property
     def checkpoint(self) -> str:
         """A short JSON string that stands exactly behind the last item handed out; `list(resume=…)` goes on there."""
-        return self._paging.checkpoint.text()
+        texts = [paging.checkpoint.text() for paging in self._pagings]
+        return texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
 
     @property
     def drift(self) -> Drift:
         """What changed in the list during the latest walk; `drift.uncertain == 0` means that nothing was missed."""
-        return self._paging.drift
+        drifts = [paging.drift for paging in self._pagings]
+        return drifts[0] if len(drifts) == 1 else Drift(**{
+            field.name: sum(getattr(drift, field.name) for drift in drifts) for field in fields(Drift)
+        })  # fmt: skip
 
     def _walk(self, prefetch: int, max_items: int | None) -> _Walk[T]:
-        plan = self._plan()
+        plans = self._plans()
         if max_items is not None:
-            plan = evolve(plan, page_size=max(1, min(plan.page_size, max_items)))
-        return _Walk(self._fetch, self._read, Paging(plan), prefetch, max_items)
+            plans = [evolve(plan, page_size=max(1, min(plan.page_size, max_items))) for plan in plans]
+        return _Walk([_Chain(self._fetch, self._read, Paging(plan), prefetch) for plan in plans], max_items)
 
     def _latest(self, walk: _Walk[T]) -> _Walk[T]:
-        self._paging = walk.paging
+        self._pagings = [chain.paging for chain in walk.chains]
         return walk
 
 
 class _Walk(Generic[T]):
-    """One pass. It owns the requests that run ahead, and cancels them when it fails or is dropped."""
+    """One pass over one chain of pages, or over several at once: one for each shard, in the order in which pages come."""
+
+    def __init__(self, chains: list[_Chain[T]], max_items: int | None) -> None:
+        self.chains = chains
+        self._left = max_items
+        self._number = 0
+        self._in_hand = chains[0]
+        self._loading: dict[asyncio.Future[bool], _Chain[T]] = {}
+        self._turn = asyncio.Lock()
+
+    def _take(self) -> T | None:
+        if self._left == 0:
+            return None
+        row = self._in_hand.paging.take()
+        if row is not None and self._left is not None:
+            self._left -= 1
+        return row
+
+    async def next_item(self) -> T:
+        """Return the next row. Raises StopAsyncIteration when there is none."""
+        while (row := self._take()) is None:
+            async with self._turn:  # several tasks may share one iterator
+                if not self._in_hand.paging.in_hand or self._left == 0:
+                    await self._load()
+        return row
+
+    async def next_page(self) -> Page[T]:
+        """Return the next page. Raises StopAsyncIteration when there is none."""
+        async with self._turn:
+            chain = await self._load()
+            items = chain.paging.take_page(self._left)
+            if self._left is not None:
+                self._left -= len(items)
+            assert chain.raw is not None
+            return Page(items=items, total=self._total(), number=self._number, raw=chain.raw)
+
+    def _total(self) -> int | None:
+        totals = [chain.paging.total for chain in self.chains]
+        return None if None in totals else sum(total for total in totals if total is not None)
+
+    async def _load(self) -> _Chain[T]:
+        """Return the chain that has the next page in hand. Raises StopAsyncIteration when there is no page any more."""
+        if self._left == 0:
+            raise StopAsyncIteration
+        try:
+            self._in_hand = await (self._load_next() if len(self.chains) == 1 else self._load_any())
+        except BaseException:
+            self._cancel()
+            raise
+        self._number += 1
+        return self._in_hand
+
+    async def _load_next(self) -> _Chain[T]:
+        if await self.chains[0].load(self._left):
+            return self.chains[0]
+        raise StopAsyncIteration
+
+    async def _load_any(self) -> _Chain[T]:
+        while True:
+            for chain in self.chains:
+                if chain.paging.in_hand:  # it came in the moment in which another one failed
+                    return chain
+                if not chain.paging.done and chain not in self._loading.values():
+                    self._loading[asyncio.ensure_future(chain.load(self._left))] = chain
+            if not self._loading:
+                raise StopAsyncIteration
+            done, _ = await asyncio.wait(self._loading, return_when=asyncio.FIRST_COMPLETED)
+            loaded = done.pop()
+            chain = self._loading.pop(loaded)
+            if loaded.result():
+                return chain
+
+    def _cancel(self) -> None:
+        for chain in self.chains:
+            chain.drop(0)
+        _cancel(self._loading)
+        self._loading.clear()
+
+    def __del__(self) -> None:
+        # A loop left by `break` drops its iterator and says nothing else.
+        _cancel(self._loading)
+
+
+class _Chain(Generic[T]):
+    """One page after the other. It owns the requests that run ahead, and cancels them when it fails or is dropped."""
 
     def __init__(
         self,
@@ -101,95 +189,71 @@ class _Walk(Generic[T]):
         read: Callable[[Response], ListBody[T]],
         paging: Paging[T],
         prefetch: int,
-        max_items: int | None,
     ) -> None:
         self.paging = paging
+        self.raw: Response | None = None
         self._fetch = fetch
         self._read = read
         self._prefetch = prefetch
-        self._left = max_items
-        self._number = 0
         self._ahead: deque[tuple[Query, asyncio.Future[Response]]] = deque()
-        self._turn = asyncio.Lock()
 
-    def take(self) -> T | None:
-        """Return the next row of the page in hand, or None."""
-        if self._left == 0:
-            return None
-        row = self.paging.take()
-        if row is not None and self._left is not None:
-            self._left -= 1
-        return row
-
-    async def next_item(self) -> T:
-        """Return the next row. Raises StopAsyncIteration when there is none."""
-        while (row := self.take()) is None:
-            async with self._turn:  # several tasks may share one iterator
-                if not self.paging.in_hand or self._left == 0:
-                    await self._next_page()
-        return row
-
-    async def next_page(self) -> Page[T]:
-        """Return the next page. Raises StopAsyncIteration when there is none."""
-        async with self._turn:
-            raw = await self._next_page()
-            items = self.paging.take_page(self._left)
-            if self._left is not None:
-                self._left -= len(items)
-            return Page(items=items, total=self.paging.total, number=self._number, raw=raw)
-
-    async def _next_page(self) -> Response:
+    async def load(self, wanted: int | None) -> bool:
+        """Get the next page in hand; return False when there is none. `wanted`: the rows that are worth asking for."""
         try:
-            while not self.paging.done and self._left != 0:
-                response = await self._next_response()
+            while not self.paging.done:
+                response = await self._next_response(wanted)
                 received = self.paging.receive(self._read(response))
-                self._ask_ahead()
+                self._ask_ahead(wanted)
                 if received:
-                    self._number += 1
-                    return response
+                    self.raw = response
+                    return True
         except BaseException:
-            self._drop(0)
+            self.drop(0)
             raise
-        raise StopAsyncIteration
+        return False
 
-    async def _next_response(self) -> Response:
+    async def _next_response(self, wanted: int | None) -> Response:
         if not self._prefetch:
             return await self._fetch(self.paging.upcoming(1)[0])
-        self._ask_ahead()
+        self._ask_ahead(wanted)
         _, under_way = self._ahead.popleft()
         return await under_way
 
-    def _ask_ahead(self) -> None:
+    def _ask_ahead(self, wanted: int | None) -> None:
         """Have the next pages under way; drop those that were asked for on a guess that proved wrong."""
         if not self._prefetch:
             return
-        wanted = self.paging.upcoming(self._pages_worth_asking())
+        queries = self.paging.upcoming(self._pages_worth_asking(wanted))
         right = 0
-        while right < min(len(wanted), len(self._ahead)) and self._ahead[right][0] == wanted[right]:
+        while right < min(len(queries), len(self._ahead)) and self._ahead[right][0] == queries[right]:
             right += 1
-        self._drop(right)
-        for query in wanted[right:]:
+        self.drop(right)
+        for query in queries[right:]:
             self._ahead.append((query, asyncio.ensure_future(self._fetch(query))))
 
-    def _pages_worth_asking(self) -> int:
-        if self._left is None:
+    def _pages_worth_asking(self, wanted: int | None) -> int:
+        if wanted is None:
             return self._prefetch
-        missing = max(0, self._left - self.paging.in_hand)
+        missing = max(0, wanted - self.paging.in_hand)
         return min(self._prefetch, -(-missing // self.paging.page_length))
 
-    def _drop(self, first: int) -> None:
+    def drop(self, first: int) -> None:
         """Cancel the requests that run ahead, from the `first` on; asyncio does not miss the errors of cancelled tasks."""
         while len(self._ahead) > first:
             self._ahead.pop()[1].cancel()
 
     def __del__(self) -> None:
-        # A loop left by `break` drops its iterator and says nothing else.
-        for _, under_way in self._ahead:
-            loop = under_way.get_loop()
-            if under_way.done() or loop is asyncio._get_running_loop():  # at once: what has not begun never will
-                under_way.cancel()
-            elif not loop.is_closed():  # the garbage collector may be in any thread
-                loop.call_soon_threadsafe(under_way.cancel)
+        _cancel(under_way for _, under_way in self._ahead)
+
+
+def _cancel(futures: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel from wherever the garbage collector runs, at once where that is the loop: what has not begun never will."""
+    for future in list(futures):
+        loop = future.get_loop()
+        if future.done() or loop is asyncio._get_running_loop():
+            future.cancel()
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(future.cancel)
 
 
 class _Each(AsyncIterator[U]):

@@ -73,7 +73,7 @@ class Api:
     def list(self, *, resume: str | None = None, prefetch: int = 0, max_items: int | None = None) -> Paginator[Item]:
         start = Checkpoint(of="calls", filters={}) if resume is None else read_checkpoint(resume, of="calls", filters={})
         plan: Plan[Item] = Plan(of="calls", page_size=10, start=start)
-        return Paginator(self.fetch, self.read, lambda: plan, max_items=max_items, prefetch=prefetch)
+        return Paginator(self.fetch, self.read, lambda: [plan], max_items=max_items, prefetch=prefetch)
 
 
 @pytest.fixture(params=["offset", "cursor"])
@@ -235,7 +235,7 @@ async def test_pages_that_arrive_out_of_order_are_handed_out_in_order() -> None:
         return await plain_fetch(query)
 
     plan: Plan[Item] = Plan(of="calls", page_size=10, start=Checkpoint(of="calls", filters={}))
-    walking = asyncio.create_task(Paginator(fetch, api.read, lambda: plan, max_items=None, prefetch=3).collect())
+    walking = asyncio.create_task(Paginator(fetch, api.read, lambda: [plan], max_items=None, prefetch=3).collect())
     for number in (0, 3, 2, 1):
         await settle()
         gates[number].set()

@@ -9,6 +9,7 @@ import msgspec
 from attrs import fields, frozen
 
 from ..errors import UsageError
+from .wire import one_line
 
 Style = Literal["offset", "cursor"]
 
@@ -53,6 +54,19 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     last: str | None = None
     unsure: bool = False
     done: bool = False
+
+
+def read_checkpoints(text: object, *, of: str, filters: Mapping[str, str]) -> list[Checkpoint]:
+    """Return the checkpoints in `text`: one, or one of each shard. Raises UsageError as `read_checkpoint` does."""
+    if not isinstance(text, str) or not text.startswith("["):
+        return [read_checkpoint(text, of=of, filters=filters)]
+    try:
+        shards = msgspec.json.decode(text, type=Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)])
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        unusable = _unusable(one_line(str(error)))
+    else:
+        return [read_checkpoint(bytes(shard).decode(), of=of, filters=filters) for shard in shards]
+    raise unusable
 
 
 def read_checkpoint(text: object, *, of: str, filters: Mapping[str, str]) -> Checkpoint:

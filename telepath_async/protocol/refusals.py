@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -20,7 +22,7 @@ from ..errors import (
 )
 from ..secret import Secret
 from .retry import asked_wait
-from .wire import Response
+from .wire import Response, one_line
 
 _LONGEST_MESSAGE: Final = 500
 _HINTS: Final[dict[type[APIError], str]] = {
@@ -52,7 +54,8 @@ def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float)
     """
     detail = _detail(response.body)
     # The longest first: masking "abc" before "abcdef" would leave "def" behind.
-    hidden = tuple(sorted((secret.reveal() for secret in secrets), key=len, reverse=True))
+    spelled = {text for secret in secrets for text in _spellings(secret.reveal()) if text}
+    hidden = tuple(sorted(spelled, key=len, reverse=True))
     code = _masked(detail.get("code"), hidden)
     kind = _class_of(response.status, code)
     return kind(
@@ -61,7 +64,9 @@ def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float)
         code=code.lower() if code else None,
         request_id=_masked(response.request_id, hidden),
         headers={
-            name: _masked(value, hidden) or "" for name, value in response.headers.items() if name.lower() != "set-cookie"
+            _masked(name, hidden) or "": _masked(value, hidden) or ""
+            for name, value in response.headers.items()
+            if name.lower() != "set-cookie"
         },
         retry_after=asked_wait(response, wall_clock=wall_clock),
         hint=_HINTS.get(kind, ""),
@@ -109,11 +114,15 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _spellings(secret: str) -> set[str]:
+    """Return how a server may echo it: as it is, out of the JSON of our request, out of a URL, or by Python's repr."""
+    return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret), repr(secret)[1:-1]}
+
+
 def _masked(text: object, hidden: tuple[str, ...]) -> str | None:
     """Return one line of text, not too long, with every secret in it masked."""
     if not isinstance(text, str):
         return None
     for secret in hidden:
-        text = text.replace(secret, str(Secret(secret))) if secret else text
-    line = "".join(character if character.isprintable() else " " for character in text[:_LONGEST_MESSAGE])
-    return line.strip() or None
+        text = text.replace(secret, str(Secret(secret)))
+    return one_line(text[:_LONGEST_MESSAGE]) or None

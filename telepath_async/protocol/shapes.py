@@ -7,7 +7,7 @@ names the path of what is wrong (`$.trunks[3].created_at`). Nothing is coerced: 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
@@ -18,7 +18,7 @@ from attrs import frozen
 
 from ..secret import Secret
 from .fast import fast_list, fast_object, secret
-from .wire import CREDENTIAL, Response, read_json, unreadable
+from .wire import Response, concealed, read_json, unreadable
 
 T = TypeVar("T")
 
@@ -42,33 +42,45 @@ class ListBody(Generic[T]):
 def read_object(model: type[T], response: Response) -> T:
     """Decode one object, enveloped or bare. Raises ResponseError when it is not of the model's shape."""
     quick = fast_object(model, response.body)
-    if quick is not None:
-        return quick
-    body = read_json(response)
-    if isinstance(body, dict) and isinstance(body.get("data"), dict):
-        return _convert(response, _arranged(model, body["data"]), model, "$.data")
-    return _convert(response, _arranged(model, body), model, "$")
+    return quick if quick is not None else _exactly(response, lambda: _object(model, read_json(response)))
 
 
 def read_list(model: type[T], key: str, response: Response) -> ListBody[T]:
     """Decode one page: `{"data": [...]}` or `{key: [...]}`. Raises ResponseError on any other shape."""
     quick = fast_list(model, key, response.body)
-    if quick is not None:
-        return _list_body(response, *quick)
-    body = read_json(response)
+    return _exactly(response, lambda: _list_body(*(quick or _page(model, key, read_json(response)))))
+
+
+def _exactly(response: Response, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except msgspec.ValidationError as error:
+        why = str(error)
+    except RecursionError:
+        why = "it is nested too deeply"
+    # Raised out here: the frames in there hold secrets in plain text, and a traceback would keep them.
+    raise unreadable(response, why)
+
+
+def _object(model: type[T], body: Any) -> T:
+    if isinstance(body, dict) and isinstance(body.get("data"), dict):
+        return _convert(_arranged(model, body["data"]), model, "$.data")
+    return _convert(_arranged(model, body), model, "$")
+
+
+def _page(model: type[T], key: str, body: Any) -> tuple[list[T], Mapping[str, Any]]:
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
         body = body["data"]
     if not isinstance(body, dict):
-        raise unreadable(response, f"expected an object that holds a list, got {type(body).__name__}")
+        raise msgspec.ValidationError(f"expected an object that holds a list, got {type(body).__name__}")
     name = "data" if "data" in body else key
     rows = body.get(name)
     if not isinstance(rows, list):
-        raise unreadable(response, f"expected a list under 'data' or {key!r}")
-    arranged = [_arranged(model, row) for row in rows]
-    return _list_body(response, _convert(response, arranged, list[model], f"$.{name}"), body)  # type: ignore[valid-type]
+        raise msgspec.ValidationError(f"expected a list under 'data' or {key!r}")
+    return _convert([_arranged(model, row) for row in rows], list[model], f"$.{name}"), body  # type: ignore[valid-type]
 
 
-def _list_body(response: Response, rows: list[T], body: Mapping[str, Any]) -> ListBody[T]:
+def _list_body(rows: list[T], body: Mapping[str, Any]) -> ListBody[T]:
     pagination = body.get("pagination")
     paging = pagination if isinstance(pagination, dict) else {}
     has_more = body.get("has_more")
@@ -78,7 +90,7 @@ def _list_body(response: Response, rows: list[T], body: Mapping[str, Any]) -> Li
         total=_count(paging.get("total")),
         limit=_count(paging.get("limit")),
         offset=_count(paging.get("offset")),
-        next_cursor=_cursor(response, body.get("next_cursor")),
+        next_cursor=_cursor(body.get("next_cursor")),
         has_more=has_more if isinstance(has_more, bool) else None,
     )
 
@@ -87,18 +99,18 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _cursor(response: Response, value: object) -> str | None:
+def _cursor(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value or None
-    raise unreadable(response, f"expected next_cursor to be a string or null, got {type(value).__name__}")
+    raise msgspec.ValidationError(f"expected next_cursor to be a string or null, got {type(value).__name__}")
 
 
-def _convert(response: Response, value: object, shape: type[T], path: str) -> T:
+def _convert(value: object, shape: type[T], path: str) -> T:
     try:
         return msgspec.convert(value, shape, dec_hook=secret)
     except msgspec.ValidationError as error:
         why = str(error).replace("`$", f"`{path}", 1)
-    raise unreadable(response, why)
+    raise msgspec.ValidationError(why)
 
 
 @frozen
@@ -144,11 +156,11 @@ def _arranged(model: type, row: object) -> object:
     for key, value in row.items():
         name = layout.names.get(key)
         if name is None or name in known:
-            extra[key] = _concealed(key, value)
+            extra[key] = concealed(value, key)
         elif value is not None or name in layout.required:
             arranged = _value(layout, name, value)
             if name in layout.guessed and not _fits(arranged, layout.guessed[name]):
-                extra[key] = _concealed(key, value)
+                extra[key] = concealed(value, key)
             else:
                 known[name] = arranged
     if known.get("sip_endpoint"):
@@ -172,7 +184,7 @@ def _value(layout: _Layout, name: str, value: object) -> object:
     if isinstance(value, dict | list):
         nested = layout.nested.get(name)
         if nested is None:
-            return _concealed(name, value)
+            return concealed(value, name)
         return [_arranged(nested, item) for item in value] if isinstance(value, list) else _arranged(nested, value)
     return value
 
@@ -194,13 +206,3 @@ def _sip_address(endpoint: object, username: object) -> object:
         return endpoint
     address = _SIP_SCHEME.sub("", endpoint)
     return f"{username}@{address}" if isinstance(username, str) and _HOST.fullmatch(address) else address
-
-
-def _concealed(key: str, value: object) -> object:
-    """Return what we do not know with every string behind a credential's name made a Secret."""
-    if isinstance(value, Mapping):
-        below = key if CREDENTIAL.search(key) else ""
-        return {name: _concealed(below or name, item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_concealed(key, item) for item in value]
-    return Secret(value) if isinstance(value, str) and CREDENTIAL.search(key) else value

@@ -150,6 +150,11 @@ def read_json(response: Response) -> Any:
     raise unreadable(response, why)
 
 
+def one_line(text: str) -> str:
+    """Return text of somebody else's as one line that can forge no other in a log."""
+    return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
 def unreadable(response: Response, why: str) -> ResponseError:
     """Return the error for an answer that makes no sense."""
     return ResponseError(
@@ -224,6 +229,18 @@ def model_fields(model: Any) -> dict[str, Any]:
 def given(**fields: Any) -> dict[str, Any]:
     """Return the fields that are not UNSET."""
     return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def concealed(value: Any, name: str = "") -> Any:
+    """Return the JSON of a request or an answer with every text behind a credential's name made a Secret."""
+    if attrs.has(type(value)):
+        value = model_fields(value)
+    if isinstance(value, Mapping):
+        below = name if CREDENTIAL.search(name) else ""
+        return {key: concealed(item, below or str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [concealed(item, name) for item in value]
+    return Secret(value) if isinstance(value, str) and CREDENTIAL.search(name) else value
 
 
 def secrets_in(value: object, name: str = "") -> tuple[Secret, ...]:

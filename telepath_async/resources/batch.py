@@ -33,15 +33,15 @@ class TrunkOutcome:
     error: TelepathError | None = None
 
 
-def checked_specs(specs: Iterable[TrunkSpec | Mapping[str, Any]]) -> list[TrunkSpec]:
-    """Return all specs, made from mappings where they are none. Raises one UsageError that lists every fault."""
+def checked_specs(specs: Iterable[TrunkSpec | Mapping[str, Any]]) -> list[TrunkSpec] | UsageError:
+    """Return all specs, made from mappings where they are none, or one UsageError that lists every fault."""
     entries = list(specs)
     faults = [f"{_label(index, entry)}: {fault}" for index, entry in enumerate(entries) for fault in _faults(entry)]
     faults += _repeated(entries)
     if faults:
         shown = "\n  ".join(faults[:_MOST_FAULTS_SHOWN])
         more = f"\n  … and {len(faults) - _MOST_FAULTS_SHOWN} more" if len(faults) > _MOST_FAULTS_SHOWN else ""
-        raise UsageError(f"nothing was sent, because {len(faults)} faults stand in the batch; correct them:\n  {shown}{more}")
+        return UsageError(f"nothing was sent, because {len(faults)} faults stand in the batch; correct them:\n  {shown}{more}")
     return [entry if isinstance(entry, TrunkSpec) else TrunkSpec(**entry) for entry in entries]
 
 

@@ -30,14 +30,15 @@ class Calls:
         max_items: int | None = None,
         prefetch: int = 0,
         overlap: int = 0,
+        shards: int = 1,
         resume: str | None = None,
     ) -> Paginator[Call]:
         """List calls, in the server's order (which no page documents).
 
         `since`, `until`: aware datetimes, both inclusive; a call outside the range is dropped and counted in
         `Paginator.drift`. `page_size`: 1-100; `prefetch`: pages under way ahead of you; `overlap`: rows by which each
-        page of an offset list is asked early, for lists that change while they are read; `resume`: a
-        `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises, while it is walked.
+        page of an offset list is asked early, for lists that change while they are read; `shards`: parts into which the
+        range from `since` to `until` is cut, read at the same time, in no order; `resume`: a `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises, while it is walked.
         Source: seed 003; public page of /calls.
         """
         return paginator(
@@ -51,6 +52,7 @@ class Calls:
             max_items=max_items,
             prefetch=prefetch,
             overlap=overlap,
+            shards=shards,
             resume=resume,
         )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
+
+from attrs import evolve
 
 from ..errors import UsageError
 from ..paginator import Paginator
-from ..protocol.checkpoint import Checkpoint, read_checkpoint
+from ..protocol.checkpoint import Checkpoint, read_checkpoints
 from ..protocol.paging import DateRange, Plan, Row
 from ..protocol.shapes import ListBody, read_list
 from ..protocol.wire import Query, Request, Response
@@ -29,30 +31,27 @@ def paginator(
     max_items: int | None,
     prefetch: int,
     overlap: int,
+    shards: int = 1,
     resume: str | None,
 ) -> Paginator[T]:
     """Return the paginator of `GET /{of}`. Raises UsageError on bad options, before anything is sent."""
     _whole("page_size", page_size, 1, 100)
     _whole("prefetch", prefetch, 0, 100)
     _whole("overlap", overlap, 0, page_size - 1)
+    _whole("shards", shards, 1, 100)
     if max_items is not None:
         _whole("max_items", max_items, 0, None)
-    given = dict(filters) | dict(dates.query(None))
-    start = Checkpoint(of=of, filters=given) if resume is None else read_checkpoint(resume, of=of, filters=given)
-    bound = dict(start.filters)
-    dates = DateRange(since=_moment(bound.pop("from", None)), until=_moment(bound.pop("to", None)))
+    if resume is None:
+        ranges = _split(dates, shards)
+        starts = [Checkpoint(of=of, filters=dict(filters) | dict(part.query(None))) for part in ranges]
+    elif shards == 1:
+        starts = read_checkpoints(resume, of=of, filters=dict(filters) | dict(dates.query(None)))
+    else:
+        raise UsageError("shards cannot be given beside resume: the checkpoint holds them")
+    bases = [_plan_from(start, started, page_size, overlap) for start in starts]
 
-    def plan() -> Plan[T]:
-        return Plan(
-            of=of,
-            filters=tuple(bound.items()),
-            dates=dates,
-            started=started,
-            page_size=page_size,
-            overlap=overlap,
-            start=start,
-            style_hint=session.pool.style,
-        )
+    def plans() -> list[Plan[T]]:
+        return [evolve(base, style_hint=session.pool.style) for base in bases]
 
     async def fetch(query: Query) -> Response:
         return await session.send(Request(method="GET", path=f"/{of}", template=f"/{of}", query=query))
@@ -62,7 +61,39 @@ def paginator(
         session.pool.style = "cursor" if body.paged_by_cursor else "offset"
         return body
 
-    return Paginator(fetch, read, plan, max_items=max_items, prefetch=prefetch)
+    return Paginator(fetch, read, plans, max_items=max_items, prefetch=prefetch)
+
+
+def _plan_from(start: Checkpoint, started: Callable[[T], datetime | None], page_size: int, overlap: int) -> Plan[T]:
+    bound = dict(start.filters)
+    dates = DateRange(since=_moment(bound.pop("from", None)), until=_moment(bound.pop("to", None)))
+    return Plan(
+        of=start.of,
+        filters=tuple(bound.items()),
+        dates=dates,
+        started=started,
+        page_size=page_size,
+        overlap=overlap,
+        start=start,
+    )
+
+
+def _split(dates: DateRange, shards: int) -> list[DateRange]:
+    """Return `shards` ranges that together are `dates` and share no moment: datetimes count microseconds."""
+    if shards == 1:
+        return [dates]
+    if dates.since is None or dates.until is None:
+        raise UsageError("shards need a range to be cut into: give since and until")
+    step = (dates.until - dates.since) / shards
+    cuts = [dates.since + index * step for index in range(1, shards)]
+    if step < timedelta(seconds=1):
+        raise UsageError(f"{shards} shards of this range would be shorter than a second; use fewer")
+    return [
+        DateRange(since=since, until=until)
+        for since, until in zip(
+            [dates.since, *cuts], [*(cut - timedelta(microseconds=1) for cut in cuts), dates.until], strict=True
+        )
+    ]
 
 
 def date_range(since: datetime | None, until: datetime | None) -> DateRange:

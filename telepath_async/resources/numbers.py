@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..errors import UsageError
 from ..models.numbers import Agent, PhoneNumber
 from ..protocol.shapes import read_object
-from ..protocol.wire import Request, given, query_of, secrets_in, write_json
+from ..protocol.wire import Request, concealed, given, query_of, secrets_in, write_json
 from ..session import Session
 from ..unset import UNSET, UnsetType
 
@@ -37,15 +37,18 @@ class Numbers:
         `phone_number`: E.164, such as `+15550100001`; `inbound_agent`: an id, an `Agent`, or a mapping of its fields.
         Raises UsageError, BadRequestError (400 and 422), NotFoundError. Source: seed 004.
         """
+        fields = concealed(
+            given(
+                label=label,
+                outbound_only=outbound_only,
+                description=description,
+                example_context=example_context,
+                inbound_agent=inbound_agent,
+            )
+        )
+        del inbound_agent, example_context  # a traceback keeps this frame
         if not isinstance(phone_number, str) or not _E164.fullmatch(phone_number):
             raise UsageError(f"phone_number must be E.164, such as '+15550100001', not {phone_number!r}")
-        fields = given(
-            label=label,
-            outbound_only=outbound_only,
-            description=description,
-            example_context=example_context,
-            inbound_agent=inbound_agent,
-        )
         if not fields:
             raise UsageError("nothing to update: give at least one field")
         request = Request(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from attrs import field, frozen
 
 from ..errors import UsageError
 from ..models.trunks import AIProvider
+from ..protocol.wire import concealed
 from ..secret import Secret
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -24,29 +26,62 @@ _NEEDED_BY: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def _hidden(value: Any) -> Any:
-    return Secret(value) if isinstance(value, str) else value
+def hidden(value: Any) -> Any:
+    """Return a credential as a Secret, and what is none by its type with all texts in it hidden."""
+    return concealed(value, "secret")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, init=False)
 class TrunkSpec:
     """What a trunk is made from. Raises UsageError that lists every fault. Source: seed 001.
 
     `sip_username`: letters, digits and hyphens; unique in the account. `sip_password`: 8 characters or more.
     `custom_endpoint`: a `wss://` URL. `extra`: fields that this SDK does not know, sent as they are.
-    Passwords and keys may be given as str or Secret, and are kept as Secret.
+    Passwords and keys may be given as str or Secret, and are kept as Secret, those in `extra` too.
     """
 
     name: str
     ai_provider: AIProvider | str
     sip_username: str
-    sip_password: Secret = field(converter=_hidden)
-    openai_api_key: Secret | None = field(default=None, converter=_hidden)
-    elevenlabs_api_key: Secret | None = field(default=None, converter=_hidden)
+    sip_password: Secret
+    openai_api_key: Secret | None = None
+    elevenlabs_api_key: Secret | None = None
     elevenlabs_agent_id: str | None = None
     custom_endpoint: str | None = None
     system_prompt: str | None = None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        ai_provider: AIProvider | str,
+        sip_username: str,
+        sip_password: str | Secret,
+        openai_api_key: str | Secret | None = None,
+        elevenlabs_api_key: str | Secret | None = None,
+        elevenlabs_agent_id: str | None = None,
+        custom_endpoint: str | None = None,
+        system_prompt: str | None = None,
+        extra: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        secrets = {
+            "sip_password": hidden(sip_password),
+            "openai_api_key": hidden(openai_api_key),
+            "elevenlabs_api_key": hidden(elevenlabs_api_key),
+            "extra": concealed(extra),
+        }
+        # Before anything can fail: a traceback keeps this frame, and crash reporters print its locals.
+        del sip_password, openai_api_key, elevenlabs_api_key, extra
+        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue]  # attrs makes it
+            name=name,
+            ai_provider=ai_provider,
+            sip_username=sip_username,
+            elevenlabs_agent_id=elevenlabs_agent_id,
+            custom_endpoint=custom_endpoint,
+            system_prompt=system_prompt,
+            **secrets,
+        )
 
     def __attrs_post_init__(self) -> None:
         faults = spec_faults({name: getattr(self, name) for name in (*FIELDS, "extra")})
@@ -69,6 +104,7 @@ class TrunkSpec:
         system_prompt: str | None = None,
     ) -> TrunkSpec:
         """Return the spec of an OpenAI Realtime trunk."""
+        sip_password, api_key = hidden(sip_password), hidden(api_key)
         return cls(
             name=name,
             ai_provider=AIProvider.OPENAI,
@@ -90,6 +126,7 @@ class TrunkSpec:
         system_prompt: str | None = None,
     ) -> TrunkSpec:
         """Return the spec of an ElevenLabs Conversational AI trunk."""
+        sip_password, api_key = hidden(sip_password), hidden(api_key)
         return cls(
             name=name,
             ai_provider=AIProvider.ELEVENLABS,
@@ -105,6 +142,7 @@ class TrunkSpec:
         cls, name: str, *, sip_username: str, sip_password: str | Secret, endpoint: str, system_prompt: str | None = None
     ) -> TrunkSpec:
         """Return the spec of a trunk to your own WebSocket agent; `endpoint` is a `wss://` URL."""
+        sip_password = hidden(sip_password)
         return cls(
             name=name,
             ai_provider=AIProvider.CUSTOM,

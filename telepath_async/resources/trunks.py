@@ -22,13 +22,13 @@ from ..paginator import Page, Paginator
 from ..protocol.doubt import began_at_server, is_ours
 from ..protocol.paging import DateRange
 from ..protocol.shapes import read_object
-from ..protocol.wire import Request, given, path_segment, query_of, secrets_in, write_json
+from ..protocol.wire import Request, concealed, given, path_segment, query_of, secrets_in, write_json
 from ..secret import Secret
 from ..session import Session
 from ..unset import UNSET, UnsetType
 from .batch import Batch, Crew, checked_specs
 from .listing import paginator
-from .trunk_spec import TrunkSpec
+from .trunk_spec import TrunkSpec, hidden
 
 
 class Trunks:
@@ -93,6 +93,9 @@ class Trunks:
         Raises UsageError on a bad spec, before anything is sent; ConflictError when the username is taken;
         ProviderCredentialsError; OutcomeUnknown when neither the answer nor a look-up could tell. Source: seed 001.
         """
+        # A traceback keeps this frame, and crash reporters print its locals.
+        sip_password, openai_api_key, elevenlabs_api_key = map(hidden, (sip_password, openai_api_key, elevenlabs_api_key))
+        extra = concealed(extra)
         spec = TrunkSpec(
             name=name,
             ai_provider=ai_provider,
@@ -105,8 +108,6 @@ class Trunks:
             system_prompt=system_prompt,
             extra=extra,
         )
-        # An error's traceback keeps this frame, and crash reporters print its locals.
-        del sip_password, openai_api_key, elevenlabs_api_key, extra
         return await self._create(spec)
 
     def create_many(
@@ -123,9 +124,11 @@ class Trunks:
         a username that is taken gives the state `exists`, so that a second run of a batch changes nothing.
         Leaving the loop early cancels what is under way.
         """
-        return Batch(
-            Crew(checked_specs(specs), create=self._create, trunks=self.list, concurrency=concurrency, if_exists=if_exists)
-        )
+        checked = checked_specs(specs)
+        del specs  # a traceback keeps this frame, and they may hold passwords in plain text
+        if isinstance(checked, UsageError):
+            raise checked
+        return Batch(Crew(checked, create=self._create, trunks=self.list, concurrency=concurrency, if_exists=if_exists))
 
     async def update(
         self,
@@ -144,17 +147,19 @@ class Trunks:
         `extra`: fields that no page names (seed 003 speaks of "VAD configuration"), sent as they are.
         The answer may hold no more than `id`, `name`, `status` and `updated_at`. Source: seeds 000 and 003.
         """
-        path = f"/trunks/{path_segment('trunk_id', trunk_id)}"
-        fields = given(
-            name=name,
-            openai_api_key=_hidden(openai_api_key),
-            elevenlabs_api_key=_hidden(elevenlabs_api_key),
-            elevenlabs_agent_id=elevenlabs_agent_id,
-            custom_endpoint=custom_endpoint,
-            system_prompt=system_prompt,
-            **extra,
+        fields = concealed(
+            given(
+                name=name,
+                openai_api_key=openai_api_key,
+                elevenlabs_api_key=elevenlabs_api_key,
+                elevenlabs_agent_id=elevenlabs_agent_id,
+                custom_endpoint=custom_endpoint,
+                system_prompt=system_prompt,
+                **extra,
+            )
         )
-        del openai_api_key, elevenlabs_api_key, extra
+        del openai_api_key, elevenlabs_api_key, extra  # a traceback keeps this frame
+        path = f"/trunks/{path_segment('trunk_id', trunk_id)}"
         if not fields:
             raise UsageError("nothing to update: give at least one field")
         request = Request(
@@ -221,7 +226,7 @@ class Trunks:
         return await self._settle(spec, doubt, began)
 
     async def _settle(self, spec: TrunkSpec, doubt: TelepathError, began: float) -> Trunk:
-        """Look up a create in doubt, inside the call's own deadline."""
+        """Look up a create in doubt, inside the call's own deadline, and out of the budget that retries share."""
         clock = asyncio.get_running_loop().time
         timeout = self._session.options.timeout
         time_left = None if timeout is None else timeout - (clock() - began)
@@ -231,7 +236,7 @@ class Trunks:
             operation="create trunk",
             subject=spec.sip_username,
         )
-        if time_left is not None and time_left <= 0:
+        if (time_left is not None and time_left <= 0) or not self._session.pay_for_more():
             raise unknown from doubt
         try:
             page, found = await self._look_up(self._session.with_options(timeout=time_left), spec.sip_username)
@@ -268,7 +273,3 @@ class Trunks:
                 if trunk.sip_username == sip_username:
                     return page, trunk
         return (None if trunks.drift.uncertain else page), None
-
-
-def _hidden(value: str | Secret | None | UnsetType) -> Secret | None | UnsetType:
-    return Secret(value) if isinstance(value, str) else value
