@@ -58,7 +58,7 @@ def typing(session: nox.Session) -> None:
     """Check types: ours strictly, and the ones that users see."""
     session.install("-e", ".[demo]", *group("test"), *group("typing"))
     session.run("mypy")
-    session.run("basedpyright")
+    session.run("basedpyright", "--pythonpath", f"{session.bin}/python")
 
 
 @nox.session

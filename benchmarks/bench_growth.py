@@ -81,7 +81,9 @@ def draw(concurrency: list[tuple[int, float, float]], size: list[tuple[int, floa
     left.legend(handles=[*left.get_lines(), *costs.get_lines()], loc="lower right")
     sizes, seconds = zip(*size, strict=True)
     right.plot(sizes, seconds, "o-", color="tab:blue")
-    right.set(xscale="log", yscale="log", xlabel="calls in the list", ylabel="seconds", title="a whole list, prefetch=8, 5 ms away")
+    right.set(
+        xscale="log", yscale="log", xlabel="calls in the list", ylabel="seconds", title="a whole list, prefetch=8, 5 ms away"
+    )
     for axes in (left, right):
         axes.grid(alpha=0.3)
     figure.savefig(PICTURE, dpi=110)

@@ -18,7 +18,7 @@ def seconds(statement: str) -> float:
 if __name__ == "__main__":
     table = Table("import in a fresh interpreter", "ms")
     contenders = {name: f"import {name}" for name in ("aiohttp", "telepath_async")}
-    for name, statement in contenders.items():
+    for statement in contenders.values():
         seconds(statement)
     for _ in range(ROUNDS):
         for name, statement in contenders.items():

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 from aiolimiter import AsyncLimiter
 from compare import QUICK, Table, free_a_large_block, goal
@@ -42,7 +43,7 @@ async def crowded() -> None:
             cpu, order = await wait_all(acquire)
             table.add(name, cpu * 1000)
             if name == "telepath_async":
-                inversions += sum(1 for before, after in zip(order, order[1:], strict=False) if before > after)
+                inversions += sum(1 for before, after in pairwise(order) if before > after)
     table.show()
     goal(f"{WAITERS:,} waiters, CPU against aiolimiter", table.ratio("telepath_async", "aiolimiter"), at_most=0.5)
     goal("order inversions", inversions, at_most=0, digits=0)

@@ -79,7 +79,9 @@ async def near_the_limit(base_url: str, size: int) -> None:
         seconds = time.perf_counter() - begun
     requests = count / 100
     allowed = 60 + (seconds - 0.4) * 100  # the burst, then 100 a second; the first and the last answer take 200 ms each
-    print(f"\n{count:,} calls at 200 ms under 6,000 a minute: {requests:,.0f} requests in {seconds:.1f} s, {allowed:,.0f} allowed")
+    print(
+        f"\n{count:,} calls at 200 ms under 6,000 a minute: {requests:,.0f} requests in {seconds:.1f} s, {allowed:,.0f} allowed"
+    )
     goal("share of the limit used by a long walk", requests / allowed, at_least=0.97, digits=3)
 
 

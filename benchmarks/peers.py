@@ -109,5 +109,3 @@ def seed_loop(base_url: str, key: str, rows: int) -> int:
             break
         offset += limit
     return found
-
-

@@ -32,7 +32,8 @@ def run(program: Path, results: Path) -> str:
 
 def machine() -> str:
     """Say where it was measured."""
-    models = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    cpus = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":", 1)[1].strip() for line in cpus if "model name" in line]
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({models[0] if models else platform.machine()}), "
@@ -47,7 +48,7 @@ def report(output: dict[str, str], goals: list[dict[str, str]], seconds: float) 
     return "\n".join([
         "# Results\n",
         f"Written by `nox -s bench` in {seconds:.0f} s. {machine()}\n",
-        "Shared machines are noisy: contenders take turns in one run, and a ratio is the median of the ratios round by round.\n",
+        "Shared machines are noisy: contenders take turns in one run; a ratio is the median of the ratios round by round.\n",
         "| what | goal | figure | |",
         "| --- | --- | --- | --- |",
         *rows,

@@ -19,7 +19,7 @@ from .events import Event
 from .limiter import Limiter, Priority, shared_limiter
 from .protocol.ratelimit import RateLimit
 from .protocol.retry import RetryPolicy, seconds_or_refuse
-from .protocol.wire import Request, Response, given, path_segment, query_of, secrets_in, write_json
+from .protocol.wire import Request, Response, concealed, given, path_segment, query_of, secrets_in, write_json
 from .resources.analytics import Analytics
 from .resources.calls import Calls
 from .resources.numbers import Numbers
@@ -170,21 +170,28 @@ class TelepathClient:
         """Return a cheap client with other options that shares connections, limiter and retry budget with this one.
 
         `max_wait`: seconds; a call that the limiter would hold longer raises ThrottledError at once. `priority`:
-        "interactive" goes before "bulk". `headers`: sent besides our own.
+        "interactive" goes before "bulk". `headers`: sent besides our own, and never to a `numbers_base_url` at another
+        origin.
         """
+        hidden = _hidden_headers(headers)
+        del headers  # a traceback keeps this frame
         changes = given(
             timeout=timeout if timeout is UNSET else _seconds("timeout", timeout),
             attempt_timeout=attempt_timeout if attempt_timeout is UNSET else _seconds("attempt_timeout", attempt_timeout),
             retry=retry if retry is UNSET else _policy(retry),
             max_wait=max_wait if max_wait in (UNSET, None) else seconds_or_refuse("max_wait", max_wait, least=0.0),
             priority=priority if priority is UNSET else _priority(priority),
-            headers=headers if headers is UNSET else {**self._session.options.headers, **_headers(headers)},
+            headers=UNSET if hidden is UNSET else {**self._session.options.headers, **_headers(hidden)},
         )
         clone = object.__new__(TelepathClient)
         clone.key_id = self.key_id
         session = self._session.with_options(**changes)
-        shared = self._numbers_session is self._session
-        clone._wire(self._pool, session, session if shared else self._numbers_session.with_options(**changes), owner=False)
+        numbers = session
+        if self._numbers_session is not self._session:
+            if URL(self._numbers_session.base_url).origin() != URL(session.base_url).origin():
+                changes.pop("headers", None)  # they may be credentials
+            numbers = self._numbers_session.with_options(**changes)
+        clone._wire(self._pool, session, numbers, owner=False)
         return clone
 
     async def request(
@@ -195,6 +202,7 @@ class TelepathClient:
         `path`: plain text below the base URL, such as `/trunks/abc`; each segment is encoded. `params`: None is left
         out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where nothing can have happened.
         """
+        json = concealed(json)  # a traceback keeps this frame
         verb = method.upper() if isinstance(method, str) else ""
         if verb not in _METHODS:
             raise UsageError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
@@ -213,7 +221,7 @@ class TelepathClient:
             repeatable=_METHODS[verb],
             secrets=secrets_in(json),
         )
-        del json  # a traceback keeps this frame
+        del json
         return await self._session.send(request)
 
     @property
@@ -345,12 +353,20 @@ def _priority(value: object) -> Priority:
     raise UsageError(f"priority must be 'interactive' or 'bulk', not {value!r}")
 
 
+def _hidden_headers(headers: object) -> object:
+    return {name: _hidden(value) for name, value in headers.items()} if isinstance(headers, Mapping) else headers
+
+
 def _headers(headers: object) -> dict[str, Secret]:
     if not isinstance(headers, Mapping):
         raise UsageError(f"headers must be a mapping of names to text, not {type(headers).__name__}")
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS:
             raise UsageError(f"headers must not hold {name!r}: it is no header's name, or it is set by the client")
-        if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+        if not isinstance(value, Secret) or not _is_header_text(value):
             raise UsageError(f"the header {name} must be printable ASCII text")
-    return {name: Secret(value) for name, value in headers.items()}
+    return dict(headers)
+
+
+def _is_header_text(value: Secret) -> bool:
+    return re.fullmatch(r"[ -~]*", value.reveal()) is not None

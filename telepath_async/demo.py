@@ -85,7 +85,9 @@ async def create(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> 
     sandbox.fail_next(status=500, executed=True, method="POST", path="/trunks")
     sandbox.fail_next(drop="after", method="POST", path="/trunks")
     specs = [
-        TrunkSpec.openai(f"Customer {n:03}", sip_username=f"customer-{n:03}", sip_password=f"s3cur3-P@ss-{n:03}", api_key="sk-demo")
+        TrunkSpec.openai(
+            f"Customer {n:03}", sip_username=f"customer-{n:03}", sip_password=f"s3cur3-P@ss-{n:03}", api_key="sk-demo"
+        )
         for n in range(TRUNKS)
     ]
     bar = bars.add_task(f"create {TRUNKS} trunks, 3 faults", total=TRUNKS)
@@ -145,7 +147,8 @@ async def overview(telepath: TelepathClient) -> Step:
     """Read the aggregated figures."""
     began = time.monotonic()
     figures = await telepath.analytics.overview()
-    told = f"{figures.success_rate} % success, AI latency {figures.avg_ai_latency_ms} ms, carrier lag {figures.avg_carrier_lag_ms} ms"
+    latencies = f"AI latency {figures.avg_ai_latency_ms} ms, carrier lag {figures.avg_carrier_lag_ms} ms"
+    told = f"{figures.success_rate} % success, {latencies}"
     return Step("analytics.overview()", told, time.monotonic() - began, good=figures.total_calls == CALLS)
 
 

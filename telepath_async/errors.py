@@ -54,7 +54,14 @@ class UsageError(TelepathError, ValueError):
 
 
 class ClientClosedError(UsageError):
-    """The client is closed, or was closed while this call was under way."""
+    """The client is closed, or was closed while this call was under way.
+
+    `sent`: whether the request may have reached the server. A create or a rotate that may have is an OutcomeUnknown instead.
+    """
+
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class TransportError(TelepathError):

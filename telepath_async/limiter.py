@@ -154,7 +154,9 @@ class LocalLimiter:
             now = self._clock()
             wait = self._bucket.next_at(now, waiter.ahead) - now
         waiter.future.set_exception(
-            ThrottledError(f"no place came within {max_wait:g} s, others went first; it may take {wait:.3f} s more", retry_after=wait)
+            ThrottledError(
+                f"no place came within {max_wait:g} s, others went first; it may take {wait:.3f} s more", retry_after=wait
+            )
         )
 
     # What follows runs under the lock.

@@ -28,6 +28,7 @@ from .protocol.retry import RetryBudget, RetryPolicy, decide
 from .protocol.wire import Request, Response
 from .secret import Secret
 
+_SHORTEST_CREDENTIAL: Final = 8
 _log: Final = logging.getLogger("telepath_async")
 
 
@@ -170,6 +171,10 @@ class Session:
         """Return a session with other options that shares all else."""
         return Session(pool=self.pool, account=self._account, options=evolve(self.options, **changes), on_event=self._on_event)
 
+    def pay_for_more(self) -> bool:
+        """Take the price of one more request after a failure out of the retry budget; False when it is empty."""
+        return self._account.budget.take(self.options.retry)
+
     async def send(self, request: Request) -> Response:
         """Return the answer, always 2xx. Raises what the table in `errors` names."""
         call = await self.pool.enter()
@@ -180,7 +185,9 @@ class Session:
                 raise
         finally:
             self.pool.leave(call)
-        raise ClientClosedError(f"the client was closed while {request.endpoint} was under way; whether it arrived is unknown")
+        raise ClientClosedError(
+            f"the client was closed while {request.endpoint} was under way; whether it arrived is unknown", sent=True
+        )
 
     async def _attempts(self, request: Request) -> Response:
         clock = asyncio.get_running_loop().time
@@ -193,14 +200,16 @@ class Session:
             if refused is not None:
                 outcome = refused if outcome is None else outcome
                 break
-            outcome = await self._attempt(request, attempt, deadline)
-            if isinstance(outcome, Response) and 200 <= outcome.status < 300:
+            result = await self._attempt(request, attempt, deadline)
+            if isinstance(result, Response) and 200 <= result.status < 300:
                 self._account.budget.give_back()
-                return outcome
+                return result
+            if outcome is None or isinstance(result, Response) or result.sent:
+                outcome = result  # what reached the server once is not undone by a later attempt that did not
             delay = decide(
                 self.options.retry,
                 request,
-                outcome,
+                result,
                 attempt=attempt,
                 budget=self._account.budget,
                 time_left=None if deadline is None else deadline - clock(),
@@ -209,7 +218,7 @@ class Session:
             )
             if delay is None:
                 break
-            self._tell(RetryScheduled, request, attempt, seconds=delay, reason=_reason(outcome))
+            self._tell(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
 
@@ -259,7 +268,10 @@ class Session:
 
     def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
         if isinstance(outcome, Response):
-            return refusal(outcome, secrets=(*request.secrets, self._account.origin.api_key), wall_clock=time.time())
+            # A short header ("1") would be masked wherever it stands; nothing so short is a credential.
+            headers = (value for value in self.options.headers.values() if len(value.reveal()) >= _SHORTEST_CREDENTIAL)
+            secrets = (*request.secrets, *self._account.origin.secrets(), *headers)
+            return refusal(outcome, secrets=secrets, wall_clock=time.time())
         assert outcome is not None
         return outcome
 

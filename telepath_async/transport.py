@@ -13,9 +13,9 @@ import math
 import platform
 import warnings
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncGenerator, Mapping
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from functools import lru_cache
-from importlib.metadata import version
 from typing import Final
 
 import aiohttp
@@ -26,13 +26,12 @@ from yarl import URL
 from .errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError
 from .protocol.wire import Request, Response, unreadable
 from .secret import Secret
+from .version import __version__
 
-USER_AGENT: Final = (
-    f"telepath-async/{version('telepath-async')} (Python {platform.python_version()}; aiohttp {aiohttp.__version__})"
-)
-
+USER_AGENT: Final = f"telepath-async/{__version__} (Python {platform.python_version()}; aiohttp {aiohttp.__version__})"
 
 _JSON: Final = {"Content-Type": "application/json"}
+_LARGEST_REST: Final = 2**20  # bytes of a body that is too large
 
 
 @frozen(kw_only=True)
@@ -46,6 +45,14 @@ class Origin:
     api_key: Secret
     proxy: Secret | None = None
     max_bytes: int
+
+    def secrets(self) -> Iterator[Secret]:
+        """What an error must not show if a server or a proxy echoes it."""
+        yield self.api_key
+        proxy = URL(self.proxy.reveal()) if self.proxy else URL()
+        if proxy.password:
+            yield Secret(proxy.password)
+            yield Secret(b64encode(f"{proxy.user or ''}:{proxy.password}".encode()).decode())
 
     def headers(self, more: Mapping[str, Secret]) -> Headers:
         """Return the headers of all requests that are sent with `more`; they are made once, not for every request."""
@@ -100,8 +107,8 @@ async def send(
 ) -> Response:
     """Send the request once. `timeout`: seconds for the whole exchange, None = no bound.
 
-    The body of an answer that is not 2xx is cut at `origin.max_bytes`. Raises ConnectionFailed, ConnectionLost,
-    RequestTimeout, or ResponseError (the body of a 2xx is larger than that).
+    A body larger than `origin.max_bytes` is cut. Raises ConnectionFailed, ConnectionLost, RequestTimeout, or ResponseError
+    (the cut body of a 2xx).
     """
     exchange = _Exchange()
     try:
@@ -117,7 +124,14 @@ async def send(
             proxy=origin.proxy.reveal() if origin.proxy else None,
             middlewares=(exchange,),
         ) as answer:
-            response, whole = await _read(answer, request, origin.max_bytes)
+            try:
+                body, whole = await _read(answer.content, origin.max_bytes)
+                if not whole:
+                    answer.close()
+                response = Response(status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint)
+                del body
+            finally:
+                del answer  # its repr shows the headers, and a traceback keeps this frame
     except (aiohttp.ClientError, OSError) as error:
         failure = _failure(error, request, origin, timeout, sent=exchange.sent)
     else:
@@ -138,17 +152,15 @@ def _total(timeout: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=timeout, ceil_threshold=math.inf)
 
 
-async def _read(answer: aiohttp.ClientResponse, request: Request, max_bytes: int) -> tuple[Response, bool]:
-    """Return the answer with its body decompressed, and whether that is whole; it is cut at `max_bytes`."""
-    chunks: list[bytes] = []
+async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, bool]:
+    """Return the body, decompressed, and whether that is all of it; one that is larger is cut, at 1 MiB at most."""
+    body = io.BytesIO()  # shows nothing of what it holds, where a traceback keeps this frame
     left = max_bytes
-    while left >= 0 and (chunk := await answer.content.readany()):
-        chunks.append(chunk[:left])
-        left -= len(chunk)
+    while left >= 0 and (size := body.write(await content.readany())):
+        left -= size
     if left < 0:
-        answer.close()
-    body = b"".join(chunks)
-    return Response(status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint), left >= 0
+        body.truncate(min(max_bytes, _LARGEST_REST))
+    return body.getvalue(), left >= 0
 
 
 class _Exchange:

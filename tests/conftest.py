@@ -13,6 +13,8 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses
 
+from telepath_async.session import shared_budget
+
 # aioresponses 0.7.9 breaks on aiohttp 3.14 (`ClientResponse.__init__() missing 'stream_writer'`).
 # tests/test_shim.py fails as soon as this is no longer needed.
 
@@ -33,3 +35,9 @@ def mocked_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
     monkeypatch.setattr(aioresponses_core, "stream_reader_factory", _stream)
     with aioresponses() as mocked:
         yield mocked
+
+
+@pytest.fixture(autouse=True)
+def fresh_budgets() -> None:
+    """Let no test pay for the retries of another one, whose server had the same port."""
+    shared_budget.cache_clear()

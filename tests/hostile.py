@@ -27,13 +27,17 @@ Then = Literal["keep", "close", "reset", "hang"]
 
 @dataclass(frozen=True)
 class Step:
-    """What happens on one request. `data`: the bytes to send, or pieces without end; `pause`: seconds after each piece."""
+    """What happens on one request. `data`: the bytes to send, or pieces without end; `pause`: seconds after each piece.
+
+    `choose`: returns the step to go on with, once the request has been read whole.
+    """
 
     data: bytes | Iterable[bytes] = b""
     then: Then = "keep"
     read: int | None = None
     pause: float = 0.0
     deaf: bool = False
+    choose: Callable[[Received], Step] | None = None
 
     @property
     def bytes(self) -> bytes:
@@ -92,6 +96,11 @@ def endless(head: bytes, piece: bytes) -> Step:
 def redirect(to: str, status: int = 307) -> Step:
     """Send the client elsewhere."""
     return reply(status, b"", headers={"Location": to})
+
+
+def answering(choose: Callable[[Received], Step]) -> Step:
+    """Read the whole request, and go on as `choose` says."""
+    return Step(choose=choose)
 
 
 def deaf() -> Step:
@@ -237,6 +246,8 @@ class _Connection(asyncio.Protocol):
                 if step.deaf:
                     self._transport.pause_reading()
                 await self._request(step.read)
+                if step.choose:
+                    step = step.choose(self._server.requests[-1])
                 for piece in [step.data] if isinstance(step.data, bytes) else step.data:
                     self._transport.write(piece)
                     await self._writable.wait()

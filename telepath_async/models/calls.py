@@ -95,5 +95,7 @@ class CallDetails(Call):
     disconnect_reason: str | None = None
     metrics: CallMetrics = field(factory=CallMetrics)
     turns: tuple[Turn, ...] = ()
-    timeline: tuple[TimelineEvent, ...] = field(default=(), metadata={"names": ("timeline", "events", "timeline_events"), "guessed": True})
+    timeline: tuple[TimelineEvent, ...] = field(
+        default=(), metadata={"names": ("timeline", "events", "timeline_events"), "guessed": True}
+    )
     sip_trace: str | None = None

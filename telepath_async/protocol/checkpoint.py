@@ -63,7 +63,7 @@ def read_checkpoints(text: object, *, of: str, filters: Mapping[str, str]) -> li
     try:
         shards = msgspec.json.decode(text, type=Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)])
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        unusable = _unusable(one_line(str(error)))
+        unusable = _unusable(str(error))
     else:
         return [read_checkpoint(bytes(shard).decode(), of=of, filters=filters) for shard in shards]
     raise unusable
@@ -92,4 +92,4 @@ def _checked(stored: _Stored, of: str, filters: Mapping[str, str]) -> Checkpoint
 
 
 def _unusable(why: str) -> UsageError:
-    return UsageError(f"resume cannot be used: {why}; pass what `Paginator.checkpoint` gave, unchanged")
+    return UsageError(f"resume cannot be used: {one_line(why)}; pass what `Paginator.checkpoint` gave, unchanged")

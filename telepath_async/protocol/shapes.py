@@ -1,7 +1,8 @@
 """Both shapes of the API's answers -> models: envelopes, other names, times in UTC, unknown fields into `extra`.
 
-Where `fast.py` cannot decode an answer, it is done exactly here, in two steps: `_arranged` puts a row's keys where the model wants them, and msgspec checks every type and
-names the path of what is wrong (`$.trunks[3].created_at`). Nothing is coerced: null never becomes 'None'.
+Where `fast.py` cannot decode an answer, it is done exactly here, in two steps: `_arranged` puts a row's keys where the
+model wants them, and msgspec checks every type and names the path of what is wrong (`$.trunks[3].created_at`). Nothing is
+coerced: null never becomes 'None'.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import attrs
 import msgspec
 from attrs import frozen
 
-from ..secret import Secret
 from .fast import fast_list, fast_object, secret
 from .wire import Response, concealed, read_json, unreadable
 

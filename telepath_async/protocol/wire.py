@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import attrs
 import msgspec
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from ..errors import ResponseError, UsageError
 from ..secret import Secret
@@ -31,7 +31,7 @@ CREDENTIAL: Final = re.compile(r"passw|secret|token$|api_?key|credential|private
 _LONGEST_SEGMENT: Final = 256
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)  # not frozen: that would double the cost of making one
 class Request:
     """One call of an endpoint.
 

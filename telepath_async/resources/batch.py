@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from attrs import frozen
 
-from ..errors import ClientClosedError, ConflictError, OutcomeUnknown, TelepathError, UsageError
+from ..errors import ConflictError, OutcomeUnknown, TelepathError, UsageError
 from ..models.trunks import Trunk
 from ..paginator import Paginator
 from .trunk_spec import FIELDS, TrunkSpec, spec_faults
@@ -22,8 +22,8 @@ class TrunkOutcome:
     """What became of the spec at `index` of the batch.
 
     `state`: `created` (`trunk` is the new one), `exists` (`trunk` is the one that has the username), `failed` (`error`
-    says why, and nothing was created), `unknown` (`error` is the OutcomeUnknown, or the ClientClosedError that cut it
-    off: look before you create it again).
+    says why, and nothing was created), `unknown` (`error` is the OutcomeUnknown: look before you create it
+    again).
     """
 
     index: int
@@ -157,7 +157,7 @@ class Crew:
             return TrunkOutcome(index=index, spec=spec, state="exists", trunk=existing)
         try:
             return TrunkOutcome(index=index, spec=spec, state="created", trunk=await self._create(spec))
-        except (OutcomeUnknown, ClientClosedError) as error:
+        except OutcomeUnknown as error:
             return TrunkOutcome(index=index, spec=spec, state="unknown", error=error)
         except ConflictError as error:
             return await self._conflict(index, spec, error)

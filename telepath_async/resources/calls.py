@@ -38,8 +38,8 @@ class Calls:
         `since`, `until`: aware datetimes, both inclusive; a call outside the range is dropped and counted in
         `Paginator.drift`. `page_size`: 1-100; `prefetch`: pages under way ahead of you; `overlap`: rows by which each
         page of an offset list is asked early, for lists that change while they are read; `shards`: parts into which the
-        range from `since` to `until` is cut, read at the same time, in no order; `resume`: a `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises, while it is walked.
-        Source: seed 003; public page of /calls.
+        range from `since` to `until` is cut, read at the same time, in no order; `resume`: a `Paginator.checkpoint`. Raises
+        UsageError at once; what the request loop raises, while it is walked. Source: seed 003; public page of /calls.
         """
         return paginator(
             self._session,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ..errors import (
+    APIError,
+    ClientClosedError,
     ConflictError,
     NotFoundError,
     OutcomeUnknown,
@@ -29,6 +31,18 @@ from ..unset import UNSET, UnsetType
 from .batch import Batch, Crew, checked_specs
 from .listing import paginator
 from .trunk_spec import TrunkSpec, hidden
+
+_ELSEWHERE: Final = frozenset((301, 302, 307, 308))  # "send it there": not done here; 303 is "done, look there"
+_FAILED: Final = frozenset((500, 501, 503))  # 502, 504 and the like are a gateway's, and the API behind it may work on
+
+
+def _in_doubt(error: TelepathError) -> bool:
+    """Whether a create or a rotate that ended like this may have been carried out."""
+    if isinstance(error, TransportError | ClientClosedError):
+        return error.sent
+    if isinstance(error, APIError):
+        return not 400 <= error.status < 500 and error.status not in _ELSEWHERE
+    return isinstance(error, ResponseError)
 
 
 class Trunks:
@@ -194,8 +208,8 @@ class Trunks:
         )
         try:
             response = await self._session.send(request)
-        except (TransportError, ServerError) as error:
-            if isinstance(error, TransportError) and not error.sent:
+        except TelepathError as error:
+            if isinstance(error, ResponseError) or not _in_doubt(error):
                 raise
             doubt = error
         else:
@@ -219,10 +233,10 @@ class Trunks:
         began = asyncio.get_running_loop().time()
         try:
             return read_object(Trunk, await self._session.send(request))
-        except (TransportError, ServerError, ResponseError) as error:
-            if isinstance(error, TransportError) and not error.sent:
+        except TelepathError as error:
+            if not _in_doubt(error):
                 raise
-            doubt: TelepathError = error
+            doubt = error
         return await self._settle(spec, doubt, began)
 
     async def _settle(self, spec: TrunkSpec, doubt: TelepathError, began: float) -> Trunk:
@@ -245,7 +259,7 @@ class Trunks:
         if page is None:
             raise unknown from doubt
         if found is None:
-            if isinstance(doubt, ServerError):
+            if isinstance(doubt, ServerError) and doubt.status in _FAILED:
                 raise doubt
             raise unknown from doubt
         start = began_at_server(page.raw.headers, seconds_ago=clock() - began, wall_clock=time.time())

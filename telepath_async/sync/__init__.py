@@ -1,0 +1,10 @@
+"""Call history into SQL, incrementally, safe to kill at any moment: `sync_calls` (extra `[sync]`)."""
+
+try:
+    from .database import SyncBusy
+    from .run import SyncProgress, SyncReport, sync_calls
+except ModuleNotFoundError as error:
+    message = f'telepath_async.sync needs {error.name}: pip install "telepath-async[sync]"'
+    raise ModuleNotFoundError(message, name=error.name) from error
+
+__all__ = ["SyncBusy", "SyncProgress", "SyncReport", "sync_calls"]

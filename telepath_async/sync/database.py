@@ -1,0 +1,136 @@
+"""From a URL as people write it to an engine, and the lock that lets one sync of an account run in one database.
+
+The lock goes with its holder, however that ends: PostgreSQL drops it with the session, SQLite with the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final
+
+from sqlalchemy import event, func, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from telepath_async import TelepathError, UsageError
+
+from .schema import write_json
+
+_DRIVERS: Final = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+_SECONDS_TO_WAIT: Final = 2.0  # a session that was killed takes its server a moment to bury
+_SECONDS_BETWEEN_TRIES: Final = 0.05
+_SECONDS_TO_WAIT_FOR_WRITERS: Final = 30.0
+
+
+class SyncBusy(TelepathError):
+    """Another sync of this account into this database is under way. Nothing was sent or changed."""
+
+
+def make_engine(database_url: str) -> AsyncEngine:
+    """Return an engine that opens nothing yet. Raises UsageError for a URL that cannot be used, or a missing driver."""
+    url = _url(database_url)
+    make = {"sqlite+aiosqlite": _sqlite, "postgresql+asyncpg": _postgresql}[url.drivername]
+    try:
+        return make(url, {"poolclass": NullPool, "json_serializer": write_json, "hide_parameters": True})
+    except ModuleNotFoundError as error:
+        missing = error.name
+    raise UsageError(f'{url.get_backend_name()} needs {missing}: pip install "telepath-async[sync]"')
+
+
+@asynccontextmanager
+async def alone(connection: AsyncConnection, account: str) -> AsyncIterator[None]:
+    """Hold the lock of `account` in the database. Raises SyncBusy when another holds it for longer than two seconds."""
+    if connection.dialect.name == "postgresql":
+        key = int.from_bytes(sha256(f"telepath_sync {account}".encode()).digest()[:8], signed=True)
+        await _eventually(partial(_lock_session, connection, key))
+        yield
+        return
+    async with connection.begin():
+        path = (await connection.exec_driver_sql("PRAGMA database_list")).scalars("file").one()
+    # A database of no content, for SQLite knows how to lock a file on every system.
+    with closing(sqlite3.connect(f"{path}-sync-{account[:8]}", timeout=0, isolation_level=None)) as lock:
+        await _eventually(partial(_lock_file, lock))
+        yield
+
+
+def _url(database_url: object) -> URL:
+    try:
+        url = make_url(database_url) if isinstance(database_url, str) else None
+    except ArgumentError:
+        url = None
+    if url is None or url.drivername not in _DRIVERS:
+        scheme = "" if url is None else f", not {url.drivername}://"
+        raise UsageError(f"database_url must be a URL such as sqlite:///calls.db or postgresql://user@host/name{scheme}")
+    return url.set(drivername=_DRIVERS[url.drivername])
+
+
+def _sqlite(url: URL, options: dict[str, Any]) -> AsyncEngine:
+    if url.database in (None, "", ":memory:") or url.query.get("mode") == "memory":
+        raise UsageError("database_url must name a file (sqlite:///calls.db): a database in memory ends with the sync")
+    engine = create_async_engine(url, connect_args={"timeout": _SECONDS_TO_WAIT_FOR_WRITERS}, **options)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: Any, record: object) -> None:
+        connection.isolation_level = None  # Python's own would leave the DDL outside of the transaction
+        cursor = connection.cursor()
+        # Readers go on while we write, and a commit waits for no disk; a power cut loses the last pages with their checkpoint.
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: URL, options: dict[str, Any]) -> AsyncEngine:
+    import asyncpg  # type: ignore[import-untyped]
+
+    # asyncpg reads the URL itself: it knows sslmode, which SQLAlchemy does not; `ssl` is how people write it for SQLAlchemy.
+    query = {{"ssl": "sslmode"}.get(name, name): value for name, value in url.query.items()}
+    dsn = url.set(drivername="postgresql", query=query).render_as_string(hide_password=False)
+
+    async def connect() -> Any:
+        # The lock of a host that has vanished ends within minutes, and not after the two hours that are usual.
+        return await asyncpg.connect(dsn, server_settings={"tcp_keepalives_idle": "60"})
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)
+
+
+async def _lock_session(connection: AsyncConnection, key: int) -> bool:
+    async with connection.begin():
+        return bool(await connection.scalar(select(func.pg_try_advisory_lock(key))))
+
+
+async def _lock_file(lock: sqlite3.Connection) -> bool:
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
+async def _eventually(take: Callable[[], Awaitable[bool]]) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _SECONDS_TO_WAIT
+    while not await take():
+        if loop.time() > end:
+            raise SyncBusy("another sync of this account into this database is under way: let it end, and start again")
+        await asyncio.sleep(_SECONDS_BETWEEN_TRIES)

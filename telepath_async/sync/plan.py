@@ -1,0 +1,104 @@
+"""Where a walk begins, whether one that was cut off can go on, and what a finished one proves. No I/O, no clock.
+
+A walk proves that the table holds every call that was listed when it began: calls that begin meanwhile may or may not be
+seen, since the order of the list is not documented. So the watermark moves only when a walk has ended, and never past the
+moment (of the server's clock) at which it began. Ends of ranges: None is open.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from attrs import frozen
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+@frozen
+class Coverage:
+    """The table is complete from `since` up to the `watermark`."""
+
+    since: datetime | None
+    watermark: datetime
+
+
+@frozen(kw_only=True)
+class Walk:
+    """A walk through the calls from `since` to `until`, as far as it has come: `rows` handed out, up to `checkpoint`.
+
+    `started`: the server's time at the first page; `newest`: the latest start time of all rows; `uncertain`: rows that may
+    have been missed.
+    """
+
+    since: datetime | None
+    until: datetime | None
+    started: datetime | None = None
+    newest: datetime | None = None
+    rows: int = 0
+    uncertain: int = 0
+    checkpoint: str | None = None
+
+
+def beginning(
+    coverage: Coverage | None, since: datetime | None, until: datetime | None, lookback: timedelta
+) -> datetime | None:
+    """Return where to begin so that the table becomes complete from `since` to `until`: `lookback` before the watermark."""
+    if coverage is None or _from(since) < _from(coverage.since) or _from(since) > coverage.watermark:
+        return since
+    known_until = coverage.watermark if until is None else min(coverage.watermark, until)
+    if known_until - _BEGINNING < lookback:
+        return since
+    return max(known_until - lookback, _from(since))
+
+
+def may_resume(walk: Walk, fresh: Walk, lookback: timedelta) -> bool:
+    """Whether `walk`, which was cut off, leads to what `fresh` is to give, without much that was not asked for.
+
+    People who pass `since` or `until` often count them from the present, so that they have moved on since.
+    """
+    if walk.since != fresh.since and (
+        walk.since is None or fresh.since is None or not timedelta(0) < fresh.since - walk.since <= lookback
+    ):
+        return False
+    return walk.until == fresh.until or (walk.until is not None and fresh.until is not None and walk.until < fresh.until)
+
+
+def proven(walk: Walk) -> datetime | None:
+    """Return up to which start time a walk that has ended makes the table complete; None: nothing is proven."""
+    if walk.uncertain or walk.started is None:
+        return None
+    if walk.until is not None and walk.until <= walk.started:
+        return walk.until
+    return None if walk.newest is None else min(walk.newest, walk.started)
+
+
+def extended(coverage: Coverage | None, walk: Walk) -> Coverage | None:
+    """Return what the table covers once `walk` has ended: one range, the later one where two do not touch."""
+    watermark = proven(walk)
+    if watermark is None:
+        return coverage
+    if coverage is None or _from(walk.since) > coverage.watermark:
+        return Coverage(walk.since, watermark)
+    if watermark < _from(coverage.since):
+        return coverage
+    since = walk.since if _from(walk.since) < _from(coverage.since) else coverage.since
+    return Coverage(since, max(coverage.watermark, watermark))
+
+
+def latest(*moments: datetime | None) -> datetime | None:
+    """Return the latest of the moments that are known."""
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def server_time(date: str | None, otherwise: datetime) -> datetime:
+    """Return the time in a `Date` header, or `otherwise` where it holds none."""
+    try:
+        moment = parsedate_to_datetime(date or "")
+    except ValueError:
+        return otherwise
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _from(since: datetime | None) -> datetime:
+    return _BEGINNING if since is None else since

@@ -1,0 +1,205 @@
+"""`sync_calls`: check the options, walk what is missing page by page, and report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from attrs import define, evolve, field, frozen
+
+from telepath_async import APIError, Call, Page, Paginator, PagingError, TelepathClient, UsageError
+
+from .database import make_engine
+from .plan import Coverage, Walk, beginning, extended, latest, may_resume, server_time
+from .store import Changes, Store, open_store
+
+_MOST_WALKS: Final = 3
+_PAGES_AHEAD: Final = 16  # 100 requests a second are the API's limit: enough for an answer in 160 ms
+_SHARDS: Final = 4
+_WORTH_SHARDS: Final = timedelta(days=1)
+_OVERLAP: Final = 10
+_PLACE_REFUSED: Final = frozenset((400, 404, 410, 422))
+
+
+@frozen(kw_only=True)
+class SyncReport:
+    """What a sync did: calls `inserted`, `updated` and found `unchanged` in so many `pages` and `seconds`.
+
+    `watermark`: the start time up to which the table is complete, or None. `uncertain`: calls that may have been missed,
+    because the list changed under the walk; the watermark has stayed where it was then, and the next run goes back to it.
+    """
+
+    inserted: int
+    updated: int
+    unchanged: int
+    pages: int
+    seconds: float
+    watermark: datetime | None
+    uncertain: int
+
+
+@frozen(kw_only=True)
+class SyncProgress:
+    """How far a sync has come: `rows` of the list's `total` (None: unknown) in the present walk; the rest as in the report.
+
+    A walk that was cut off goes on with the rows that it had; another walk may follow it, and counts from 0.
+    """
+
+    rows: int
+    total: int | None
+    pages: int
+    seconds: float
+    watermark: datetime | None
+
+
+async def sync_calls(
+    telepath: TelepathClient,
+    database_url: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    lookback: timedelta = timedelta(hours=1),
+    trunk_id: str | None = None,
+    on_progress: Callable[[SyncProgress], object] | None = None,
+) -> SyncReport:
+    """Bring the calls into the table `telepath_calls` of a database: all of them at first, later what is new or changed.
+
+    `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `since`, `until`: aware datetimes, both
+    inclusive; where both are given, the range is read in parts at the same time. `lookback`: how long after its start a call may still appear or change; each run goes back that far behind
+    the watermark. `trunk_id`: only this trunk's calls, with a watermark of their own. `on_progress`: called with a
+    `SyncProgress` after each page that is committed.
+
+    Killed at any moment, the next run goes on behind the last page committed. Calls deleted at the server stay in the
+    table. Requests go in the bulk lane, behind interactive ones.
+
+    Raises UsageError before anything is sent or opened; SyncBusy when another sync of this API key into this database is
+    under way; what the request loop raises; and SQLAlchemy's own errors, and the driver's, for a database that fails.
+    """
+    if not isinstance(lookback, timedelta) or lookback < timedelta(0):
+        raise UsageError(f"lookback must be a timedelta from 0, not {lookback!r}")
+    if trunk_id is not None and not (isinstance(trunk_id, str) and trunk_id):
+        raise UsageError(f"trunk_id must be the id of a trunk, or None for all of them, not {trunk_id!r}")
+    if on_progress is not None and not callable(on_progress):
+        raise UsageError(f"on_progress must be a function that takes a SyncProgress, not {type(on_progress).__name__}")
+    telepath.calls.list(since=since, until=until)  # refuses what is no range
+    engine = make_engine(database_url)
+    async with open_store(engine, telepath.key_id, trunk_id) as store:
+        run = _Run(
+            telepath=telepath.with_options(priority="bulk"),
+            store=store,
+            since=None if since is None else since.astimezone(UTC),
+            until=None if until is None else until.astimezone(UTC),
+            lookback=lookback,
+            trunk_id=trunk_id,
+            on_progress=on_progress,
+        )
+        return await run.to_the_end()
+
+
+@define(kw_only=True)
+class _Run:
+    telepath: TelepathClient
+    store: Store
+    since: datetime | None
+    until: datetime | None
+    lookback: timedelta
+    trunk_id: str | None
+    on_progress: Callable[[SyncProgress], object] | None
+    begun: float = field(factory=time.monotonic)
+    coverage: Coverage | None = None
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    pages: int = 0
+    uncertain: int = 0
+
+    async def to_the_end(self) -> SyncReport:
+        """Walk until nothing is missing; one that finds the list in too much motion leaves the rest to the next run."""
+        self.coverage, cut_off = await self.store.load()
+        if cut_off is not None and may_resume(cut_off, self._fresh_walk(), self.lookback):
+            await self._resume(cut_off)
+        for _ in range(_MOST_WALKS):
+            walk = self._fresh_walk()
+            await self._follow(self._list(walk), walk)
+            if not self.uncertain:
+                break
+        return SyncReport(
+            inserted=self.inserted,
+            updated=self.updated,
+            unchanged=self.unchanged,
+            pages=self.pages,
+            seconds=self._seconds(),
+            watermark=self._watermark(),
+            uncertain=self.uncertain,
+        )
+
+    def _fresh_walk(self) -> Walk:
+        return Walk(since=beginning(self.coverage, self.since, self.until, self.lookback), until=self.until)
+
+    def _list(self, walk: Walk) -> Paginator[Call]:
+        bounded = walk.since is not None and walk.until is not None and walk.until - walk.since >= _WORTH_SHARDS
+        shards = _SHARDS if bounded else 1  # with cursors, one chain waits for each answer
+        ahead = _PAGES_AHEAD // shards
+        if walk.checkpoint is not None:
+            return self.telepath.calls.list(resume=walk.checkpoint, prefetch=ahead, overlap=_OVERLAP)
+        return self.telepath.calls.list(
+            trunk_id=self.trunk_id, since=walk.since, until=walk.until, prefetch=ahead, overlap=_OVERLAP, shards=shards
+        )
+
+    async def _resume(self, walk: Walk) -> None:
+        """Go on with a walk that was cut off; where that cannot be, the walk that follows begins anew."""
+        try:
+            calls = self._list(walk)
+        except UsageError:  # not a checkpoint of this version
+            return
+        try:
+            await self._follow(calls, walk)
+        except PagingError:  # the server pages in the other style now
+            return
+        except APIError as error:  # the cursor has expired
+            if error.status not in _PLACE_REFUSED:
+                raise
+
+    async def _follow(self, calls: Paginator[Call], walk: Walk) -> None:
+        """Take over what the list gives from here on, and at its end note what the table covers."""
+        now, missed_before = datetime.now(UTC), walk.uncertain
+        async for page in calls.pages():
+            walk = evolve(
+                walk,
+                started=walk.started or server_time(page.raw.headers.get("Date"), now),
+                newest=latest(walk.newest, *(call.start_time for call in page.items)),
+                rows=walk.rows + len(page.items),
+                uncertain=missed_before + calls.drift.uncertain,
+                checkpoint=calls.checkpoint,
+            )
+            self._count(await self.store.save_page(page.items, self.coverage, walk))
+            self._tell(walk, page)
+        self.coverage = extended(self.coverage, walk)
+        self.uncertain = walk.uncertain
+        await self.store.save_state(self.coverage)
+
+    def _count(self, changes: Changes) -> None:
+        self.inserted += changes.inserted
+        self.updated += changes.updated
+        self.unchanged += changes.unchanged
+        self.pages += 1
+
+    def _tell(self, walk: Walk, page: Page[Call]) -> None:
+        if self.on_progress is not None:
+            self.on_progress(
+                SyncProgress(
+                    rows=walk.rows,
+                    total=page.total,
+                    pages=self.pages,
+                    seconds=self._seconds(),
+                    watermark=self._watermark(),
+                )
+            )
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.begun
+
+    def _watermark(self) -> datetime | None:
+        return None if self.coverage is None else self.coverage.watermark

@@ -1,0 +1,140 @@
+"""Promise 6: every form of Retry-After and of a reset header gives a bounded wait.
+
+The forms of Retry-After and the resets are a table in tests/protocol/test_retry.py, and what the limiter learns of a reset one
+in tests/protocol/test_ratelimit.py. Here each goes through a socket, aiohttp's parser, the limiter and the loop of a real call,
+beside a server's clock that is right, an hour fast, an hour slow, absent, or garbage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from email.utils import formatdate
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from telepath_async import RetryPolicy, TelepathClient, session
+from telepath_async.errors import APIError, ThrottledError
+from tests.hostile import Hostile, raw, reply
+from tests.promises.trunk_server import KEY
+
+HOUR = 3600
+
+
+def http(seconds: float) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+# What the header says, given the server's clock; None = it must count as absent; a figure = seconds.
+FORMS: dict[str, tuple[Any, float | None]] = {
+    "seconds": ("30", 30),
+    "zero": ("0", 0),
+    "leading zeros": ("007", 7),
+    "spaces": ("   5  ", 5),
+    "fraction": ("1.5", 1.5),
+    "exponent": ("1e1", 10),
+    "plus": ("+3", 3),
+    "minus": ("-1", None),
+    "minus zero": ("-0", 0),
+    "infinite": ("inf", None),
+    "overflow": ("1e999", None),
+    "nan": ("nan", None),
+    "empty": ("", None),
+    "words": ("soon", None),
+    "unit": ("5 seconds", None),
+    "hex": ("0x10", None),
+    "underscore": ("1_000", None),
+    "comma": ("1,5", None),
+    "list": ("10, 20", None),
+    "many digits": ("9" * 4000, None),
+    "years": ("99999999999", 99999999999),
+    "a day": ("86400", 86400),
+    "tab": ("\t4", 4),
+    "bytes": ("\xff\xfe", None),
+    "arabic digits": ("\xd9\xa3", None),
+    "date": (lambda clock: http(clock + 30), 30),
+    "past date": (lambda clock: http(clock - 30), None),
+    "rfc 850": (lambda clock: time.strftime("%A, %d-%b-%y %H:%M:%S GMT", time.gmtime(clock + 30)), 30),
+    "asctime": (lambda clock: time.asctime(time.gmtime(clock + 30)), 30),
+    "impossible date": ("Mon, 99 Mar 2025 10:40:30 GMT", None),
+    "far date": ("Mon, 10 Mar 99999 10:40:30 GMT", None),
+}
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the request loop sleeps; it does not."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(session, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": sleep}))
+    return slept
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("skew", [0, HOUR, -HOUR])
+@pytest.mark.parametrize("form", FORMS)
+async def test_every_form_of_retry_after_gives_a_bounded_wait(form: str, skew: int, status: int, naps: list[float]) -> None:
+    text, asked = FORMS[form]
+    clock = 1_741_603_200 + skew
+    header = text(clock) if callable(text) else text
+    head = f"HTTP/1.1 {status} No\r\nretry-after: {header}\r\nDate: {http(clock)}\r\nContent-Length: 2\r\n\r\n{{}}"
+    key = f"{KEY}{form}{skew}{status}".replace(" ", "")
+    script = [raw(head.encode("latin-1")), reply()]
+    async with Hostile(script) as server, TelepathClient(key, base_url=server.url, timeout=61.0) as client:
+        if asked is not None and asked > 60:
+            with pytest.raises(APIError) as caught:
+                await client.request("GET", "/x")
+            assert (caught.value.retry_after, naps) == (asked, [])
+            return
+        assert (await client.request("GET", "/x")).status == 200
+    (nap,) = naps
+    assert max(asked or 0, 0.05) <= nap <= max(asked or 0, 0.5)
+
+
+RESETS: dict[str, tuple[Any, float | None]] = {
+    "in 20 s": (lambda clock: clock + 20, 20),
+    "now": (lambda clock: clock, None),
+    "past": (lambda clock: clock - 5, None),
+    "in a day": (lambda clock: clock + 86400, 60),
+    "fraction": (lambda clock: f"{clock + 20}.5", 20.5),
+    "milliseconds": (lambda clock: (clock + 20) * 1000, None),
+    "seconds left": ("20", None),
+    "negative": ("-20", None),
+    "infinite": ("inf", None),
+    "words": ("soon", None),
+    "empty": ("", None),
+    "iso": ("2025-03-10T10:40:20Z", None),
+    "many digits": ("9" * 4000, None),
+}
+
+
+@pytest.mark.parametrize("date", ["right", "an hour fast", "an hour slow", "absent", "garbage"])
+@pytest.mark.parametrize("form", RESETS)
+async def test_every_form_of_a_reset_gives_a_bounded_wait_and_is_told(form: str, date: str, naps: list[float]) -> None:
+    text, asked = RESETS[form]
+    clock = 1_741_603_200 + {"an hour fast": HOUR, "an hour slow": -HOUR}.get(date, 0)
+    headers = {"X-RateLimit-Reset": str(text(clock) if callable(text) else text), "X-RateLimit-Remaining": "0"}
+    headers |= {} if date == "absent" else {"Date": "yesterday" if date == "garbage" else http(clock)}
+    asked = None if date in ("absent", "garbage") else asked
+    async with Hostile([reply(429, headers=headers), reply()]) as server:
+        key = f"{KEY}{form}{date}".replace(" ", "")
+        async with TelepathClient(key, base_url=server.url, timeout=1.0, retry=RetryPolicy(backoff=0.001)) as client:
+            if asked is not None:
+                began = time.monotonic()
+                with pytest.raises(APIError) as caught:
+                    await client.request("GET", "/x")
+                assert (caught.value.retry_after, naps) == (asked, [])
+                # The limiter heard of it too, for all callers of the key, and foretells no more than a window.
+                with pytest.raises(ThrottledError) as foretold:
+                    await client.request("GET", "/x")
+                assert time.monotonic() - began < 0.5
+                assert asked - 0.5 <= foretold.value.retry_after <= 60.1
+                return
+            assert (await client.request("GET", "/x")).status == 200
+    assert len(naps) == 1
+    assert naps[0] <= 0.001

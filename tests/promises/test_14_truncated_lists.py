@@ -1,0 +1,139 @@
+"""14. A list that was cut off is never a success: all rows come, or an error, and its checkpoint goes on with just the rest.
+
+Every page is cut at every byte, under every way to say how long it is. Errors between pages: `tests/test_paginator.py`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import random
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from telepath_async import TelepathClient, TelepathError
+from tests.hostile import Hostile, Received, Step, answering, cut, raw, reply
+from tests.promises.operations import client_at
+
+ROWS = [f"c{number}" for number in range(6)]
+PAGE = 2
+
+
+def page_of(request: Received, style: str) -> tuple[int, bytes]:
+    """Return the number of the page that was asked for, and its body."""
+    query = {name: values[0] for name, values in parse_qs(urlsplit(request.target).query).items()}
+    first = int(query.get("offset") or query.get("cursor") or 0)
+    rows = [{"id": row} for row in ROWS[first : first + int(query["limit"])]]
+    if style == "offset":
+        body: dict[str, object] = {"calls": rows, "pagination": {"total": len(ROWS), "limit": PAGE, "offset": first}}
+    else:
+        after = first + len(rows)
+        body = {"data": rows, "next_cursor": str(after) if after < len(ROWS) else None, "has_more": after < len(ROWS)}
+    return first // PAGE, json.dumps(body, separators=(",", ":")).encode()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def in_chunks(body: bytes) -> bytes:
+    pieces = [body[at : at + 20] for at in range(0, len(body), 20)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+
+
+FRAMES: dict[str, Callable[[bytes], bytes]] = {
+    "length": lambda body: reply(200, body).bytes,
+    "no length": lambda body: OK + b"\r\n" + body,
+    "chunked": lambda body: OK + b"Transfer-Encoding: chunked\r\n\r\n" + in_chunks(body),
+    "gzip": lambda body: reply(200, gzip.compress(body), headers={"Content-Encoding": "gzip"}).bytes,
+    "gzip, no length": lambda body: OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(body),
+    "gzip in members": lambda body: OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(body[:20]) + gzip.compress(body[20:]),
+    "gzip in chunks": lambda body: (
+        OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + in_chunks(gzip.compress(body))
+    ),
+}
+
+
+async def walk(client: TelepathClient, prefetch: int, resume: str | None = None) -> tuple[list[str], str, bool]:
+    """Return the rows that came, the checkpoint behind them, and whether the list ended well."""
+    calls = client.calls.list(page_size=PAGE, prefetch=prefetch, resume=resume)
+    got: list[str] = []
+    try:
+        async for call in calls:
+            got.append(call.id)  # noqa: PERF401
+    except TelepathError:
+        return got, calls.checkpoint, False
+    return got, calls.checkpoint, True
+
+
+async def check(server: Hostile, client: TelepathClient, style: str, number: int, bad: Callable[[bytes], Step], prefetch: int) -> bool:
+    """Let one answer to page `number` be `bad`. Return whether the walk ended well."""
+    fault: Callable[[bytes], Step] | None = bad
+
+    def choose(request: Received) -> Step:
+        nonlocal fault
+        asked, body = page_of(request, style)
+        if asked == number and fault is not None:
+            step, fault = fault(body), None
+            return step
+        return reply(200, body)
+
+    server.script = [answering(choose)]
+    got, checkpoint, well = await walk(client, prefetch)
+    # Where the whole page came and then its connection died, the next page may be the one that is lost.
+    assert got == ROWS if well else got in (ROWS[: number * PAGE], ROWS[: (number + 1) * PAGE])
+    if not well:
+        async with client_at(server) as another:  # on connections that nothing has happened to
+            rest, _, healed = await walk(another, prefetch, checkpoint)
+        assert healed
+        assert got + rest == ROWS
+    return well
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("style", ["offset", "cursor"])
+async def test_a_page_cut_at_any_byte_loses_no_row_in_silence(style: str, frame: str) -> None:
+    how = random.Random(f"{style} {frame}")
+    ways = itertools.cycle(itertools.product(("close", "reset"), (0, 3)))
+    async with Hostile([]) as server, client_at(server) as client:
+        for number in range(3):
+            longest = len(FRAMES[frame](page_of(Received(0, b"GET /?limit=2&offset=2 HTTP/1.1", b""), style)[1]))
+            for at in range(0, longest + 4, 2):
+                then, prefetch = next(ways)
+                await check(
+                    server, client, style, number,
+                    lambda body: cut(raw(FRAMES[frame](body)), at + how.randrange(2), then),  # type: ignore[arg-type]  # noqa: B023
+                    prefetch,
+                )  # fmt: skip
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+@pytest.mark.parametrize("then", ["close", "reset", "keep"])
+@pytest.mark.parametrize("style", ["offset", "cursor"])
+async def test_a_page_with_a_length_that_lies_loses_no_row_in_silence(style: str, then: str, prefetch: int) -> None:
+    async with Hostile([]) as server, client_at(server, timeout=0.1 if then == "keep" else 2.0) as client:
+        for number in range(3):
+            for lie in (-60, -20, -3, -2, -1, 1, 2, 40) if then != "keep" else (-40, -1, 1):
+                bad = lambda body: reply(200, body, length=len(body) + lie, then=then)  # type: ignore[arg-type]  # noqa: B023, E731
+                assert not await check(server, client, style, number, bad, prefetch)
+
+
+@pytest.mark.parametrize("style", ["offset", "cursor"])
+async def test_a_page_whose_end_alone_is_lost_may_be_whole(style: str) -> None:
+    """What is missing is no part of the JSON: gzip's checksum behind the last byte, or the end of the connection."""
+    async with Hostile([]) as server, client_at(server) as client:
+        assert await check(server, client, style, 1, lambda body: raw(FRAMES["no length"](body), "close"), 0)
+        assert not await check(server, client, style, 1, lambda body: cut(raw(FRAMES["no length"](body)), -1, "close"), 0)
+
+
+@pytest.mark.parametrize("style", ["offset", "cursor"])
+async def test_collect_of_a_list_that_was_cut_off_is_an_error(style: str) -> None:
+    def choose(request: Received) -> Step:
+        number, body = page_of(request, style)
+        return cut(reply(200, body), -1) if number == 2 else reply(200, body)
+
+    async with Hostile([answering(choose)]) as server, client_at(server) as client:
+        with pytest.raises(TelepathError):
+            await client.calls.list(page_size=PAGE).collect()

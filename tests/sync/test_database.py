@@ -1,0 +1,133 @@
+"""URLs as people write them, and the lock that one sync of an account holds."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sqlite3
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+import telepath_async.sync as sync_package
+from telepath_async import TelepathClient, UsageError
+from telepath_async.sandbox import Sandbox
+from telepath_async.sync import SyncBusy, database, sync_calls
+from telepath_async.sync.database import make_engine
+from tests.sync.conftest import client_of
+from tests.sync.tables import stored, truth
+
+
+@pytest.mark.parametrize(
+    ("written", "dialect", "driver"),
+    [
+        ("sqlite:///calls.db", "sqlite", "aiosqlite"),
+        ("sqlite+aiosqlite:////var/lib/calls.db", "sqlite", "aiosqlite"),
+        ("postgres://user:p%40ss@db.example/name?sslmode=require", "postgresql", "asyncpg"),
+        ("postgresql://db.example/name?ssl=require", "postgresql", "asyncpg"),
+        ("postgresql+asyncpg://db.example/name", "postgresql", "asyncpg"),
+    ],
+)
+def test_a_url_as_people_write_it_finds_its_driver(written: str, dialect: str, driver: str) -> None:
+    engine = make_engine(written)
+    assert (engine.dialect.name, engine.dialect.driver) == (dialect, driver)
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ("mysql://root@localhost/calls", "not mysql://"),
+        ("postgresql+psycopg2://localhost/calls", r"not postgresql\+psycopg2://"),
+        ("calls.db", "sqlite:///calls.db"),
+        ("", "sqlite:///calls.db"),
+        (None, "sqlite:///calls.db"),
+        (Path("calls.db"), "sqlite:///calls.db"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("sqlite:///file:calls?mode=memory&uri=true", "in memory"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_and_the_message_says_which_can(written: Any, named: str) -> None:
+    with pytest.raises(UsageError, match=named) as refused:
+        make_engine(written)
+    assert refused.value.__context__ is None
+
+
+def test_a_password_in_a_refused_url_is_not_shown() -> None:
+    with pytest.raises(UsageError) as refused:
+        make_engine("mysql://root:hunter2@localhost/calls")
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("written", "driver"), [("sqlite:///calls.db", "aiosqlite"), ("postgres://h/n", "asyncpg")])
+def test_a_missing_driver_says_what_to_install(written: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(UsageError, match=rf'needs {driver}: pip install "telepath-async\[sync\]"'):
+        make_engine(written)
+
+
+def test_a_missing_sqlalchemy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("telepath_async.sync.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    with pytest.raises(ModuleNotFoundError, match=r'needs sqlalchemy: pip install "telepath-async\[sync\]"'):
+        importlib.reload(sync_package)
+
+
+@pytest.mark.parametrize("style", ["offset"])
+async def test_a_second_sync_of_the_account_says_that_it_is_busy_and_changes_nothing(
+    telepath: TelepathClient, sandbox: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_SECONDS_TO_WAIT", 0.2)
+    sandbox.fail_next(delay=30.0, path="/calls")
+    first = asyncio.create_task(sync_calls(telepath, database_url))
+    while not sandbox.requests:
+        await asyncio.sleep(0.01)
+    with pytest.raises(SyncBusy, match="under way"):
+        await sync_calls(telepath, database_url)
+    assert len(sandbox.requests) == 1
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    report = await sync_calls(telepath, database_url)
+    assert report.inserted == 250
+
+
+@pytest.mark.parametrize("style", ["offset"])
+async def test_a_second_sync_waits_for_one_that_is_about_to_end(
+    telepath: TelepathClient, sandbox: Sandbox, database_url: str
+) -> None:
+    sandbox.fail_next(delay=0.3, path="/calls")
+    both = await asyncio.gather(sync_calls(telepath, database_url), sync_calls(telepath, database_url))
+    assert sorted(report.inserted for report in both) == [0, 250]
+    assert await stored(database_url) == truth(sandbox)
+
+
+@pytest.mark.parametrize("style", ["cursor"])
+async def test_two_accounts_sync_into_one_database_at_once(
+    telepath: TelepathClient, sandbox: Sandbox, database_url: str
+) -> None:
+    async with Sandbox(style="offset", calls=120, seed=1) as other, client_of(other) as theirs:
+        both = await asyncio.gather(sync_calls(telepath, database_url), sync_calls(theirs, database_url))
+        assert [report.inserted for report in both] == [250, 120]
+        assert await stored(database_url) == truth(sandbox) | truth(other)
+
+
+class BrokenDisk(sqlite3.Connection):
+    """Fails as SQLite does when the disk does."""
+
+    def execute(self, *statement: Any) -> NoReturn:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+
+async def test_a_lock_that_fails_for_another_reason_is_no_busy_sync(
+    telepath: TelepathClient, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database.sqlite3, "connect", partial(sqlite3.connect, factory=BrokenDisk))
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        await sync_calls(telepath, sqlite_url)
