@@ -10,6 +10,7 @@ nox.options.download_python = "never"
 nox.options.sessions = ["tests", "lint", "typing", "examples"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+EVERYTHING = f".[{','.join(PYPROJECT['project']['optional-dependencies'])}]"
 PYTHONS = nox.project.python_versions(PYPROJECT)
 
 
@@ -27,7 +28,7 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests on every Python that is installed, and once on the lowest versions that are declared."""
-    session.install("-e", ".[demo]", *group("test"))
+    session.install("-e", EVERYTHING, *group("test"))
     # Not pytest-cov: pytest loads our plugin, and so the package, before it begins to measure.
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     if not session.posargs:
@@ -41,7 +42,7 @@ def lowest(session: nox.Session) -> None:
     """Run the tests on the lowest versions that pyproject.toml declares."""
     extras = PYPROJECT["project"]["optional-dependencies"].values()
     declared = [*PYPROJECT["project"]["dependencies"], *(item for extra in extras for item in extra), *group("test")]
-    session.install("-e", ".[demo]", *(re.sub(r">=\s*", "==", requirement) for requirement in declared))
+    session.install("-e", EVERYTHING, *(re.sub(r">=\s*", "==", requirement) for requirement in declared))
     session.run("pytest", *session.posargs)
 
 
@@ -56,7 +57,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types: ours strictly, and the ones that users see."""
-    session.install("-e", ".[demo]", *group("test"), *group("typing"))
+    session.install("-e", EVERYTHING, *group("test"), *group("typing"))
     session.run("mypy")
     session.run("basedpyright", "--pythonpath", f"{session.bin}/python")
 
@@ -64,12 +65,12 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def examples(session: nox.Session) -> None:
     """Run every example against the sandbox."""
-    session.install(".", *group("test"), *group("examples"))
+    session.install(EVERYTHING, *group("test"), *group("examples"))
     session.run("pytest", "--no-header", "-v", "examples", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run all benchmarks and write benchmarks/RESULTS.md (`-- --quick`: a short run that writes nothing)."""
-    session.install(".", *group("bench"))
+    session.install(EVERYTHING, *group("bench"))
     session.run("python", "benchmarks/run.py", *session.posargs)

@@ -545,7 +545,7 @@ async def test_no_log_record_of_any_logger_holds_a_secret(
     loop.slow_callback_duration = 0
     with caplog.at_level(logging.DEBUG):
         for name in ("asyncio", "aiohttp.client", "aiohttp.internal"):
-            logging.getLogger(name).setLevel(logging.DEBUG)
+            caplog.set_level(logging.DEBUG, logger=name)
         async with Hostile([ANSWER, reply(500), RESET, HANG, raw(b"\xff\r\n\r\n")]) as server:
             for _ in range(2):
                 await send(session, server.url, POST)

@@ -38,7 +38,7 @@ def fast_object(model: type[T], body: bytes) -> T | None:
     try:
         enveloped = body.startswith(b'{"data"')
         answer = _object_decoder(model, enveloped).decode(body)
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     row = answer.data if enveloped else answer
     return msgspec.convert(row, model, from_attributes=True) if _all_in_utc(model, [row]) else None
@@ -48,7 +48,7 @@ def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str,
     """Decode one page: its rows, and what it says of the list (`pagination`, `next_cursor`, `has_more`); or return None."""
     try:
         page = _page_decoder(model, key).decode(body)
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     rows = page.rows if page.data is msgspec.UNSET else page.data
     if rows is msgspec.UNSET or not _all_in_utc(model, rows):

@@ -89,7 +89,7 @@ def _detail(body: bytes) -> dict[str, Any]:
     """Return the code and message of `{"error": {...}}`, `{"error": "..."}`, or FastAPI's `{"detail": ...}`."""
     try:
         value = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return {}
     if not isinstance(value, dict):
         return {}
