@@ -51,7 +51,15 @@ class TelepathClient:
     """A client of the Telepath Voice API for one API key.
 
     Open it with `async with`, or call `aclose()`. It serves any number of tasks of one event loop; its connections open
-    at the first call. When its loop has been closed, the next call opens fresh ones on the new loop.
+    at the first call. Loops, forks and ends:
+
+    - When its loop has been closed, the next call opens fresh connections on the new loop: `asyncio.run` twice is fine. A list
+      goes on there too; a `create_many` that was begun on the old one is a UsageError.
+    - On a second loop while its own is open, a call or `aclose` is a UsageError, and harms nobody.
+    - A child forked before the first call, or after the loop was closed, opens connections of its own. In a child forked
+      while the loop is open, a call or `aclose` is a UsageError, and the parent goes on unharmed: make a client in the child.
+    - Use after close is a ClientClosedError, and sends nothing.
+    - `aclose` cuts calls off that hang: ClientClosedError, or OutcomeUnknown of a create or a rotate.
 
     `api_key`, `base_url`: from TELEPATH_API_KEY and TELEPATH_BASE_URL when None. `timeout`: seconds for a whole call,
     waits and retries included; `attempt_timeout`: seconds for one attempt; None = no bound. `limiter`: None = the one

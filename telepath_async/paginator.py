@@ -223,6 +223,9 @@ class _Chain(Generic[T]):
         """Have the next pages under way; drop those that were asked for on a guess that proved wrong."""
         if not self._prefetch:
             return
+        if self._ahead and self._ahead[0][1].get_loop() is not asyncio.get_running_loop():
+            _cancel(under_way for _, under_way in self._ahead)  # their loop has ended, and they with it
+            self._ahead.clear()
         queries = self.paging.upcoming(self._pages_worth_asking(wanted))
         right = 0
         while right < min(len(queries), len(self._ahead)) and self._ahead[right][0] == queries[right]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -90,6 +91,7 @@ class Pool:
         self._theirs = session is not None
         self._holder: AsyncGenerator[aiohttp.ClientSession] | None = None
         self._loop = None if session is None else transport.loop_of(session)
+        self._process = os.getpid()
         self._calls: set[_Call] = set()
         self.closed = False
         self.style: Style | None = None
@@ -99,7 +101,7 @@ class Pool:
         if self.closed:
             raise ClientClosedError("this client is closed; open a new one, or keep its `async with` block open longer")
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
+        if self._loop is not loop or self._process != os.getpid():
             await self._move_to(loop)
         task = asyncio.current_task()
         if task is None:
@@ -114,8 +116,12 @@ class Pool:
 
     async def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not None and (self._theirs or not self._loop.is_closed()):
-            raise UsageError("this client (or the session passed in) belongs to another event loop; make one for each loop")
-        left, self._session, self._loop = self._session, None, loop
+            # In a forked child, the parent's loop and its connections look as if they were the child's own.
+            raise UsageError(
+                "this client (or the session passed in) belongs to another event loop; make one for each loop, and in a child "
+                "that was forked while it was in use"
+            )
+        left, self._session, self._loop, self._process = self._session, None, loop, os.getpid()
         self._calls.clear()
         if left is not None and not left.closed:
             await transport.abandon(left)
@@ -136,7 +142,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         if self._theirs and self._loop is not None and self._loop.is_closed():
             self._calls.clear()
-        elif self._loop not in (None, loop):
+        elif self._loop is not None and (self._loop is not loop or self._process != os.getpid()):
             await self._move_to(loop)
         self.closed = True
         for call in self._calls:

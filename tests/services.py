@@ -1,6 +1,7 @@
-"""Servers that tests need beside us: found, else started, else skipped; skipping is a failure under TELEPATH_REQUIRE_SERVICES=1.
+"""Servers that tests need beside us: found, else started, else skipped.
 
-Import the fixtures into a conftest: `from tests.services import postgres_server, postgres_url`.
+Under TELEPATH_REQUIRE_SERVICES=1, skipping is a failure. Import the fixtures into a conftest:
+`from tests.services import postgres_server, postgres_url`.
 """
 
 from __future__ import annotations

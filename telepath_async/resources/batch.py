@@ -112,6 +112,7 @@ class Crew:
         if if_exists not in ("fail", "skip"):
             raise UsageError(f"if_exists must be 'fail' or 'skip', not {if_exists!r}")
         self.left = len(specs)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._create = create
         self._trunks = trunks
         self._concurrency = concurrency
@@ -125,6 +126,13 @@ class Crew:
         """Return the next outcome to be known. Raises StopAsyncIteration after the last."""
         if not self.left:
             raise StopAsyncIteration
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):
+            raise UsageError(
+                "this batch belongs to another event loop: walk all of it inside one asyncio.run; to complete it, run a new "
+                "batch with if_exists='skip'"
+            )
+        self._loop = loop
         try:
             if self._existing is None:
                 self._existing = await self._known_trunks() if self._skip else {}

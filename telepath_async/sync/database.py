@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import event, func, select
 from sqlalchemy.engine import URL, make_url
@@ -23,6 +23,8 @@ from telepath_async import TelepathError, UsageError
 
 from .schema import write_json
 
+T = TypeVar("T")
+
 _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
@@ -32,7 +34,7 @@ _DRIVERS: Final = {
 }
 _SECONDS_TO_WAIT: Final = 2.0  # a session that was killed takes its server a moment to bury
 _SECONDS_BETWEEN_TRIES: Final = 0.05
-_SECONDS_TO_WAIT_FOR_WRITERS: Final = 30.0
+_SECONDS_TO_WAIT_FOR_WRITERS: Final = 10.0
 
 
 class SyncBusy(TelepathError):
@@ -58,12 +60,36 @@ async def alone(connection: AsyncConnection, account: str) -> AsyncIterator[None
         await _eventually(partial(_lock_session, connection, key))
         yield
         return
-    async with connection.begin():
-        path = (await connection.exec_driver_sql("PRAGMA database_list")).scalars("file").one()
+    await _eventually(lambda: _in_one_piece(_write_ahead(connection)))
+    path = await transact(connection, _path)
     # A database of no content, for SQLite knows how to lock a file on every system.
     with closing(sqlite3.connect(f"{path}-sync-{account[:8]}", timeout=0, isolation_level=None)) as lock:
         await _eventually(partial(_lock_file, lock))
         yield
+
+
+async def transact(connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Do the work in a transaction; in SQLite, it ends before a cancellation goes on.
+
+    There, a statement cut off under way holds the write lock for as long as anything refers to it: a traceback, say.
+    """
+
+    async def transaction() -> T:
+        async with connection.begin():
+            return await work(connection)
+
+    if connection.dialect.name == "postgresql":  # a server may be out of reach, and asyncpg hangs up cleanly
+        return await transaction()
+    return await _in_one_piece(transaction())
+
+
+async def _in_one_piece(work: Coroutine[Any, Any, T]) -> T:
+    under_way = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(under_way)
+    except asyncio.CancelledError:
+        await asyncio.wait([under_way])
+        raise
 
 
 def _url(database_url: object) -> URL:
@@ -85,11 +111,6 @@ def _sqlite(url: URL, options: dict[str, Any]) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, record: object) -> None:
         connection.isolation_level = None  # Python's own would leave the DDL outside of the transaction
-        cursor = connection.cursor()
-        # Readers go on while we write, and a commit waits for no disk; a power cut loses the last pages with their checkpoint.
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: Any) -> None:
@@ -112,6 +133,22 @@ def _postgresql(url: URL, options: dict[str, Any]) -> AsyncEngine:
     return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)
 
 
+async def _path(connection: AsyncConnection) -> str:
+    path: str = (await connection.exec_driver_sql("PRAGMA database_list")).scalars("file").one()
+    return path
+
+
+async def _write_ahead(connection: AsyncConnection) -> bool:
+    """Let readers go on while we write, and no commit wait for the disk: a power cut loses the last pages, checkpoints too."""
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    try:
+        await driver.execute_fetchall("PRAGMA journal_mode=WAL")
+        await driver.execute_fetchall("PRAGMA synchronous=NORMAL")
+    except sqlite3.OperationalError as error:
+        return _given_way(error)
+    return True
+
+
 async def _lock_session(connection: AsyncConnection, key: int) -> bool:
     async with connection.begin():
         return bool(await connection.scalar(select(func.pg_try_advisory_lock(key))))
@@ -121,10 +158,14 @@ async def _lock_file(lock: sqlite3.Connection) -> bool:
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-            raise
-        return False
+        return _given_way(error)
     return True
+
+
+def _given_way(error: sqlite3.OperationalError) -> Literal[False]:
+    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+        raise error
+    return False
 
 
 async def _eventually(take: Callable[[], Awaitable[bool]]) -> None:

@@ -67,9 +67,9 @@ async def sync_calls(
     """Bring the calls into the table `telepath_calls` of a database: all of them at first, later what is new or changed.
 
     `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `since`, `until`: aware datetimes, both
-    inclusive; where both are given, the range is read in parts at the same time. `lookback`: how long after its start a call may still appear or change; each run goes back that far behind
-    the watermark. `trunk_id`: only this trunk's calls, with a watermark of their own. `on_progress`: called with a
-    `SyncProgress` after each page that is committed.
+    inclusive; where both are given, the range is read in parts at the same time. `lookback`: how long after its start a
+    call may still appear or change; each run goes back that far behind the watermark. `trunk_id`: only this trunk's calls,
+    with a watermark of their own. `on_progress`: called with a `SyncProgress` after each page that is committed.
 
     Killed at any moment, the next run goes on behind the last page committed. Calls deleted at the server stay in the
     table. Requests go in the bulk lane, behind interactive ones.

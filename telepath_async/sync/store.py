@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from telepath_async import Call
 
-from .database import alone
+from .database import alone, transact
 from .plan import Coverage, Walk
 from .schema import call_row, calls, metadata, sync_state
 
@@ -36,8 +36,7 @@ async def open_store(engine: AsyncEngine, account: str, trunk_id: str | None) ->
     """Connect, lock, and make the tables where they are missing; dispose of the engine at the end."""
     try:
         async with engine.connect() as connection, alone(connection, account):
-            async with connection.begin():
-                await connection.run_sync(_make_tables)
+            await transact(connection, lambda connection: connection.run_sync(_make_tables))
             yield Store(connection, account, trunk_id)
     finally:
         await engine.dispose()
@@ -55,9 +54,8 @@ class Store:
 
     async def load(self) -> tuple[Coverage | None, Walk | None]:
         """Return what the table covers, and the walk that was cut off."""
-        keys = [sync_state.c[name] == value for name, value in self._key.items()]
-        async with self._connection.begin():
-            row = (await self._connection.execute(select(sync_state).where(*keys))).one_or_none()
+        wanted = select(sync_state).where(*(sync_state.c[name] == value for name, value in self._key.items()))
+        row = (await transact(self._connection, lambda connection: connection.execute(wanted))).one_or_none()
         if row is None:
             return None, None
         coverage = None if row.watermark is None else Coverage(row.complete_since, row.watermark)
@@ -76,22 +74,23 @@ class Store:
     async def save_page(self, page: Sequence[Call], coverage: Coverage | None, walk: Walk) -> Changes:
         """Take over the calls of a page together with the place behind it."""
         now = datetime.now(UTC)
-        revisions: Sequence[int] = []
-        async with self._connection.begin():
-            if page:
-                rows = [call_row(call, now) for call in page]
-                revisions = (await self._connection.scalars(self._upsert_calls, rows)).all()
-            await self._save_state(coverage, walk, now)
+        rows = [call_row(call, now) for call in page]
+
+        async def save(connection: AsyncConnection) -> Sequence[int]:
+            await connection.execute(self._upsert_state, self._state(coverage, walk, now))
+            return (await connection.scalars(self._upsert_calls, rows)).all() if rows else []
+
+        revisions = await transact(self._connection, save)
         inserted = revisions.count(1)
         return Changes(inserted, len(revisions) - inserted, len(page) - len(revisions))
 
     async def save_state(self, coverage: Coverage | None) -> None:
         """Note that the walk has ended, or cannot go on, and what the table covers now."""
-        async with self._connection.begin():
-            await self._save_state(coverage, Walk(since=None, until=None), datetime.now(UTC))
+        state = self._state(coverage, Walk(since=None, until=None), datetime.now(UTC))
+        await transact(self._connection, lambda connection: connection.execute(self._upsert_state, state))
 
-    async def _save_state(self, coverage: Coverage | None, walk: Walk, now: datetime) -> None:
-        state = {
+    def _state(self, coverage: Coverage | None, walk: Walk, now: datetime) -> dict[str, Any]:
+        return self._key | {
             "complete_since": coverage and coverage.since,
             "watermark": coverage and coverage.watermark,
             "walk_since": walk.since,
@@ -103,7 +102,6 @@ class Store:
             "checkpoint": walk.checkpoint,
             "updated_at": now,
         }
-        await self._connection.execute(self._upsert_state, self._key | state)
 
 
 def _upsert_calls(insert: AnyInsert) -> AnyInsert:

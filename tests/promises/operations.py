@@ -11,18 +11,49 @@ from attrs import frozen
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from tests.hostile import Hostile, Step, reply
 
-TRUNK = {"id": "conn_1", "name": "Desk", "status": "active", "ai_provider": "openai", "sip_username": "desk-1",
-         "sip_endpoint": "desk-1@sip.telepathvoice.com", "created_at": "2024-03-10T12:00:00Z"}  # fmt: skip
-CALL = {"id": "call_1", "trunk_id": "conn_1", "from": "+15550001", "to": "+15550002", "direction": "inbound",
-        "status": "completed", "duration_seconds": 60, "start_time": "2024-03-10T12:00:00Z", "ai_latency_ms": 250}  # fmt: skip
-DETAILS = CALL | {"metrics": {"jitter_ms": 2, "codec_used": "opus"}, "turns": [{"turn_number": 1, "speaker": "caller"}],
-                  "timeline": [{"type": "answered", "at": "2024-03-10T12:00:01Z"}], "sip_trace": "INVITE"}  # fmt: skip
-NUMBER = {"id": "n1", "number": "+15550003", "label": "Desk", "inbound_agent": {"id": "a1", "llm_temperature": 0.5},
-          "telephony_account_connection": {"id": "c1", "type": "account_connection_twilio", "credentials": {"sid": "AC"}}}  # fmt: skip
+TRUNK = {
+    "id": "conn_1",
+    "name": "Desk",
+    "status": "active",
+    "ai_provider": "openai",
+    "sip_username": "desk-1",
+    "sip_endpoint": "desk-1@sip.telepathvoice.com",
+    "created_at": "2024-03-10T12:00:00Z",
+}
+CALL = {
+    "id": "call_1",
+    "trunk_id": "conn_1",
+    "from": "+15550001",
+    "to": "+15550002",
+    "direction": "inbound",
+    "status": "completed",
+    "duration_seconds": 60,
+    "start_time": "2024-03-10T12:00:00Z",
+    "ai_latency_ms": 250,
+}
+DETAILS = CALL | {
+    "metrics": {"jitter_ms": 2, "codec_used": "opus"},
+    "turns": [{"turn_number": 1, "speaker": "caller"}],
+    "timeline": [{"type": "answered", "at": "2024-03-10T12:00:01Z"}],
+    "sip_trace": "INVITE",
+}
+NUMBER = {
+    "id": "n1",
+    "number": "+15550003",
+    "label": "Desk",
+    "inbound_agent": {"id": "a1", "llm_temperature": 0.5},
+    "telephony_account_connection": {"id": "c1", "type": "account_connection_twilio", "credentials": {"sid": "AC"}},
+}
 ROTATED = {"id": "conn_1", "sip_username": "desk-1", "sip_password": "new-sip-password", "rotated_at": "2024-03-10T12:00:00Z"}
 OVERVIEW = {"total_calls": 5, "success_rate": 98.5, "avg_ai_latency_ms": 250, "by_trunk": {"conn_1": 5}}
 
-SPEC = {"name": "Desk", "ai_provider": "openai", "sip_username": "desk-1", "sip_password": "sip-password", "openai_api_key": "sk-1"}
+SPEC = {
+    "name": "Desk",
+    "ai_provider": "openai",
+    "sip_username": "desk-1",
+    "sip_password": "sip-password",
+    "openai_api_key": "sk-1",
+}
 
 
 @frozen

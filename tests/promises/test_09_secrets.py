@@ -139,7 +139,9 @@ def assert_hidden(*shown: str | bytes) -> None:
 
 def assert_hides(error: BaseException) -> None:
     for link in chain(error):
-        assert_hidden(str(link), repr(link), repr(link.args), repr(vars(link) | {"raw": b""}), *traceback.format_exception_only(link))
+        assert_hidden(
+            str(link), repr(link), repr(link.args), repr(vars(link) | {"raw": b""}), *traceback.format_exception_only(link)
+        )
         assert_hidden(*locals_of(link))
         if isinstance(link, TelepathError):
             assert_hidden(*(pickle.dumps(link, protocol) for protocol in range(2, 6)))
@@ -265,13 +267,16 @@ REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
 }
 
 
+async def awaited(call: Callable[[TelepathClient], Any], client: TelepathClient) -> Any:
+    result = call(client)
+    return await result if asyncio.iscoroutine(result) else result
+
+
 @pytest.mark.parametrize("name", REFUSED)
 async def test_what_is_refused_before_it_is_sent_shows_no_secret(name: str) -> None:
     async with Hostile([reply()]) as server, client_of(server) as client:
         with pytest.raises(UsageError) as caught:
-            result = REFUSED[name](client)
-            if asyncio.iscoroutine(result):
-                await result
+            await awaited(REFUSED[name], client)
     assert_hides(caught.value)
     assert server.connections == []
 

@@ -25,7 +25,12 @@ KEY, NUMBERS_KEY = "sk_live_own", "fl_other"
 async def test_no_redirect_of_any_operation_is_followed(status: int, to: str) -> None:
     async with Hostile([reply()]) as elsewhere:
         place = to.format(port=elsewhere.port)
-        named = {"Location": place, "Refresh": f"0; url={place}", "Content-Location": place, "Alt-Svc": f'h2=":{elsewhere.port}"'}
+        named = {
+            "Location": place,
+            "Refresh": f"0; url={place}",
+            "Content-Location": place,
+            "Alt-Svc": f'h2=":{elsewhere.port}"',
+        }
         async with Hostile([reply(status, b"", headers=named)]) as server, client_at(server, api_key=KEY) as client:
             for operation in OPERATIONS:
                 with pytest.raises(TelepathError):
@@ -50,7 +55,9 @@ async def test_no_challenge_brings_out_another_credential(
 
 
 def fill_environment(folder: Path, monkeypatch: pytest.MonkeyPatch, *, proxy: Hostile | None) -> None:
-    (folder / ".netrc").write_text("machine 127.0.0.1 login from_netrc password from_netrc\ndefault login from_netrc password b\n")
+    (folder / ".netrc").write_text(
+        "machine 127.0.0.1 login from_netrc password from_netrc\ndefault login from_netrc password b\n"
+    )
     monkeypatch.setenv("NETRC", str(folder / ".netrc"))
     monkeypatch.setenv("HOME", str(folder))
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
@@ -94,10 +101,13 @@ def well(request: Received) -> Step:
 @pytest.mark.parametrize("own_session", [False, True])
 async def test_no_operation_sends_a_cookie_back(own_session: bool) -> None:
     jar = aiohttp.CookieJar(unsafe=True)
-    async with Hostile([answering(well)]) as server, aiohttp.ClientSession(cookie_jar=jar) as session:
-        async with client_at(server, session=session if own_session else None) as client:
-            for operation in [*OPERATIONS, *OPERATIONS]:
-                await operation.call(client)
+    async with (
+        Hostile([answering(well)]) as server,
+        aiohttp.ClientSession(cookie_jar=jar) as session,
+        client_at(server, session=session if own_session else None) as client,
+    ):
+        for operation in [*OPERATIONS, *OPERATIONS]:
+            await operation.call(client)
     assert b"\r\nCookie" not in server.received
     assert b"tracked" not in server.received
 

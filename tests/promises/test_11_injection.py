@@ -21,10 +21,53 @@ from tests.hostile import Hostile, reply
 from tests.promises.operations import NUMBER, ROTATED, TRUNK, client_at
 
 EVIL = [
-    "..", ".", "", " ", "/", "\\", "a/b", "a?b=c", "a#b", "%2e%2e", "%2F", "a%", "+", "&", "=", ";", "a&limit=1", "\r\n", "a\r\nX: 1",
-    "\n", "\x00", "\x7f", "\x85", "\u2028", "\u202e", "\ufeff", "\ud800", "é", "😀", "\"", "'", "{id}", "%s", "{0}", "a" * 256, "a" * 257,
-    "@evil", ":80", "//evil", "~", "*", "\t", "\u00a0", "\u2025", "\uff0f", "\uff0e\uff0e",
-]  # fmt: skip
+    "..",
+    ".",
+    "",
+    " ",
+    "/",
+    "\\",
+    "a/b",
+    "a?b=c",
+    "a#b",
+    "%2e%2e",
+    "%2F",
+    "a%",
+    "+",
+    "&",
+    "=",
+    ";",
+    "a&limit=1",
+    "\r\n",
+    "a\r\nX: 1",
+    "\n",
+    "\x00",
+    "\x7f",
+    "\x85",
+    "\u2028",
+    "\u202e",
+    "\ufeff",
+    "\ud800",
+    "é",
+    "😀",
+    '"',
+    "'",
+    "{id}",
+    "%s",
+    "{0}",
+    "a" * 256,
+    "a" * 257,
+    "@evil",
+    ":80",
+    "//evil",
+    "~",
+    "*",
+    "\t",
+    "\u00a0",
+    "\u2025",
+    "\uff0f",
+    "\uff0e\uff0e",
+]
 TEXT = st.sampled_from(EVIL) | st.text(max_size=12) | st.text("./\\%?#&=+;\r\n\x00 a", max_size=6)
 Query = dict[str, str]
 Expected = tuple[str, list[str], Query, Any]
@@ -32,9 +75,13 @@ Way = tuple[Callable[[TelepathClient, str], Awaitable[Any]], Callable[[str], Exp
 
 FIELDS = ("name", "ai_provider", "sip_username", "sip_password", "openai_api_key", "elevenlabs_api_key")
 SPEC: dict[str, Any] = {
-    "name": "n", "ai_provider": "elevenlabs", "sip_username": "u", "sip_password": "password", "elevenlabs_api_key": "k",
+    "name": "n",
+    "ai_provider": "elevenlabs",
+    "sip_username": "u",
+    "sip_password": "password",
+    "elevenlabs_api_key": "k",
     "elevenlabs_agent_id": "a",
-}  # fmt: skip
+}
 
 
 def create(**changes: Any) -> Callable[[TelepathClient, str], Awaitable[Any]]:
@@ -51,7 +98,12 @@ def created(name: str) -> Callable[[str], Expected]:
 
 
 def update(name: str) -> Way:
-    return lambda client, text: client.trunks.update("t", **{name: text}), lambda text: ("PATCH", ["trunks", "t"], {}, {name: text})
+    return lambda client, text: client.trunks.update("t", **{name: text}), lambda text: (
+        "PATCH",
+        ["trunks", "t"],
+        {},
+        {name: text},
+    )
 
 
 def number(name: str, make: Callable[[str], Any] = lambda text: text) -> Way:
@@ -93,11 +145,33 @@ WAYS: dict[str, Way] = {
         lambda client, text: client.trunks.rotate_sip_password(text),
         lambda text: ("POST", ["trunks", text, "rotate-sip-password"], {}, None),
     ),
-    **{f"trunks.create({name})": (create(**{name: str}), created(name))
-       for name in ("name", "ai_provider", "sip_username", "sip_password", "elevenlabs_api_key", "elevenlabs_agent_id",
-                    "openai_api_key", "custom_endpoint", "system_prompt", "extra_field")},
-    **{f"trunks.update({name})": update(name)
-       for name in ("name", "openai_api_key", "elevenlabs_api_key", "elevenlabs_agent_id", "custom_endpoint", "system_prompt", "vad")},
+    **{
+        f"trunks.create({name})": (create(**{name: str}), created(name))
+        for name in (
+            "name",
+            "ai_provider",
+            "sip_username",
+            "sip_password",
+            "elevenlabs_api_key",
+            "elevenlabs_agent_id",
+            "openai_api_key",
+            "custom_endpoint",
+            "system_prompt",
+            "extra_field",
+        )
+    },
+    **{
+        f"trunks.update({name})": update(name)
+        for name in (
+            "name",
+            "openai_api_key",
+            "elevenlabs_api_key",
+            "elevenlabs_agent_id",
+            "custom_endpoint",
+            "system_prompt",
+            "vad",
+        )
+    },
     "trunks.update(an extra field's name)": (
         lambda client, text: client.trunks.update("t", **{f"x{text}": 1}),
         lambda text: ("PATCH", ["trunks", "t"], {}, {f"x{text}": 1}),
@@ -117,7 +191,10 @@ WAYS: dict[str, Way] = {
     **{f"numbers.update({name})": number(name) for name in ("label", "description", "inbound_agent")},
     "numbers.update(example_context)": number("example_context", lambda text: {text: text}),
     "numbers.update(an agent's field)": number("inbound_agent", lambda text: {"id": text, "voice": [text]}),
-    "request(path)": (lambda client, text: client.request("GET", f"/x/{text}"), lambda text: ("GET", ["x", *text.split("/")], {}, None)),
+    "request(path)": (
+        lambda client, text: client.request("GET", f"/x/{text}"),
+        lambda text: ("GET", ["x", *text.split("/")], {}, None),
+    ),
     "request(a parameter)": (
         lambda client, text: client.request("GET", "/x", params={"a": text}),
         lambda text: ("GET", ["x"], {"a": text}, None),
@@ -130,7 +207,7 @@ WAYS: dict[str, Way] = {
         lambda client, text: client.request("POST", "/x", json={text: [text]}),
         lambda text: ("POST", ["x"], {}, {text: [text]}),
     ),
-}  # fmt: skip
+}
 
 UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
@@ -139,15 +216,21 @@ def encoded(text: str) -> str:
     return "".join(chr(byte) if byte in UNRESERVED else f"%{byte:02X}" for byte in text.encode())
 
 
-def expected_bytes(server: Hostile, way: Expected, *, key: str = "key", headers: tuple[str, ...] = ()) -> tuple[list[bytes], bytes]:
+def expected_bytes(
+    server: Hostile, way: Expected, *, key: str = "key", headers: tuple[str, ...] = ()
+) -> tuple[list[bytes], bytes]:
     """Return the lines of the head, sorted behind the first, and the body."""
     method, segments, query, json_body = way
     body = b"" if json_body is None else json.dumps(json_body, ensure_ascii=False, separators=(",", ":")).encode()
     asked = "&".join(f"{encoded(name)}={encoded(value)}" for name, value in query.items())
     lines = [
-        f"Host: 127.0.0.1:{server.port}", "Accept: application/json", "Accept-Encoding: gzip, deflate", f"User-Agent: {USER_AGENT}",
-        f"Authorization: Bearer {key}", *headers,
-    ]  # fmt: skip
+        f"Host: 127.0.0.1:{server.port}",
+        "Accept: application/json",
+        "Accept-Encoding: gzip, deflate",
+        f"User-Agent: {USER_AGENT}",
+        f"Authorization: Bearer {key}",
+        *headers,
+    ]
     lines += ["Content-Type: application/json"] if body else []
     lines += ["Content-Type: application/octet-stream"] if method == "POST" and not body else []  # aiohttp's word for none
     lines += [f"Content-Length: {len(body)}"] if body or method in ("POST", "PATCH") else []
@@ -230,10 +313,14 @@ def test_no_header_and_no_key_holds_another_header(header: str, value: str, key:
 def test_what_a_server_says_is_one_line_of_a_log(text: str) -> None:
     header = "".join(character for character in text if " " <= character <= "\xff" and character != "\x7f")
     bodies: list[Any] = [
-        {"error": {"code": text, "message": text}}, {"error": text}, {"detail": [{"loc": [text], "msg": text}]}, {text: text},
-        {"data": {"id": [text], "name": {text: text}}}, {"data": [{text: text, "id": 5}], "next_cursor": text},
+        {"error": {"code": text, "message": text}},
+        {"error": text},
+        {"detail": [{"loc": [text], "msg": text}]},
+        {text: text},
+        {"data": {"id": [text], "name": {text: text}}},
+        {"data": [{text: text, "id": 5}], "next_cursor": text},
         {"data": [], "next_cursor": text, "has_more": True},
-    ]  # fmt: skip
+    ]
 
     async def run() -> None:
         for status in (200, 409, 500):
@@ -254,8 +341,12 @@ def test_what_a_server_says_is_one_line_of_a_log(text: str) -> None:
 @given(text=TEXT)
 def test_a_checkpoint_is_read_or_refused_in_one_line(text: str) -> None:
     client = TelepathClient("key")
-    for resume in (text, json.dumps({"v": 1, "of": text, "filters": {}}), json.dumps({"v": 1, "of": "calls", "filters": {}, text: 1}),
-                   json.dumps({"v": 1, "of": "calls", "filters": {"from": text}})):  # fmt: skip
+    for resume in (
+        text,
+        json.dumps({"v": 1, "of": text, "filters": {}}),
+        json.dumps({"v": 1, "of": "calls", "filters": {}, text: 1}),
+        json.dumps({"v": 1, "of": "calls", "filters": {"from": text}}),
+    ):
         with pytest.raises(UsageError) as caught:
             client.calls.list(resume=resume)
         assert_one_line(str(caught.value))

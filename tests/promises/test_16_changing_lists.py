@@ -1,4 +1,4 @@
-"""16. A list that changes while it is read loses nothing in silence: each row that lived through it comes once, or `drift` says so.
+"""16. A list that changes while it is read loses nothing in silence: what lived through it comes once, or `drift` says so.
 
 `tests/protocol/test_paging_machine.py` walks a model of a server through every change; here, the sandbox over sockets, with
 pages under way ahead of the reader too.
@@ -34,7 +34,8 @@ class Churn:
         if not isinstance(event, RequestStarted):
             return
         self.requests += 1
-        if self.requests == 1 or self.requests % self.every:
+        # A list that grows as fast as it is read has no end.
+        if self.requests == 1 or self.requests % self.every or self.changes >= 2 * CALLS:
             return
         for _ in range(self.how.randint(1, self.size)):
             kind = self.how.choice(self.kinds)
@@ -78,7 +79,7 @@ async def test_what_lived_through_the_walk_comes_once_or_drift_says_so(style: st
         certain += not uncertain
         changed += changes
     assert changed > 10
-    if kind in ("inserts", "few deletes") or style == "cursor":
+    if style == "cursor" or (kind in ("inserts", "few deletes") and not prefetch):
         assert certain == 6, "so small a change can always be made good"
 
 
@@ -97,7 +98,9 @@ async def test_changes_that_cancel_out_are_found_where_pages_overlap(prefetch: i
 
 async def test_a_list_that_nobody_changes_is_never_uncertain() -> None:
     for options in ({"prefetch": 0}, {"prefetch": 8}, {"overlap": 5}, {"prefetch": 8, "overlap": 9}):
-        got, survivors, uncertain, _ = await walk("offset", "", {"kinds": ("insert",), "size": 1, "every": 10**9}, page_size=10, **options)
+        got, survivors, uncertain, _ = await walk(
+            "offset", "", {"kinds": ("insert",), "size": 1, "every": 10**9}, page_size=10, **options
+        )
         assert set(got) == survivors
         assert len(got) == CALLS
         assert uncertain == 0

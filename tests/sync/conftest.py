@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -44,9 +44,10 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["sqlite_url", "postgres_url"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> str:
     """Both databases, unless a test names one."""
-    yield request.getfixturevalue(request.param)
+    url: str = request.getfixturevalue(request.param)
+    return url
 
 
 def client_of(sandbox: Sandbox) -> TelepathClient:

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import sqlite3
 import sys
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -131,3 +132,17 @@ async def test_a_lock_that_fails_for_another_reason_is_no_busy_sync(
     monkeypatch.setattr(database.sqlite3, "connect", partial(sqlite3.connect, factory=BrokenDisk))
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
         await sync_calls(telepath, sqlite_url)
+
+
+@pytest.mark.parametrize("style", ["offset"])
+async def test_a_database_that_somebody_else_writes_to_is_waited_for(
+    telepath: TelepathClient, sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_SECONDS_TO_WAIT_FOR_WRITERS", 0.0)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        syncing = asyncio.create_task(sync_calls(telepath, sqlite_url))
+        await asyncio.sleep(0.2)
+        assert sandbox.requests == []
+        writer.execute("COMMIT")
+        assert (await syncing).inserted == 250

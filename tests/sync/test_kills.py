@@ -17,7 +17,7 @@ from telepath_async.sandbox import Sandbox
 from tests.sync.tables import stored, truth
 
 KILLS = 30
-CALLS = 3_000
+CALLS = 2_000
 LOOKBACK_HOURS = 15 * 24
 
 

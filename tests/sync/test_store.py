@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,3 +79,15 @@ async def test_a_state_is_read_as_it_was_written(database_url: str) -> None:
         assert await store.load() == (coverage, None)
     async with open_store(make_engine(database_url), "account", None) as other:
         assert await other.load() == (None, None)
+
+
+async def test_a_page_under_way_is_committed_whole_before_a_cancellation_goes_on(sqlite_url: str) -> None:
+    walk = Walk(since=None, until=None, rows=1, checkpoint="behind call_1")
+    async with open_store(make_engine(sqlite_url), "account", None) as store:
+        saving = asyncio.create_task(store.save_page([Call(id="call_1")], None, walk))
+        await asyncio.sleep(0)
+        saving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+        assert set(await whole_rows(sqlite_url)) == {"call_1"}
+        assert await store.load() == (None, walk)

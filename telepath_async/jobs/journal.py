@@ -1,0 +1,136 @@
+"""The rotation journal on disk: locked for one run, readable by its owner only, and on the disk before a step is taken.
+
+What its lines mean stands in `ledger.py`. Every write waits for the disk, in the event loop: a few milliseconds a trunk,
+and no cancellation can come between an answer and its line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from telepath_async import TelepathError
+
+from .ledger import Entry, note, read_entries, write_line, write_lines
+
+_OWNER_ONLY: Final = 0o600
+
+
+class JournalBusy(TelepathError):
+    """Another run holds this journal. Nothing was sent or changed."""
+
+
+class JournalDamaged(TelepathError):
+    """A line of the journal, before the last, makes no sense: something else has written to it. Nothing was sent."""
+
+
+class Journal:
+    """An open journal. `entries`: what is known of each trunk, by id."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = _open(path, os.O_RDWR | os.O_APPEND)
+        try:
+            self.entries = self._load()
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self) -> dict[str, Entry]:
+        _sync_directory(self._path)
+        size = os.fstat(self._fd).st_size
+        entries, whole = read_entries(os.pread(self._fd, size, 0))  # no variable holds it, for a traceback keeps this frame
+        if isinstance(entries, int):
+            raise JournalDamaged(
+                f"line {entries} of {self._path} is none of a rotation journal; mend or move the file (it holds passwords)"
+            )
+        if whole < size:
+            os.ftruncate(self._fd, whole)
+        return entries
+
+    def write(self, entry: Entry) -> None:
+        """Append what is known of a trunk now, and return when it is on the disk.
+
+        Raises OSError when it cannot be, and ever after: a line behind a torn one would be lost.
+        """
+        try:
+            _write(self._fd, memoryview(write_line(entry)))
+        except OSError:
+            self.close()
+            raise
+        note(self.entries, entry)
+
+    def compact(self) -> None:
+        """Replace the file by one that holds no more than what is known now: no password of a finished rotation."""
+        shorter = f"{self._path}.new"
+        fd = _open(shorter, os.O_WRONLY | os.O_TRUNC)
+        try:
+            _write(fd, memoryview(write_lines(self.entries.values())))
+        finally:
+            os.close(fd)
+        os.replace(shorter, self._path)
+        _sync_directory(self._path)
+
+    def close(self) -> None:
+        """Close the file. Twice is fine."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+@contextmanager
+def open_journal(path: str | os.PathLike[str]) -> Iterator[Journal]:
+    """Open the journal, and make it where there is none. Raises JournalBusy, JournalDamaged, and OSError."""
+    path = os.path.realpath(path)  # a link would be replaced by `compact`, and leave its secrets where it points to
+    lock = _locked(f"{path}.lock")
+    try:
+        journal = Journal(path)
+        try:
+            yield journal
+        finally:
+            journal.close()
+    finally:
+        os.close(lock)
+
+
+def _locked(path: str) -> int:
+    """Return an open file that holds the lock until it is closed, or its process ends.
+
+    It is not the journal itself, because that is replaced, nor is it ever deleted: the next run may have it open already.
+    """
+    import fcntl  # of POSIX: the other jobs run without it
+
+    fd = _open(path, os.O_RDWR)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if not isinstance(error, BlockingIOError):
+            raise
+    else:
+        return fd
+    raise JournalBusy(f"another run holds {path}: let it end, and start again")
+
+
+def _open(path: str, flags: int) -> int:
+    fd = os.open(path, flags | os.O_CREAT, _OWNER_ONLY)
+    os.fchmod(fd, _OWNER_ONLY)
+    return fd
+
+
+def _write(fd: int, rest: memoryview) -> None:
+    """Write all of it to the disk. The parameter's repr shows nothing, where a traceback keeps this frame."""
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+    os.fsync(fd)
+
+
+def _sync_directory(path: str) -> None:
+    """Have the disk keep the name of a file that was made."""
+    fd = os.open(os.path.dirname(path), os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,80 @@
+"""`rotate_passwords`: the options, checked, and the trunks, listed. What a run does stands in `rotation_run.py`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from telepath_async import SipCredentials, TelepathClient, Trunk, UsageError
+
+from .journal import open_journal
+from .rotation_run import Rotation, RotationReport
+
+_LONGEST_BACKOFF_SECONDS: Final = 30.0
+
+
+async def rotate_passwords(
+    telepath: TelepathClient,
+    trunks: Iterable[Trunk | str] | AsyncIterable[Trunk | str],
+    apply: Callable[[SipCredentials], Awaitable[object]],
+    journal: str | os.PathLike[str],
+    *,
+    concurrency: int = 2,
+    stop_after: int = 3,
+    attempts: int = 4,
+    backoff: float = 0.5,
+    apply_timeout: float | None = 30.0,
+    not_again_within: timedelta = timedelta(hours=1),
+) -> RotationReport:
+    """Rotate the SIP password of each trunk (or id), and have its carrier take the new one.
+
+    `apply(credentials)`: tells the carrier, raises when that fails, and may be called again with the same credentials. It
+    is given `apply_timeout` seconds. `journal`: the path of a file that holds what is not finished, new passwords in plain
+    text, for its owner only (mode 0600); one for each account. `concurrency`: trunks under way at once. `attempts`: of
+    `apply`, and of a rotate whose answer was lost, with `backoff` seconds in between that double, up to 30.
+    `stop_after`: after so many trunks that failed, no other one is begun: at most `stop_after + concurrency - 1` are ever
+    behind. `not_again_within`: a trunk that the journal says was finished so recently is left alone, so that a run that
+    was killed can be repeated without rotating all that it had done.
+
+    A run first finishes what earlier ones began, whether or not it stands in `trunks`. Killed at any moment, it is
+    finished by the next one. Needs a POSIX system.
+
+    Raises UsageError, JournalBusy and JournalDamaged before anything is sent; what listing `trunks` raises; and OSError
+    when the journal cannot be written.
+    """
+    _check(apply, concurrency=concurrency, stop_after=stop_after, attempts=attempts, backoff=backoff)
+    with open_journal(journal) as opened:
+        rotation = Rotation(
+            telepath=telepath,
+            apply=apply,
+            journal=opened,
+            wanted=await _usernames(trunks),
+            stop_after=stop_after,
+            waits=tuple(min(backoff * 2**n, _LONGEST_BACKOFF_SECONDS) for n in range(attempts - 1)),
+            apply_timeout=apply_timeout,
+            due_before=datetime.now(UTC) - not_again_within,
+        )
+        return await rotation.run(concurrency)
+
+
+def _check(apply: object, *, backoff: float, **numbers: object) -> None:
+    if not callable(apply):
+        raise UsageError(f"apply must be a coroutine function that takes SipCredentials, not {type(apply).__name__}")
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise UsageError(f"{name} must be a whole number from 1, not {number!r}")
+    if not backoff >= 0:
+        raise UsageError(f"backoff must be a number of seconds from 0, not {backoff!r}")
+
+
+async def _usernames(trunks: Iterable[Trunk | str] | AsyncIterable[Trunk | str]) -> dict[str, str | None]:
+    """Return the ids in their order, each with its SIP username where that is known."""
+    if isinstance(trunks, str):
+        raise UsageError("trunks must be several trunks or ids, not one text")
+    found = [trunk async for trunk in trunks] if isinstance(trunks, AsyncIterable) else list(trunks)
+    strange = {type(trunk).__name__ for trunk in found if not isinstance(trunk, Trunk | str)}
+    if strange:
+        raise UsageError(f"trunks must be trunks or their ids, not {', '.join(sorted(strange))}")
+    return dict((trunk.id, trunk.sip_username) if isinstance(trunk, Trunk) else (trunk, None) for trunk in found)

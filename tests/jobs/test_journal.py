@@ -1,0 +1,164 @@
+"""The journal on disk: its mode, its lock, what a crash leaves, and a disk that fails."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telepath_async import Secret, SipCredentials
+from telepath_async.jobs import JournalBusy, JournalDamaged
+from telepath_async.jobs.journal import open_journal
+from telepath_async.jobs.ledger import Entry
+
+SECRET = "needle-in-a-haystack"
+
+
+def finished(trunk_id: str = "a") -> Entry:
+    return Entry(state="finished", trunk_id=trunk_id, at=datetime.now(UTC))
+
+
+def rotated(trunk_id: str = "a") -> Entry:
+    credentials = SipCredentials(id=trunk_id, sip_username="u", sip_password=Secret(SECRET))
+    return Entry(state="rotated", trunk_id=trunk_id, at=datetime.now(UTC), credentials=credentials)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_journal_and_lock_are_for_their_owner_only_whatever_the_umask(journal: Path) -> None:
+    before = os.umask(0)
+    try:
+        with open_journal(journal) as opened:
+            opened.write(rotated())
+            opened.compact()
+    finally:
+        os.umask(before)
+    assert {path.name: mode(path) for path in journal.parent.iterdir()} == {
+        "rotation.ndjson": 0o600,
+        "rotation.ndjson.lock": 0o600,
+    }
+
+
+def test_a_journal_that_others_can_read_is_closed_to_them(journal: Path) -> None:
+    journal.touch(mode=0o644)
+    with open_journal(journal):
+        assert mode(journal) == 0o600
+
+
+def test_what_is_written_is_there_when_it_is_opened_again(journal: Path) -> None:
+    entries = [rotated("a"), finished("b")]
+    with open_journal(journal) as opened:
+        for entry in entries:
+            opened.write(entry)
+    with open_journal(journal) as opened:
+        assert list(opened.entries.values()) == entries
+
+
+def test_a_torn_last_line_is_forgotten_and_written_over(journal: Path) -> None:
+    with open_journal(journal) as opened:
+        opened.write(finished("a"))
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"state":"rota')
+    with open_journal(journal) as opened:
+        assert journal.read_bytes() == whole
+        opened.write(finished("b"))
+    with open_journal(journal) as opened:
+        assert list(opened.entries) == ["a", "b"]
+
+
+def test_a_damaged_journal_is_refused_and_nothing_of_it_is_shown(journal: Path) -> None:
+    journal.write_bytes(f'{{"sip_password": "{SECRET}"}}\n'.encode())
+    with pytest.raises(JournalDamaged, match=r"line 1 of .*rotation\.ndjson") as refused, open_journal(journal):
+        pass
+    shown = "".join(traceback.TracebackException.from_exception(refused.value, capture_locals=True).format())
+    assert "size = " in shown  # our locals are there
+    assert SECRET not in shown
+    with pytest.raises(JournalDamaged), open_journal(journal):  # the lock is free again
+        pass
+
+
+def test_a_second_run_on_one_journal_is_refused_until_the_first_has_ended(journal: Path) -> None:
+    with open_journal(journal):
+        with pytest.raises(JournalBusy, match="let it end"), open_journal(journal):
+            pass
+        journal.with_name("link").symlink_to(journal)
+        with pytest.raises(JournalBusy), open_journal(journal.with_name("link")):
+            pass
+    with open_journal(journal):
+        pass
+
+
+def test_a_file_system_that_cannot_lock_says_so(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="No locks available"), open_journal(journal):
+        pass
+
+
+def test_compaction_follows_a_link_and_keeps_what_is_known(journal: Path) -> None:
+    link = journal.with_name("link")
+    link.symlink_to(journal)
+    with open_journal(link) as opened:
+        opened.write(rotated("a"))
+        opened.write(finished("a"))
+        opened.write(finished("b"))
+        assert SECRET in journal.read_text()
+        opened.compact()
+    assert link.is_symlink()
+    assert SECRET not in journal.read_text()
+    with open_journal(link) as opened:
+        assert list(opened.entries) == ["a", "b"]
+
+
+def failing_after(bytes_written: int) -> Callable[..., int]:
+    """A disk that takes so many bytes more, a few at a time."""
+    write, left = os.write, [bytes_written]
+
+    def short(fd: int, data: Any) -> int:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = write(fd, bytes(data)[: min(left[0], 10)])
+        left[0] -= taken
+        return taken
+
+    return short
+
+
+def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_all_of_them(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "write", failing_after(10_000))
+    with open_journal(journal) as opened:
+        opened.write(rotated())
+        entries = dict(opened.entries)
+    with open_journal(journal) as opened:
+        assert opened.entries == entries
+
+
+def test_a_full_disk_is_an_error_that_shows_no_secret_and_nothing_is_written_behind_it(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_journal(journal) as opened:
+        opened.write(finished("a"))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", failing_after(30))
+            with pytest.raises(OSError, match="No space left") as full:
+                opened.write(rotated("b"))
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            opened.write(finished("c"))
+        assert list(opened.entries) == ["a"]
+    shown = "".join(traceback.TracebackException.from_exception(full.value, capture_locals=True).format())
+    ours = shown[shown.index("in write") :]
+    assert SECRET not in ours.partition("in short")[0]
+    with open_journal(journal) as opened:
+        assert list(opened.entries) == ["a"]

@@ -1,0 +1,140 @@
+"""Promise 8: nothing leaks: connections, tasks, file descriptors, limiter places, counted after 2,000 calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telepath_async import LocalLimiter, TelepathClient
+from telepath_async.errors import TelepathError
+from tests.hostile import reply
+from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse, spec
+
+CALLS = 2000
+DESCRIPTORS = Path("/proc/self/fd")
+
+FAULTS = [
+    Fault("close", cut=0), Fault("reset", cut=0), Fault("reset", read=20), Fault("close", cut=50), Fault("hang", cut=30),
+    Fault("close", answer=lambda real: b"\x00\xff garbage"), Fault(answer=lambda real: real[:-5] + b"<html"), refuse(429),
+    refuse(503), refuse(409), Fault(answer=lambda real: reply(200, b"[]").bytes), Fault(pause=0.01),
+    Fault(answer=lambda real: real + real),
+]  # fmt: skip
+
+
+async def partly(client: TelepathClient, stop: int) -> None:
+    """Walk a list, and leave the loop in the middle."""
+    async for call in client.calls.list(page_size=20, prefetch=2):
+        if call.id == f"call_{stop}":
+            break
+
+
+async def begun(client: TelepathClient, number: int) -> None:
+    """Begin a batch, and leave it."""
+    async for _ in client.trunks.create_many([spec(f"{number}-{n}") for n in range(3)], concurrency=3):
+        break
+
+
+def work_of(client: TelepathClient, number: int, chance: random.Random) -> Any:
+    match number % 7:
+        case 0 | 1:
+            return client.calls.get(f"c{number}")
+        case 2:
+            return client.trunks.create(**spec(f"u{number}"))
+        case 3:
+            return client.trunks.rotate_sip_password(f"t{number}")
+        case 4:
+            return client.trunks.update(f"t{number}", name="n")
+        case 5:
+            return partly(client, chance.randrange(60))
+    return begun(client, number)
+
+
+async def many_calls(client: TelepathClient, chance: random.Random) -> set[str]:
+    """Make 2,000 calls, 20 at a time, a third of them cancelled; return the classes of what came out."""
+    seen: set[str] = set()
+    numbers = iter(range(CALLS))
+
+    async def lane() -> None:
+        for number in numbers:
+            with contextlib.suppress(asyncio.CancelledError):
+                task = asyncio.ensure_future(work_of(client, number, chance))
+                if chance.random() < 0.33:
+                    asyncio.get_running_loop().call_later(chance.random() * 0.01, task.cancel)
+                try:
+                    await task
+                    seen.add("done")
+                except TelepathError as error:
+                    seen.add(type(error).__name__)
+                except asyncio.CancelledError:
+                    seen.add("cancelled")
+                    raise
+
+    await asyncio.gather(*(lane() for _ in range(20)))
+    return seen
+
+
+@pytest.mark.skipif(not DESCRIPTORS.exists(), reason="no /proc here")
+async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -> None:
+    chance = random.Random(8)
+    # Bulk enough that callers queue, and are cancelled in the queue.
+    limiter = LocalLimiter(2000, 1.0, 5)
+    async with TrunkServer() as server:
+        server.fault_of = lambda number: chance.choice(FAULTS) if chance.random() < 0.4 else None
+        before = len(os.listdir(DESCRIPTORS))
+        async with client_of(server, limiter=limiter, attempt_timeout=0.05, timeout=1.0) as client:
+            began = time.monotonic()
+            seen = await many_calls(client, chance)
+            assert time.monotonic() - began < 30
+            assert {"done", "cancelled", "OutcomeUnknown", "ConflictError"} <= seen
+            await asyncio.sleep(0.05)  # what was cancelled last
+            assert len(asyncio.all_tasks()) == 1 + server.open, "besides us and the server's players"
+            assert not client._pool._calls
+            assert (limiter._homes, len(limiter._interactive), len(limiter._bulk)) == ({}, 0, 0)
+            assert client._pool._session is not None
+            assert client._pool._session.connector is not None
+            assert not client._pool._session.connector._acquired
+            assert not client._pool._session.connector._waiters
+            assert server.open <= 30
+        await server.until(lambda it: it.open == 0)
+        await asyncio.sleep(0.01)
+        gc.collect()
+        assert len(os.listdir(DESCRIPTORS)) == before
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_places_given_up_in_the_limiter_are_there_for_the_next() -> None:
+    now = [0.0]
+    limiter = LocalLimiter(100, 60.0, 10, clock=lambda: now[0])
+    async with TrunkServer() as server, client_of(server, limiter=limiter) as client:
+        await asyncio.gather(*(client.calls.get(f"c{number}") for number in range(10)))
+        for _ in range(50):
+            waiting = [asyncio.ensure_future(client.calls.get("x")) for _ in range(40)]
+            await asyncio.sleep(0)
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting)
+        assert (limiter._homes, len(limiter._interactive)) == ({}, 0)
+        now[0] = 60.0
+        await asyncio.gather(*(client.with_options(max_wait=0).calls.get(f"d{number}") for number in range(10)))
+    assert len(server.requests) == 20
+
+
+async def test_a_hundred_clients_leave_nothing_behind() -> None:
+    async with TrunkServer() as server:
+        before = len(os.listdir(DESCRIPTORS)) if DESCRIPTORS.exists() else 0
+        for number in range(100):
+            async with client_of(server) as client:
+                await client.calls.get(f"c{number}")
+        await server.until(lambda it: it.open == 0)
+        await asyncio.sleep(0)
+        assert len(os.listdir(DESCRIPTORS)) == before if before else True
+        gc.collect()
+        assert sum(type(thing) is TelepathClient for thing in gc.get_objects()) <= 2

@@ -1,0 +1,170 @@
+"""Promise 17: the limiter holds under cancellation, clock jumps, several loops and threads.
+
+Here: clients in real threads, each with a loop of its own, that share a limiter. The rest is in tests/test_limiter.py
+(`test_whatever_is_acquired_and_cancelled_no_token_is_lost_or_made`, `test_loops_in_threads_share_one_limit_and_all_finish`, the
+waiters of dead, slow and closing loops) and in tests/protocol/test_ratelimit.py (the arithmetic, clock jumps, by properties).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import random
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from telepath_async import LocalLimiter
+from telepath_async.errors import TelepathError
+from telepath_async.limiter import Priority
+from tests.promises.trunk_server import TrunkServer, client_of
+
+LIMIT = 100
+PERIOD = 0.5
+THREADS = 4
+
+
+class Watched(LocalLimiter):
+    """Notes when each place was taken, by its own clock, and drops those that were given back."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(LIMIT, PERIOD, clock=clock)
+        take = self._bucket.take
+        give_back = self._bucket.give_back
+        self.taken: list[float] = []
+        self._bucket = _Spy(take, give_back, self.taken, self._bucket)  # type: ignore[assignment]
+
+
+class _Spy:
+    def __init__(self, take: Any, give_back: Any, taken: list[float], bucket: Any) -> None:
+        self._take, self._give_back, self._taken, self._bucket = take, give_back, taken, bucket
+
+    def take(self, now: float) -> bool:
+        if granted := self._take(now):
+            self._taken.append(now)
+        return bool(granted)
+
+    def give_back(self, taken_at: float) -> None:
+        self._give_back(taken_at)
+        self._taken.remove(taken_at)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bucket, name)
+
+
+def most_in_any_period(moments: list[float]) -> int:
+    ordered = sorted(moments)
+    return max(bisect.bisect_left(ordered, moment + PERIOD) - index for index, moment in enumerate(ordered))
+
+
+def in_threads(work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    """Run the work in four threads at once, each on its own loop."""
+    faults: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            asyncio.run(work(number))
+        except BaseException as fault:  # noqa: BLE001  # it is raised below
+            faults.append(fault)
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 8
+    for thread in threads:
+        thread.join(timeout=max(0.0, end - time.monotonic()))
+    assert not any(thread.is_alive() for thread in threads), "a thread waits for a place that never comes"
+    if faults:
+        raise faults[0]
+
+
+async def test_clients_in_threads_keep_one_limit_together_and_all_finish_under_cancellation() -> None:
+    limiter = Watched()
+
+    async def work(number: int, server: TrunkServer) -> None:
+        chance = random.Random(number)
+        priorities: list[Priority] = ["interactive", "bulk"]
+
+        async def one(client: Any, index: int) -> None:
+            if chance.random() < 0.3:
+                async with asyncio.timeout(chance.random() * 0.05):
+                    await client.with_options(priority=chance.choice(priorities)).calls.get(f"{number}-{index}")
+            else:
+                assert (await client.calls.get(f"{number}-{index}")).id == f"{number}-{index}"
+
+        async with client_of(server, limiter=limiter) as client:
+            outcomes = await asyncio.gather(*(one(client, index) for index in range(100)), return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} <= {type(None), TimeoutError}
+        assert sum(outcome is None for outcome in outcomes) > 60
+
+    async with TrunkServer() as server:
+        await asyncio.to_thread(in_threads, lambda number: work(number, server))
+    assert len(limiter.taken) >= 240
+    assert most_in_any_period(limiter.taken) <= LIMIT
+    assert limiter._homes == {}
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, -0.2])
+async def test_clients_in_threads_finish_although_the_clock_jumps(jump: float) -> None:
+    shift = 0.0
+
+    def clock() -> float:
+        return time.monotonic() + shift
+
+    limiter = Watched(clock)
+
+    async def work(number: int, server: TrunkServer) -> None:
+        nonlocal shift
+        async with client_of(server, limiter=limiter, timeout=None) as client:
+            calls = [asyncio.ensure_future(client.calls.get(f"{number}-{index}")) for index in range(40)]
+            await asyncio.sleep(0.05)
+            if number == 0:
+                shift += jump
+            await asyncio.gather(*calls)
+
+    async with TrunkServer() as server:
+        began = time.monotonic()
+        await asyncio.to_thread(in_threads, lambda number: work(number, server))
+    # 160 places at 200 a second, and at most one window more for the jump.
+    assert time.monotonic() - began < 160 / LIMIT * PERIOD + 2 * PERIOD + 0.5
+    assert limiter._homes == {}
+
+
+async def test_clients_of_one_key_in_threads_share_the_processs_limiter() -> None:
+    async def work(number: int, server: TrunkServer) -> None:
+        async with client_of(server, limiter=None) as client:
+            await asyncio.gather(*(client.calls.get(f"{number}-{index}") for index in range(5)))
+            limiters.add(id(client._session._account.limiter))
+            both.wait(timeout=10)
+
+    limiters: set[int] = set()
+    both = threading.Barrier(THREADS)
+    async with TrunkServer() as server:
+        await asyncio.to_thread(in_threads, lambda number: work(number, server))
+    assert len(limiters) == 1
+    assert len(server.requests) == 5 * THREADS
+
+
+async def test_closing_a_client_in_one_thread_gives_its_places_to_the_others() -> None:
+    limiter = LocalLimiter(20, 1.0, 1)
+
+    async def work(number: int, server: TrunkServer) -> None:
+        client = client_of(server, limiter=limiter, timeout=None)
+        calls = [asyncio.ensure_future(client.calls.get(f"{number}-{index}")) for index in range(5 if number == 0 else 100)]
+        if number == 0:
+            await asyncio.sleep(0.05)
+            await asyncio.gather(*calls)
+        else:
+            await asyncio.sleep(0.1)
+        await client.aclose()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(outcome, TelepathError) or number == 0 or outcome for outcome in outcomes)
+
+    async with TrunkServer() as server:
+        began = time.monotonic()
+        await asyncio.to_thread(in_threads, lambda number: work(number, server))
+    assert time.monotonic() - began < 5.0  # 305 places would take 15 s
+    assert limiter._homes == {}
