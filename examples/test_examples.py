@@ -13,8 +13,8 @@ from telepath_async.sandbox import Sandbox
 EXAMPLES = Path(__file__).parent
 
 
-async def run(sandbox: Sandbox, name: str) -> str:
-    environment = {**os.environ, "TELEPATH_API_KEY": sandbox.api_key, "TELEPATH_BASE_URL": sandbox.base_url}
+async def run(sandbox: Sandbox, name: str, **more: str) -> str:
+    environment = {**os.environ, "TELEPATH_API_KEY": sandbox.api_key, "TELEPATH_BASE_URL": sandbox.base_url, **more}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", str(EXAMPLES / name), env=environment, stdout=asyncio.subprocess.PIPE
     )
@@ -35,6 +35,13 @@ async def test_quickstart_lists_creates_and_shows_calls(style: str) -> None:
 async def test_batch_create_changes_nothing_when_run_again(telepath_sandbox: Sandbox) -> None:
     assert await run(telepath_sandbox, "batch_create.py") == "40 created\n"
     assert await run(telepath_sandbox, "batch_create.py") == "40 exists\n"
+
+
+async def test_sync_calls_takes_over_only_what_is_new_the_second_time(telepath_sandbox: Sandbox, tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/calls.db"
+    assert "1,000 inserted, 0 updated" in await run(telepath_sandbox, "sync_calls.py", DATABASE_URL=database)
+    telepath_sandbox.add_call()
+    assert "1 inserted, 0 updated" in await run(telepath_sandbox, "sync_calls.py", DATABASE_URL=database)
 
 
 async def test_fastapi_app_serves_and_says_503_when_throttled(

@@ -33,8 +33,7 @@ def remember(poll: LatencyPoll) -> None:
     STATE.write_text(poll.state)
 
 
-async def main() -> None:
-    state = STATE.read_text() if STATE.exists() else None
+async def main(state: str | None) -> None:
     async with TelepathClient() as telepath:
         if "--once" not in sys.argv:
             await watch_latency(telepath, THRESHOLDS, on_alert, interval=30.0, state=state, on_poll=remember, window=DAY)
@@ -46,6 +45,6 @@ async def main() -> None:
 
 
 try:
-    asyncio.run(main())
+    asyncio.run(main(STATE.read_text() if STATE.exists() else None))
 except KeyboardInterrupt:
     print("stopped")

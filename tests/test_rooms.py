@@ -48,7 +48,8 @@ ROOMS: Final[dict[str, set[str]]] = {
         "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources", "secret", "unset",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
-    "sync": {STDLIB, "attrs", "sqlalchemy", PUBLIC_FACE},
+    "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
+    "jobs": {STDLIB, "attrs", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from telepath_async import SipCredentials, TelepathClient, Trunk, UsageError
@@ -54,7 +54,7 @@ async def rotate_passwords(
             stop_after=stop_after,
             waits=tuple(min(backoff * 2**n, _LONGEST_BACKOFF_SECONDS) for n in range(attempts - 1)),
             apply_timeout=apply_timeout,
-            due_before=datetime.now(UTC) - not_again_within,
+            not_again_within=not_again_within,
         )
         return await rotation.run(concurrency)
 

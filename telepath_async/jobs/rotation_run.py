@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from attrs import define, evolve, field, frozen
@@ -60,7 +60,7 @@ class Rotation:
     stop_after: int
     waits: tuple[float, ...]
     apply_timeout: float | None
-    due_before: datetime
+    not_again_within: timedelta
     rotated: list[str] = field(factory=list)
     applied: list[str] = field(factory=list)
     recent: list[str] = field(factory=list)
@@ -80,9 +80,14 @@ class Rotation:
         return self._report()
 
     def _due(self) -> list[str]:
-        entries = self.journal.entries
+        entries, now = self.journal.entries, datetime.now(UTC)
         begun = [trunk_id for trunk_id, entry in entries.items() if entry.state != "finished"]
-        finished = {trunk_id for trunk_id, entry in entries.items() if entry.state == "finished" and entry.at > self.due_before}
+        # A moment in the future is of a clock that was wrong.
+        finished = {
+            trunk_id
+            for trunk_id, entry in entries.items()
+            if entry.state == "finished" and now - self.not_again_within < entry.at <= now
+        }
         self.recent = [trunk_id for trunk_id in self.wanted if trunk_id in finished]
         # What only has to be applied comes first: it locks nobody out.
         begun.sort(key=lambda trunk_id: entries[trunk_id].credentials is None)

@@ -1,4 +1,4 @@
-"""A create whose answer was lost: whether the trunk that is found afterwards is the one that we asked for."""
+"""A create or a rotate whose answer was lost: whether it may have been carried out, and whether a trunk is its result."""
 
 from __future__ import annotations
 
@@ -6,10 +6,28 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from ..errors import APIError, ClientClosedError, ResponseError, ServerError, TelepathError, TransportError
 from ..models.trunks import Trunk
 from .wire import http_date
 
 _GRACE: Final = timedelta(seconds=2)  # a Date is cut to whole seconds, and two servers' clocks differ a little
+
+_ELSEWHERE: Final = frozenset((301, 302, 307, 308))  # "send it there": not done here; 303 is "done, look there"
+_FAILED: Final = frozenset((500, 501, 503))  # 502, 504 and the like are a gateway's, and the API behind it may work on
+
+
+def in_doubt(error: TelepathError) -> bool:
+    """Return whether a create or a rotate that ended like this may have been carried out."""
+    if isinstance(error, TransportError | ClientClosedError):
+        return error.sent
+    if isinstance(error, APIError):
+        return not 400 <= error.status < 500 and error.status not in _ELSEWHERE
+    return isinstance(error, ResponseError)
+
+
+def failed_for_sure(error: TelepathError) -> bool:
+    """Return whether the API itself said that it failed, so that it is believed where no trunk is found either."""
+    return isinstance(error, ServerError) and error.status in _FAILED
 
 
 def began_at_server(headers: Mapping[str, str], *, seconds_ago: float, wall_clock: float) -> datetime:

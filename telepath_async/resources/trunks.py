@@ -5,23 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from ..errors import (
-    APIError,
-    ClientClosedError,
     ConflictError,
     NotFoundError,
     OutcomeUnknown,
     ResponseError,
-    ServerError,
     TelepathError,
-    TransportError,
     UsageError,
 )
 from ..models.trunks import AIProvider, SipCredentials, Trunk, TrunkStatus
 from ..paginator import Page, Paginator
-from ..protocol.doubt import began_at_server, is_ours
+from ..protocol.doubt import began_at_server, failed_for_sure, in_doubt, is_ours
 from ..protocol.paging import DateRange
 from ..protocol.shapes import read_object
 from ..protocol.wire import Request, concealed, given, path_segment, query_of, secrets_in, write_json
@@ -31,18 +27,6 @@ from ..unset import UNSET, UnsetType
 from .batch import Batch, Crew, checked_specs
 from .listing import paginator
 from .trunk_spec import TrunkSpec, hidden
-
-_ELSEWHERE: Final = frozenset((301, 302, 307, 308))  # "send it there": not done here; 303 is "done, look there"
-_FAILED: Final = frozenset((500, 501, 503))  # 502, 504 and the like are a gateway's, and the API behind it may work on
-
-
-def _in_doubt(error: TelepathError) -> bool:
-    """Whether a create or a rotate that ended like this may have been carried out."""
-    if isinstance(error, TransportError | ClientClosedError):
-        return error.sent
-    if isinstance(error, APIError):
-        return not 400 <= error.status < 500 and error.status not in _ELSEWHERE
-    return isinstance(error, ResponseError)
 
 
 class Trunks:
@@ -209,7 +193,7 @@ class Trunks:
         try:
             response = await self._session.send(request)
         except TelepathError as error:
-            if isinstance(error, ResponseError) or not _in_doubt(error):
+            if isinstance(error, ResponseError) or not in_doubt(error):
                 raise
             doubt = error
         else:
@@ -234,7 +218,7 @@ class Trunks:
         try:
             return read_object(Trunk, await self._session.send(request))
         except TelepathError as error:
-            if not _in_doubt(error):
+            if not in_doubt(error):
                 raise
             doubt = error
         return await self._settle(spec, doubt, began)
@@ -259,7 +243,7 @@ class Trunks:
         if page is None:
             raise unknown from doubt
         if found is None:
-            if isinstance(doubt, ServerError) and doubt.status in _FAILED:
+            if failed_for_sure(doubt):
                 raise doubt
             raise unknown from doubt
         start = began_at_server(page.raw.headers, seconds_ago=clock() - began, wall_clock=time.time())

@@ -122,6 +122,40 @@ def test_compaction_follows_a_link_and_keeps_what_is_known(journal: Path) -> Non
         assert list(opened.entries) == ["a", "b"]
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /proc")
+def test_everything_is_on_the_disk_before_the_next_step(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def recorded(name: str) -> None:
+        function = getattr(os, name)
+
+        def record(*arguments: Any) -> Any:
+            target = arguments[-1] if name == "replace" else os.readlink(f"/proc/self/fd/{arguments[0]}")
+            done.append(f"{name} {Path(target).name}")
+            return function(*arguments)
+
+        monkeypatch.setattr(os, name, record)
+
+    for name in ("write", "fsync", "replace"):
+        recorded(name)
+    directory, name = journal.parent.name, journal.name
+    with open_journal(journal) as opened:
+        assert done == [f"fsync {directory}"]
+        opened.write(finished())
+        assert done[1:] == [f"write {name}", f"fsync {name}"]
+        opened.compact()
+        assert done[3:] == [f"write {name}.new", f"fsync {name}.new", f"replace {name}", f"fsync {directory}"]
+
+
+def test_what_a_killed_compaction_left_is_in_nobodys_way(journal: Path) -> None:
+    journal.with_name("rotation.ndjson.new").write_text(SECRET * 100)
+    with open_journal(journal) as opened:
+        opened.write(finished())
+        opened.compact()
+    with open_journal(journal) as opened:
+        assert list(opened.entries) == ["a"]
+
+
 def failing_after(bytes_written: int) -> Callable[..., int]:
     """A disk that takes so many bytes more, a few at a time."""
     write, left = os.write, [bytes_written]

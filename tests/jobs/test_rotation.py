@@ -107,6 +107,28 @@ async def test_a_trunk_that_was_finished_recently_is_left_alone(sandbox: Sandbox
     assert len((await rotate(not_again_within=timedelta(0))).rotated) == 3
 
 
+async def test_a_journal_of_a_clock_that_was_wrong_keeps_no_trunk_from_being_rotated(
+    sandbox: Sandbox, journal: Path, rotate: Rotate
+) -> None:
+    await rotate()
+    journal.write_text(journal.read_text().replace('"at":"2', '"at":"3'))
+    assert len((await rotate()).applied) == 3
+
+
+async def test_what_only_has_to_be_applied_comes_before_what_is_in_doubt_and_both_before_what_is_new(
+    carrier: Carrier, sandbox: Sandbox, rotate: Rotate
+) -> None:
+    first, second, third = names(sandbox)
+    sandbox.fail_next(drop="after", path=ROTATE)
+    await rotate([names(sandbox)[first]], attempts=1)
+    carrier.refuse[second] = 1
+    sandbox.fail_next(drop="after", path=ROTATE)
+    await rotate([names(sandbox)[second]], attempts=1, concurrency=1)
+    carrier.asked.clear()
+    await rotate(concurrency=1)
+    assert carrier.asked == [second, first, third]
+
+
 async def test_a_carrier_that_fails_is_asked_again(carrier: Carrier, sandbox: Sandbox, rotate: Rotate) -> None:
     name = next(iter(names(sandbox)))
     carrier.refuse[name] = 3
