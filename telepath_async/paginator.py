@@ -155,19 +155,18 @@ class _Walk(Generic[T]):
         raise StopAsyncIteration
 
     async def _load_any(self) -> _Chain[T]:
-        while True:
-            for chain in self.chains:
-                if chain.paging.in_hand:  # it came in the moment in which another one failed
-                    return chain
-                if not chain.paging.done and chain not in self._loading.values():
-                    self._loading[asyncio.ensure_future(chain.load(self._left))] = chain
-            if not self._loading:
-                raise StopAsyncIteration
-            done, _ = await asyncio.wait(self._loading, return_when=asyncio.FIRST_COMPLETED)
-            loaded = done.pop()
-            chain = self._loading.pop(loaded)
-            if loaded.result():
+        for chain in self.chains:
+            if chain.paging.in_hand:  # it came in the moment in which another one failed
                 return chain
+            if not chain.paging.done and chain not in self._loading.values():
+                self._loading[asyncio.ensure_future(chain.load(self._left))] = chain
+        if not self._loading:
+            raise StopAsyncIteration
+        done, _ = await asyncio.wait(self._loading, return_when=asyncio.FIRST_COMPLETED)
+        loaded = done.pop()
+        chain = self._loading.pop(loaded)
+        loaded.result()  # raises what went wrong
+        return chain
 
     def _cancel(self) -> None:
         for chain in self.chains:

@@ -265,6 +265,16 @@ async def test_a_waiter_who_is_overtaken_hears_of_it_when_max_wait_is_over_and_t
 
 
 @jumping
+async def test_a_place_that_comes_in_the_very_moment_is_kept(loop: JumpLoop) -> None:
+    limiter = limiter_on(loop, 60)
+    await limiter.acquire()
+    with pytest.raises(ThrottledError) as throttled:
+        await limiter.acquire(max_wait=0)
+    exactly = throttled.value.retry_after
+    assert await limiter.acquire(max_wait=exactly) == pytest.approx(exactly)
+
+
+@jumping
 async def test_the_last_waiter_whose_max_wait_is_over_leaves_no_timer(loop: JumpLoop) -> None:
     limiter = limiter_on(loop, 60)
     await limiter.acquire()

@@ -333,6 +333,15 @@ async def test_a_limiter_that_would_take_too_long_is_an_error_at_once(rig: Any) 
 
 
 @jumping
+async def test_an_attempt_that_was_not_sent_does_not_hide_an_earlier_one_that_was(rig: Any) -> None:
+    it = rig(LOST, ConnectionFailed("refused"))
+    with pytest.raises(ConnectionLost):
+        await it.session.send(GET)
+    assert len(it.wire.sent) == 4
+    await it.pool.aclose()
+
+
+@jumping
 async def test_the_earlier_outcome_is_raised_when_the_limiter_has_no_place_for_a_retry(rig: Any) -> None:
     it = rig(answer(503), waits=[0.0, ThrottledError("no place", retry_after=9.0)])
     with pytest.raises(ServerError):
