@@ -13,10 +13,10 @@ from telepath_async.sandbox import Sandbox
 EXAMPLES = Path(__file__).parent
 
 
-async def run(sandbox: Sandbox, name: str, **more: str) -> str:
+async def run(sandbox: Sandbox, name: str, *arguments: str, **more: str) -> str:
     environment = {**os.environ, "TELEPATH_API_KEY": sandbox.api_key, "TELEPATH_BASE_URL": sandbox.base_url, **more}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", str(EXAMPLES / name), env=environment, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-W", "error", str(EXAMPLES / name), *arguments, env=environment, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
     assert process.returncode == 0
@@ -42,6 +42,29 @@ async def test_sync_calls_takes_over_only_what_is_new_the_second_time(telepath_s
     assert "1,000 inserted, 0 updated" in await run(telepath_sandbox, "sync_calls.py", DATABASE_URL=database)
     telepath_sandbox.add_call()
     assert "1 inserted, 0 updated" in await run(telepath_sandbox, "sync_calls.py", DATABASE_URL=database)
+
+
+async def test_provision_finds_its_trunks_the_second_time(telepath_sandbox: Sandbox, tmp_path: Path) -> None:
+    vault = str(tmp_path / "vault")
+    assert (await run(telepath_sandbox, "provision.py", VAULT=vault)).count(" created") == 3
+    assert (await run(telepath_sandbox, "provision.py", VAULT=vault)).count(" exists") == 3
+
+
+async def test_rotate_passwords_tells_the_carrier_of_each_and_does_not_rotate_again(
+    telepath_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    journal = str(tmp_path / "rotation.ndjson")
+    first = await run(telepath_sandbox, "rotate_passwords.py", ROTATION_JOURNAL=journal)
+    count = first.count("the carrier has the new password of")
+    assert count > 0
+    assert f"{count} rotated, 0 were" in first
+    assert f"0 rotated, {count} were" in await run(telepath_sandbox, "rotate_passwords.py", ROTATION_JOURNAL=journal)
+
+
+async def test_watch_latency_alerts_once(telepath_sandbox: Sandbox, tmp_path: Path) -> None:
+    state = str(tmp_path / "state.json")
+    assert "crossed: avg_ai_latency_ms" in await run(telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state)
+    assert "0 alerts" in await run(telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state)
 
 
 async def test_fastapi_app_serves_and_says_503_when_throttled(

@@ -3,7 +3,8 @@
     python killing.py rotate|provision BASE_URL API_KEY
 
 It obeys lines on standard input: `STEP DIRECTORY` forks a child that runs the job on that directory and ends by `os._exit`
-at that step (0: never). The child's exit code is printed: 0, or KILLED. A step is every moment between two effects: around
+at that step (0: never). The child's exit code is printed: 0, 1 (not
+complete), or KILLED. A step is every moment between two effects: around
 each write (and in its middle), sync, rename, request and answer, and around what the carrier or the sink does.
 """
 
@@ -68,6 +69,8 @@ def put(path: Path, text: str) -> None:
 async def rotate(telepath: TelepathClient, directory: Path, steps: Steps) -> bool:
     async def apply(credentials: SipCredentials) -> None:
         steps.step()
+        if (directory / f"{credentials.sip_username}.refuses").exists():
+            raise ConnectionError
         put(directory / f"{credentials.sip_username}.carrier", credentials.sip_password.reveal())
         steps.step()
 

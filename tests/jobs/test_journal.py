@@ -152,8 +152,7 @@ def test_what_a_killed_compaction_left_is_in_nobodys_way(journal: Path) -> None:
     with open_journal(journal) as opened:
         opened.write(finished())
         opened.compact()
-    with open_journal(journal) as opened:
-        assert list(opened.entries) == ["a"]
+    assert SECRET not in journal.read_text()
 
 
 def failing_after(bytes_written: int) -> Callable[..., int]:

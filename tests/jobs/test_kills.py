@@ -82,18 +82,24 @@ def at_carrier(sandbox: Sandbox, directory: Path, trunk_id: str) -> bool:
     return sandbox.sip_login(username, (directory / f"{username}.carrier").read_text())
 
 
+@pytest.mark.parametrize("refuses", [False, True])
 async def test_a_rotation_killed_at_any_step_loses_no_password_and_is_finished_by_the_next_run(
-    sandbox: Sandbox, tmp_path: Path
+    refuses: bool, sandbox: Sandbox, tmp_path: Path
 ) -> None:
+    """`refuses`: one carrier says no until that next run, so that its password outlives the end of a run."""
     async with job("rotate", sandbox) as rotation:
         for last in itertools.count(1):
             directory = tmp_path / str(last)
             before = carriers(sandbox, directory)
+            refusal = directory / f"{next(iter(sandbox.trunks.values()))['sip_username']}.refuses"
+            if refuses:
+                refusal.touch()
             ended = await rotation.run(directory, last=last)
             assert lost(sandbox, directory) == []
-            if ended == 0:
+            if ended != KILLED:
+                assert ended == refuses
                 break
-            assert ended == KILLED
+            refusal.unlink(missing_ok=True)
             assert await rotation.run(directory) == 0
             assert [trunk_id for trunk_id in before if not at_carrier(sandbox, directory, trunk_id)] == []
             assert [trunk_id for trunk_id in before if sandbox.sip_password(trunk_id) == before[trunk_id]] == []

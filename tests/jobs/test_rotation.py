@@ -355,6 +355,25 @@ async def test_a_journal_that_cannot_be_written_stops_the_run_and_the_next_one_f
     assert [name for name, password in carrier.passwords.items() if not sandbox.sip_login(name, password)] == []
 
 
+def full_for_passwords(fd: int, data: Any, write: Callable[..., int] = os.write) -> int:
+    """A disk that is full when a password is to be written."""
+    if b"sip_password" in bytes(data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return write(fd, data)
+
+
+async def test_nothing_more_is_rotated_once_the_journal_cannot_be_written(
+    sandbox: Sandbox, rotate: Rotate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.fail_next(drop="after", path=ROTATE, times=3)
+    await rotate(attempts=1, concurrency=1)  # all are in doubt
+    sandbox.requests.clear()
+    monkeypatch.setattr(os, "write", full_for_passwords)
+    with pytest.raises(OSError, match="No space left"):
+        await rotate(concurrency=1)
+    assert rotations(sandbox) == 1
+
+
 async def test_no_password_is_shown_in_reports_logs_or_errors(
     carrier: Carrier, sandbox: Sandbox, rotate: Rotate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,14 +382,7 @@ async def test_no_password_is_shown_in_reports_logs_or_errors(
         shown = repr(await rotate())
     assert "apply failed for trunk" in caplog.text
 
-    write = os.write
-
-    def full(fd: int, data: Any) -> int:
-        if b"sip_password" in bytes(data):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(fd, data)
-
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "write", full_for_passwords)
     with pytest.raises(OSError, match="No space left") as raised:
         await rotate(not_again_within=timedelta(0))
     frames = traceback.TracebackException.from_exception(raised.value, capture_locals=True).stack
