@@ -70,6 +70,13 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Drive a mixed load under faults for 10 minutes (`-- --seconds 30`: shorter); fail when a promise broke."""
+    session.install(EVERYTHING, *group("test"))
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Run all benchmarks and write benchmarks/RESULTS.md (`-- --quick`: a short run that writes nothing)."""
     session.install(EVERYTHING, *group("bench"))

@@ -179,9 +179,14 @@ class TokenBucket:
             self._left = min(self._left, remaining)
 
     def _bound_waits(self, now: float) -> None:
-        """Let nobody wait for more than a window: not after a fall of the limit, and not after a clock was set back."""
-        self._earliest = min(self._earliest, now + self._window)
-        self._left_until = min(self._left_until, now + self._window)
+        """Let nobody wait for ever: not after a fall of the limit, and not after a clock was set back.
+
+        A clock that was set back by less than a window, and goes on, owes what it owed; beyond that, a window is enough.
+        """
+        if self._earliest > now + 2 * self._window:
+            self._earliest = now + self._window
+        if self._left_until > now + 2 * self._window:
+            self._left_until = now + self._window
 
 
 def _whole_ticks(seconds: float) -> float:
