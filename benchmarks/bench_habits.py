@@ -1,4 +1,4 @@
-"""What habits cost: one typed GET, 50 at a time, as it should be, and as it is often done. Goals: none, figures for the README."""
+"""What habits cost: one typed GET, 50 at a time, as it should be, and as it is often done. No goals: figures for the README."""
 
 import asyncio
 import sys
