@@ -1,11 +1,8 @@
-"""`TelepathClient`: opens, wires and closes. Options are checked here; nothing is sent from here."""
+"""`TelepathClient`: opens, wires and closes. Its options are checked in `options.py`; nothing is sent from here."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
-import urllib.request
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from types import TracebackType
@@ -17,6 +14,19 @@ from yarl import URL
 from .errors import UsageError
 from .events import Event
 from .limiter import Limiter, Priority, shared_limiter
+from .options import (
+    DEFAULT_BASE_URL,
+    checked_headers,
+    checked_key,
+    checked_policy,
+    checked_priority,
+    checked_seconds,
+    checked_session,
+    checked_url,
+    hidden,
+    hidden_headers,
+    proxy_for,
+)
 from .protocol.ratelimit import RateLimit
 from .protocol.retry import RetryPolicy, seconds_or_refuse
 from .protocol.wire import Request, Response, concealed, given, path_segment, query_of, secrets_in, write_json
@@ -29,22 +39,7 @@ from .session import Account, Options, Pool, Session, shared_budget
 from .transport import Origin
 from .unset import UNSET, UnsetType
 
-DEFAULT_BASE_URL: Final = "https://api.telepathvoice.com/v1"
-
 _METHODS: Final = {"GET": True, "HEAD": True, "PUT": True, "DELETE": True, "PATCH": False, "POST": False}
-_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OUR_HEADERS: Final = frozenset(
-    (
-        "authorization",
-        "connection",
-        "content-length",
-        "content-type",
-        "cookie",
-        "host",
-        "proxy-authorization",
-        "transfer-encoding",
-    )
-)
 
 
 class TelepathClient:
@@ -99,33 +94,33 @@ class TelepathClient:
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
         # A traceback keeps this frame, and crash reporters print its locals.
-        api_key, numbers_api_key, proxy_url = _hidden(api_key), _hidden(numbers_api_key), _hidden(proxy)
+        api_key, numbers_api_key, proxy_url = hidden(api_key), hidden(numbers_api_key), hidden(proxy)
         del proxy
-        key = _key("api_key", api_key or _hidden(os.environ.get("TELEPATH_API_KEY") or None))
-        base = _url("base_url", base_url or os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL)
-        numbers_base = base if numbers_base_url is None else _url("numbers_base_url", numbers_base_url)
+        key = checked_key("api_key", api_key or hidden(os.environ.get("TELEPATH_API_KEY") or None))
+        base = checked_url("base_url", base_url or os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL)
+        numbers_base = base if numbers_base_url is None else checked_url("numbers_base_url", numbers_base_url)
         if numbers_api_key is None and numbers_base.origin() != base.origin():
             raise UsageError(
                 f"numbers_base_url is at another origin ({numbers_base.origin()}), where this API key must never go; "
                 "pass numbers_api_key"
             )
-        numbers_key = key if numbers_api_key is None else _key("numbers_api_key", numbers_api_key)
+        numbers_key = key if numbers_api_key is None else checked_key("numbers_api_key", numbers_api_key)
         if isinstance(max_response_bytes, bool) or not isinstance(max_response_bytes, int) or max_response_bytes < 1:
             raise UsageError(f"max_response_bytes must be a whole number from 1, not {max_response_bytes!r}")
         if on_event is not None and not callable(on_event):
             raise UsageError(f"on_event must be a function that takes an event, not {type(on_event).__name__}")
         options = Options(
-            timeout=_seconds("timeout", timeout),
-            attempt_timeout=_seconds("attempt_timeout", attempt_timeout),
-            retry=_policy(retry),
+            timeout=checked_seconds("timeout", timeout),
+            attempt_timeout=checked_seconds("attempt_timeout", attempt_timeout),
+            retry=checked_policy(retry),
         )
-        pool = Pool(_own_session(session))
+        pool = Pool(checked_session(session))
 
         def open_at(url: URL, secret: Secret, limiter: Limiter) -> Session:
             origin = Origin(
                 base_url=str(url).rstrip("/"),
                 api_key=secret,
-                proxy=_proxy(url, proxy_url, trust_env),
+                proxy=proxy_for(url, proxy_url, trust_env),
                 max_bytes=max_response_bytes,
             )
             account = Account(origin=origin, limiter=limiter, budget=shared_budget(_hash(f"{url.origin()} {secret.reveal()}")))
@@ -181,15 +176,17 @@ class TelepathClient:
         "interactive" goes before "bulk". `headers`: sent besides our own, and never to a `numbers_base_url` at another
         origin.
         """
-        hidden = _hidden_headers(headers)
+        secret_headers = hidden_headers(headers)
         del headers  # a traceback keeps this frame
         changes = given(
-            timeout=timeout if timeout is UNSET else _seconds("timeout", timeout),
-            attempt_timeout=attempt_timeout if attempt_timeout is UNSET else _seconds("attempt_timeout", attempt_timeout),
-            retry=retry if retry is UNSET else _policy(retry),
+            timeout=timeout if timeout is UNSET else checked_seconds("timeout", timeout),
+            attempt_timeout=attempt_timeout
+            if attempt_timeout is UNSET
+            else checked_seconds("attempt_timeout", attempt_timeout),
+            retry=retry if retry is UNSET else checked_policy(retry),
             max_wait=max_wait if max_wait in (UNSET, None) else seconds_or_refuse("max_wait", max_wait, least=0.0),
-            priority=priority if priority is UNSET else _priority(priority),
-            headers=UNSET if hidden is UNSET else {**self._session.options.headers, **_headers(hidden)},
+            priority=priority if priority is UNSET else checked_priority(priority),
+            headers=UNSET if secret_headers is UNSET else {**self._session.options.headers, **checked_headers(secret_headers)},
         )
         clone = object.__new__(TelepathClient)
         clone.key_id = self.key_id
@@ -243,82 +240,6 @@ class TelepathClient:
         return f"<TelepathClient {self._session.base_url}{' closed' if self._pool.closed else ''}>"
 
 
-def _hidden(value: str | Secret | None) -> Secret | None:
-    return Secret(value) if isinstance(value, str) else value
-
-
-def _key(name: str, value: Secret | None) -> Secret:
-    if value is None:
-        raise UsageError(f"{name} is missing: pass it, or set TELEPATH_API_KEY (Settings > API Keys in the dashboard)")
-    if not isinstance(value, Secret):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"{name} must be the key's text or a Secret, not {type(value).__name__}")
-    if not _is_printable(value):
-        raise UsageError(
-            f"{name} is blank, came out of a pickle, or holds characters that no key has (spaces, control characters, "
-            "not ASCII); copy it again"
-        )
-    return Secret(value.reveal().strip())
-
-
-def _is_printable(key: Secret) -> bool:
-    try:
-        return re.fullmatch(r"[!-~]+", key.reveal().strip()) is not None
-    except ValueError:  # out of a pickle
-        return False
-
-
-def _url(name: str, value: object) -> URL:
-    """Return a base URL. Raises UsageError on what is none, and on where a key must not go."""
-    url = _http_url(value)
-    if url is None or url.host is None:
-        raise UsageError(f"{name} must be a URL such as {DEFAULT_BASE_URL!r}")
-    if url.user is not None or url.password is not None:
-        raise UsageError(f"{name} must not hold a user or a password; pass the key as api_key")
-    if url.query_string or url.fragment:
-        raise UsageError(f"{name} must not hold a query or a fragment")
-    if url.scheme == "http" and not _is_loopback(url.host):
-        raise UsageError(f"{name} must be https:// ({url.host} is not this machine, and the key would travel in clear text)")
-    return url
-
-
-def _http_url(value: object) -> URL | None:
-    """Return the URL, or None when it is no URL of a host that a resolver can be asked for."""
-    try:
-        url = URL(value) if isinstance(value, str) else None
-        if url is None or url.scheme not in ("http", "https") or not url.host:
-            return None
-        url.host.encode("idna")
-    except ValueError:
-        return None
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _proxy(url: URL, proxy: Secret | None, trust_env: bool) -> Secret | None:
-    # Read here once: aiohttp's own trust_env costs 176 to 323 µs of CPU a request, and sends .netrc's passwords.
-    given = proxy is not None
-    if proxy is None and trust_env and not urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
-        proxies = urllib.request.getproxies()
-        proxy = _hidden(proxies.get(url.scheme) or proxies.get("all"))
-        del proxies
-    if proxy is None:
-        return None
-    place = _http_url(proxy.reveal()) if isinstance(proxy, Secret) else None  # pyright: ignore[reportUnnecessaryIsInstance]
-    if place is None or place.host is None:
-        raise UsageError("proxy (or HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) must be the http:// or https:// URL of a proxy")
-    if url.scheme == "https" or _is_loopback(place.host):
-        return proxy
-    if given:
-        raise UsageError(f"an http:// base URL does not go through a proxy elsewhere ({place.host}): it could read the key")
-    return None  # a proxy elsewhere cannot reach this machine's loopback
-
-
 def _limiter(limiter: Limiter | None, key: Secret) -> Limiter:
     key_id = _hash(key.reveal())
     if limiter is None:
@@ -331,50 +252,3 @@ def _limiter(limiter: Limiter | None, key: Secret) -> Limiter:
 
 def _hash(text: str) -> str:
     return sha256(text.encode()).hexdigest()
-
-
-def _own_session(session: object) -> aiohttp.ClientSession | None:
-    if session is None:
-        return None
-    if not isinstance(session, aiohttp.ClientSession):
-        raise UsageError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
-    if session.auth is not None or session.trust_env:
-        raise UsageError("session must have neither auth nor trust_env; pass proxy or trust_env to TelepathClient instead")
-    return session
-
-
-def _seconds(name: str, value: object) -> float | None:
-    return None if value is None else seconds_or_refuse(name, value, least=0.0, exclusive=True)
-
-
-def _policy(value: object) -> RetryPolicy:
-    if isinstance(value, RetryPolicy):
-        return value
-    raise UsageError(f"retry must be a RetryPolicy, not {type(value).__name__}; RetryPolicy(max_attempts=1) turns it off")
-
-
-def _priority(value: object) -> Priority:
-    if value == "interactive":
-        return "interactive"
-    if value == "bulk":
-        return "bulk"
-    raise UsageError(f"priority must be 'interactive' or 'bulk', not {value!r}")
-
-
-def _hidden_headers(headers: object) -> object:
-    return {name: _hidden(value) for name, value in headers.items()} if isinstance(headers, Mapping) else headers
-
-
-def _headers(headers: object) -> dict[str, Secret]:
-    if not isinstance(headers, Mapping):
-        raise UsageError(f"headers must be a mapping of names to text, not {type(headers).__name__}")
-    for name, value in headers.items():
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS:
-            raise UsageError(f"headers must not hold {name!r}: it is no header's name, or it is set by the client")
-        if not isinstance(value, Secret) or not _is_header_text(value):
-            raise UsageError(f"the header {name} must be printable ASCII text")
-    return dict(headers)
-
-
-def _is_header_text(value: Secret) -> bool:
-    return re.fullmatch(r"[ -~]*", value.reveal()) is not None

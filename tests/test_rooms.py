@@ -40,9 +40,10 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "attrs", "session", "paginator", "models", "errors", "secret", "unset",
         "protocol.wire", "protocol.shapes", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
     },
+    "options": {STDLIB, "aiohttp", "yarl", "protocol.retry", "limiter", "errors", "secret"},
     "client": {
         STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter", "session", "paginator", "resources",
-        "errors", "events", "secret", "unset",
+        "errors", "events", "options", "secret", "unset",
     },
     "__init__": {
         "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources", "secret", "unset",
