@@ -169,7 +169,7 @@ class TokenBucket:
         burst = self._burst
         self._set_limit(limit)
         owed += max(0, burst - self._burst)
-        self._earliest = now + owed * self._spacing
+        self._earliest = now + min(owed * self._spacing, self._window)  # nobody waits for more than a window
 
     def _learn_left(self, remaining: int, reset_at: datetime, until: float, now: float) -> None:
         if now >= self._left_until or reset_at > self._reset_at:
