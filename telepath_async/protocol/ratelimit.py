@@ -179,7 +179,7 @@ class TokenBucket:
             self._left = min(self._left, remaining)
 
     def _bound_waits(self, now: float) -> None:
-        """Let nobody wait for ever: not after a fall of the limit, and not after a clock was set back.
+        """Let nobody wait for ever after a clock was set back.
 
         A clock that was set back by less than a window, and goes on, owes what it owed; beyond that, a window is enough.
         """
