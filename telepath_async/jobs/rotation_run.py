@@ -141,7 +141,13 @@ class Rotation:
 
     async def _keep(self, trunk_id: str, answer: SipCredentials) -> SipCredentials:
         known = self.journal.entries[trunk_id].sip_username
-        credentials = evolve(answer, id=answer.id or trunk_id, sip_username=answer.sip_username or known)
+        credentials = SipCredentials(
+            id=answer.id or trunk_id,
+            sip_username=answer.sip_username or known,
+            sip_password=answer.sip_password,
+            rotated_at=answer.rotated_at,
+            extra=answer.extra,
+        )
         try:
             self._write("rotated", trunk_id, credentials=credentials)
         except OSError:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from attrs import field, frozen
+import msgspec
 
-from .fields import OpenEnum, extra_fields, guessed, named
+from .fields import Listed, Model, OpenEnum, extra_fields, named
 
 
 class CallStatus(OpenEnum):
@@ -33,11 +33,9 @@ class Speaker(OpenEnum):
     AGENT = "agent"
 
 
-@frozen(kw_only=True)
-class Call:
+class Call(Listed, frozen=True):
     """One call. Latencies in milliseconds, duration in seconds, times in UTC. Seed 003; public page of /calls."""
 
-    id: str
     trunk_id: str | None = None
     from_number: str | None = named("from")
     to_number: str | None = named("to")
@@ -52,21 +50,21 @@ class Call:
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class CallMetrics:
+class CallMetrics(Model, frozen=True):
     """The figures of one call: latencies and jitter in milliseconds, packet loss in percent."""
+
+    _other_names: ClassVar[dict[str, str]] = {"codec": "codec_used"}
 
     carrier_lag_ms: int | float | None = None
     ai_latency_ms: int | float | None = None
     gateway_processing_ms: int | float | None = None
     packet_loss_percent: float | None = None
     jitter_ms: int | float | None = None
-    codec_used: str | None = named("codec_used", "codec")
+    codec_used: str | None = None
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class Turn:
+class Turn(Model, frozen=True):
     """One turn of the conversation; both times in milliseconds."""
 
     turn_number: int | None = None
@@ -76,26 +74,28 @@ class Turn:
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class TimelineEvent:
+class TimelineEvent(Model, frozen=True):
     """Something that happened in a call. No page shows its fields, so that most of it may stand in `extra`."""
 
-    type: str | None = guessed("type", "event", "name")
-    at: datetime | None = guessed("at", "timestamp", "time")
+    _other_names: ClassVar[dict[str, str]] = {"event": "type", "name": "type", "timestamp": "at", "time": "at"}
+    _guessed: ClassVar[tuple[str, ...]] = ("type", "at")
+
+    type: str | None = None
+    at: datetime | None = None
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class CallDetails(Call):
+class CallDetails(Call, frozen=True):
     """All that is known about one call. Seed 003; public page of /calls/{id}.
 
     `metrics` is always there; its fields are None where the server sends no figures. `sip_trace` is plain text.
     """
 
+    _other_names: ClassVar[dict[str, str]] = {"events": "timeline", "timeline_events": "timeline"}
+    _guessed: ClassVar[tuple[str, ...]] = ("timeline",)
+
     disconnect_reason: str | None = None
-    metrics: CallMetrics = field(factory=CallMetrics)
+    metrics: CallMetrics = msgspec.field(default_factory=CallMetrics)
     turns: tuple[Turn, ...] = ()
-    timeline: tuple[TimelineEvent, ...] = field(
-        default=(), metadata={"names": ("timeline", "events", "timeline_events"), "guessed": True}
-    )
+    timeline: tuple[TimelineEvent, ...] = ()
     sip_trace: str | None = None

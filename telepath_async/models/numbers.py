@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
-
-from .fields import OpenEnum, extra_fields
+from .fields import Model, OpenEnum, extra_fields
 
 
 class TelephonyProvider(OpenEnum):
@@ -84,8 +82,7 @@ class AccountConnectionType(OpenEnum):
     EXTERNAL_API_KEY = "account_connection_external_api_key"
 
 
-@frozen(kw_only=True)
-class PromptTemplate:
+class PromptTemplate(Model, frozen=True):
     id: str | None = None
     user_id: str | None = None
     label: str | None = None
@@ -93,8 +90,7 @@ class PromptTemplate:
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class Prompt:
+class Prompt(Model, frozen=True):
     id: str | None = None
     user_id: str | None = None
     label: str | None = None
@@ -108,8 +104,7 @@ class Prompt:
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class Action:
+class Action(Model, frozen=True):
     id: str | None = None
     user_id: str | None = None
     type: ActionType | None = None
@@ -120,8 +115,7 @@ class Action:
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class Voice:
+class Voice(Model, frozen=True):
     """A synthesizer's voice; all but these fields depends on its provider and stands in `extra`."""
 
     id: str | None = None
@@ -132,8 +126,7 @@ class Voice:
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class Webhook:
+class Webhook(Model, frozen=True):
     id: str | None = None
     user_id: str | None = None
     subscriptions: list[WebhookEvent] | None = None
@@ -144,8 +137,7 @@ class Webhook:
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class AccountConnection:
+class AccountConnection(Model, frozen=True):
     """An account at another vendor. Every text in its `credentials` is a `Secret`."""
 
     id: str | None = None
@@ -159,8 +151,7 @@ class AccountConnection:
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class Agent:
+class Agent(Model, frozen=True):
     """The agent that answers a number. An object inside it may come as its id alone.
 
     `initial_message_delay` and `idle_time_seconds` as the vendor names them; `conversation_speed` and
@@ -198,13 +189,12 @@ class Agent:
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class PhoneNumber:
+class PhoneNumber(Model, frozen=True):
     """A phone number. `id` and `user_id` are UUIDs; `number` is E.164. Seed 004."""
 
+    number: str
     id: str | None = None
     user_id: str | None = None
-    number: str
     active: bool | None = None
     label: str | None = None
     inbound_agent_name: str | None = None

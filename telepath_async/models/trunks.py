@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from attrs import field, frozen
+import msgspec
 
 from ..secret import Secret
-from .fields import OpenEnum, extra_fields, named
+from .fields import Listed, Model, OpenEnum, extra_fields
 
 
 class TrunkStatus(OpenEnum):
@@ -27,8 +27,7 @@ class AIProvider(OpenEnum):
     CUSTOM = "custom"
 
 
-@frozen(kw_only=True)
-class TrunkMetrics:
+class TrunkMetrics(Model, frozen=True):
     """Today's figures of a trunk: `success_rate` in percent (0-100), `avg_latency_ms` in milliseconds. Seed 002."""
 
     calls_today: int | None = None
@@ -37,33 +36,32 @@ class TrunkMetrics:
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class Trunk:
+class Trunk(Listed, frozen=True):
     """A SIP trunk. Seeds 000, 001, 002 and 003.
 
     `sip_endpoint` is `username@host` where the answer or the trunk names the user, else the host alone.
     `metrics` is always there; its fields are None where the server sends no figures.
     """
 
-    id: str
+    _other_names: ClassVar[dict[str, str]] = {"provider": "ai_provider"}
+
     name: str
     status: TrunkStatus
-    ai_provider: AIProvider | None = named("ai_provider", "provider")
+    ai_provider: AIProvider | None = None
     sip_username: str | None = None
-    sip_endpoint: str | None = field(default=None, metadata={"exact": True})  # it has several spellings
+    sip_endpoint: str | None = None
     sip_password: Secret | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
-    metrics: TrunkMetrics = field(factory=TrunkMetrics)
+    metrics: TrunkMetrics = msgspec.field(default_factory=TrunkMetrics)
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True)
-class SipCredentials:
+class SipCredentials(Model, frozen=True):
     """What a rotation returns: the only time that the new password is shown. Public page of rotate-sip-password."""
 
+    sip_password: Secret
     id: str | None = None
     sip_username: str | None = None
-    sip_password: Secret
     rotated_at: datetime | None = None
     extra: dict[str, Any] = extra_fields()

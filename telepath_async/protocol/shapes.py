@@ -11,16 +11,17 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
+from typing import Any, Final, Generic, TypeGuard, TypeVar, get_args, get_type_hints
 
-import attrs
 import msgspec
 from attrs import frozen
 
-from .fast import fast_list, fast_object, secret
+from ..models.fields import EXTRA, Model
+from .fast import fast_list, fast_object, learn, secret
 from .wire import Response, concealed, read_json, unreadable
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Model)
 
 _SIP_SCHEME: Final = re.compile(r"^sip:(//)?", re.IGNORECASE)
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
@@ -39,13 +40,13 @@ class ListBody(Generic[T]):
     has_more: bool | None = None
 
 
-def read_object(model: type[T], response: Response) -> T:
+def read_object(model: type[M], response: Response) -> M:
     """Decode one object, enveloped or bare. Raises ResponseError when it is not of the model's shape."""
     quick = fast_object(model, response.body)
     return quick if quick is not None else _exactly(response, lambda: _object(model, read_json(response)))
 
 
-def read_list(model: type[T], key: str, response: Response) -> ListBody[T]:
+def read_list(model: type[M], key: str, response: Response) -> ListBody[M]:
     """Decode one page: `{"data": [...]}` or `{key: [...]}`. Raises ResponseError on any other shape."""
     quick = fast_list(model, key, response.body)
     return _exactly(response, lambda: _list_body(*(quick or _page(model, key, read_json(response)))))
@@ -62,13 +63,16 @@ def _exactly(response: Response, read: Callable[[], T]) -> T:
     raise unreadable(response, why)
 
 
-def _object(model: type[T], body: Any) -> T:
+def _object(model: type[M], body: Any) -> M:
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
-        return _convert(_arranged(model, body["data"]), model, "$.data")
-    return _convert(_arranged(model, body), model, "$")
+        found = _convert(_arranged(model, body["data"]), model, "$.data")
+    else:
+        found = _convert(_arranged(model, body), model, "$")
+    learn(model, [found])
+    return found
 
 
-def _page(model: type[T], key: str, body: Any) -> tuple[list[T], Mapping[str, Any]]:
+def _page(model: type[M], key: str, body: Any) -> tuple[list[M], Mapping[str, Any]]:
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
         body = body["data"]
     if not isinstance(body, dict):
@@ -77,7 +81,9 @@ def _page(model: type[T], key: str, body: Any) -> tuple[list[T], Mapping[str, An
     rows = body.get(name)
     if not isinstance(rows, list):
         raise msgspec.ValidationError(f"expected a list under 'data' or {key!r}")
-    return _convert([_arranged(model, row) for row in rows], list[model], f"$.{name}"), body  # type: ignore[valid-type]
+    found = _convert([_arranged(model, row) for row in rows], list[model], f"$.{name}")  # type: ignore[valid-type]
+    learn(model, found)
+    return found, body
 
 
 def _list_body(rows: list[T], body: Mapping[str, Any]) -> ListBody[T]:
@@ -115,7 +121,8 @@ def _convert(value: object, shape: type[T], path: str) -> T:
 
 @frozen
 class _Layout:
-    """Where a model's keys go: name on the wire -> field; which fields hold models of their own; which are times.
+    """Where a model's keys go: any name on the wire -> the one that msgspec knows; and by that name, which fields are
+    required, which hold models of their own, which are times.
 
     `guessed`: the types of the fields that no page documents; a value of another type stands in `extra`.
     """
@@ -123,22 +130,27 @@ class _Layout:
     names: dict[str, str]
     required: frozenset[str]
     guessed: dict[str, Any]
-    nested: dict[str, type]
+    nested: dict[str, type[Model]]
     times: frozenset[str]
 
 
 @cache
-def _layout(model: type) -> _Layout:
+def _layout(model: type[Model]) -> _Layout:
     hints = get_type_hints(model)
-    fields = [field for field in attrs.fields(model) if field.name != "extra"]
-    types = {field.name: _leaves(hints[field.name]) for field in fields}
+    fields = {field.name: field for field in msgspec.structs.fields(model) if field.name != "extra"}
+    types = {field.encode_name: _leaves(hints[name]) for name, field in fields.items()}
+    others = {other: fields[name].encode_name for other, name in model._other_names.items()}
     return _Layout(
-        names={name: field.name for field in fields for name in field.metadata.get("names", (field.name,))},
-        required=frozenset(field.name for field in fields if field.default is attrs.NOTHING),
-        guessed={field.name: hints[field.name] for field in fields if field.metadata.get("guessed")},
-        nested={name: leaf for name, leaves in types.items() for leaf in leaves if attrs.has(leaf)},
+        names={name: name for name in types} | others,
+        required=frozenset(field.encode_name for field in fields.values() if field.required),
+        guessed={fields[name].encode_name: hints[name] for name in model._guessed},
+        nested={name: leaf for name, leaves in types.items() for leaf in leaves if _is_model(leaf)},
         times=frozenset(name for name, leaves in types.items() if datetime in leaves),
     )
+
+
+def _is_model(leaf: object) -> TypeGuard[type[Model]]:
+    return isinstance(leaf, type) and issubclass(leaf, Model)
 
 
 def _leaves(hint: Any) -> set[Any]:
@@ -147,7 +159,7 @@ def _leaves(hint: Any) -> set[Any]:
     return {leaf for part in inside for leaf in _leaves(part)} if inside else {hint}
 
 
-def _arranged(model: type, row: object) -> object:
+def _arranged(model: type[Model], row: object) -> object:
     if not isinstance(row, dict):
         return row
     layout = _layout(model)
@@ -166,7 +178,7 @@ def _arranged(model: type, row: object) -> object:
     if known.get("sip_endpoint"):
         known["sip_endpoint"] = _sip_address(known["sip_endpoint"], known.get("sip_username"))
     if extra:
-        known["extra"] = extra
+        known[EXTRA] = extra
     return known
 
 

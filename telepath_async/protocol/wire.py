@@ -15,11 +15,11 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
-import attrs
 import msgspec
 from attrs import define, field, frozen
 
 from ..errors import ResponseError, UsageError
+from ..models.fields import EXTRA, Model
 from ..secret import Secret
 from ..unset import UNSET
 
@@ -199,7 +199,7 @@ def _plain(value: object) -> object:
         return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if attrs.has(type(value)):
+    if isinstance(value, Model):
         return _plain(model_fields(value))
     raise UsageError(
         f"the body cannot be sent as JSON: {_shown(value)} in it; pass strings, finite numbers, booleans, None, lists and dicts"
@@ -216,14 +216,11 @@ def _key(key: object) -> str:
     raise UsageError(f"the body cannot be sent as JSON: a key of type {type(key).__name__}; keys are strings")
 
 
-def model_fields(model: Any) -> dict[str, Any]:
+def model_fields(model: Model) -> dict[str, Any]:
     """Return what a model says, under the names of the wire: fields that are None stay out, `extra` goes in."""
-    known = {
-        field.metadata.get("names", (field.name,))[0]: getattr(model, field.name)
-        for field in attrs.fields(type(model))
-        if field.name != "extra"
-    }
-    return {name: value for name, value in known.items() if value is not None} | getattr(model, "extra", {})
+    fields = {field.encode_name: getattr(model, field.name) for field in msgspec.structs.fields(model)}
+    extra: dict[str, Any] = fields.pop(EXTRA)
+    return {name: value for name, value in fields.items() if value is not None} | extra
 
 
 def given(**fields: Any) -> dict[str, Any]:
@@ -233,7 +230,7 @@ def given(**fields: Any) -> dict[str, Any]:
 
 def concealed(value: Any, name: str = "") -> Any:
     """Return the JSON of a request or an answer with every text behind a credential's name made a Secret."""
-    if attrs.has(type(value)):
+    if isinstance(value, Model):
         value = model_fields(value)
     if isinstance(value, Mapping):
         below = name if CREDENTIAL.search(name) else ""
@@ -249,7 +246,7 @@ def secrets_in(value: object, name: str = "") -> tuple[Secret, ...]:
         return (value,)
     if isinstance(value, str):
         return (Secret(value),) if CREDENTIAL.search(name) else ()
-    if attrs.has(type(value)):
+    if isinstance(value, Model):
         value = model_fields(value)
     if isinstance(value, Mapping):
         below = name if CREDENTIAL.search(name) else ""

@@ -9,14 +9,15 @@ from typing import TypeVar
 from attrs import evolve
 
 from ..errors import UsageError
+from ..models.fields import Listed
 from ..paginator import Paginator
 from ..protocol.checkpoint import Checkpoint, read_checkpoints
-from ..protocol.paging import DateRange, Plan, Row
+from ..protocol.paging import DateRange, Plan
 from ..protocol.shapes import ListBody, read_list
 from ..protocol.wire import Query, Request, Response
 from ..session import Session
 
-T = TypeVar("T", bound=Row)
+T = TypeVar("T", bound=Listed)
 
 
 def paginator(

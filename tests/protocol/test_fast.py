@@ -1,5 +1,6 @@
 """The fast way decodes what the API's pages show, gives what the exact way gives, and leaves all else to it."""
 
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -8,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telepath_async import Response
+from telepath_async import Response, Secret
 from telepath_async.models.analytics import AnalyticsOverview
 from telepath_async.models.calls import Call, CallDetails
 from telepath_async.models.numbers import PhoneNumber
 from telepath_async.models.trunks import SipCredentials, Trunk
-from telepath_async.protocol import shapes
-from telepath_async.protocol.fast import fast_list, fast_object
+from telepath_async.protocol import fast, shapes
+from telepath_async.protocol.fast import fast_list, fast_object, learn
 
 CALL = {
     "id": "call_1",
@@ -51,6 +52,12 @@ def answer(value: Any) -> Response:
     return Response(status=200, headers={}, body=body(value), endpoint="GET /x")
 
 
+@pytest.fixture(autouse=True)
+def nothing_learned() -> Iterator[None]:
+    with mock.patch.dict(fast._learned, clear=True):
+        yield
+
+
 @pytest.mark.parametrize(
     ("model", "row"), [(Call, CALL), (CallDetails, DETAILS), (Trunk, TRUNK), (SipCredentials, CREDENTIALS)]
 )
@@ -69,9 +76,42 @@ def test_what_needs_more_is_left_to_the_exact_way(row: dict[str, Any]) -> None:
     assert fast_list(Call, "calls", body({"calls": [CALL, row]})) is None
 
 
+def test_unknown_keys_are_learned_and_then_take_the_fast_way() -> None:
+    row = {**CALL, "region": "eu", "tags": [{"api_key": "x"}]}
+    exact = shapes.read_list(Call, "calls", answer({"calls": [row, CALL]})).rows
+    quick = fast_list(Call, "calls", body({"calls": [row, CALL]}))
+    assert quick is not None
+    assert quick[0] == exact
+    assert [type(call) for call in quick[0]] == [Call, Call]
+    assert (exact[0].extra, exact[1].extra) == ({"region": "eu", "tags": [{"api_key": Secret("x")}]}, {})
+
+
+def test_an_object_teaches_too() -> None:
+    exact = shapes.read_object(CallDetails, answer({**DETAILS, "region": None}))
+    assert fast_object(CallDetails, body({"data": {**DETAILS, "region": None}})) == exact
+    assert exact.extra == {"region": None}
+
+
+def test_a_credential_is_never_learned() -> None:
+    learn(Call, [Call(id="call_1", extra={"api_key": Secret("x")})])
+    assert fast_object(Call, body({**CALL, "api_key": "x"})) is None
+
+
+def test_keys_that_are_ids_are_not_learned() -> None:
+    learn(Call, [Call(id="call_1", extra={f"key_{n}": n for n in range(100)})])
+    assert fast_object(Call, body({**CALL, "key_1": 1})) is None
+
+
 @pytest.mark.parametrize("model", [Call, CallDetails, Trunk, SipCredentials, AnalyticsOverview, PhoneNumber])
-@given(st.dictionaries(st.sampled_from(NAMES), values, max_size=5), st.sampled_from([CALL, DETAILS, TRUNK, CREDENTIALS, {}]))
-def test_both_ways_agree_on_every_object(model: type[Any], changes: dict[str, Any], row: dict[str, Any]) -> None:
+@given(
+    st.dictionaries(st.sampled_from(NAMES), values, max_size=5),
+    st.sampled_from([CALL, DETAILS, TRUNK, CREDENTIALS, {}]),
+    st.lists(st.sampled_from(NAMES)),
+)
+def test_both_ways_agree_on_every_object_whatever_was_learned(
+    model: type[Any], changes: dict[str, Any], row: dict[str, Any], unknown: list[str]
+) -> None:
+    learn(model, [Call(id="call_1", extra=dict.fromkeys(unknown))])
     response = answer({**row, **changes})
     quick = fast_object(model, response.body)
     if quick is not None:
