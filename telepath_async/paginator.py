@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
-from attrs import evolve, fields, frozen
+import msgspec
+from msgspec.structs import replace
 
 from .protocol.paging import Drift, Paging, Plan, Row
 from .protocol.shapes import ListBody
@@ -19,8 +20,7 @@ U = TypeVar("U")
 _COLLECT_AHEAD: Final = 8
 
 
-@frozen(kw_only=True)
-class Page(Generic[T]):
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """One page: its `items`; `total` rows in the list, or None; its `number` in this walk, from 1; the `raw` answer."""
 
     items: list[T]
@@ -51,49 +51,53 @@ class Paginator(Generic[T]):
         self._plans = plans
         self._max_items = max_items
         self._prefetch = prefetch
-        self._pagings = [Paging(plan) for plan in plans()]
+        self._latest: list[Paging[T]] | None = None  # not the walk itself: dropping that is what ends it
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return _Each(self._latest(self._walk(self._prefetch, self._max_items)).next_item)
+        return _Each(self._begin(self._prefetch, self._max_items).next_item)
 
     def pages(self) -> AsyncIterator[Page[T]]:
         """Iterate over whole pages; an empty list has one empty page."""
-        return _Each(self._latest(self._walk(self._prefetch, self._max_items)).next_page)
+        return _Each(self._begin(self._prefetch, self._max_items).next_page)
 
     async def collect(self) -> list[T]:
         """Return all items as a list, asking for up to 8 pages ahead."""
         walk = self._walk(self._prefetch or _COLLECT_AHEAD, self._max_items)
         items = [item async for page in _Each(walk.next_page) for item in page.items]
-        self._latest(walk)  # not before: a collect() that fails has handed nothing out
+        self._latest = walk.pagings  # not before: a collect() that fails has handed nothing out
         return items
 
     async def first(self) -> T | None:
         """Return the first item, or None."""
-        return await anext(_Each(self._latest(self._walk(0, 1)).next_item), None)
+        return await anext(_Each(self._begin(0, 1).next_item), None)
 
     @property
     def checkpoint(self) -> str:
         """A short JSON string that stands exactly behind the last item handed out; `list(resume=…)` goes on there."""
-        texts = [paging.checkpoint.text() for paging in self._pagings]
+        texts = [paging.checkpoint.text() for paging in self._pagings()]
         return texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
 
     @property
     def drift(self) -> Drift:
         """What changed in the list during the latest walk; `drift.uncertain == 0` means that nothing was missed."""
-        drifts = [paging.drift for paging in self._pagings]
+        drifts = [paging.drift for paging in self._pagings()]
         return drifts[0] if len(drifts) == 1 else Drift(**{
-            field.name: sum(getattr(drift, field.name) for drift in drifts) for field in fields(Drift)
+            name: sum(getattr(drift, name) for drift in drifts) for name in Drift.__struct_fields__
         })  # fmt: skip
+
+    def _pagings(self) -> list[Paging[T]]:
+        return self._latest or self._walk(0, None).pagings
+
+    def _begin(self, prefetch: int, max_items: int | None) -> _Walk[T]:
+        walk = self._walk(prefetch, max_items)
+        self._latest = walk.pagings
+        return walk
 
     def _walk(self, prefetch: int, max_items: int | None) -> _Walk[T]:
         plans = self._plans()
         if max_items is not None:
-            plans = [evolve(plan, page_size=max(1, min(plan.page_size, max_items))) for plan in plans]
+            plans = [replace(plan, page_size=max(1, min(plan.page_size, max_items))) for plan in plans]
         return _Walk([_Chain(self._fetch, self._read, Paging(plan), prefetch) for plan in plans], max_items)
-
-    def _latest(self, walk: _Walk[T]) -> _Walk[T]:
-        self._pagings = [chain.paging for chain in walk.chains]
-        return walk
 
 
 class _Walk(Generic[T]):
@@ -101,6 +105,7 @@ class _Walk(Generic[T]):
 
     def __init__(self, chains: list[_Chain[T]], max_items: int | None) -> None:
         self.chains = chains
+        self.pagings = [chain.paging for chain in chains]
         self._left = max_items
         self._number = 0
         self._in_hand = chains[0]
@@ -134,7 +139,7 @@ class _Walk(Generic[T]):
             return Page(items=items, total=self._total(), number=self._number, raw=chain.raw)
 
     def _total(self) -> int | None:
-        totals = [chain.paging.total for chain in self.chains]
+        totals = [paging.total for paging in self.pagings]
         return None if None in totals else sum(total for total in totals if total is not None)
 
     async def _load(self) -> _Chain[T]:

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
-from attrs import fields, frozen
 
 from ..errors import UsageError
 from .wire import one_line
 
 Style = Literal["offset", "cursor"]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-@frozen(kw_only=True)
-class Checkpoint:
+class Checkpoint(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="v", tag=1
+):
     """Stands behind the row `last` of the list `of`.
 
     `style`: None until the first answer has shown it. Offset style: `at` rows lie behind us, of `total`. Cursor style:
@@ -23,28 +24,6 @@ class Checkpoint:
     been handed out. `done`: there is nothing more.
     """
 
-    of: str
-    filters: Mapping[str, str]
-    style: Style | None = None
-    at: int = 0
-    total: int | None = None
-    cursor: str | None = None
-    last: str | None = None
-    unsure: bool = False
-    done: bool = False
-
-    def text(self) -> str:
-        """Return the JSON string."""
-        said = {field.name: getattr(self, field.name) for field in fields(Checkpoint)}
-        kept = {field.name: said[field.name] for field in fields(Checkpoint) if said[field.name] != field.default}
-        return msgspec.json.encode({"v": 1} | kept).decode()
-
-
-_Count = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class _Stored(msgspec.Struct, forbid_unknown_fields=True):
-    v: Literal[1]
     of: str
     filters: dict[str, str] = {}
     style: Style | None = None
@@ -54,6 +33,10 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     last: str | None = None
     unsure: bool = False
     done: bool = False
+
+    def text(self) -> str:
+        """Return the JSON string."""
+        return msgspec.json.encode(self).decode()
 
 
 def read_checkpoints(text: object, *, of: str, filters: Mapping[str, str]) -> list[Checkpoint]:
@@ -74,21 +57,21 @@ def read_checkpoint(text: object, *, of: str, filters: Mapping[str, str]) -> Che
     if not isinstance(text, str):
         raise _unusable(f"expected a string, got {type(text).__name__}")
     try:
-        stored = msgspec.json.decode(text, type=_Stored)
+        checkpoint = msgspec.json.decode(text, type=Checkpoint)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         unusable = _unusable(str(error))
     else:
-        return _checked(stored, of, filters)
+        return _checked(checkpoint, of, filters)
     raise unusable
 
 
-def _checked(stored: _Stored, of: str, filters: Mapping[str, str]) -> Checkpoint:
-    if stored.of != of:
-        raise _unusable(f"it belongs to the list of {stored.of[:40]!r}, not of {of!r}")
-    differing = [name for name, value in filters.items() if stored.filters.get(name) != value]
+def _checked(checkpoint: Checkpoint, of: str, filters: Mapping[str, str]) -> Checkpoint:
+    if checkpoint.of != of:
+        raise _unusable(f"it belongs to the list of {checkpoint.of[:40]!r}, not of {of!r}")
+    differing = [name for name, value in filters.items() if checkpoint.filters.get(name) != value]
     if differing:
         raise _unusable(f"its own filters differ in {', '.join(differing)}; leave the filters out, the checkpoint holds them")
-    return Checkpoint(**{field.name: getattr(stored, field.name) for field in fields(Checkpoint)})
+    return checkpoint
 
 
 def _unusable(why: str) -> UsageError:

@@ -16,9 +16,10 @@ Invisible, unless `overlap` is given: an insertion and a deletion between two pa
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
-from attrs import define
+import msgspec
 
 from ..errors import PagingError
 from .checkpoint import Checkpoint
@@ -29,8 +30,7 @@ _MOST_STEPS: Final = 5
 _PAGES_AWAY: Final = (0, 1, -1, 2, -2)
 
 
-@define(kw_only=True)
-class Drift:
+class Drift(msgspec.Struct, kw_only=True):
     """What a walk met because the list changed under it, or the server ignored a filter.
 
     `repeated`: rows that came twice and were dropped; `stepped_back`: how often a page was asked for again elsewhere, to
@@ -62,11 +62,11 @@ class RecentIds:
     def __contains__(self, row_id: str) -> bool:
         return row_id in self._latest or row_id in self._older
 
-    def isdisjoint(self, ids: list[str]) -> bool:
+    def isdisjoint(self, ids: Collection[str]) -> bool:
         """Whether none of the ids is known."""
         return self._latest.isdisjoint(ids) and self._older.isdisjoint(ids)
 
-    def add(self, ids: list[str]) -> None:
+    def add(self, ids: set[str]) -> None:
         """Remember the ids."""
         if len(self._latest) >= _REMEMBERED_IDS:
             self._older, self._latest = self._latest, set()

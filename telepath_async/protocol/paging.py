@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Generic, Protocol, TypeVar
 
-from attrs import define, evolve, frozen
+import msgspec
+from msgspec.structs import replace
 
 from .checkpoint import Checkpoint, Style
 from .offsets import Drift as Drift
@@ -35,8 +36,7 @@ class Row(Protocol):
 T = TypeVar("T", bound=Row)
 
 
-@frozen(kw_only=True)
-class DateRange:
+class DateRange(msgspec.Struct, frozen=True, kw_only=True):
     """From `since` to `until`, both inclusive, both aware; None = open."""
 
     since: datetime | None = None
@@ -57,8 +57,7 @@ class DateRange:
 _ALWAYS: Final = DateRange()
 
 
-@frozen(kw_only=True)
-class Plan(Generic[T]):
+class Plan(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """What is listed: `of` (`calls`), under which `filters`, in pages of `page_size`, beginning at `start`.
 
     `started`: the time of a row, for the date range; `overlap`: rows by which each page of an offset list is asked early.
@@ -74,8 +73,7 @@ class Plan(Generic[T]):
     style_hint: Style | None = None
 
 
-@define(kw_only=True)
-class _PageInHand(Generic[T]):
+class _PageInHand(msgspec.Struct, Generic[T], kw_only=True):
     """The rows that are still to be handed out, and their places; a checkpoint is made only when somebody asks."""
 
     before: Checkpoint
@@ -93,7 +91,7 @@ class _PageInHand(Generic[T]):
         if self.taken == 0:
             return self.before
         place = self.places[self.taken - 1]
-        return evolve(self.here, at=place, last=self.rows[self.taken - 1].id, unsure=place < self.in_doubt)
+        return replace(self.here, at=place, last=self.rows[self.taken - 1].id, unsure=place < self.in_doubt)
 
 
 class Paging(Generic[T]):
@@ -105,14 +103,14 @@ class Paging(Generic[T]):
         self.done = plan.start.done
         self._style: Style | None = plan.start.style
         self._dates_style: Style | None = plan.start.style or plan.style_hint
-        self._page = _PageInHand[T](before=plan.start, here=plan.start, behind=plan.start)
+        self._page: _PageInHand[T] = _PageInHand(before=plan.start, here=plan.start, behind=plan.start)
         self._known = RecentIds()
         self._barren = 0
         self._cursor = plan.start.cursor
         self._cursors = {hash(self._cursor)}
         self._anchor = plan.start.last
         if self._anchor is not None:
-            self._known.add([self._anchor])
+            self._known.add({self._anchor})
         self._offsets = Offsets(plan.start, known=self._known, drift=self.drift, page_size=plan.page_size, overlap=plan.overlap)
 
     @property
@@ -162,6 +160,8 @@ class Paging(Generic[T]):
 
     def _query(self, *, limit: int, offset: int | None = None, cursor: str | None = None) -> Query:
         page = query_of(limit=limit, cursor=cursor, offset=offset)
+        if self.plan.dates == _ALWAYS:
+            return self.plan.filters + page
         return self.plan.filters + self.plan.dates.query(self._dates_style) + page
 
     def receive(self, body: ListBody[T]) -> bool:
@@ -184,8 +184,8 @@ class Paging(Generic[T]):
         opened_by, self._cursor = self._cursor, self._next_cursor(body)
         self._cursors.add(hash(self._cursor))
         self.done = self._cursor is None
-        here = evolve(self.plan.start, style="cursor", cursor=opened_by, at=0, last=None)
-        behind = evolve(here, cursor=self._cursor, done=self.done)
+        here = replace(self.plan.start, style="cursor", cursor=opened_by, at=0, last=None)
+        behind = replace(here, cursor=self._cursor, done=self.done)
         self._hand_out(body.rows, [row.id for row in body.rows], self._before_anchor(body.rows), here, behind)
         return True
 
@@ -220,9 +220,9 @@ class Paging(Generic[T]):
         if skipped is None:
             return False
         self.done = offsets.done
-        here = evolve(self.plan.start, style="offset", total=offsets.total)
+        here = replace(self.plan.start, style="offset", total=offsets.total)
         last = ids[-1] if ids else self.checkpoint.last
-        behind = evolve(here, at=offsets.frontier, last=last, unsure=offsets.frontier < offsets.in_doubt, done=self.done)
+        behind = replace(here, at=offsets.frontier, last=last, unsure=offsets.frontier < offsets.in_doubt, done=self.done)
         self._hand_out(body.rows, ids, skipped, here, behind, first=first, in_doubt=offsets.in_doubt)
         return True
 
@@ -247,7 +247,7 @@ class Paging(Generic[T]):
             self.drift.outside += len(fresh) - len(inside)
         if rows and not fresh and here.style == "offset":
             # Insertions pushed rows on: the row that the checkpoint stands behind is further than where we are.
-            behind = evolve(self.checkpoint, style="offset", done=self.done)
+            behind = replace(self.checkpoint, style="offset", done=self.done)
         self._page = _PageInHand(
             before=self.checkpoint, here=here, behind=behind, rows=inside, places=places, in_doubt=in_doubt
         )
@@ -258,13 +258,14 @@ class Paging(Generic[T]):
     def _fresh(self, rows: list[T], ids: list[str], first: int) -> tuple[list[T], Sequence[int]]:
         """Return the rows that are new, and the places behind them; remember their ids."""
         places = range(first + 1, first + len(rows) + 1)
-        if self._known.isdisjoint(ids) and len(set(ids)) == len(ids):
-            self._known.add(ids)
+        distinct = set(ids)
+        if len(distinct) == len(ids) and self._known.isdisjoint(distinct):
+            self._known.add(distinct)
             return rows, places
         fresh, places_of_fresh = [], []
         for row, row_id, place in zip(rows, ids, places, strict=True):
             if row_id not in self._known:
-                self._known.add([row_id])
+                self._known.add({row_id})
                 fresh.append(row)
                 places_of_fresh.append(place)
         return fresh, places_of_fresh

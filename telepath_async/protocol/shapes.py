@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any, Final, Generic, TypeGuard, TypeVar, get_args, get_type_hints
 
 import msgspec
-from attrs import frozen
 
 from ..models.fields import EXTRA, Model
 from .fast import fast_list, fast_object, learn, secret
@@ -27,8 +26,7 @@ _SIP_SCHEME: Final = re.compile(r"^sip:(//)?", re.IGNORECASE)
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
 
 
-@frozen(kw_only=True)
-class ListBody(Generic[T]):
+class ListBody(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """One page as the server sent it. `paged_by_cursor`: which of the two paging styles it shows."""
 
     rows: list[T]
@@ -119,8 +117,7 @@ def _convert(value: object, shape: type[T], path: str) -> T:
     raise msgspec.ValidationError(why)
 
 
-@frozen
-class _Layout:
+class _Layout(msgspec.Struct, frozen=True):
     """Where a model's keys go: any name on the wire -> the one that msgspec knows; and by that name, which fields are
     required, which hold models of their own, which are times.
 

@@ -16,7 +16,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
-from attrs import define, field, frozen
 
 from ..errors import ResponseError, UsageError
 from ..models.fields import EXTRA, Model
@@ -31,8 +30,7 @@ CREDENTIAL: Final = re.compile(r"passw|secret|token$|api_?key|credential|private
 _LONGEST_SEGMENT: Final = 256
 
 
-@define(kw_only=True)  # not frozen: that would double the cost of making one
-class Request:
+class Request(msgspec.Struct, kw_only=True):
     """One call of an endpoint.
 
     `path` is encoded and begins with a slash; `template` is the same path with the names of its parameters, fit for
@@ -41,12 +39,15 @@ class Request:
     """
 
     method: str
-    path: str = field(repr=False)
+    path: str
     template: str
-    query: Query = field(default=(), repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    query: Query = ()
+    body: bytes | None = None
     repeatable: bool = True
     secrets: tuple[Secret, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Request {self.endpoint}>"  # path, query and body may hold what no log should
 
     @property
     def endpoint(self) -> str:
@@ -59,14 +60,16 @@ class Request:
         return f"{self.path}?{query_text(self.query)}" if self.query else self.path
 
 
-@frozen(kw_only=True)
-class Response:
+class Response(msgspec.Struct, frozen=True, kw_only=True):
     """An answer: `status`, `headers` (names in any case), `body` (bytes, decompressed), and the `endpoint` that gave it."""
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
     endpoint: str
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} of {self.endpoint}>"  # headers and body may hold what no log should
 
     @property
     def request_id(self) -> str | None:
@@ -97,7 +100,11 @@ def query_of(**parameters: str | int | bool | datetime | Enum | None) -> Query:
 
 def query_text(query: Iterable[tuple[str, str]]) -> str:
     """Return the query encoded: `+` as `%2B`, a space as `%20`."""
-    return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
+    return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in query])
+
+
+def _quoted(text: str) -> str:
+    return text if text.isascii() and text.isalnum() else quote(text, safe="")
 
 
 def _query_value(name: str, value: str | int | bool | datetime | Enum) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from ..errors import UsageError
 from ..models.fields import Listed
@@ -52,7 +52,7 @@ def paginator(
     bases = [_plan_from(start, started, page_size, overlap) for start in starts]
 
     def plans() -> list[Plan[T]]:
-        return [evolve(base, style_hint=session.pool.style) for base in bases]
+        return [replace(base, style_hint=session.pool.style) for base in bases]
 
     async def fetch(query: Query) -> Response:
         return await session.send(Request(method="GET", path=f"/{of}", template=f"/{of}", query=query))

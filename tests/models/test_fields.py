@@ -22,7 +22,7 @@ MODELS = [
     kind
     for module in (analytics, calls, numbers, trunks)
     for kind in vars(module).values()
-    if isinstance(kind, type) and issubclass(kind, Model) and kind is not Model
+    if isinstance(kind, type) and issubclass(kind, Model) and kind.__module__ == module.__name__
 ]
 
 

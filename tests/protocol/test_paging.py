@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from attrs import evolve, field, frozen, mutable
+from attrs import field, frozen, mutable
+from msgspec.structs import replace
 
 from telepath_async.errors import PagingError
 from telepath_async.protocol import offsets as offsets_module
@@ -336,7 +337,7 @@ def test_a_server_that_ignores_the_offset_is_an_error(names: tuple[str, ...]) ->
     answer = OffsetServer(numbered(100), names=names)
 
     def ignoring(query: Query) -> ListBody[Item]:
-        return evolve(answer(query), rows=items(*numbered(10)))
+        return replace(answer(query), rows=items(*numbered(10)))
 
     with pytest.raises(PagingError, match="the same page at three offsets"):
         walk(Paging(plan(page_size=10)), ignoring)
@@ -398,7 +399,7 @@ def test_a_server_that_shows_nothing_from_some_offset_on_does_not_keep_us_for_ev
 
     def capped(query: Query) -> ListBody[Item]:
         body = answer(query)
-        return evolve(body, rows=[]) if int(query.get("offset", "0")) > 35 else body
+        return replace(body, rows=[]) if int(query.get("offset", "0")) > 35 else body
 
     paging = Paging(plan(page_size=10, overlap=2))
     assert walk(paging, capped, most=40) == numbered(42)
@@ -566,7 +567,7 @@ def test_an_open_range_holds_one_side(dates: DateRange, inside: bool) -> None:
 
 def resumed(paging: Paging[Item], **options: Any) -> Paging[Item]:
     start = read_checkpoint(paging.checkpoint.text(), of="calls", filters={})
-    return Paging(evolve(paging.plan, start=start, **options))
+    return Paging(replace(paging.plan, start=start, **options))
 
 
 def cursor_server(ids: str, cap: int = 100) -> Callable[[Query], ListBody[Item]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, Literal
 
-from attrs import evolve, frozen
+from attrs import frozen
+from msgspec.structs import replace
 from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -165,13 +166,13 @@ class ChangingList(RuleBasedStateMachine):
     def resume(self) -> None:
         start = read_checkpoint(self.paging.checkpoint.text(), of="calls", filters={})
         self.uncertain_before += self.paging.drift.uncertain
-        self.paging = Paging(evolve(self.plan, start=start))
+        self.paging = Paging(replace(self.plan, start=start))
         self.resumes += 1
 
     @rule(page_size=st.integers(1, 8))
     @precondition(lambda self: not self.plan.overlap)
     def resume_with_other_pages(self, page_size: int) -> None:
-        self.plan = evolve(self.plan, page_size=page_size)
+        self.plan = replace(self.plan, page_size=page_size)
         self.smallest_page = min(self.smallest_page, page_size)
         self.resume()
 

@@ -7,7 +7,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,7 +65,7 @@ async def test_storing_again_what_is_stored_changes_nothing_in_sqlite(history: l
 
 async def test_storing_again_what_is_stored_changes_nothing_in_postgresql(postgres_url: str) -> None:
     first = Call(id="call_1", start_time=NOON, ai_latency_ms=1, extra={"a": [1, {"b": None}], "é": "x\0y"})
-    await store_twice(postgres_url, [[first], [evolve(first, ai_latency_ms=1.5), Call(id="call_2")], [], [first]])
+    await store_twice(postgres_url, [[first], [replace(first, ai_latency_ms=1.5), Call(id="call_2")], [], [first]])
 
 
 async def test_a_state_is_read_as_it_was_written(database_url: str) -> None:
