@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
+from weakref import WeakSet
 
 import aiohttp
 from attrs import define, evolve, frozen
@@ -61,19 +63,6 @@ class Account:
             self.limit_headers = headers
 
 
-@define(eq=False)
-class _Call:
-    """A call under way: its task, how often that was cancelled before, and whether `aclose` has cut it off."""
-
-    task: asyncio.Task[Any]
-    cancelled_before: int
-    cut: bool = False
-
-    def was_cut(self) -> bool:
-        """Whether a cancellation came from `aclose` alone; the caller's own cancellation always wins."""
-        return self.cut and self.task.uncancel() <= self.cancelled_before
-
-
 @lru_cache(maxsize=1024)
 def shared_budget(account_id: str) -> RetryBudget:
     """Return the process's one retry budget of the account with this hash, of the 1,024 that were asked for last."""
@@ -92,12 +81,13 @@ class Pool:
         self._holder: AsyncGenerator[aiohttp.ClientSession] | None = None
         self._loop = None if session is None else transport.loop_of(session)
         self._process = os.getpid()
-        self._calls: set[_Call] = set()
+        self._calling: set[asyncio.Task[Any]] = set()
+        self._cut: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.closed = False
         self.style: Style | None = None
 
-    async def enter(self) -> _Call:
-        """Note that the current task makes a call. Raises ClientClosedError, or UsageError on a second loop."""
+    async def enter(self) -> asyncio.Task[Any]:
+        """Note that the current task makes a call, and return it. Raises ClientClosedError, or UsageError on a second loop."""
         if self.closed:
             raise ClientClosedError("this client is closed; open a new one, or keep its `async with` block open longer")
         loop = asyncio.get_running_loop()
@@ -106,13 +96,19 @@ class Pool:
         task = asyncio.current_task()
         if task is None:
             raise UsageError("a call must be awaited inside a task; use asyncio.run(...) or your framework's handlers")
-        call = _Call(task, task.cancelling())
-        self._calls.add(call)
-        return call
+        self._calling.add(task)
+        return task
 
-    def leave(self, call: _Call) -> None:
-        """The call is over."""
-        self._calls.discard(call)
+    def leave(self, task: asyncio.Task[Any]) -> None:
+        """The task's call is over."""
+        self._calling.discard(task)
+
+    def has_cut(self, task: asyncio.Task[Any], cancelled_before: int) -> bool:
+        """Whether a cancellation of the task came from `aclose` alone; the caller's own cancellation always wins."""
+        if task not in self._cut:
+            return False
+        self._cut.discard(task)
+        return task.uncancel() <= cancelled_before
 
     async def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not None and (self._theirs or not self._loop.is_closed()):
@@ -122,7 +118,7 @@ class Pool:
                 "that was forked while it was in use"
             )
         left, self._session, self._loop, self._process = self._session, None, loop, os.getpid()
-        self._calls.clear()
+        self._calling.clear()
         if left is not None and not left.closed:
             await transport.abandon(left)
 
@@ -141,14 +137,13 @@ class Pool:
         """Cut off the calls under way and close the session, unless it is the caller's. Raises UsageError on a second loop."""
         loop = asyncio.get_running_loop()
         if self._theirs and self._loop is not None and self._loop.is_closed():
-            self._calls.clear()
+            self._calling.clear()
         elif self._loop is not None and (self._loop is not loop or self._process != os.getpid()):
             await self._move_to(loop)
         self.closed = True
-        for call in self._calls:
-            if not call.cut:
-                call.cut = True
-                call.task.cancel()
+        for task in self._calling.difference(self._cut):
+            self._cut.add(task)
+            task.cancel()
         session, self._session = self._session, None
         if session is None or self._holder is None:
             return
@@ -183,42 +178,65 @@ class Session:
 
     async def send(self, request: Request) -> Response:
         """Return the answer, always 2xx. Raises what the table in `errors` names."""
-        call = await self.pool.enter()
+        task = await self.pool.enter()
+        cancelled_before = task.cancelling()
         try:
             return await self._attempts(request)
         except asyncio.CancelledError:
-            if not call.was_cut():
+            if not self.pool.has_cut(task, cancelled_before):
                 raise
         finally:
-            self.pool.leave(call)
+            self.pool.leave(task)
         raise ClientClosedError(
             f"the client was closed while {request.endpoint} was under way; whether it arrived is unknown", sent=True
         )
 
     async def _attempts(self, request: Request) -> Response:
+        options, account = self.options, self._account
         clock = asyncio.get_running_loop().time
-        deadline = None if self.options.timeout is None else clock() + self.options.timeout
+        deadline = math.inf if options.timeout is None else clock() + options.timeout
         outcome: Response | TelepathError | None = None
         attempt = 0
         while True:
             attempt += 1
-            refused = await self._wait_for_place(request, attempt, deadline)
-            if refused is not None:
-                outcome = refused if outcome is None else outcome
+            try:
+                waited = await account.limiter.acquire(
+                    priority=options.priority, max_wait=_least(options.max_wait, deadline - clock())
+                )
+            except ThrottledError as error:
+                outcome = error if outcome is None else outcome
                 break
-            result = await self._attempt(request, attempt, deadline)
-            if isinstance(result, Response) and 200 <= result.status < 300:
-                self._account.budget.give_back()
-                return result
+            if waited:
+                self._tell(Throttled, request, attempt, seconds=waited)
+            session = await self.pool.session()
+            self._tell(RequestStarted, request, attempt)
+            began = clock()
+            result: Response | TransportError
+            try:
+                result = await transport.send(
+                    session,
+                    account.origin,
+                    request,
+                    headers=self._headers,
+                    timeout=_least(options.attempt_timeout, deadline - began),
+                )
+            except TransportError as error:
+                result = error
+            else:
+                account.observe(result.headers)
+                self._tell(ResponseReceived, request, attempt, status=result.status, seconds=clock() - began)
+                if 200 <= result.status < 300:
+                    account.budget.give_back()
+                    return result
             if outcome is None or isinstance(result, Response) or result.sent:
                 outcome = result  # what reached the server once is not undone by a later attempt that did not
             delay = decide(
-                self.options.retry,
+                options.retry,
                 request,
                 result,
                 attempt=attempt,
-                budget=self._account.budget,
-                time_left=None if deadline is None else deadline - clock(),
+                budget=account.budget,
+                time_left=deadline - clock(),
                 jitter=random.random(),
                 wall_clock=time.time(),
             )
@@ -227,44 +245,6 @@ class Session:
             self._tell(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
-
-    async def _wait_for_place(self, request: Request, attempt: int, deadline: float | None) -> TelepathError | None:
-        """Wait for the limiter; return its error when that would take, or took, too long."""
-        time_left = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
-        bounds = [bound for bound in (self.options.max_wait, time_left) if bound is not None]
-        try:
-            waited = await self._account.limiter.acquire(priority=self.options.priority, max_wait=min(bounds, default=None))
-        except ThrottledError as error:
-            return error
-        if waited:
-            self._tell(Throttled, request, attempt, seconds=waited)
-        return None
-
-    async def _attempt(self, request: Request, attempt: int, deadline: float | None) -> Response | TransportError:
-        session = await self.pool.session()
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        self._tell(RequestStarted, request, attempt)
-        try:
-            response = await transport.send(
-                session,
-                self._account.origin,
-                request,
-                headers=self._headers,
-                timeout=self._attempt_time(began, deadline),
-            )
-        except TransportError as error:
-            return error
-        self._account.observe(response.headers)
-        self._tell(ResponseReceived, request, attempt, status=response.status, seconds=clock() - began)
-        return response
-
-    def _attempt_time(self, began: float, deadline: float | None) -> float | None:
-        if deadline is None:
-            return self.options.attempt_timeout
-        # aiohttp takes 0 for "no bound".
-        time_left = max(0.001, deadline - began)
-        return time_left if self.options.attempt_timeout is None else min(time_left, self.options.attempt_timeout)
 
     @property
     def rate_limit(self) -> RateLimit | None:
@@ -288,6 +268,13 @@ class Session:
             self._on_event(kind(method=request.method, template=request.template, attempt=attempt, **details))
         except Exception:  # noqa: BLE001  # a listener's fault must not lose an answer
             _log.exception("on_event failed on %s; the call goes on", kind.__name__)
+
+
+def _least(bound: float | None, time_left: float) -> float | None:
+    """Return the seconds that a wait or an attempt may take: None for no bound, and never 0, which aiohttp takes for none."""
+    if bound is not None and bound < time_left:
+        return bound
+    return None if time_left == math.inf else max(0.001, time_left)
 
 
 def _reason(outcome: Response | TransportError) -> str:

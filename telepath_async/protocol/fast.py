@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from itertools import starmap
 from operator import attrgetter
 from types import GenericAlias
-from typing import Any, Final, TypeVar, get_args, get_type_hints
+from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -41,25 +41,24 @@ def secret(kind: type, value: object) -> Secret:
 
 def fast_object(model: type[T], body: bytes) -> T | None:
     """Decode one object, enveloped or bare, or return None."""
-    enveloped = body.startswith(b'{"data"')
-    unknown = _learned.get(model, ())
+    reader = _reader(model, _learned.get(model, ()))
     try:
-        answer = _object_decoder(model, unknown, enveloped).decode(body)
+        row = reader.enveloped.decode(body).data if body.startswith(b'{"data"') else reader.bare.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    rows = _settled(model, unknown, [answer.data if enveloped else answer])
+    rows = reader.settled([row])
     return None if rows is None else rows[0]
 
 
 def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str, Any]] | None:
     """Decode one page: its rows, and what it says of the list (`pagination`, `next_cursor`, `has_more`); or return None."""
-    unknown = _learned.get(model, ())
+    reader = _reader(model, _learned.get(model, ()))
     try:
-        page = _page_decoder(model, unknown, key).decode(body)
+        page = reader.page(key).decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     rows = page.rows if page.data is msgspec.UNSET else page.data
-    models = None if rows is msgspec.UNSET else _settled(model, unknown, rows)
+    models = None if rows is msgspec.UNSET else reader.settled(rows)
     if models is None:
         return None
     said = {name: getattr(page, name) for name in ("pagination", "next_cursor", "has_more")}
@@ -75,17 +74,45 @@ def learn(model: type[Model], rows: Iterable[Any]) -> None:
         _learned[model] = (*known, *sorted(new))
 
 
-def _settled(model: type[T], unknown: tuple[str, ...], rows: list[Any]) -> list[T] | None:
-    """Return the models of decoded rows, or None where a value must be arranged."""
-    if not all(_in_utc(rows, zone, moment) for zone, moment in _time_getters(model)):
-        return None
-    if any([*map(value, rows)].count(default) != len(rows) for value, default in _inexact_getters(model)):
-        return None
-    for key, value_of in _unknown_getters(unknown):
-        for row, value in zip(rows, map(value_of, rows), strict=True):
-            if value is not msgspec.UNSET:
-                row.extra[key] = concealed(value, key) if isinstance(value, dict | list) else value
-    return list(starmap(model, map(_all_fields(model), rows))) if unknown else rows
+class _Reader(Generic[T]):
+    """How rows of one model are decoded that may hold these unknown keys."""
+
+    def __init__(self, model: type[T], unknown: tuple[str, ...]) -> None:
+        self._row = _row_type(model, unknown)
+        self._model = model
+        self._times = [(attrgetter(f"{name}.tzinfo"), attrgetter(name)) for name in _times(model)]
+        self._inexact = [(attrgetter(field.name), field.default) for field in _inexact(model)]
+        self._unknown = [(key, attrgetter(f"unknown_{place}")) for place, key in enumerate(unknown)]
+        self._all_fields = attrgetter(*model.__struct_fields__)
+        self._pages: dict[str, msgspec.json.Decoder[Any]] = {}
+        self.bare = msgspec.json.Decoder(self._row, dec_hook=secret)
+        envelope: Any = msgspec.defstruct("Enveloped", [("data", self._row)])
+        self.enveloped = msgspec.json.Decoder(envelope, dec_hook=secret)
+
+    def page(self, key: str) -> msgspec.json.Decoder[Any]:
+        """Return the decoder of a page whose rows stand under `key`, or under `data`."""
+        if key not in self._pages:
+            self._pages[key] = _page_decoder(self._row, key)
+        return self._pages[key]
+
+    def settled(self, rows: list[Any]) -> list[T] | None:
+        """Return the models of decoded rows, or None where a value must be arranged."""
+        for zone, moment in self._times:
+            if not _in_utc(rows, zone, moment):
+                return None
+        for value_of, default in self._inexact:
+            if [*map(value_of, rows)].count(default) != len(rows):
+                return None
+        if not self._unknown:
+            return rows
+        for key, value_of in self._unknown:
+            for row, value in zip(rows, map(value_of, rows), strict=True):
+                if value is not msgspec.UNSET:
+                    row.extra[key] = concealed(value, key) if isinstance(value, dict | list) else value
+        return list(starmap(self._model, map(self._all_fields, rows)))
+
+
+_reader = lru_cache(maxsize=256)(_Reader)
 
 
 def _in_utc(rows: Sequence[Any], zone: attrgetter[Any], moment: attrgetter[Any]) -> bool:
@@ -96,16 +123,8 @@ def _in_utc(rows: Sequence[Any], zone: attrgetter[Any], moment: attrgetter[Any])
         return all(time is None or time.tzinfo is UTC for time in map(moment, rows))
 
 
-@cache
-def _object_decoder(model: type[Model], unknown: tuple[str, ...], enveloped: bool) -> msgspec.json.Decoder[Any]:
-    shape = _row_type(model, unknown)
-    body = msgspec.defstruct("Enveloped", [("data", shape)]) if enveloped else shape
-    return msgspec.json.Decoder(body, dec_hook=secret)
-
-
-@cache
-def _page_decoder(model: type[Model], unknown: tuple[str, ...], key: str) -> msgspec.json.Decoder[Any]:
-    rows = GenericAlias(list, (_row_type(model, unknown),)) | msgspec.UnsetType
+def _page_decoder(row: type[msgspec.Struct], key: str) -> msgspec.json.Decoder[Any]:
+    rows = GenericAlias(list, (row,)) | msgspec.UnsetType
     page = msgspec.defstruct(
         "Page",
         [
@@ -129,27 +148,11 @@ def _row_type(model: type[Model], unknown: tuple[str, ...]) -> type[msgspec.Stru
 
 
 @cache
-def _unknown_getters(unknown: tuple[str, ...]) -> list[tuple[str, attrgetter[Any]]]:
-    return [(key, attrgetter(f"unknown_{place}")) for place, key in enumerate(unknown)]
-
-
-@cache
-def _all_fields(model: type[Model]) -> attrgetter[Any]:
-    return attrgetter(*model.__struct_fields__)
-
-
-@cache
-def _time_getters(model: type[Model]) -> list[tuple[attrgetter[Any], attrgetter[Any]]]:
-    return [(attrgetter(f"{name}.tzinfo"), attrgetter(name)) for name in _times(model)]
-
-
-@cache
-def _inexact_getters(model: type[Model]) -> list[tuple[attrgetter[Any], Any]]:
-    """Return the fields whose values `shapes.py` must arrange wherever they are sent, each with its default."""
+def _inexact(model: type[Model]) -> list[msgspec.structs.FieldInfo]:
+    """Return the fields whose values `shapes.py` must arrange wherever they are sent."""
     hints = get_type_hints(model)
     fields = [field for field in msgspec.structs.fields(model) if field.name != "extra"]
-    inexact = [field for field in fields if field.name in _RESPELLED or not _is_exact(hints[field.name])]
-    return [(attrgetter(field.name), field.default) for field in inexact]
+    return [field for field in fields if field.name in _RESPELLED or not _is_exact(hints[field.name])]
 
 
 def _is_exact(hint: Any) -> bool:
@@ -157,7 +160,7 @@ def _is_exact(hint: Any) -> bool:
     if parts:
         return all(part is Ellipsis or _is_exact(part) for part in parts)
     if isinstance(hint, type) and issubclass(hint, Model):
-        return not _times(hint) and not _inexact_getters(hint)  # only the times of the outer model are looked at
+        return not _times(hint) and not _inexact(hint)  # only the times of the outer model are looked at
     return hint in _PLAIN or (isinstance(hint, type) and issubclass(hint, Enum))
 
 

@@ -85,14 +85,14 @@ def decide(
     *,
     attempt: int,
     budget: RetryBudget,
-    time_left: float | None,
+    time_left: float,
     jitter: float,
     wall_clock: float,
 ) -> float | None:
     """Return the seconds to wait before the next attempt, or None to stop; a retry is paid for out of the budget.
 
-    `attempt`: the number of the one that just ended, from 1; `time_left`: seconds until the call's deadline, None for
-    no bound; `jitter`: uniform in [0, 1]; `wall_clock`: Unix seconds, for a Retry-After date in an answer without Date.
+    `attempt`: the number of the one that just ended, from 1; `time_left`: seconds until the call's deadline, infinite
+    for no bound; `jitter`: uniform in [0, 1]; `wall_clock`: Unix seconds, for a Retry-After date in an answer without Date.
     """
     if attempt >= policy.max_attempts or not _worth_repeating(request, outcome):
         return None
@@ -100,7 +100,7 @@ def decide(
     if asked is not None and asked > policy.max_wait:
         return None
     delay = max(asked or 0.0, _backoff(policy, attempt, jitter))
-    if time_left is not None and delay >= time_left:
+    if delay >= time_left:
         return None
     cost = _TIMEOUT_COST if isinstance(outcome, RequestTimeout) else _RETRY_COST
     return delay if budget.take(policy, cost) else None

@@ -96,7 +96,7 @@ async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -
             assert {"done", "cancelled", "OutcomeUnknown", "ConflictError"} <= seen
             await asyncio.sleep(0.05)  # what was cancelled last
             assert len(asyncio.all_tasks()) == 1 + server.open, "besides us and the server's players"
-            assert not client._pool._calls
+            assert not client._pool._calling
             assert (limiter._homes, len(limiter._interactive), len(limiter._bulk)) == ({}, 0, 0)
             assert client._pool._session is not None
             assert client._pool._session.connector is not None

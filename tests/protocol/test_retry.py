@@ -35,7 +35,7 @@ def answer(status: int = 503, **headers: str) -> Response:
 def decided(
     outcome: Response | TransportError, *, policy: RetryPolicy = NO_RETRY_OF_OURS, request: Request = GET, **given: Any
 ) -> float | None:
-    options: dict[str, Any] = {"attempt": 1, "budget": RetryBudget(), "time_left": None, "jitter": 0.5, "wall_clock": NOW}
+    options: dict[str, Any] = {"attempt": 1, "budget": RetryBudget(), "time_left": math.inf, "jitter": 0.5, "wall_clock": NOW}
     return decide(policy, request, outcome, **(options | given))
 
 
@@ -195,8 +195,8 @@ def test_a_server_that_asks_for_more_than_max_wait_is_not_waited_for_and_nothing
     assert decided(answer(429, Retry_After="60"), budget=budget) == 60
 
 
-@pytest.mark.parametrize(("time_left", "delay"), [(10.0, None), (10.1, 10.0), (0.0, None), (-1.0, None), (None, 10.0)])
-def test_a_wait_that_cannot_end_before_the_deadline_is_not_begun(time_left: float | None, delay: float | None) -> None:
+@pytest.mark.parametrize(("time_left", "delay"), [(10.0, None), (10.1, 10.0), (0.0, None), (-1.0, None), (math.inf, 10.0)])
+def test_a_wait_that_cannot_end_before_the_deadline_is_not_begun(time_left: float, delay: float | None) -> None:
     budget = RetryBudget()
     assert decided(answer(503, Retry_After="10"), time_left=time_left, budget=budget) == delay
     assert budget.spent == (0 if delay is None else 5)
@@ -239,7 +239,7 @@ def test_the_servers_wish_is_the_least_wait_and_the_backoff_spreads_above_it() -
         Date=st.floats(0, 5e9).map(http) | st.text(),
     ),
     attempt=st.integers(1, 30),
-    time_left=st.none() | st.floats(-10, 1000),
+    time_left=st.just(math.inf) | st.floats(-10, 1000),
     jitter=st.floats(0, 1),
     spent=st.floats(0, 1000),
 )
@@ -248,7 +248,7 @@ def test_whatever_comes_a_delay_is_finite_above_zero_before_the_deadline_and_pai
     request: Request,
     outcome: Response | TransportError,
     attempt: int,
-    time_left: float | None,
+    time_left: float,
     jitter: float,
     spent: float,
 ) -> None:
@@ -259,7 +259,7 @@ def test_whatever_comes_a_delay_is_finite_above_zero_before_the_deadline_and_pai
         return
     assert 0 < delay < math.inf
     assert delay <= max(policy.max_wait, policy.backoff_cap)
-    assert time_left is None or delay < time_left
+    assert delay < time_left
     assert attempt < policy.max_attempts
     assert budget.spent - spent == pytest.approx(10 if isinstance(outcome, RequestTimeout) else 5)
     assert budget.spent <= policy.budget
