@@ -112,7 +112,7 @@ async def send(
     """
     exchange = _Exchange()
     try:
-        async with session.request(
+        answer = await session.request(
             request.method,
             URL(origin.base_url + request.target, encoded=True),
             data=_body(request),
@@ -123,15 +123,14 @@ async def send(
             auto_decompress=True,
             proxy=origin.proxy.reveal() if origin.proxy else None,
             middlewares=(exchange,),
-        ) as answer:
-            try:
-                body, whole = await _read(answer.content, origin.max_bytes)
-                if not whole:
-                    answer.close()
-                response = Response(status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint)
-                del body
-            finally:
-                del answer  # its repr shows the headers, and a traceback keeps this frame
+        )
+        try:
+            body, whole = await _read(answer.content, origin.max_bytes)
+            response = Response(status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint)
+            del body
+        finally:
+            answer.close()  # where it was read to its end, the connection is back in the pool already
+            del answer  # its repr shows the headers, and a traceback keeps this frame
     except (aiohttp.ClientError, OSError) as error:
         failure = _failure(error, request, origin, timeout, sent=exchange.sent)
     else:
@@ -154,13 +153,13 @@ def _total(timeout: float | None) -> aiohttp.ClientTimeout:
 
 async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, bool]:
     """Return the body, decompressed, and whether that is all of it; one that is larger is cut, at 1 MiB at most."""
-    body = io.BytesIO()  # shows nothing of what it holds, where a traceback keeps this frame
-    left = max_bytes
-    while left >= 0 and (size := body.write(await content.readany())):
-        left -= size
-    if left < 0:
+    body = io.BytesIO(await content.readany())  # shows nothing of what it holds, where a traceback keeps this frame
+    size = body.seek(0, io.SEEK_END)
+    while size <= max_bytes and not content.at_eof():
+        size += body.write(await content.readany())
+    if size > max_bytes:
         body.truncate(min(max_bytes, _LARGEST_REST))
-    return body.getvalue(), left >= 0
+    return body.getvalue(), size <= max_bytes
 
 
 class _Exchange:

@@ -517,7 +517,7 @@ async def _against(answer: bytes, request: Request) -> None:
     async with Hostile([raw(answer, "close")]) as server:
         async for session in transport.hold_open():
             try:
-                await send(session, server.url, request, timeout=0.5)
+                await send(session, server.url, request, timeout=5)
             except TransportError as error:
                 assert_clean(error)
         assert len(server.requests) == 1

@@ -92,7 +92,7 @@ async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -
         async with client_of(server, limiter=limiter, attempt_timeout=0.05, timeout=1.0) as client:
             began = time.monotonic()
             seen = await many_calls(client, chance)
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < 120
             assert {"done", "cancelled", "OutcomeUnknown", "ConflictError"} <= seen
             await asyncio.sleep(0.05)  # what was cancelled last
             assert len(asyncio.all_tasks()) == 1 + server.open, "besides us and the server's players"
