@@ -28,6 +28,7 @@ CREDENTIAL: Final = re.compile(r"passw|secret|token$|api_?key|credential|private
 """Found in the name of a field: what stands there is a secret."""
 
 _LONGEST_SEGMENT: Final = 256
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -90,7 +91,7 @@ def path_segment(name: str, value: object) -> str:
             f"{name} {value[:40]!r} cannot be part of a URL; pass the id as the API gave it (1 to {_LONGEST_SEGMENT} "
             "printable characters, neither '.' nor '..')"
         )
-    return quote(_encodable(name, value), safe="")
+    return _quoted(_encodable(name, value))
 
 
 def query_of(**parameters: str | int | bool | datetime | Enum | None) -> Query:
@@ -104,7 +105,7 @@ def query_text(query: Iterable[tuple[str, str]]) -> str:
 
 
 def _quoted(text: str) -> str:
-    return text if text.isascii() and text.isalnum() else quote(text, safe="")
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")  # a sixth of what `quote` costs
 
 
 def _query_value(name: str, value: str | int | bool | datetime | Enum) -> str:
