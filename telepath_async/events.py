@@ -1,6 +1,7 @@
 """What `on_event` is told: enough for logs, metrics, traces and progress bars, and never a secret.
 
-`method` and `template` name the endpoint (`GET`, `/calls/{id}`); `attempt` counts from 1.
+A call is told in this order, in the task that makes it: CallStarted; for each attempt Throttled (if it had to wait),
+RequestStarted, then ResponseReceived or RequestFailed, and RetryScheduled if another one follows; CallEnded, whatever happened.
 """
 
 from __future__ import annotations
@@ -10,11 +11,23 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class Event:
-    """What all events have."""
+    """What all events have.
+
+    `method` and `template` name the endpoint (`GET`, `/calls/{id}`; of `request()`, the path that was given); `call` is the
+    number of the call in this process; `attempt` counts from 1, and is 0 where none has begun.
+    """
 
     method: str
     template: str
+    call: int
     attempt: int
+
+
+@frozen(kw_only=True)
+class CallStarted(Event):
+    """A call begins: one answer is wanted, in as many attempts as it takes. `base_url`: where it goes."""
+
+    base_url: str
 
 
 @frozen(kw_only=True)
@@ -24,10 +37,22 @@ class RequestStarted(Event):
 
 @frozen(kw_only=True)
 class ResponseReceived(Event):
-    """An answer has come, good or bad: its `status`, and the `seconds` that the attempt took."""
+    """An answer has come, good or bad: its `status`, and the `seconds` that the attempt took.
+
+    `remaining`: requests left in the server's window, as the answer says, or None.
+    """
 
     status: int
     seconds: float
+    remaining: int | None
+
+
+@frozen(kw_only=True)
+class RequestFailed(Event):
+    """An attempt ended after `seconds` without an answer that can be used; `error`: the name of the exception."""
+
+    seconds: float
+    error: str
 
 
 @frozen(kw_only=True)
@@ -43,3 +68,16 @@ class Throttled(Event):
     """The limiter made the attempt wait `seconds`."""
 
     seconds: float
+
+
+@frozen(kw_only=True)
+class CallEnded(Event):
+    """A call has ended after `attempt` attempts and `seconds`, waits included.
+
+    `error`: the name of the exception that it raised, such as `NotFoundError` or `CancelledError`, or None; `status`: that of
+    the answer, or of the error, or None.
+    """
+
+    seconds: float
+    status: int | None
+    error: str | None

