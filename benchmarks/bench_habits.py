@@ -6,8 +6,12 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 from compare import QUICK, Table, cpu_us, free_a_large_block, server
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
 
 from telepath_async import LocalLimiter, TelepathClient
+from telepath_async.otel import Telemetry
 
 ROUNDS = 3 if QUICK else 7
 TIMES = 250 if QUICK else 1_000
@@ -27,6 +31,8 @@ def traced() -> aiohttp.TraceConfig:
 
 
 async def measure(base_url: str) -> None:
+    telemetry = Telemetry(tracer_provider=TracerProvider(), meter_provider=MeterProvider([InMemoryMetricReader()]))
+
     async def a_client_each_time() -> object:
         async with TelepathClient(KEY, base_url=base_url, limiter=LIMITER) as telepath:
             return await telepath.calls.get("call_7")
@@ -37,11 +43,13 @@ async def measure(base_url: str) -> None:
         TelepathClient(KEY, base_url=base_url, limiter=LIMITER, trust_env=True) as from_environment,
         TelepathClient(KEY, base_url=base_url, limiter=LIMITER, session=session) as with_traces,
         TelepathClient(KEY, base_url=base_url, limiter=LIMITER, on_event=lambda event: None) as with_events,
+        TelepathClient(KEY, base_url=base_url, limiter=LIMITER, on_event=telemetry) as with_telemetry,
     ):
         contenders: dict[str, Callable[[], Awaitable[object]]] = {
             "one client": lambda: one.calls.get("call_7"),
             "trust_env=True (read once, by us)": lambda: from_environment.calls.get("call_7"),
             "on_event": lambda: with_events.calls.get("call_7"),
+            "on_event, OpenTelemetry and its SDK": lambda: with_telemetry.calls.get("call_7"),
             "a session of one's own with a TraceConfig": lambda: with_traces.calls.get("call_7"),
             "a client per request": a_client_each_time,
         }

@@ -23,7 +23,16 @@ from .errors import (
     TransportError,
     UsageError,
 )
-from .events import Event, RequestStarted, ResponseReceived, RetryScheduled, Throttled
+from .events import (
+    CallEnded,
+    CallStarted,
+    Event,
+    RequestFailed,
+    RequestStarted,
+    ResponseReceived,
+    RetryScheduled,
+    Throttled,
+)
 from .limiter import Limiter, LocalLimiter
 from .models.analytics import AnalyticsOverview
 from .models.calls import Call, CallDetails, CallDirection, CallMetrics, CallStatus, Speaker, TimelineEvent, Turn
@@ -51,7 +60,9 @@ __all__ = [
     "Call",
     "CallDetails",
     "CallDirection",
+    "CallEnded",
     "CallMetrics",
+    "CallStarted",
     "CallStatus",
     "ClientClosedError",
     "ConflictError",
@@ -71,6 +82,7 @@ __all__ = [
     "ProviderCredentialsError",
     "RateLimit",
     "RateLimitError",
+    "RequestFailed",
     "RequestStarted",
     "RequestTimeout",
     "Response",

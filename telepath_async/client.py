@@ -27,6 +27,7 @@ from .options import (
     hidden_headers,
     proxy_for,
 )
+from .pool import Pool
 from .protocol.ratelimit import RateLimit
 from .protocol.retry import RetryPolicy, seconds_or_refuse
 from .protocol.wire import Request, Response, concealed, given, path_segment, query_of, secrets_in, write_json
@@ -35,7 +36,7 @@ from .resources.calls import Calls
 from .resources.numbers import Numbers
 from .resources.trunks import Trunks
 from .secret import Secret
-from .session import Account, Options, Pool, Session, shared_budget
+from .session import Account, Options, Session, shared_budget
 from .transport import Origin
 from .unset import UNSET, UnsetType
 

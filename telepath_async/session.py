@@ -6,37 +6,44 @@ It knows statuses and seconds, and never what a request is about. Every attempt 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
-import os
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache
+from itertools import count
 from typing import Any, Final
-from weakref import WeakSet
 
-import aiohttp
-from attrs import define, evolve, frozen
+import msgspec
+from msgspec.structs import replace
 
 from . import transport
-from .errors import ClientClosedError, TelepathError, ThrottledError, TransportError, UsageError
-from .events import Event, RequestStarted, ResponseReceived, RetryScheduled, Throttled
+from .errors import ClientClosedError, TelepathError, ThrottledError, TransportError
+from .events import (
+    CallEnded,
+    CallStarted,
+    Event,
+    RequestFailed,
+    RequestStarted,
+    ResponseReceived,
+    RetryScheduled,
+    Throttled,
+)
 from .limiter import Limiter, Priority
-from .protocol.checkpoint import Style
-from .protocol.ratelimit import RateLimit, read_rate_limit
+from .pool import Pool
+from .protocol.ratelimit import RateLimit, read_rate_limit, read_remaining
 from .protocol.refusals import refusal
 from .protocol.retry import RetryBudget, RetryPolicy, decide
 from .protocol.wire import Request, Response
 from .secret import Secret
 
 _SHORTEST_CREDENTIAL: Final = 8
+_call_numbers: Final = count(1)
 _log: Final = logging.getLogger("telepath_async")
 
 
-@frozen(kw_only=True)
-class Options:
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How a call is made. Times in seconds; None = no bound."""
 
     timeout: float | None
@@ -47,8 +54,7 @@ class Options:
     headers: Mapping[str, Secret] = {}
 
 
-@define(eq=False, kw_only=True)
-class Account:
+class Account(msgspec.Struct, eq=False, kw_only=True):
     """One key at one origin, and what all sessions of a family share there; the budget, what all of the process do."""
 
     origin: transport.Origin
@@ -69,90 +75,6 @@ def shared_budget(account_id: str) -> RetryBudget:
     return RetryBudget()
 
 
-class Pool:
-    """What all clients of a family share: the aiohttp session and its loop, and the calls that are under way.
-
-    The session opens at the first call. `style`: how this server pages, once a list has shown it.
-    """
-
-    def __init__(self, session: aiohttp.ClientSession | None) -> None:
-        self._session = session
-        self._theirs = session is not None
-        self._holder: AsyncGenerator[aiohttp.ClientSession] | None = None
-        self._loop = None if session is None else transport.loop_of(session)
-        self._process = os.getpid()
-        self._calling: set[asyncio.Task[Any]] = set()
-        self._cut: WeakSet[asyncio.Task[Any]] = WeakSet()
-        self.closed = False
-        self.style: Style | None = None
-
-    async def enter(self) -> asyncio.Task[Any]:
-        """Note that the current task makes a call, and return it. Raises ClientClosedError, or UsageError on a second loop."""
-        if self.closed:
-            raise ClientClosedError("this client is closed; open a new one, or keep its `async with` block open longer")
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop or self._process != os.getpid():
-            await self._move_to(loop)
-        task = asyncio.current_task()
-        if task is None:
-            raise UsageError("a call must be awaited inside a task; use asyncio.run(...) or your framework's handlers")
-        self._calling.add(task)
-        return task
-
-    def leave(self, task: asyncio.Task[Any]) -> None:
-        """The task's call is over."""
-        self._calling.discard(task)
-
-    def has_cut(self, task: asyncio.Task[Any], cancelled_before: int) -> bool:
-        """Whether a cancellation of the task came from `aclose` alone; the caller's own cancellation always wins."""
-        if task not in self._cut:
-            return False
-        self._cut.discard(task)
-        return task.uncancel() <= cancelled_before
-
-    async def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not None and (self._theirs or not self._loop.is_closed()):
-            # In a forked child, the parent's loop and its connections look as if they were the child's own.
-            raise UsageError(
-                "this client (or the session passed in) belongs to another event loop; make one for each loop, and in a child "
-                "that was forked while it was in use"
-            )
-        left, self._session, self._loop, self._process = self._session, None, loop, os.getpid()
-        self._calling.clear()
-        if left is not None and not left.closed:
-            await transport.abandon(left)
-
-    async def session(self) -> aiohttp.ClientSession:
-        """Return the open session. Raises ClientClosedError, or UsageError when the caller's own is closed."""
-        if self.closed:
-            raise ClientClosedError("this client was closed while a call was under way")
-        if self._session is None or self._session.closed:
-            if self._theirs:
-                raise UsageError("the aiohttp session that was passed in is closed; keep it open as long as the client is used")
-            self._holder = transport.hold_open()
-            self._session = await anext(self._holder)
-        return self._session
-
-    async def aclose(self) -> None:
-        """Cut off the calls under way and close the session, unless it is the caller's. Raises UsageError on a second loop."""
-        loop = asyncio.get_running_loop()
-        if self._theirs and self._loop is not None and self._loop.is_closed():
-            self._calling.clear()
-        elif self._loop is not None and (self._loop is not loop or self._process != os.getpid()):
-            await self._move_to(loop)
-        self.closed = True
-        for task in self._calling.difference(self._cut):
-            self._cut.add(task)
-            task.cancel()
-        session, self._session = self._session, None
-        if session is None or self._holder is None:
-            return
-        # A loop that shuts down closes the holder too, and a generator cannot be closed twice at the same time.
-        await session.close()
-        with contextlib.suppress(RuntimeError):
-            await self._holder.aclose()
-
-
 class Session:
     """Sends requests for one account, with the options of one client."""
 
@@ -170,14 +92,33 @@ class Session:
 
     def with_options(self, **changes: Any) -> Session:
         """Return a session with other options that shares all else."""
-        return Session(pool=self.pool, account=self._account, options=evolve(self.options, **changes), on_event=self._on_event)
+        return Session(pool=self.pool, account=self._account, options=replace(self.options, **changes), on_event=self._on_event)
 
     def pay_for_more(self) -> bool:
         """Take the price of one more request after a failure out of the retry budget; False when it is empty."""
         return self._account.budget.take(self.options.retry)
 
-    async def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Return the answer, always 2xx. Raises what the table in `errors` names."""
+        request.attempts = 0
+        return self._send(request) if self._on_event is None else self._send_and_tell(request)
+
+    async def _send_and_tell(self, request: Request) -> Response:
+        """Send, and tell of the call's beginning and of its end, whatever that is."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        request.call = next(_call_numbers)
+        self._tell(CallStarted, request, 0, base_url=self.base_url)
+        try:
+            response = await self._send(request)
+        except BaseException as error:
+            status, name = getattr(error, "status", None), type(error).__name__
+            self._tell(CallEnded, request, request.attempts, seconds=clock() - began, status=status, error=name)
+            raise
+        self._tell(CallEnded, request, request.attempts, seconds=clock() - began, status=response.status, error=None)
+        return response
+
+    async def _send(self, request: Request) -> Response:
         task = await self.pool.enter()
         cancelled_before = task.cancelling()
         try:
@@ -196,9 +137,8 @@ class Session:
         clock = asyncio.get_running_loop().time
         deadline = math.inf if options.timeout is None else clock() + options.timeout
         outcome: Response | TelepathError | None = None
-        attempt = 0
         while True:
-            attempt += 1
+            attempt = request.attempts + 1
             try:
                 waited = await account.limiter.acquire(
                     priority=options.priority, max_wait=_least(options.max_wait, deadline - clock())
@@ -208,26 +148,11 @@ class Session:
                 break
             if waited:
                 self._tell(Throttled, request, attempt, seconds=waited)
-            session = await self.pool.session()
-            self._tell(RequestStarted, request, attempt)
-            began = clock()
-            result: Response | TransportError
-            try:
-                result = await transport.send(
-                    session,
-                    account.origin,
-                    request,
-                    headers=self._headers,
-                    timeout=_least(options.attempt_timeout, deadline - began),
-                )
-            except TransportError as error:
-                result = error
-            else:
-                account.observe(result.headers)
-                self._tell(ResponseReceived, request, attempt, status=result.status, seconds=clock() - began)
-                if 200 <= result.status < 300:
-                    account.budget.give_back()
-                    return result
+            request.attempts = attempt
+            result = await self._attempt(request, _least(options.attempt_timeout, deadline - clock()))
+            if isinstance(result, Response) and 200 <= result.status < 300:
+                account.budget.give_back()
+                return result
             if outcome is None or isinstance(result, Response) or result.sent:
                 outcome = result  # what reached the server once is not undone by a later attempt that did not
             delay = decide(
@@ -245,6 +170,24 @@ class Session:
             self._tell(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
+
+    async def _attempt(self, request: Request, timeout: float | None) -> Response | TransportError:
+        session = await self.pool.session()
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        self._tell(RequestStarted, request, request.attempts)
+        try:
+            response = await transport.send(session, self._account.origin, request, headers=self._headers, timeout=timeout)
+        except BaseException as error:
+            self._tell(RequestFailed, request, request.attempts, seconds=clock() - began, error=type(error).__name__)
+            if isinstance(error, TransportError):
+                return error
+            raise
+        if self._on_event is not None:
+            left, seconds = read_remaining(response.headers), clock() - began
+            self._tell(ResponseReceived, request, request.attempts, status=response.status, seconds=seconds, remaining=left)
+        self._account.observe(response.headers)
+        return response
 
     @property
     def rate_limit(self) -> RateLimit | None:
@@ -265,7 +208,9 @@ class Session:
         if self._on_event is None:
             return
         try:
-            self._on_event(kind(method=request.method, template=request.template, attempt=attempt, **details))
+            self._on_event(
+                kind(method=request.method, template=request.template, call=request.call, attempt=attempt, **details)
+            )
         except Exception:  # noqa: BLE001  # a listener's fault must not lose an answer
             _log.exception("on_event failed on %s; the call goes on", kind.__name__)
 

@@ -19,8 +19,8 @@ from functools import lru_cache
 from typing import Final
 
 import aiohttp
+import msgspec
 from aiohttp.client_middlewares import ClientHandlerType
-from attrs import frozen
 from yarl import URL
 
 from .errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError
@@ -34,8 +34,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 _LARGEST_REST: Final = 2**20  # bytes of a body that is too large
 
 
-@frozen(kw_only=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests go, and the key that goes there and nowhere else.
 
     `base_url` has no slash at its end; `proxy` is a Secret because its URL may hold a password.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 import pytest
 
 from telepath_async import (
+    CallEnded,
+    CallStarted,
     Event,
     LocalLimiter,
+    RequestFailed,
     RequestStarted,
     ResponseReceived,
     RetryPolicy,
@@ -16,17 +19,28 @@ from telepath_async import (
     TelepathClient,
     Throttled,
 )
-from tests.hostile import Hostile, reply
+from tests.hostile import RESET, Hostile, reply
 
-KINDS = (RequestStarted, ResponseReceived, RetryScheduled, Throttled)
+KINDS = (CallStarted, Throttled, RequestStarted, ResponseReceived, RequestFailed, RetryScheduled, CallEnded)
+FIELDS = {
+    "method": "GET",
+    "template": "/calls/{id}",
+    "call": 1,
+    "attempt": 1,
+    "base_url": "https://api.telepathvoice.com/v1",
+    "seconds": 0.5,
+    "status": 200,
+    "remaining": 5987,
+    "reason": "503",
+    "error": None,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_event_names_the_endpoint_and_the_attempt_and_cannot_be_changed(kind: type[Event]) -> None:
-    fields = {"method": "GET", "template": "/calls/{id}", "attempt": 1, "seconds": 0.5, "status": 200, "reason": "503"}
-    event = kind(**{field.name: fields[field.name] for field in attrs.fields(kind)})
-    assert (event.method, event.template, event.attempt) == ("GET", "/calls/{id}", 1)
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+    event = kind(**{field.name: FIELDS[field.name] for field in msgspec.structs.fields(kind)})
+    assert (event.method, event.template, event.call, event.attempt) == ("GET", "/calls/{id}", 1, 1)
+    with pytest.raises(AttributeError, match="immutable"):
         event.attempt = 2  # type: ignore[misc]
 
 
@@ -34,7 +48,11 @@ async def test_no_event_holds_an_id_a_secret_or_the_key() -> None:
     events: list[Event] = []
     async with (
         Hostile(
-            [reply(429, headers={"Retry-After": "0"}), reply(200, b'{"id": "t", "name": "n", "status": "active"}')]
+            [
+                reply(429, headers={"Retry-After": "0"}),
+                RESET,
+                reply(200, b'{"id": "t", "name": "n", "status": "active"}'),
+            ]
         ) as server,
         TelepathClient(
             "seeded_key",

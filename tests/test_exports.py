@@ -25,7 +25,10 @@ CONTRACT = {
     "calls": {"Call", "CallDetails", "CallDirection", "CallMetrics", "CallStatus", "Speaker", "TimelineEvent", "Turn"},
     "analytics": {"AnalyticsOverview"},
     "numbers": {"PhoneNumber", "Agent", "AccountConnection"},
-    "events": {"Event", "RequestStarted", "ResponseReceived", "RetryScheduled", "Throttled"},
+    "events": {
+        "Event", "CallStarted", "Throttled", "RequestStarted", "ResponseReceived", "RequestFailed", "RetryScheduled",
+        "CallEnded",
+    },
     "errors": {
         "TelepathError", "UsageError", "ClientClosedError", "TransportError", "ConnectionFailed", "ConnectionLost",
         "RequestTimeout", "OutcomeUnknown", "ThrottledError", "ResponseError", "PagingError", "APIError",
@@ -60,8 +63,8 @@ def loaded() -> set[str]:
 def test_importing_the_package_imports_no_extra_and_no_test_tool(loaded: set[str]) -> None:
     needed = importlib.metadata.requires("telepath-async") or []
     extras = {re.split(r"[^\w.-]", line)[0].replace("-", "_") for line in needed if "extra ==" in line}
-    assert loaded & (extras | {"rich", "pytest", "hypothesis", "aioresponses", "cattrs", "orjson"}) == set()
+    assert loaded & (extras | {"rich", "pytest", "hypothesis", "aioresponses", "cattrs", "orjson", "opentelemetry"}) == set()
 
 
 def test_importing_the_package_imports_no_edge_of_it(loaded: set[str]) -> None:
-    assert loaded & {f"telepath_async.{edge}" for edge in ("sandbox", "pytest_plugin", "demo", "sync", "jobs")} == set()
+    assert loaded & {f"telepath_async.{edge}" for edge in ("sandbox", "pytest_plugin", "demo", "sync", "jobs", "otel")} == set()

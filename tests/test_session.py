@@ -10,6 +10,7 @@ import selectors
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import copy
 from functools import wraps
 from typing import Any
 
@@ -25,6 +26,7 @@ from telepath_async.errors import (
     ConflictError,
     ConnectionFailed,
     ConnectionLost,
+    NotFoundError,
     RateLimitError,
     RequestTimeout,
     ResponseError,
@@ -33,7 +35,16 @@ from telepath_async.errors import (
     ThrottledError,
     UsageError,
 )
-from telepath_async.events import Event, RequestStarted, ResponseReceived, RetryScheduled, Throttled
+from telepath_async.events import (
+    CallEnded,
+    CallStarted,
+    Event,
+    RequestFailed,
+    RequestStarted,
+    ResponseReceived,
+    RetryScheduled,
+    Throttled,
+)
 from telepath_async.protocol.retry import RetryBudget
 from telepath_async.protocol.wire import Request, Response
 from telepath_async.sandbox import Sandbox
@@ -355,17 +366,97 @@ async def test_the_earlier_outcome_is_raised_when_the_limiter_has_no_place_for_a
 
 @jumping
 async def test_events_tell_what_happens_in_order_and_name_no_id(rig: Any) -> None:
-    it = rig(0.25, answer(503), 0.5, answer(200), waits=[0.125, 0.0])
+    it = rig(0.25, answer(503), 0.5, answer(200, X_RateLimit_Remaining="5987"), waits=[0.125, 0.0])
     await it.session.send(GET)
-    of = {"method": "GET", "template": "/calls/{id}"}
+    of = {"method": "GET", "template": "/calls/{id}", "call": it.events[0].call}
     assert it.events == [
+        CallStarted(**of, attempt=0, base_url="http://127.0.0.1:1/v1"),
         Throttled(**of, attempt=1, seconds=0.125),
         RequestStarted(**of, attempt=1),
-        ResponseReceived(**of, attempt=1, status=503, seconds=0.25),
+        ResponseReceived(**of, attempt=1, status=503, seconds=0.25, remaining=None),
         RetryScheduled(**of, attempt=1, seconds=0.5, reason="503"),
         RequestStarted(**of, attempt=2),
-        ResponseReceived(**of, attempt=2, status=200, seconds=0.5),
+        ResponseReceived(**of, attempt=2, status=200, seconds=0.5, remaining=5987),
+        CallEnded(**of, attempt=2, seconds=1.375, status=200, error=None),
     ]
+    await it.pool.aclose()
+
+
+@jumping
+async def test_an_attempt_without_an_answer_and_a_call_that_fails_name_the_class_of_the_error(rig: Any) -> None:
+    it = rig(0.25, LOST, retry=RetryPolicy(max_attempts=1))
+    with pytest.raises(ConnectionLost):
+        await it.session.send(GET)
+    of = {"method": "GET", "template": "/calls/{id}", "call": it.events[0].call, "attempt": 1}
+    assert it.events[-2:] == [
+        RequestFailed(**of, seconds=0.25, error="ConnectionLost"),
+        CallEnded(**of, seconds=0.25, status=None, error="ConnectionLost"),
+    ]
+    await it.pool.aclose()
+
+
+@jumping
+async def test_a_call_that_the_server_refuses_ends_with_the_error_and_its_status(rig: Any) -> None:
+    it = rig(answer(404))
+    with pytest.raises(NotFoundError):
+        await it.session.send(GET)
+    last = it.events[-1]
+    assert isinstance(last, CallEnded)
+    assert (last.attempt, last.status, last.error) == (1, 404, "NotFoundError")
+    await it.pool.aclose()
+
+
+@jumping
+async def test_a_cancelled_call_is_told_to_its_end(rig: Any) -> None:
+    it = rig(HANGING)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3.0):
+            await it.session.send(GET)
+    of = {"method": "GET", "template": "/calls/{id}", "call": it.events[0].call, "attempt": 1}
+    assert it.events[-2:] == [
+        RequestFailed(**of, seconds=3.0, error="CancelledError"),
+        CallEnded(**of, seconds=3.0, status=None, error="CancelledError"),
+    ]
+    await it.pool.aclose()
+
+
+@jumping
+async def test_a_call_that_closing_cuts_off_ends_with_the_error_that_it_raises(rig: Any) -> None:
+    it = rig(HANGING)
+    call = asyncio.ensure_future(it.session.send(GET))
+    await asyncio.sleep(1.0)
+    await it.pool.aclose()
+    with pytest.raises(ClientClosedError):
+        await call
+    assert [event.error for event in it.events if isinstance(event, RequestFailed | CallEnded)] == [
+        "CancelledError",
+        "ClientClosedError",
+    ]
+
+
+@jumping
+async def test_a_call_that_never_got_a_place_ends_without_an_attempt(rig: Any) -> None:
+    it = rig(answer(), waits=[ThrottledError("full", retry_after=9.0)])
+    with pytest.raises(ThrottledError):
+        await it.session.send(GET)
+    assert [(type(event), event.attempt) for event in it.events] == [(CallStarted, 0), (CallEnded, 0)]
+    await it.pool.aclose()
+
+
+@jumping
+async def test_calls_at_the_same_time_are_told_apart_by_their_numbers(rig: Any) -> None:
+    it = rig(answer(), waits=[0.5, 0.25])
+    await asyncio.gather(it.session.send(copy(GET)), it.session.send(copy(GET)))
+    first, second = dict.fromkeys(event.call for event in it.events)
+    for number in (first, second):
+        assert [type(event) for event in it.events if event.call == number] == [
+            CallStarted,
+            Throttled,
+            RequestStarted,
+            ResponseReceived,
+            CallEnded,
+        ]
+    assert [event.call for event in it.events if isinstance(event, CallEnded)] == [second, first]
     await it.pool.aclose()
 
 
@@ -387,8 +478,8 @@ async def test_a_listener_that_raises_loses_nothing_and_is_logged(rig: Any, capl
     it.session = Session(pool=it.pool, account=it.session._account, options=it.session.options, on_event=listener)
     assert (await it.session.send(GET)).status == 200
     assert [record.message for record in caplog.records] == [
-        "on_event failed on RequestStarted; the call goes on",
-        "on_event failed on ResponseReceived; the call goes on",
+        f"on_event failed on {kind}; the call goes on"
+        for kind in ("CallStarted", "RequestStarted", "ResponseReceived", "CallEnded")
     ]
     await it.pool.aclose()
 
@@ -460,7 +551,7 @@ async def test_a_cancelled_call_leaves_at_once_and_the_cancellation_is_not_wrapp
     assert type(caught.value) is asyncio.CancelledError
     assert now() == 1
     assert it.gate.inside == 0
-    assert not it.pool._calls
+    assert not it.pool._calling
     await it.pool.aclose()
 
 
@@ -489,7 +580,7 @@ async def test_close_cuts_off_a_call_that_hangs(rig: Any, phase: dict[str, Any])
         await task
     assert caught.value.__context__ is None
     assert (now(), it.gate.inside) == (1, 0)
-    assert not it.pool._calls
+    assert not it.pool._calling
 
 
 @jumping
@@ -558,7 +649,7 @@ async def test_a_call_whose_limiter_swallows_the_cut_opens_no_new_session(rig: A
             await asyncio.sleep(5)
         return 0.0
 
-    object.__setattr__(it.session._account, "limiter", type("Stubborn", (), {"acquire": staticmethod(stubborn)})())
+    it.session._account.limiter = type("Stubborn", (), {"acquire": staticmethod(stubborn)})()
     task = asyncio.ensure_future(it.session.send(GET))
     await asyncio.sleep(1)
     await it.pool.aclose()
@@ -803,7 +894,7 @@ async def test_a_call_cancelled_after_any_number_of_steps_harms_no_other_call() 
             assert answered not in seen
             seen.add(answered)
         await server.until(lambda it: it.open == 1)
-        assert not client._pool._calls
+        assert not client._pool._calling
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

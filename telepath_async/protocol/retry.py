@@ -9,7 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import define, frozen
+import msgspec
+from attrs import frozen
 
 from ..errors import RequestTimeout, TransportError, UsageError
 from .ratelimit import read_rate_limit
@@ -56,8 +57,7 @@ def seconds_or_refuse(name: str, value: object, *, least: float, exclusive: bool
     raise UsageError(f"{name} must be a number {'above' if exclusive else 'from'} {least:g}, not {value!r}")
 
 
-@define
-class RetryBudget:
+class RetryBudget(msgspec.Struct):
     """What retries have cost and successes have not paid back yet, in tokens, so that an outage is never multiplied.
 
     It has no size of its own: clients that share it may have policies that differ, and each keeps to its own figure.

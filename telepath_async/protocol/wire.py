@@ -36,7 +36,7 @@ class Request(msgspec.Struct, kw_only=True):
 
     `path` is encoded and begins with a slash; `template` is the same path with the names of its parameters, fit for
     logs. `repeatable`: whether sending it twice does no harm. `secrets`: what an error must not show if the server
-    echoes it.
+    echoes it. `call`: its number in this process, where somebody listens; `attempts`: how many there have been.
     """
 
     method: str
@@ -46,6 +46,8 @@ class Request(msgspec.Struct, kw_only=True):
     body: bytes | None = None
     repeatable: bool = True
     secrets: tuple[Secret, ...] = ()
+    call: int = 0
+    attempts: int = 0
 
     def __repr__(self) -> str:
         return f"<Request {self.endpoint}>"  # path, query and body may hold what no log should

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from telepath_async import LocalLimiter, RetryPolicy, Secret, SipCredentials, TelepathClient
+from telepath_async import CallEnded, CallStarted, LocalLimiter, RetryPolicy, Secret, SipCredentials, TelepathClient
 from telepath_async.jobs import ProvisionedTrunk, provision_trunks, rotate_passwords
 
 KILLED = 9
@@ -34,6 +34,8 @@ class Steps:
         self.taken = 0
 
     def step(self, event: object = None) -> None:
+        if isinstance(event, CallStarted | CallEnded):
+            return  # nothing happens between these and the event beside them
         self.taken += 1
         if self.taken == self.last:
             os._exit(KILLED)

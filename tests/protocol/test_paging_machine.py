@@ -6,10 +6,10 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from attrs import frozen
-from msgspec.structs import replace
 from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from telepath_async.errors import PagingError
 from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint

@@ -363,9 +363,7 @@ GOOD = {"X-RateLimit-Limit": "6000", "X-RateLimit-Remaining": "5987", "X-RateLim
 
 def test_the_documented_headers_are_read() -> None:
     answer = read_rate_limit(GOOD)
-    assert answer == RateLimit(limit=6000, remaining=5987, reset_at=RESET_AT)
-    assert answer is not None
-    assert answer.resets_in == 20.0
+    assert answer == RateLimit(limit=6000, remaining=5987, reset_at=RESET_AT, resets_in=20.0)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from msgspec.structs import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from telepath_async import Call
 from telepath_async.sync.database import make_engine

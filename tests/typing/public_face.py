@@ -21,6 +21,7 @@ from telepath_async import (
     Call,
     CallDetails,
     CallDirection,
+    CallEnded,
     CallStatus,
     Drift,
     Event,
@@ -48,14 +49,26 @@ from telepath_async import (
     Turn,
     UsageError,
 )
+from telepath_async.otel import Telemetry
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def listener(event: Event) -> None:
     assert_type(event.attempt, int)
+    assert_type(event.call, int)
     if isinstance(event, ResponseReceived):
         assert_type(event.seconds, float)
+        assert_type(event.remaining, int | None)
+    if isinstance(event, CallEnded):
+        assert_type(event.status, int | None)
+        assert_type(event.error, str | None)
+
+
+async def seen() -> None:
+    telemetry = Telemetry(tracer_provider=None, meter_provider=None, attributes={"tenant": "acme", "shard": 3})
+    async with TelepathClient(on_event=telemetry) as telepath:
+        assert_type(await telemetry.job("find", telepath.trunks.find("desk")), Trunk | None)
 
 
 class OwnLimiter:

@@ -1,0 +1,100 @@
+"""`Pool`: the aiohttp session of a client and its relatives, the loop that it belongs to, and the calls under way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator
+from typing import Any
+from weakref import WeakSet
+
+import aiohttp
+
+from . import transport
+from .errors import ClientClosedError, UsageError
+from .protocol.checkpoint import Style
+
+
+class Pool:
+    """What all clients of a family share: the aiohttp session and its loop, and the calls that are under way.
+
+    The session opens at the first call. `style`: how this server pages, once a list has shown it.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession | None) -> None:
+        self._session = session
+        self._theirs = session is not None
+        self._holder: AsyncGenerator[aiohttp.ClientSession] | None = None
+        self._loop = None if session is None else transport.loop_of(session)
+        self._process = os.getpid()
+        self._calling: set[asyncio.Task[Any]] = set()
+        self._cut: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self.closed = False
+        self.style: Style | None = None
+
+    async def enter(self) -> asyncio.Task[Any]:
+        """Note that the current task makes a call, and return it. Raises ClientClosedError, or UsageError on a second loop."""
+        if self.closed:
+            raise ClientClosedError("this client is closed; open a new one, or keep its `async with` block open longer")
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop or self._process != os.getpid():
+            await self._move_to(loop)
+        task = asyncio.current_task()
+        if task is None:
+            raise UsageError("a call must be awaited inside a task; use asyncio.run(...) or your framework's handlers")
+        self._calling.add(task)
+        return task
+
+    def leave(self, task: asyncio.Task[Any]) -> None:
+        """The task's call is over."""
+        self._calling.discard(task)
+
+    def has_cut(self, task: asyncio.Task[Any], cancelled_before: int) -> bool:
+        """Whether a cancellation of the task came from `aclose` alone; the caller's own cancellation always wins."""
+        if task not in self._cut:
+            return False
+        self._cut.discard(task)
+        return task.uncancel() <= cancelled_before
+
+    async def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not None and (self._theirs or not self._loop.is_closed()):
+            # In a forked child, the parent's loop and its connections look as if they were the child's own.
+            raise UsageError(
+                "this client (or the session passed in) belongs to another event loop; make one for each loop, and in a child "
+                "that was forked while it was in use"
+            )
+        left, self._session, self._loop, self._process = self._session, None, loop, os.getpid()
+        self._calling.clear()
+        if left is not None and not left.closed:
+            await transport.abandon(left)
+
+    async def session(self) -> aiohttp.ClientSession:
+        """Return the open session. Raises ClientClosedError, or UsageError when the caller's own is closed."""
+        if self.closed:
+            raise ClientClosedError("this client was closed while a call was under way")
+        if self._session is None or self._session.closed:
+            if self._theirs:
+                raise UsageError("the aiohttp session that was passed in is closed; keep it open as long as the client is used")
+            self._holder = transport.hold_open()
+            self._session = await anext(self._holder)
+        return self._session
+
+    async def aclose(self) -> None:
+        """Cut off the calls under way and close the session, unless it is the caller's. Raises UsageError on a second loop."""
+        loop = asyncio.get_running_loop()
+        if self._theirs and self._loop is not None and self._loop.is_closed():
+            self._calling.clear()
+        elif self._loop is not None and (self._loop is not loop or self._process != os.getpid()):
+            await self._move_to(loop)
+        self.closed = True
+        for task in self._calling.difference(self._cut):
+            self._cut.add(task)
+            task.cancel()
+        session, self._session = self._session, None
+        if session is None or self._holder is None:
+            return
+        # A loop that shuts down closes the holder too, and a generator cannot be closed twice at the same time.
+        await session.close()
+        with contextlib.suppress(RuntimeError):
+            await self._holder.aclose()
