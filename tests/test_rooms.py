@@ -51,6 +51,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
     "jobs": {STDLIB, "attrs", PUBLIC_FACE},
+    "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip
