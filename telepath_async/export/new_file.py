@@ -62,5 +62,5 @@ async def in_thread(work: Callable[[], T]) -> T:
         while not running.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([running])
-        running.cancelled() or running.exception()  # looked at, so that asyncio does not report it
+        running.exception()  # asyncio reports what nobody has looked at
         raise

@@ -46,7 +46,8 @@ class ParquetRows:
             self._write_group()
 
     def finish(self) -> None:
-        self._write_group()
+        if self._rows:
+            self._write_group()
         self._writer.close()
 
     def abandon(self) -> None:
@@ -54,8 +55,7 @@ class ParquetRows:
             self._writer.close()
 
     def _write_group(self) -> None:
-        table = pyarrow.Table.from_batches(self._group, _SCHEMA)
-        self._writer.write_table(table, row_group_size=_ROWS_IN_A_GROUP)
+        self._writer.write_table(pyarrow.Table.from_batches(self._group))
         self._group, self._rows = [], 0
 
 
