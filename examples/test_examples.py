@@ -44,6 +44,13 @@ async def test_sync_calls_takes_over_only_what_is_new_the_second_time(telepath_s
     assert "1 inserted, 0 updated" in await run(telepath_sandbox, "sync_calls.py", DATABASE_URL=database)
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv", "ndjson"])
+async def test_export_calls_writes_a_file(telepath_sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"calls.{kind}"
+    told = await run(telepath_sandbox, "export_calls.py", str(path))
+    assert f"1,000 rows, {path.stat().st_size:,} bytes in {path}" in told
+
+
 async def test_provision_finds_its_trunks_the_second_time(telepath_sandbox: Sandbox, tmp_path: Path) -> None:
     vault = str(tmp_path / "vault")
     assert (await run(telepath_sandbox, "provision.py", VAULT=vault)).count(" created") == 3

@@ -52,7 +52,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
     "jobs": {STDLIB, "attrs", PUBLIC_FACE},
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
-    "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox"},
+    "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip
 
