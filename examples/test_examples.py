@@ -23,6 +23,13 @@ async def run(sandbox: Sandbox, name: str, *arguments: str, **more: str) -> str:
     return output.decode()
 
 
+def test_every_example_is_run_here_and_no_longer_than_70_lines() -> None:
+    tests = Path(__file__).read_text()
+    for example in set(EXAMPLES.glob("*.py")) - {Path(__file__)}:
+        assert example.name in tests or f"from {example.stem} import" in tests
+        assert len(example.read_text().splitlines()) <= 70, example.name
+
+
 @pytest.mark.parametrize("style", ["offset", "cursor"])
 async def test_quickstart_lists_creates_and_shows_calls(style: str) -> None:
     async with Sandbox(style=style) as sandbox:
