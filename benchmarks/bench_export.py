@@ -12,19 +12,19 @@ from compare import QUICK, Table, free_a_large_block, goal, server
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.export import ExportProgress, Format, export_calls
 
-SIZE = 50_000 if QUICK else 300_000
+SIZE = 50_000 if QUICK else 200_000
 ROUNDS = 1 if QUICK else 3
 FORMATS: tuple[Format, ...] = ("parquet", "csv", "ndjson")
 
 
 class Memory:
-    """Resident memory after a quarter of the rows, and the most after that; a Parquet file's row group is full by then."""
+    """Resident memory after half of the rows, when Parquet has written a row group, and the most after that."""
 
     def __init__(self) -> None:
         self.warm = self.peak = 0.0
 
     def __call__(self, progress: ExportProgress) -> None:
-        if progress.rows < SIZE // 4:
+        if progress.rows < SIZE // 2:
             return
         if not self.warm:
             gc.collect()

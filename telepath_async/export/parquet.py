@@ -13,7 +13,7 @@ from telepath_async import Call
 
 from .rows import COLUMNS, values_of, write_json
 
-_ROWS_IN_A_GROUP: Final = 65_536  # about 8 MiB in memory; readers skip and read in parallel by groups
+_ROWS_IN_A_GROUP: Final = 20_000  # with 65,536, ids outgrow their dictionary: a third more bytes, 25 MiB more memory
 
 _TIME: Final = pyarrow.timestamp("us", tz="UTC")
 _TYPES: Final = {
