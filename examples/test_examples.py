@@ -23,6 +23,13 @@ async def run(sandbox: Sandbox, name: str, *arguments: str, **more: str) -> str:
     return output.decode()
 
 
+def test_every_example_is_run_here_and_no_longer_than_70_lines() -> None:
+    tests = Path(__file__).read_text()
+    for example in set(EXAMPLES.glob("*.py")) - {Path(__file__)}:
+        assert example.name in tests or f"from {example.stem} import" in tests
+        assert len(example.read_text().splitlines()) <= 70, example.name
+
+
 @pytest.mark.parametrize("style", ["offset", "cursor"])
 async def test_quickstart_lists_creates_and_shows_calls(style: str) -> None:
     async with Sandbox(style=style) as sandbox:
@@ -42,6 +49,13 @@ async def test_sync_calls_takes_over_only_what_is_new_the_second_time(telepath_s
     assert "1,000 inserted, 0 updated" in await run(telepath_sandbox, "sync_calls.py", DATABASE_URL=database)
     telepath_sandbox.add_call()
     assert "1 inserted, 0 updated" in await run(telepath_sandbox, "sync_calls.py", DATABASE_URL=database)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "ndjson"])
+async def test_export_calls_writes_a_file(telepath_sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"calls.{kind}"
+    told = await run(telepath_sandbox, "export_calls.py", str(path))
+    assert f"1,000 rows, {path.stat().st_size:,} bytes in {path}" in told
 
 
 async def test_provision_finds_its_trunks_the_second_time(telepath_sandbox: Sandbox, tmp_path: Path) -> None:

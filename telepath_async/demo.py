@@ -1,16 +1,21 @@
 """The main job, to watch: `python -m telepath_async.demo` (extra `[demo]`).
 
 Against two embedded sandboxes over real sockets, one in each paging style: create trunks concurrently while faults are
-injected, walk a long call history, rotate a password, read the overview, and say how near to the rate limit it all ran.
+injected, walk a long call history and bring it into SQL, rotate a password, read the overview, and say how near to the rate
+limit it all ran.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
+import tempfile
 import time
-from collections import Counter
-from contextlib import AsyncExitStack
+from collections import Counter, defaultdict
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+from statistics import fmean
 
 from attrs import define, field
 from rich.console import Console
@@ -19,10 +24,15 @@ from rich.table import Table
 
 from telepath_async import Event, RetryScheduled, TelepathClient, TrunkSpec
 from telepath_async.sandbox import Sandbox
+from telepath_async.sync import SyncProgress, sync_calls
 
 TRUNKS = 200
 CALLS = 5_000
 LIMIT = 6_000
+SLOWEST_TRUNK = """
+    SELECT trunk_id, avg(ai_latency_ms) FROM telepath_calls
+    GROUP BY trunk_id ORDER BY avg(ai_latency_ms) DESC, trunk_id LIMIT 1
+"""
 
 
 @define
@@ -70,6 +80,7 @@ async def main(console: Console) -> bool:
         steps.append(await list_trunks(telepath))
         steps.append(await walk(telepath, bars, "offset"))
         steps.append(await walk(other, bars, "cursor"))
+        steps.append(await sync(other, cursor, bars))
         steps.append(await rotate(telepath, offset))
         steps.append(await overview(telepath))
         elapsed = time.monotonic() - began
@@ -128,6 +139,34 @@ async def walk(telepath: TelepathClient, bars: Progress, style: str) -> Step:
         time.monotonic() - began,
         good=done == CALLS and not calls.drift.uncertain,
     )
+
+
+async def sync(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> Step:
+    """Bring the call history into SQLite, and ask the table a question whose answer the server knows too."""
+    bar = bars.add_task(f"sync {CALLS:,} calls into SQLite", total=CALLS)
+
+    def show(progress: SyncProgress) -> None:
+        bars.update(bar, completed=progress.rows)
+
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "calls.db")
+        report = await sync_calls(telepath, f"sqlite:///{file}", on_progress=show)
+        with closing(sqlite3.connect(file)) as database:
+            (rows,) = database.execute("SELECT count(*) FROM telepath_calls").fetchone()
+            trunk_id, latency = database.execute(SLOWEST_TRUNK).fetchone()
+    told = f"{report.inserted:,} inserted, {rows:,} rows; slowest by SQL: {trunk_id}, {latency:.0f} ms"
+    good = report.inserted == rows == CALLS and not report.uncertain and round(latency, 6) == round(slowest(sandbox), 6)
+    return Step("sync_calls(), SQLite", told, time.monotonic() - began, good)
+
+
+def slowest(sandbox: Sandbox) -> float:
+    """Return the highest average AI latency of a trunk, as the server knows it."""
+    latencies: defaultdict[str, list[float]] = defaultdict(list)
+    for call in sandbox.calls.values():
+        if call["ai_latency_ms"] is not None:
+            latencies[call["trunk_id"]].append(call["ai_latency_ms"])
+    return max(map(fmean, latencies.values()))
 
 
 async def rotate(telepath: TelepathClient, sandbox: Sandbox) -> Step:

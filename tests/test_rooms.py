@@ -53,7 +53,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
     "jobs": {STDLIB, "attrs", PUBLIC_FACE},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},
-    "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox"},
+    "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
+    "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip
 

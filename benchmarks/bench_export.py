@@ -1,0 +1,60 @@
+"""Rows a second from a server 20 ms away into a file of each format, and the memory that it takes: it must stay flat."""
+
+import asyncio
+import gc
+import tempfile
+import time
+from pathlib import Path
+
+from bench_memory import resident_mib
+from compare import QUICK, Table, free_a_large_block, goal, server
+
+from telepath_async import LocalLimiter, TelepathClient
+from telepath_async.export import ExportProgress, Format, export_calls
+
+SIZE = 50_000 if QUICK else 200_000
+ROUNDS = 1 if QUICK else 3
+FORMATS: tuple[Format, ...] = ("parquet", "csv", "ndjson")
+
+
+class Memory:
+    """Resident memory after half of the rows, when Parquet has written a row group, and the most after that."""
+
+    def __init__(self) -> None:
+        self.warm = self.peak = 0.0
+
+    def __call__(self, progress: ExportProgress) -> None:
+        if progress.rows < SIZE // 2:
+            return
+        if not self.warm:
+            gc.collect()
+            self.warm = resident_mib()
+        self.peak = max(self.peak, resident_mib())
+
+
+async def timed(base_url: str, kind: Format, memory: Memory) -> float:
+    limiter = LocalLimiter(limit=10_000_000, period=1.0)
+    with tempfile.TemporaryDirectory() as folder:
+        async with TelepathClient("sk_bench", base_url=base_url, limiter=limiter) as telepath:
+            begun = time.perf_counter()
+            report = await export_calls(telepath, Path(folder, f"calls.{kind}"), on_progress=memory)
+    assert report.rows == SIZE
+    return SIZE / (time.perf_counter() - begun)
+
+
+async def main() -> None:
+    table = Table(f"{SIZE:,} calls, offset, 20 ms, page size 100", "rows a second")
+    memories = {kind: Memory() for kind in FORMATS}
+    with server(style="offset", size=SIZE, latency_ms=20) as base_url:
+        for _ in range(ROUNDS):
+            for kind in FORMATS:
+                table.add(kind, await timed(base_url, kind, memories[kind]))
+    table.show()
+    for kind, memory in memories.items():
+        goal(f"export to {kind}, rows/s", table.median(kind), at_least=5_000, digits=0)
+        goal(f"export to {kind}, growth of memory, MiB", memory.peak - memory.warm, at_most=16 if kind == "parquet" else 8)
+
+
+if __name__ == "__main__":
+    free_a_large_block()
+    asyncio.run(main())
