@@ -48,21 +48,23 @@ class Scout:
         self.times += [call.start_time for call in page if call.start_time is not None]
         if self.pages < PAGES_ALONE or before is None or self.calls.place is None or len(set(self.times)) < 2:
             return None
+        in_parts = None
         try:
             places = await self._places_ahead()
-            return self.calls.in_parts(places) if places and await self._meets_places(page, before) else None
-        except TelepathError:  # the walk does without, and fails by itself where it must
-            return None
+            if places and await self._meets_places(page, before):
+                in_parts = self.calls.in_parts(places)
+        except* TelepathError:  # the walk does without, and fails by itself where it must
+            pass
+        return in_parts
 
     async def _places_ahead(self) -> list[Place]:
         """Return the places found, the nearest first."""
         found: dict[str, str] = {}
         for doublings in range(1, _MOST_DOUBLINGS, _AT_ONCE):
-            asked = (self._place_behind(self._ahead(2**n)) for n in range(doublings, doublings + _AT_ONCE))
-            answers = await asyncio.gather(*asked, return_exceptions=True)  # else the others would go on without us
-            for answer in answers:
-                if isinstance(answer, BaseException):
-                    raise answer
+            async with asyncio.TaskGroup() as group:
+                moments = [self._ahead(2**n) for n in range(doublings, doublings + _AT_ONCE)]
+                asked = [group.create_task(self._place_behind(moment)) for moment in moments]
+            answers = [task.result() for task in asked]
             found |= dict(place for place in answers if place is not None)
             if None in answers:
                 break

@@ -68,9 +68,9 @@ async def sync_calls(
     """Bring the calls into the table `telepath_calls` of a database: all of them at first, later what is new or changed.
 
     `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `since`, `until`: aware datetimes, both
-    inclusive; where both are given, the range is read in parts at the same time. `lookback`: how long after its start a
-    call may still appear or change; each run goes back that far behind the watermark. `trunk_id`: only this trunk's calls,
-    with a watermark of their own. `on_progress`: called with a `SyncProgress` after each page that is committed.
+    inclusive. `lookback`: how long after its start a call may still appear or change; each run goes back that far behind the
+    watermark. `trunk_id`: only this trunk's calls, with a watermark of their own. `on_progress`: called with a `SyncProgress`
+    after each page that is committed; where much is to be read, pages come from several places of the list in turn.
 
     Killed at any moment, the next run goes on behind the last page committed. Calls deleted at the server stay in the
     table. Requests go in the bulk lane, behind interactive ones.
@@ -173,7 +173,7 @@ class _Run:
         await self.store.save_state(self.coverage)
 
     async def _read(self, calls: Paginator[Call], walk: Walk) -> tuple[Walk, str | None]:
-        """Read to the end, or to where there is a checkpoint from which the rest can be read in parts: return it beside the walk."""
+        """Read to the end, or until the rest can be read in parts; return how far it came, and their checkpoint."""
         now, missed_before = datetime.now(UTC), walk.uncertain
         scout = Scout(telepath=self.telepath, calls=calls, trunk_id=self.trunk_id, since=walk.since, until=walk.until)
         async for page in calls.pages():

@@ -40,7 +40,9 @@ class Server:
         first = self._first(query.get("cursor"))
         rows = self.rows[first : first + limit]
         more = first + limit < len(self.rows)
-        return ListBody(rows=[Item(row) for row in rows], paged_by_cursor=True, next_cursor=self.behind(rows[-1]) if more else None)
+        return ListBody(
+            rows=[Item(row) for row in rows], paged_by_cursor=True, next_cursor=self.behind(rows[-1]) if more else None
+        )
 
     def behind(self, row: str) -> str:
         return str(self.rows.index(row) + 1) if self.counting else row
