@@ -214,6 +214,17 @@ async def test_no_more_than_the_range_is_looked_at(serve: Callable[[Server], Any
     assert server.most_under_way > 2
 
 
+async def test_a_history_that_thins_out_is_looked_at_sixteen_times_and_no_more(
+    serve: Callable[[Server], Any], sqlite_url: str
+) -> None:
+    ages = [timedelta(seconds=number) if number < 200 else timedelta(days=number - 199) for number in range(COUNT)]
+    calls = [call(number) | {"start_time": f"{NOON - age:%Y-%m-%dT%H:%M:%SZ}"} for number, age in enumerate(ages)]
+    server = Server(calls)
+    done = await synced(server, serve, sqlite_url)
+    assert (done.report.inserted, done.report.unchanged) == (COUNT, 0)
+    assert sum("to" in query for query in server.queries) == 16 + 1
+
+
 async def test_before_the_beginning_of_the_calendar_nothing_is_looked_for(
     serve: Callable[[Server], Any], sqlite_url: str
 ) -> None:
