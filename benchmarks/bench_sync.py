@@ -40,7 +40,7 @@ class Memory:
 
 
 def whole_range(style: str) -> dict[str, datetime]:
-    """With cursors, only a range can be read in parts; an open one is a single chain: at most 100 rows in 20 ms."""
+    """With cursors, a range is cut by its dates at once, and a list without a range goes on in parts after ten pages."""
     begin = datetime.fromtimestamp(BEGIN, UTC)
     return {"since": begin, "until": begin + timedelta(seconds=SIZE * STEP)} if style == "cursor, a range" else {}
 

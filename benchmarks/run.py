@@ -16,7 +16,8 @@ LIBRARIES = ["aiohttp", "attrs", "msgspec", "yarl", "orjson", "httpx", "pydantic
 
 
 def run(program: Path, results: Path) -> str:
-    """Run one benchmark; show its lines as they come, and return them."""
+    """Run one benchmark; show its lines as they come, and return them, with the seconds that it took."""
+    begun = time.perf_counter()
     command = [sys.executable, "-u", str(program), *sys.argv[1:]]
     lines: list[str] = []
     environment = {**os.environ, "TELEPATH_BENCH_RESULTS": str(results)}
@@ -27,7 +28,9 @@ def run(program: Path, results: Path) -> str:
             lines.append(line)
     if process.returncode:
         sys.exit(f"{program.name} failed")
-    return "".join(lines)
+    took = f"\n{program.name} took {time.perf_counter() - begun:.0f} s\n"
+    print(took, end="", flush=True)
+    return "".join([*lines, took])
 
 
 def machine() -> str:

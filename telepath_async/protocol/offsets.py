@@ -50,9 +50,13 @@ def circular(of: str, fact: str) -> PagingError:
 
 
 class RecentIds:
-    """The ids of at least the latest 10,000 rows, so that memory stays flat: two sets, of which the older is let go whole."""
+    """The ids of at least the latest 10,000 rows, so that memory stays flat: two sets, of which the older is let go whole.
 
-    def __init__(self) -> None:
+    `walks` that are on their way at the same time share them.
+    """
+
+    def __init__(self, walks: int = 1) -> None:
+        self._most = max(1, _REMEMBERED_IDS // walks)
         self._latest: set[str] = set()
         self._older: set[str] = set()
 
@@ -68,7 +72,7 @@ class RecentIds:
 
     def add(self, ids: set[str]) -> None:
         """Remember the ids."""
-        if len(self._latest) >= _REMEMBERED_IDS:
+        if len(self._latest) >= self._most:
             self._older, self._latest = self._latest, set()
         self._latest.update(ids)
 

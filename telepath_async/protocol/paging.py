@@ -16,7 +16,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from .checkpoint import Checkpoint, Style
+from .checkpoint import Checkpoint, Place, Style
 from .offsets import Drift as Drift
 from .offsets import Offsets, RecentIds, circular
 from .shapes import ListBody
@@ -60,7 +60,8 @@ _ALWAYS: Final = DateRange()
 class Plan(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """What is listed: `of` (`calls`), under which `filters`, in pages of `page_size`, beginning at `start`.
 
-    `started`: the time of a row, for the date range; `overlap`: rows by which each page of an offset list is asked early.
+    `started`: the time of a row, for the date range; `overlap`: rows by which each page of an offset list is asked early;
+    `walks`: how many are on their way through parts of the list, this one included.
     """
 
     of: str
@@ -69,6 +70,7 @@ class Plan(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     started: Callable[[T], datetime | None] = lambda row: None
     page_size: int = 100
     overlap: int = 0
+    walks: int = 1
     start: Checkpoint
     style_hint: Style | None = None
 
@@ -104,10 +106,12 @@ class Paging(Generic[T]):
         self._style: Style | None = plan.start.style
         self._dates_style: Style | None = plan.start.style or plan.style_hint
         self._page: _PageInHand[T] = _PageInHand(before=plan.start, here=plan.start, behind=plan.start)
-        self._known = RecentIds()
+        self._known = RecentIds(plan.walks)
         self._barren = 0
         self._cursor = plan.start.cursor
         self._cursors = {hash(self._cursor)}
+        self._joints = dict(plan.start.joints)
+        self._up_to_joint: int | None = None
         self._anchor = plan.start.last
         if self._anchor is not None:
             self._known.add({self._anchor})
@@ -127,6 +131,14 @@ class Paging(Generic[T]):
     def checkpoint(self) -> Checkpoint:
         """The place exactly behind the last row taken."""
         return self._page.checkpoint
+
+    @property
+    def place(self) -> Place | None:
+        """The last row taken and the cursor behind it, at the end of a page that another one follows."""
+        page = self._page
+        if self.in_hand or not page.rows or page.behind.cursor is None or self.done:
+            return None
+        return page.rows[-1].id, page.behind.cursor
 
     @property
     def in_hand(self) -> int:
@@ -156,7 +168,8 @@ class Paging(Generic[T]):
             return [self._query(limit=self.plan.page_size, offset=offset or None) for offset in self._offsets.upcoming(n)]
         # After a resume, a smaller page than the first time might not reach the place of the checkpoint.
         place = 0 if self._anchor is None else self.plan.start.at + 1
-        return [self._query(limit=max(self.plan.page_size, min(place, _LARGEST_PAGE)), cursor=self._cursor)]
+        limit = self._up_to_joint or max(self.plan.page_size, min(place, _LARGEST_PAGE))
+        return [self._query(limit=limit, cursor=self._cursor)]
 
     def _query(self, *, limit: int, offset: int | None = None, cursor: str | None = None) -> Query:
         page = query_of(limit=limit, cursor=cursor, offset=offset)
@@ -181,13 +194,25 @@ class Paging(Generic[T]):
         return received
 
     def _receive_cursor(self, body: ListBody[T]) -> bool:
+        self._up_to_joint = None if self._up_to_joint else self._joint_inside(body.rows)
+        if self._up_to_joint:
+            return False
         opened_by, self._cursor = self._cursor, self._next_cursor(body)
         self._cursors.add(hash(self._cursor))
-        self.done = self._cursor is None
+        self.done = self._cursor is None or self._joins(body.rows)
         here = replace(self.plan.start, style="cursor", cursor=opened_by, at=0, last=None)
         behind = replace(here, cursor=self._cursor, done=self.done)
         self._hand_out(body.rows, [row.id for row in body.rows], self._before_anchor(body.rows), here, behind)
         return True
+
+    def _joint_inside(self, rows: list[T]) -> int | None:
+        """Return how many rows to ask for instead, so that the page ends where another walk may begin."""
+        places = (place for place, row in enumerate(rows[:-1], 1) if row.id in self._joints)
+        return next(places, None) if self._joints else None
+
+    def _joins(self, rows: list[T]) -> bool:
+        """Whether what we would ask for from here on is, byte for byte, what another walk asks for."""
+        return bool(rows) and self._cursor is not None and self._joints.get(rows[-1].id) == self._cursor
 
     def _before_anchor(self, rows: list[T]) -> int:
         """Return how many rows were handed out before the resume; none where the row of the checkpoint is gone."""

@@ -49,7 +49,7 @@ def paginator(
         starts = read_checkpoints(resume, of=of, filters=dict(filters) | dict(dates.query(None)))
     else:
         raise UsageError("shards cannot be given beside resume: the checkpoint holds them")
-    bases = [_plan_from(start, started, page_size, overlap) for start in starts]
+    bases = [_plan_from(start, started, page_size, overlap, len(starts)) for start in starts]
 
     def plans() -> list[Plan[T]]:
         return [replace(base, style_hint=session.pool.style) for base in bases]
@@ -65,7 +65,7 @@ def paginator(
     return Paginator(fetch, read, plans, max_items=max_items, prefetch=prefetch)
 
 
-def _plan_from(start: Checkpoint, started: Callable[[T], datetime | None], page_size: int, overlap: int) -> Plan[T]:
+def _plan_from(start: Checkpoint, started: Callable[[T], datetime | None], page_size: int, overlap: int, walks: int) -> Plan[T]:
     bound = dict(start.filters)
     dates = DateRange(since=_moment(bound.pop("from", None)), until=_moment(bound.pop("to", None)))
     return Plan(
@@ -75,6 +75,7 @@ def _plan_from(start: Checkpoint, started: Callable[[T], datetime | None], page_
         started=started,
         page_size=page_size,
         overlap=overlap,
+        walks=walks,
         start=start,
     )
 
