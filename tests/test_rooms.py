@@ -51,6 +51,10 @@ ROOMS: Final[dict[str, set[str]]] = {
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
     "jobs": {STDLIB, "attrs", PUBLIC_FACE},
+    "cli": {
+        STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
+        "demo", "export", "jobs", "sandbox", "sync",
+    },
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip

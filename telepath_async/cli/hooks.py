@@ -1,0 +1,43 @@
+"""Other people's programs: run by the shell, with one JSON line on standard input, secrets in it and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Final
+
+from telepath_async import TelepathError
+
+_SECONDS_TO_LEAVE: Final = 2.0
+_STANDARD_ERROR: Final = 2
+
+
+class HookFailed(TelepathError):
+    """The program ended with another exit code than 0."""
+
+
+async def run_hook(command: str, line: bytes) -> None:
+    """Run a program and wait until it has ended well. What it prints goes to standard error. Raises HookFailed.
+
+    Cancelled, it ends the program and all that this has started: SIGTERM, and SIGKILL two seconds later.
+    """
+    process = await asyncio.create_subprocess_shell(
+        command, stdin=asyncio.subprocess.PIPE, stdout=_STANDARD_ERROR, start_new_session=True
+    )
+    try:
+        await process.communicate(line)
+    finally:
+        if process.returncode is None:
+            await _end(process)
+    if process.returncode:
+        raise HookFailed(f"the command ended with exit code {process.returncode}: {command}")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), _SECONDS_TO_LEAVE)
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
