@@ -74,9 +74,9 @@ async def watch(
     min_success_rate: Annotated[
         float | None, typer.Option(min=0, max=100, metavar="PERCENT", help="Alert below this rate of success.")
     ] = None,
-    for_at_least: Annotated[timedelta, span_option("Alert when it has been so for this long.")] = timedelta(0),
-    interval: Annotated[timedelta, span_option("Between two polls.")] = timedelta(seconds=60),
-    window: Annotated[timedelta, span_option("The calls of this span are looked at.")] = timedelta(minutes=15),
+    for_at_least: Annotated[timedelta, span_option("Alert when it has been so for this long:", "0s")] = timedelta(0),
+    interval: Annotated[timedelta, span_option("Between two polls:", "60s")] = timedelta(seconds=60),
+    window: Annotated[timedelta, span_option("Look at the calls of this span:", "15m")] = timedelta(minutes=15),
     trunk_id: TrunkId = None,
     once: Annotated[bool, typer.Option("--once", help="Poll once, and end: for cron; with --state.")] = False,
     state: Annotated[
@@ -91,7 +91,8 @@ async def watch(
 ) -> int:
     """Alert when latency or success is bad.
 
-    Once when a figure crosses its limit, with the calls that explain it, and once when it has recovered. An alert whose --exec command fails is told again at the next poll.
+    Once when a figure crosses its limit, with the calls that explain it, and once when it has recovered.
+    An alert whose --exec command fails is told again at the next poll.
     """
     from telepath_async.jobs import LatencyPoll, Threshold, watch_latency
 

@@ -116,7 +116,7 @@ def _turns(turns: Sequence[Turn]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for title, justify in (("#", "right"), ("speaker", "left"), ("who spoke when", "left"), ("spoke", "right")):
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("thought", no_wrap=True)

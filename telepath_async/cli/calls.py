@@ -23,10 +23,10 @@ group: Final = typer.Typer(help="Call history, and where the time of a call went
 Status = Annotated[str | None, typer.Option("--status", help="completed, connected, failed, disconnected, …")]
 
 COLUMNS: Final[tuple[Column[Call], ...]] = (
-    Column("started (UTC)", lambda call: call.start_time),
+    Column("started (UTC)", lambda call: call.start_time and f"{call.start_time:%Y-%m-%d %H:%M}"),
     Column("id", lambda call: call.id),
     Column("status", lambda call: call.status),
-    Column("seconds", lambda call: call.duration_seconds, "right"),
+    Column("secs", lambda call: call.duration_seconds, "right"),
     Column("AI ms", lambda call: call.ai_latency_ms, "right"),
     Column("carrier", lambda call: call.carrier_lag_ms, "right"),
     Column("gateway", lambda call: call.gateway_processing_ms, "right"),
@@ -126,7 +126,7 @@ async def sync(
     *,
     since: Since = None,
     until: Until = None,
-    lookback: Annotated[timedelta, span_option("How long after its start a call may still change.")] = timedelta(hours=1),
+    lookback: Annotated[timedelta, span_option("How long after its start a call may still change:", "1h")] = timedelta(hours=1),
     trunk_id: TrunkId = None,
 ) -> int:
     """Bring the calls into a SQL database: all at first, later what is new or has changed.

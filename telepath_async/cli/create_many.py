@@ -43,7 +43,7 @@ async def create_many(
         tell(f"{file}: {len(rows):,} trunks could be created; nothing was sent")
         return OK
     outcomes = await _outcomes(shell, rows, if_exists, concurrency)
-    states = Counter(outcome.state for outcome in outcomes)
+    states = Counter[str](outcome.state for outcome in outcomes)
     if not shell.as_json:
         left = [_told(rows, outcome) for outcome in outcomes if outcome.state != "created"]
         if left:

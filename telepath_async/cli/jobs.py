@@ -60,7 +60,7 @@ async def rotate(
     stop_after: Annotated[int, typer.Option(min=1, metavar="N", help="Begin no more after so many failures.")] = 3,
     attempts: Annotated[int, typer.Option(min=1, metavar="N", help="Of --apply, for each trunk.")] = 4,
     apply_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For each run of --apply.")] = 30.0,
-    not_again_within: Annotated[timedelta, span_option("Leave alone what was rotated so recently.")] = timedelta(hours=1),
+    not_again_within: Annotated[timedelta, span_option("Leave alone what was rotated so recently:", "1h")] = timedelta(hours=1),
 ) -> int:
     """Rotate the SIP passwords of trunks, and have their carriers take the new ones.
 

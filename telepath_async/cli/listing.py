@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from telepath_async import Paginator, TelepathClient
+from telepath_async import Call, Paginator, TelepathClient, Trunk
 
 from .exits import OK, PARTLY
 from .output import Column, draw_rows, tell
 from .shell import Shell, going_on
 
-T = TypeVar("T")
+T = TypeVar("T", Trunk, Call)
 
 _ROWS_OF_A_TABLE: Final = 50
 _PAGES_AHEAD: Final = 8
@@ -49,15 +49,15 @@ async def print_list(
 ) -> int:
     """Print the items; say how to go on when that is cut off, and return the exit code."""
     rows: list[T] = []
-    done = 0
+    done, place = 0, items.checkpoint
     try:
-        with going_on(lambda: _how_to_go_on(items, done, unit)), shell.bar("list", unit, telepath) as bar:
+        with going_on(lambda: _how_to_go_on(done, unit, place)), shell.bar("list", unit, telepath) as bar:
             async for page in items.pages():
                 if shell.as_json:
                     shell.write(*page.items)
                 else:
                     rows += page.items
-                done += len(page.items)
+                done, place = done + len(page.items), items.checkpoint  # not before: what was not written is not behind us
                 bar.show(done, _least(page.total, wanted))
     finally:
         if not shell.as_json:
@@ -71,8 +71,8 @@ def _least(total: int | None, wanted: int | None) -> int | None:
     return min((number for number in (total, wanted) if number is not None), default=None)
 
 
-def _how_to_go_on(items: Paginator[Any], done: int, unit: str) -> str:
-    return f"{done:,} {unit} were printed; the rest follows with --resume {shlex.quote(items.checkpoint)}"
+def _how_to_go_on(done: int, unit: str, place: str) -> str:
+    return f"{done:,} {unit} were printed; the rest follows with --resume {shlex.quote(place)}"
 
 
 def _verdict(items: Paginator[Any], unit: str) -> int:

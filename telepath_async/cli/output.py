@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
+import attrs
 import msgspec
 from attrs import frozen
 
@@ -41,13 +43,27 @@ def write_ndjson(values: Iterable[object], *, show_secrets: bool) -> None:
     """
     encoder = msgspec.json.Encoder(enc_hook=_revealed if show_secrets else _masked)
     sys.stdout.flush()
-    sys.stdout.buffer.write(encoder.encode_lines(list(values)))
+    sys.stdout.buffer.write(encoder.encode_lines([_in_order(value) for value in values]))
     sys.stdout.buffer.flush()
 
 
 def json_line(value: object) -> bytes:
     """Return a line of JSON with its secrets in plain text: for a program's standard input."""
-    return msgspec.json.encode(value, enc_hook=_revealed) + b"\n"
+    return msgspec.json.encode(_in_order(value), enc_hook=_revealed) + b"\n"
+
+
+def _in_order(value: Any) -> Any:
+    """Return a model as a dict, whose fields keep their order: msgspec would sort those of attrs classes."""
+    if attrs.has(type(value)):
+        return {name: _in_order(getattr(value, name)) for name in _names(type(value))}
+    if isinstance(value, dict):
+        return {name: _in_order(part) for name, part in value.items()}
+    return [_in_order(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+@cache
+def _names(model: type) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(model))
 
 
 def _masked(value: object) -> str:
@@ -94,15 +110,14 @@ def draw_rows(rows: Sequence[T], columns: Sequence[Column[T]], *, show_secrets: 
         picture = _table(rows, shown, show_secrets)
     on.print(picture)
     if len(shown) < len(columns):
-        left_out = ", ".join(column.title for column in columns[len(shown) :])
-        tell(f"left out for want of room: {left_out}; widen the terminal, or use --json")
+        tell(f"{len(columns) - len(shown)} columns are left out for want of room: widen the terminal, or use --json")
 
 
 def _table(rows: Sequence[T], columns: Sequence[Column[T]], show_secrets: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.title, justify=column.justify, overflow="fold")
     for row in rows:
@@ -115,7 +130,7 @@ def fields_table(fields: Iterable[tuple[str, object]], *, show_secrets: bool = F
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in fields:

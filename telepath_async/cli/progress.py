@@ -27,7 +27,8 @@ class Meter:
 
     def share(self, telepath: TelepathClient | None) -> float:
         """Return the requests per minute so far as a share of what the key may send."""
-        limit = telepath.rate_limit.limit if telepath and telepath.rate_limit else _DEFAULT_LIMIT
+        seen = telepath.rate_limit if telepath else None
+        limit = (seen and seen.limit) or _DEFAULT_LIMIT
         minutes = max(time.monotonic() - self.began, 1.0) / 60
         return self.requests / minutes / limit
 

@@ -69,8 +69,9 @@ def sandbox(
                 sys.stdout.flush()
                 tell("set these in another shell, and try: telepath calls list; Ctrl-C ends the sandbox")
                 await asyncio.Event().wait()
-        except asyncio.CancelledError:  # its one way to end
-            return OK
+        except asyncio.CancelledError:  # the one way to end it
+            pass
+        return OK
 
     return run(serve(), debug=debug)
 

@@ -40,8 +40,8 @@ def _moment(text: str) -> datetime:
     return _parsed(lambda: read_moment(text, datetime.now(UTC)))
 
 
-def _span(text: str) -> timedelta:
-    return _parsed(lambda: read_span(text))
+def _span(text: str | timedelta) -> timedelta:
+    return text if isinstance(text, timedelta) else _parsed(lambda: read_span(text))  # typer parses defaults too
 
 
 def _parsed(parse: Callable[[], T]) -> T:
@@ -51,9 +51,9 @@ def _parsed(parse: Callable[[], T]) -> T:
         raise typer.BadParameter(str(error)) from None
 
 
-def span_option(help_text: str) -> Any:
-    """Return an option that takes a span of time."""
-    return typer.Option(parser=_span, metavar="[90s|30m|24h|7d]", help=help_text)
+def span_option(help_text: str, default: str) -> Any:
+    """Return an option that takes a span of time; `default` is as people write it."""
+    return typer.Option(parser=_span, metavar="SPAN", help=f"{help_text} 90s, 30m, 24h, 7d.", show_default=default)
 
 
 Since = Annotated[
@@ -231,6 +231,8 @@ def going_on(how: Callable[[], str]) -> Iterator[None]:
     """Say how to go on when the block is interrupted, or fails."""
     try:
         yield
+    except BrokenPipeError:  # the reader has what it wants
+        raise
     except (asyncio.CancelledError, Exception):
         tell(how())
         raise

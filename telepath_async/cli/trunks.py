@@ -272,7 +272,8 @@ async def many(
 ) -> int:
     """Create a trunk for each row of a file.
 
-    Its columns are name, ai_provider, sip_username, sip_password, and what the provider needs. All rows are checked before anything is sent. A row without a provider's key takes the one from the file or the
+    Its columns are name, ai_provider, sip_username, sip_password, and what the provider needs.
+    All rows are checked before anything is sent. A row without a provider's key takes the one from the file or the
     environment: OPENAI_API_KEY, ELEVENLABS_API_KEY.
     """
     keys: dict[str, Secret | None] = {
