@@ -200,7 +200,9 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, int | None], signals: 
 
 def pipe_closed() -> int:
     """The reader has gone (`| head`): say nothing, neither now nor when Python flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
     return PIPE_CLOSED
 
 

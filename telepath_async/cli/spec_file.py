@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from telepath_async import Secret, TrunkSpec, UsageError
 _FIELDS: Final = tuple(field.name for field in attrs.fields(TrunkSpec))
 _BLANK: Final = dict.fromkeys(("name", "ai_provider", "sip_username", "sip_password"))
 _MOST_FAULTS_SHOWN: Final = 50
+_WHITE: Final = re.compile(r"\s*")
 _Numbered = Iterator[tuple[int, Any]]
 
 
@@ -99,51 +101,42 @@ def _csv(text: str) -> _Numbered:
         for row in reader:
             yield reader.line_num, {(name or "").strip(): value or None for name, value in row.items()}
     except csv.Error:
-        raise _Damaged(f"line {reader.line_num}: this is no CSV; look at the quotes") from None
+        raise _Damaged(f"line {reader.reader.line_num}: this is no CSV; look at the quotes") from None
 
 
 def _json(text: str) -> _Numbered:
     """An array, or a value a line: one after the other, so that each has its line."""
-    decode, place, end = json.JSONDecoder().raw_decode, 0, len(text.rstrip())
+    decode, end = json.JSONDecoder().raw_decode, len(text.rstrip())
     inside = text.lstrip().startswith("[")
-    place = _behind(text, place, "[") if inside else _behind(text, place, "")
-    while place < end:
-        if inside and text[place] == "]":
-            if place + 1 < end:
-                raise _damaged_json(text, place + 1)
-            return
+    place, line, seen = _behind(text, 0, "[" if inside else ""), 1, 0
+    while place < end and not (inside and text[place] == "]"):
+        line, seen = line + text.count("\n", seen, place), place
         try:
             value, after = decode(text, place)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged_json(text, getattr(error, "pos", place)) from None
-        yield _line(text, place), value
+        yield line, value
         place = _behind(text, after, "," if inside else "")
-    if inside:
-        raise _damaged_json(text, end)
+    if inside and place != end - 1:  # the bracket that closes it
+        raise _damaged_json(text, place)
 
 
 def _behind(text: str, place: int, mark: str) -> int:
     """Return the next place behind white space, one `mark`, and white space."""
-    for skipped in (mark, ""):
-        while place < len(text) and text[place] in " \t\r\n":
-            place += 1
-        place += bool(skipped) and text.startswith(skipped, place)
-    return place
-
-
-def _line(text: str, place: int) -> int:
-    return text.count("\n", 0, place) + 1
+    place = _WHITE.match(text, place).end()  # type: ignore[union-attr]
+    return _WHITE.match(text, place + len(mark)).end() if mark and text.startswith(mark, place) else place  # type: ignore[union-attr]
 
 
 def _damaged_json(text: str, place: int) -> _Damaged:
-    return _Damaged(f"line {_line(text, place)}: this is no JSON; look at the commas, quotes and brackets")
+    line = text.count("\n", 0, place) + 1
+    return _Damaged(f"line {line}: this is no JSON; look at the commas, quotes and brackets")
 
 
 def _yaml(text: str) -> _Numbered:
     import yaml
 
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.SequenceNode):
             raise _Damaged("line 1: this must be a list of trunks, each begun by a dash")
@@ -153,8 +146,6 @@ def _yaml(text: str) -> _Numbered:
         mark = getattr(error, "problem_mark", None)
         line = 1 if mark is None else mark.line + 1
         raise _Damaged(f"line {line}: this is no YAML; a text that begins with * & ! % @ or ` needs quotes") from None
-    finally:
-        loader.dispose()
 
 
 _READERS: Final[dict[str, Callable[[str], _Numbered]]] = {

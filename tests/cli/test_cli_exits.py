@@ -128,9 +128,7 @@ def test_an_error_of_nobody_we_know_is_named_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_cancels_the_work_and_gives_its_number(
-    telepath: Telepath, sandbox: Sandbox, number: signal.Signals
-) -> None:
+def test_a_signal_cancels_the_work_and_gives_its_number(telepath: Telepath, sandbox: Sandbox, number: signal.Signals) -> None:
     sandbox.fail_next(delay=30.0)
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 
@@ -211,9 +209,7 @@ def test_warnings_of_the_sdk_are_told_like_our_own(capsys: pytest.CaptureFixture
     assert "the cause" in capsys.readouterr().err
 
 
-def test_without_the_extra_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "telepath_async.cli.app", None)
     with pytest.raises(ModuleNotFoundError):  # a fault of ours, and no extra
         cli.main([])
