@@ -22,12 +22,14 @@ async def run_hook(command: str, line: bytes) -> None:
 
     Cancelled, it ends the program and all that this has started: SIGTERM, and SIGKILL two seconds later.
     """
-    process = await asyncio.create_subprocess_shell(
-        command, stdin=asyncio.subprocess.PIPE, stdout=_STANDARD_ERROR, start_new_session=True
+    spawning = asyncio.ensure_future(
+        asyncio.create_subprocess_shell(command, stdin=asyncio.subprocess.PIPE, stdout=_STANDARD_ERROR, start_new_session=True)
     )
     try:
+        process = await asyncio.shield(spawning)
         await process.communicate(line)
     finally:
+        process = await spawning  # cut off before it is there, it would be out of our reach
         if process.returncode is None:
             await _end(process)
     if process.returncode:

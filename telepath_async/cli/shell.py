@@ -22,7 +22,7 @@ from attrs import field, frozen
 
 from telepath_async import TelepathClient, UsageError
 
-from .credentials import API_KEY, NUMBERS_API_KEY, given_secret, read_secret
+from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
 from .exits import OK, PIPE_CLOSED, SIGNALLED, code_of, line_of
 from .output import tell, write_ndjson
 from .progress import Meter, progress_bar
@@ -113,7 +113,7 @@ class Shell:
             base_url=self.base_url,
             timeout=self.timeout,
             numbers_base_url=numbers_base_url,
-            numbers_api_key=given_secret(NUMBERS_API_KEY, numbers_api_key_file) if numbers_base_url else None,
+            numbers_api_key=read_secret(NUMBERS_API_KEY, numbers_api_key_file) if numbers_base_url else None,
             on_event=self.meter,
         )
 
