@@ -144,8 +144,8 @@ def timeline(turns: Sequence[Turn], width: int) -> list[tuple[int, int]]:
         begins = now + max(turn.processing_time_ms or 0, 0)
         now = begins + max(turn.duration_ms or 0, 0)
         moments.append((begins, now))
-    scale = width / now if now else 0
-    places = ((min(int(begins * scale), width - 1), round(ends * scale)) for begins, ends in moments)
+    whole = now or 1
+    places = ((min(int(begins / whole * width), width - 1), round(ends / whole * width)) for begins, ends in moments)
     return [(first, max(last - first, 1)) for first, last in places]
 
 

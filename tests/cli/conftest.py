@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,6 +40,21 @@ def served(**options: Any) -> Iterator[Sandbox]:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
         loop.close()
+
+
+@contextmanager
+def signalled(number: int, when: Callable[[], object]) -> Iterator[None]:
+    """Send this process a signal as soon as something is so."""
+
+    def send() -> None:
+        while not when():
+            time.sleep(0.005)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    yield
+    thread.join()
 
 
 @frozen

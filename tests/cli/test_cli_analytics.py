@@ -6,14 +6,13 @@ import json
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from telepath_async.cli.exits import AUTH, FAILED, OK, USAGE
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import Telepath
+from tests.cli.conftest import Telepath, signalled
 
 SLOW = ("analytics", "watch", "--max-ai-latency-ms", "1", "--window", "60d", "--once")
 
@@ -101,15 +100,11 @@ def test_a_watch_that_makes_no_sense_is_refused(telepath: Telepath, sandbox: San
 
 
 def test_a_watch_goes_on_until_it_is_stopped(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
-    def interrupt() -> None:
-        while sum(request.path == "/v1/analytics/overview" for request in sandbox.requests) < 2:
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
+    def polled_twice() -> bool:
+        return sum(request.path == "/v1/analytics/overview" for request in sandbox.requests) == 2
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    watched = telepath(*SLOW[:-1], "--interval", "1s")
-    thread.join()
+    with signalled(signal.SIGTERM, polled_twice):
+        watched = telepath(*SLOW[:-1], "--interval", "1s")
     assert watched.code == 143
     assert "polling every 1 s; Ctrl-C ends it" in watched.err
     assert [line["kind"] for line in watched.lines] == ["crossed"]
@@ -118,16 +113,8 @@ def test_a_watch_goes_on_until_it_is_stopped(telepath: Telepath, sandbox: Sandbo
 def test_stopping_ends_the_command_that_was_run(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
     started, ended = tmp_path / "started", tmp_path / "ended"
     hook = f"trap 'touch {ended}; exit 0' TERM; touch {started}; while :; do sleep 0.05; done"
-
-    def interrupt() -> None:
-        while not started.exists():
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    assert telepath(*SLOW, "--exec", hook).code == 130
-    thread.join()
+    with signalled(signal.SIGINT, started.exists):
+        assert telepath(*SLOW, "--exec", hook).code == 130
     assert ended.exists()
 
 
@@ -144,15 +131,7 @@ def test_a_command_that_does_not_end_is_killed(telepath: Telepath, tmp_path: Pat
         "time.sleep(60)\n"
     )
     hook = f"exec {sys.executable} {deaf} {started}"
-
-    def interrupt() -> None:
-        while not (started.exists() and started.read_text()):
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    assert telepath(*SLOW, "--exec", hook).code == 130
-    thread.join()
+    with signalled(signal.SIGINT, lambda: started.exists() and started.read_text()):
+        assert telepath(*SLOW, "--exec", hook).code == 130
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)

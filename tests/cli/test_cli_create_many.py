@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import pytest
 
 from telepath_async.cli.exits import AUTH, OK, PARTLY, UNKNOWN, USAGE
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import Telepath
+from tests.cli.conftest import Telepath, signalled
 
 
 @pytest.fixture
@@ -112,16 +110,8 @@ def test_the_providers_key_may_come_from_the_environment(
 
 def test_interrupted_it_says_how_to_go_on_and_going_on_completes_it(telepath: Telepath, sandbox: Sandbox, file: Path) -> None:
     sandbox.fail_next(delay=30.0, method="POST")
-
-    def interrupt() -> None:
-        while len(sandbox.trunks) < 5 + 12:
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    stopped = telepath("trunks", "create-many", file)
-    thread.join()
+    with signalled(signal.SIGINT, lambda: len(sandbox.trunks) == 5 + 12):
+        stopped = telepath("trunks", "create-many", file)
     assert stopped.code == 130
     assert "run the same command with --if-exists skip to go on" in stopped.err
     assert telepath("trunks", "create-many", file, "--if-exists", "skip").code == OK

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -19,7 +18,7 @@ from telepath_async import cli
 from telepath_async.cli import app, exits
 from telepath_async.cli.shell import run as run_work
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import Telepath
+from tests.cli.conftest import Telepath, signalled
 
 OVERVIEW = ("analytics", "overview")
 
@@ -131,16 +130,8 @@ def test_an_error_of_nobody_we_know_is_named_in_one_line() -> None:
 def test_a_signal_cancels_the_work_and_gives_its_number(telepath: Telepath, sandbox: Sandbox, number: signal.Signals) -> None:
     sandbox.fail_next(delay=30.0)
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-
-    def interrupt() -> None:
-        while not sandbox.requests:
-            pass
-        os.kill(os.getpid(), number)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    ended = telepath("calls", "list")
-    thread.join()
+    with signalled(number, lambda: sandbox.requests):
+        ended = telepath("calls", "list")
     assert ended.code == 128 + number
     assert "0 calls were printed; the rest follows with --resume" in ended.err
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import stat
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from telepath_async import ResponseError, Secret
 from telepath_async.cli import credentials
 from telepath_async.cli.exits import AUTH, CONFLICT, FAILED, NOT_FOUND, OK, UNKNOWN, USAGE
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import Telepath
+from tests.cli.conftest import Telepath, signalled
 
 CREATE = ("trunks", "create", "--name", "Front", "--provider", "openai", "--sip-username", "front")
 
@@ -204,16 +203,8 @@ def test_an_answer_to_a_rotation_that_makes_no_sense_is_kept_as_it_came(
 
 def test_interrupting_a_rotation_says_to_rotate_again(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.fail_next(delay=30.0)
-
-    def interrupt() -> None:
-        while not sandbox.requests:
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    stopped = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", tmp_path / "new.json")
-    thread.join()
+    with signalled(signal.SIGINT, lambda: sandbox.requests):
+        stopped = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", tmp_path / "new.json")
     assert stopped.code == 130
     assert "rotate again" in stopped.err
 
