@@ -55,6 +55,7 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
         "demo", "export", "jobs", "sandbox", "sync",
     },
+    "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip

@@ -192,7 +192,7 @@ async def export(
         ):
 
             def show(progress: ExportProgress) -> None:
-                bar.show(progress.rows)
+                bar.show(progress.rows, progress.total)
 
             report = await export_calls(
                 telepath,

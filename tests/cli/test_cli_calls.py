@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
-from attrs import frozen
 
-from telepath_async import ServerError
 from telepath_async.cli.exits import CONFLICT, FAILED, NOT_FOUND, OK, PARTLY, USAGE
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath
@@ -108,53 +103,47 @@ def test_calls_that_a_sync_may_have_missed_are_told_by_the_exit_code(
     assert "2 calls may be missing" in synced.err
 
 
-@frozen(kw_only=True)
-class Report:
-    path: Path
-    rows: int = 3
-    bytes: int = 99
-    seconds: float = 0.5
-    uncertain: int = 0
-
-
-@frozen
-class Progress:
-    rows: int
-    seconds: float
-
-
-@pytest.fixture
-def exports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Stand in for the module that writes the files, and keep what it was asked for."""
-    asked: list[dict[str, Any]] = []
-
-    async def export_calls(telepath: object, path: Path, *, on_progress: Any, **options: Any) -> Report:
-        asked.append(options)
-        on_progress(Progress(3, 0.5))
-        if path.name == "fails.csv":
-            raise ServerError("down", status=500)
-        return Report(path=path, uncertain=2 if path.name == "uncertain.csv" else 0)
-
-    module = ModuleType("telepath_async.export")
-    module.export_calls = export_calls  # type: ignore[attr-defined]
-    module.ExportProgress = Progress  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "telepath_async.export", module)
-    return asked
-
-
-def test_export_passes_on_what_it_was_asked_for(telepath: Telepath, exports: list[dict[str, Any]]) -> None:
-    done = telepath("calls", "export", "calls.parquet", "--status", "failed", "--direction", "inbound", "--since", "2026-11-01")
+@pytest.mark.parametrize("ending", ["parquet", "csv", "ndjson"])
+def test_export_writes_the_file_and_reports(telepath: Telepath, sandbox: Sandbox, tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"calls.{ending}"
+    done = telepath("calls", "export", file, "--direction", "inbound", "--since", "20d")
+    (report,) = done.lines
     assert done.code == OK
-    assert done.lines == [{"path": "calls.parquet", "rows": 3, "bytes": 99, "seconds": 0.5, "uncertain": 0}]
-    (asked,) = exports
-    assert (asked["format"], asked["status"], asked["direction"]) == (None, "failed", "inbound")
-    assert asked["since"].isoformat() == "2026-11-01T00:00:00+00:00"
-    assert "99" in telepath("calls", "export", "x", "--format", "csv", "--table").out
-    assert exports[1]["format"] == "csv"
+    assert report["path"] == str(file)
+    assert report["bytes"] == file.stat().st_size
+    assert 0 < report["rows"] < 250
+    other = tmp_path / "calls.of.any.ending"
+    shown = telepath("calls", "export", other, "--format", ending, "--table")
+    assert shown.code == OK
+    assert str(other.stat().st_size) in shown.out.replace(",", "")
 
 
-def test_an_export_that_is_not_whole_is_told_by_the_exit_code(telepath: Telepath, exports: list[dict[str, Any]]) -> None:
-    assert telepath("calls", "export", "uncertain.csv").code == PARTLY
-    failed = telepath("calls", "export", "fails.csv")
+def test_an_export_without_a_format_is_refused(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+    refused = telepath("calls", "export", tmp_path / "calls.xlsx")
+    assert refused.code == USAGE
+    assert sandbox.requests == []
+
+
+def test_an_export_that_fails_leaves_what_was_there(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    file.write_text("older")
+    sandbox.fail_next(delay=0.01, path="/calls")
+    sandbox.fail_next(status=400, path="/calls")
+    failed = telepath("calls", "export", file)
     assert failed.code == FAILED
-    assert "fails.csv was not touched; run the same command again" in failed.err
+    assert "calls.csv was not touched; run the same command again" in failed.err
+    assert file.read_text() == "older"
+
+
+def test_calls_that_an_export_may_have_missed_are_told_by_the_exit_code(
+    telepath: Telepath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from telepath_async import export
+
+    async def uncertain(*positional: object, **options: object) -> export.ExportReport:
+        return export.ExportReport(path=Path("x.csv"), rows=1, bytes=2, seconds=0.1, uncertain=2)
+
+    monkeypatch.setattr(export, "export_calls", uncertain)
+    exported = telepath("calls", "export", "x.csv")
+    assert exported.code == PARTLY
+    assert "2 calls may be missing" in exported.err

@@ -1,0 +1,74 @@
+"""Calls as Parquet: the one file that imports pyarrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, BinaryIO, Final
+
+import pyarrow  # type: ignore[import-untyped]
+from pyarrow.parquet import ParquetWriter  # type: ignore[import-untyped]
+
+from telepath_async import Call
+
+from .rows import COLUMNS, values_of, write_json
+
+_ROWS_IN_A_GROUP: Final = 65_536  # about 8 MiB in memory; readers skip and read in parallel by groups
+
+_TIME: Final = pyarrow.timestamp("us", tz="UTC")
+_TYPES: Final = {
+    "duration_seconds": pyarrow.float64(),
+    "start_time": _TIME,
+    "end_time": _TIME,
+    "carrier_lag_ms": pyarrow.float64(),
+    "ai_latency_ms": pyarrow.float64(),
+    "gateway_processing_ms": pyarrow.float64(),
+}
+_SCHEMA: Final = pyarrow.schema([
+    pyarrow.field(name, _TYPES.get(name, pyarrow.string()), nullable=name not in ("id", "extra")) for name in COLUMNS
+])  # fmt: skip
+
+
+class ParquetRows:
+    """Strings, doubles, times in UTC to the microsecond, and `extra` as JSON text; a number beyond all doubles is null."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._writer = ParquetWriter(file, _SCHEMA, compression="zstd")
+        self._group: list[Any] = []
+        self._rows = 0
+
+    def write(self, calls: Sequence[Call]) -> None:
+        columns = zip(*map(values_of, calls), strict=True) if calls else ([] for _ in COLUMNS)
+        arrays = [_array(column, field) for column, field in zip(columns, _SCHEMA, strict=True)]
+        self._group.append(pyarrow.RecordBatch.from_arrays(arrays, schema=_SCHEMA))
+        self._rows += len(calls)
+        if self._rows >= _ROWS_IN_A_GROUP:
+            self._write_group()
+
+    def finish(self) -> None:
+        self._write_group()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        with suppress(OSError):  # it writes the file's end; a writer that is not closed says so when it is collected
+            self._writer.close()
+
+    def _write_group(self) -> None:
+        table = pyarrow.Table.from_batches(self._group, _SCHEMA)
+        self._writer.write_table(table, row_group_size=_ROWS_IN_A_GROUP)
+        self._group, self._rows = [], 0
+
+
+def _array(values: Sequence[Any], field: Any) -> Any:
+    if field.name == "extra":
+        values = [write_json(value) for value in values]
+    elif pyarrow.types.is_floating(field.type):
+        values = [_double(value) for value in values]
+    return pyarrow.array(values, field.type)
+
+
+def _double(value: float | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        return None
