@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -37,22 +36,7 @@ COLUMNS: Final[tuple[Column[Call], ...]] = (
 )
 
 
-class Direction(StrEnum):
-    """Who rang."""
-
-    INBOUND = "inbound"
-    OUTBOUND = "outbound"
-
-
-class ExportFormat(StrEnum):
-    """What the file of an export holds."""
-
-    PARQUET = "parquet"
-    CSV = "csv"
-    NDJSON = "ndjson"
-
-
-DirectionOption = Annotated[Direction | None, typer.Option("--direction")]
+Direction = Annotated[Literal["inbound", "outbound"] | None, typer.Option("--direction", help="Who rang.")]
 
 
 @command(
@@ -70,7 +54,7 @@ async def list_(
     until: Until = None,
     trunk_id: TrunkId = None,
     status: Status = None,
-    direction: DirectionOption = None,
+    direction: Direction = None,
     max_items: MaxItems = None,
     everything: All = False,
     resume: Resume = None,
@@ -86,7 +70,7 @@ async def list_(
             until=until,
             trunk_id=trunk_id,
             status=status,
-            direction=direction and direction.value,
+            direction=direction,
             resume=resume,
             **list_options(shell, wanted),
         )
@@ -172,12 +156,12 @@ async def export(
     shell: Shell,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="What it is to hold is told by its ending, or by --format.")],
     *,
-    format: Annotated[ExportFormat | None, typer.Option(help="What the file is to hold.")] = None,  # noqa: A002
+    format: Annotated[Literal["parquet", "csv", "ndjson"] | None, typer.Option(help="What the file is to hold.")] = None,  # noqa: A002
     since: Since = None,
     until: Until = None,
     trunk_id: TrunkId = None,
     status: Status = None,
-    direction: DirectionOption = None,
+    direction: Direction = None,
 ) -> int:
     """Write calls to a file: Parquet, CSV or NDJSON.
 
@@ -197,12 +181,12 @@ async def export(
             report = await export_calls(
                 telepath,
                 path,
-                format=format and format.value,
+                format=format,
                 since=since,
                 until=until,
                 trunk_id=trunk_id,
                 status=status,
-                direction=direction and direction.value,
+                direction=direction,
                 on_progress=show,
             )
     told = {"path": str(report.path), "rows": report.rows, "bytes": report.bytes, "seconds": report.seconds}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from telepath_async import Secret, TrunkOutcome
 
@@ -15,17 +14,12 @@ from .output import Column, draw_rows, tell
 from .shell import Shell, going_on
 from .spec_file import Row, read_rows
 
+IfExists: TypeAlias = Literal["fail", "skip"]
+
 _COLUMNS: Final[tuple[Column[dict[str, Any]], ...]] = tuple(
     Column(name, lambda outcome, name=name: outcome[name])  # type: ignore[misc]
     for name in ("line", "sip_username", "state", "error")
 )
-
-
-class IfExists(StrEnum):
-    """What becomes of a row whose username is taken."""
-
-    FAIL = "fail"
-    SKIP = "skip"
 
 
 async def create_many(
@@ -64,7 +58,7 @@ async def _outcomes(shell: Shell, rows: list[Row], if_exists: IfExists, concurre
         )
 
     async with shell.client() as telepath:
-        batch = telepath.trunks.create_many([row.spec for row in rows], concurrency=concurrency, if_exists=if_exists.value)
+        batch = telepath.trunks.create_many([row.spec for row in rows], concurrency=concurrency, if_exists=if_exists)
         with going_on(how), shell.bar("create", "trunks", telepath) as bar:
             async for outcome in batch:
                 outcomes.append(outcome)

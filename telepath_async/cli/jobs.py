@@ -43,7 +43,7 @@ def _group() -> None:
 )
 async def rotate(
     shell: Shell,
-    trunk_ids: Annotated[list[str] | None, typer.Argument(metavar="[TRUNK_ID]...", show_default=False)] = None,
+    trunk_ids: Annotated[list[str] | None, typer.Argument(metavar="TRUNK_ID", show_default=False)] = None,
     *,
     journal: Annotated[Path, typer.Option(metavar="FILE", help="Keeps what is not finished, for you alone; one per account.")],
     apply: Annotated[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import typer
@@ -16,14 +15,7 @@ from .shell import Shell, command
 
 group: Final = typer.Typer(help="Phone numbers, and the agents that answer them.", no_args_is_help=True)
 
-
-class Clearable(StrEnum):
-    """What may be empty."""
-
-    LABEL = "label"
-    DESCRIPTION = "description"
-    EXAMPLE_CONTEXT = "example-context"
-    INBOUND_AGENT = "inbound-agent"
+_CLEARABLE: Final = ("label", "description", "example-context", "inbound-agent")
 
 
 @group.callback()
@@ -48,7 +40,9 @@ async def update(
     outbound_only: Annotated[bool | None, typer.Option("--outbound-only/--no-outbound-only", show_default=False)] = None,
     inbound_agent: Annotated[str | None, typer.Option(metavar="ID", help="The agent that answers.")] = None,
     example_context: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Repeatable.")] = None,
-    clear: Annotated[list[Clearable] | None, typer.Option(help="Empty this field. Repeatable.")] = None,
+    clear: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD", help=f"Empty one of {', '.join(_CLEARABLE)}. Repeatable.")
+    ] = None,
     numbers_base_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Where numbers live, if elsewhere; or TELEPATH_NUMBERS_BASE_URL.")
     ] = None,
@@ -65,7 +59,7 @@ async def update(
         "example_context": _context(example_context),
     }
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    fields |= {field.value.replace("-", "_"): None for field in clear or ()}
+    fields |= dict.fromkeys(_cleared(clear))
     url = numbers_base_url or os.environ.get("TELEPATH_NUMBERS_BASE_URL") or None
     async with shell.client(numbers_base_url=url, numbers_api_key_file=numbers_api_key_file) as telepath:
         number = await telepath.numbers.update(phone_number, **fields)
@@ -73,6 +67,12 @@ async def update(
         shell.write(number)
     else:
         draw(fields_table(_fields(number), show_secrets=shell.show_secrets))
+
+
+def _cleared(fields: list[str] | None) -> list[str]:
+    if not set(fields or ()) <= set(_CLEARABLE):
+        raise UsageError(f"--clear must name one of {', '.join(_CLEARABLE)}")
+    return [field.replace("-", "_") for field in fields or ()]
 
 
 def _context(pairs: list[str] | None) -> dict[str, str] | None:

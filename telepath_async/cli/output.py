@@ -7,7 +7,7 @@ rich is imported where a table is drawn: NDJSON does without.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
@@ -55,15 +55,15 @@ def json_line(value: object) -> bytes:
 def _in_order(value: Any) -> Any:
     """Return a model as a dict, whose fields keep their order: msgspec would sort those of attrs classes."""
     if attrs.has(type(value)):
-        return {name: _in_order(getattr(value, name)) for name in _names(type(value))}
+        return {name: _in_order(getattr(value, name)) for name in _names(value.__class__)}
     if isinstance(value, dict):
         return {name: _in_order(part) for name, part in value.items()}
     return [_in_order(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 @cache
-def _names(model: type) -> tuple[str, ...]:
-    return tuple(field.name for field in attrs.fields(model))
+def _names(model: Hashable) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(model))  # type: ignore[arg-type]
 
 
 def _masked(value: object) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,13 +16,6 @@ from .output import tell
 from .shell import example_text, run
 
 
-class Style(StrEnum):
-    """How the API speaks."""
-
-    OFFSET = "offset"
-    CURSOR = "cursor"
-
-
 def add_to(app: typer.Typer) -> None:
     """Add the two commands."""
     app.command("sandbox", epilog=example_text(["telepath sandbox --style cursor --calls 100000 --latency 0.05"]))(sandbox)
@@ -31,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def sandbox(
-    style: Annotated[Style, typer.Option(help="How the API speaks.")] = Style.OFFSET,
+    style: Annotated[Literal["offset", "cursor"], typer.Option(help="How the API speaks.")] = "offset",
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8080,
     trunks: Annotated[int, typer.Option(metavar="N", help="How many to make up.")] = 25,
@@ -48,7 +40,7 @@ def sandbox(
     async def serve() -> int:
         try:
             served = Sandbox(
-                style=style.value,
+                style=style,
                 host=host,
                 port=port,
                 trunks=trunks,

@@ -53,7 +53,9 @@ def _parsed(parse: Callable[[], T]) -> T:
 
 def span_option(help_text: str, default: str) -> Any:
     """Return an option that takes a span of time; `default` is as people write it."""
-    return typer.Option(parser=_span, metavar="SPAN", help=f"{help_text} 90s, 30m, 24h, 7d.", show_default=default)
+    return typer.Option(
+        parser=_span, metavar="SPAN", help=f"{help_text} 90s, 30m, 24h, 7d. {default} by default.", show_default=False
+    )
 
 
 Since = Annotated[

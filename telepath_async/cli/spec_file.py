@@ -83,7 +83,7 @@ def _spec(fields: Any, keys: Mapping[str, Secret | None]) -> TrunkSpec | str:
     if not isinstance(fields, dict):
         return f"must be a trunk with its fields, not {type(fields).__name__}"
     unknown = [f"unknown field {str(name)[:60]!r}" for name in fields if name not in _FIELDS]
-    known = _BLANK | {name: value for name, value in fields.items() if name in _FIELDS and value is not None}
+    known: dict[str, Any] = _BLANK | {name: value for name, value in fields.items() if name in _FIELDS and value is not None}
     provider = known["ai_provider"]
     key = keys.get(provider) if isinstance(provider, str) else None
     if key is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -17,7 +16,6 @@ from .credentials import (
     OPENAI_API_KEY,
     SIP_PASSWORD,
     SecretFile,
-    Source,
     given_secret,
     read_secret,
     warn_of_credential,
@@ -28,14 +26,6 @@ from .rotation import rotate_one
 from .shell import Shell, command
 
 group: Final = typer.Typer(help="SIP trunks and their AI agents.", no_args_is_help=True)
-
-
-class Provider(StrEnum):
-    """Who answers the calls."""
-
-    OPENAI = "openai"
-    ELEVENLABS = "elevenlabs"
-    CUSTOM = "custom"
 
 
 OpenAIKeyFile = Annotated[
@@ -95,7 +85,7 @@ async def create(
     shell: Shell,
     *,
     name: Annotated[str, typer.Option(help="What people call it.")],
-    provider: Annotated[Provider, typer.Option(help="Who answers the calls.")],
+    provider: Annotated[Literal["openai", "elevenlabs", "custom"], typer.Option(help="Who answers the calls.")],
     sip_username: Annotated[str, typer.Option(help="Letters, digits and hyphens; unique in the account.")],
     sip_password_file: Annotated[
         str | None, typer.Option(metavar="FILE", help="Read the SIP password from here (-: standard input).")
@@ -116,14 +106,14 @@ async def create(
     keys = {
         source.variable.lower(): read_secret(source, file)
         for needing, source, file in (
-            (Provider.OPENAI, OPENAI_API_KEY, openai_api_key_file),
-            (Provider.ELEVENLABS, ELEVENLABS_API_KEY, elevenlabs_api_key_file),
+            ("openai", OPENAI_API_KEY, openai_api_key_file),
+            ("elevenlabs", ELEVENLABS_API_KEY, elevenlabs_api_key_file),
         )
-        if provider is needing
+        if provider == needing
     }
     spec = TrunkSpec(
         name=name,
-        ai_provider=provider.value,
+        ai_provider=provider,
         sip_username=sip_username,
         sip_password=read_secret(SIP_PASSWORD, sip_password_file),
         elevenlabs_agent_id=elevenlabs_agent_id,
@@ -262,9 +252,7 @@ async def many(
     shell: Shell,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=".csv, .json (an array, or a trunk a line) or .yaml")],
     *,
-    if_exists: Annotated[create_many.IfExists, typer.Option(help="What to do when a username is taken.")] = (
-        create_many.IfExists.FAIL
-    ),
+    if_exists: Annotated[create_many.IfExists, typer.Option(help="What to do when a username is taken.")] = "fail",
     concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Creates under way at once.")] = 20,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, and send nothing.")] = False,
     openai_api_key_file: OpenAIKeyFile = None,
@@ -277,11 +265,7 @@ async def many(
     environment: OPENAI_API_KEY, ELEVENLABS_API_KEY.
     """
     keys: dict[str, Secret | None] = {
-        "openai": _key(OPENAI_API_KEY, openai_api_key_file),
-        "elevenlabs": _key(ELEVENLABS_API_KEY, elevenlabs_api_key_file),
+        "openai": given_secret(OPENAI_API_KEY, openai_api_key_file),
+        "elevenlabs": given_secret(ELEVENLABS_API_KEY, elevenlabs_api_key_file),
     }
     return await create_many.create_many(shell, file, keys, if_exists=if_exists, concurrency=concurrency, dry_run=dry_run)
-
-
-def _key(source: Source, file: str | None) -> Secret | None:
-    return given_secret(source, file)
