@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
+from tempfile import TemporaryFile
 from typing import Final
 
 from telepath_async import TelepathError
 
 _SECONDS_TO_LEAVE: Final = 2.0
-_STANDARD_ERROR: Final = 2
 
 
 class HookFailed(TelepathError):
@@ -18,20 +19,26 @@ class HookFailed(TelepathError):
 
 
 async def run_hook(command: str, line: bytes) -> None:
-    """Run a program and wait until it has ended well. What it prints goes to standard error. Raises HookFailed.
+    """Run a program and wait until it has ended well. What it prints goes to standard error then. Raises HookFailed.
 
     Cancelled, it ends the program and all that this has started: SIGTERM, and SIGKILL two seconds later.
     """
-    spawning = asyncio.ensure_future(
-        asyncio.create_subprocess_shell(command, stdin=asyncio.subprocess.PIPE, stdout=_STANDARD_ERROR, start_new_session=True)
-    )
-    try:
-        process = await asyncio.shield(spawning)
-        await process.communicate(line)
-    finally:
-        process = await spawning  # cut off before it is there, it would be out of our reach
-        if process.returncode is None:
-            await _end(process)
+    # Not a pipe: somebody in the background may keep that open. Not our own standard error: a progress bar stands there.
+    with TemporaryFile() as printed:
+        spawning = asyncio.ensure_future(
+            asyncio.create_subprocess_shell(
+                command, stdin=asyncio.subprocess.PIPE, stdout=printed, stderr=printed, start_new_session=True
+            )
+        )
+        try:
+            process = await asyncio.shield(spawning)
+            await process.communicate(line)
+        finally:
+            process = await spawning  # cut off before it is there, it would be out of our reach
+            if process.returncode is None:
+                await _end(process)
+            printed.seek(0)
+            sys.stderr.write(printed.read().decode(errors="replace"))
     if process.returncode:
         raise HookFailed(f"the command ended with exit code {process.returncode}: {command}")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 group: Final = typer.Typer(help="Jobs that can be killed at any moment, and run again.", no_args_is_help=True)
 
 _HOW: Final = "the journal knows what was begun: run the same command again, and it is finished first"
+_MOST_UNTOUCHED: Final = 10
 _COLUMNS: Final[tuple[Column[UnrotatedTrunk], ...]] = (
     Column("trunk", lambda trunk: trunk.trunk_id),
     Column("why", lambda trunk: trunk.why),
@@ -74,6 +75,7 @@ async def rotate(
         trunks = await _trunks(telepath, trunk_ids or [], everything)
         applied: set[str | None] = set()
         with going_on(lambda: _HOW), shell.bar("rotate", "trunks", telepath) as bar:
+            bar.show(0, len(trunks) or None)
 
             async def tell_carrier(credentials: SipCredentials) -> None:
                 await run_hook(apply, json_line(credentials))
@@ -102,7 +104,7 @@ def _report(shell: Shell, report: RotationReport) -> int:
     if shell.as_json:
         shell.write(report)
     elif not report.complete:
-        draw_rows([*report.pending, *report.untouched], _COLUMNS)
+        draw_rows([*report.pending, *report.untouched[:_MOST_UNTOUCHED]], _COLUMNS)
     tell(
         f"{len(report.rotated):,} rotated, {len(report.applied):,} taken by their carriers, {len(report.recent):,} left alone "
         f"because they were rotated recently, {len(report.untouched):,} untouched"

@@ -110,7 +110,7 @@ def draw_rows(rows: Sequence[T], columns: Sequence[Column[T]], *, show_secrets: 
         picture = _table(rows, shown, show_secrets)
     on.print(picture)
     if len(shown) < len(columns):
-        tell(f"{len(columns) - len(shown)} columns are left out for want of room: widen the terminal, or use --json")
+        tell(f"columns left out for want of room: {len(columns) - len(shown)}; widen the terminal, or use --json")
 
 
 def _table(rows: Sequence[T], columns: Sequence[Column[T]], show_secrets: bool) -> Table:

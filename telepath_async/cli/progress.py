@@ -59,6 +59,7 @@ class _SeenBar(Bar):
         )
         self._began = time.monotonic()
         self._task = self.progress.add_task(title, total=None, told="")
+        self.show(0)
 
     def show(self, done: int, total: int | None = None) -> None:
         seconds = max(time.monotonic() - self._began, 0.1)

@@ -59,8 +59,11 @@ def test_a_second_run_leaves_alone_what_was_rotated_recently(rotate: Telepath, s
 def test_a_carrier_that_fails_stops_the_run_and_the_next_one_finishes_it(
     rotate: Telepath, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    failed = rotate("--all", "--table", "--stop-after", 2, "--concurrency", 1, apply="cat > /dev/null; exit 7")
+    failed = rotate(
+        "--all", "--table", "--stop-after", 2, "--concurrency", 1, apply="cat > /dev/null; echo no such host; exit 7"
+    )
     assert failed.code == PARTLY
+    assert failed.err.count("no such host\n") == 2
     assert "2 carriers may hold a dead password" in failed.err
     assert failed.out.count("apply failed 1 times") == 2
     assert failed.out.count("not reached") == 3

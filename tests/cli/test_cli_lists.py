@@ -63,7 +63,7 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_values(telepath: Telepat
     shown = telepath("calls", "list", "--table", "--max-items", 2)
     assert "gateway" in shown.out
     assert "direction" not in shown.out
-    assert "4 columns are left out" in shown.err
+    assert "columns left out for want of room: 4" in shown.err
     assert max(map(len, shown.out.splitlines())) <= 80
 
 
