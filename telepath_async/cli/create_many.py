@@ -39,7 +39,7 @@ async def create_many(
     outcomes = await _outcomes(shell, rows, if_exists, concurrency)
     states = Counter[str](outcome.state for outcome in outcomes)
     if not shell.as_json:
-        left = [_told(rows, outcome) for outcome in outcomes if outcome.state != "created"]
+        left = [_told(rows, outcome) for outcome in outcomes if outcome.error is not None]
         if left:
             draw_rows(sorted(left, key=lambda outcome: outcome["line"]), _COLUMNS)
     tell(", ".join(f"{states[state]:,} {state}" for state in ("created", "exists", "failed", "unknown")))

@@ -191,13 +191,20 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, int | None], signals: 
         signals.append(number)
         loop.call_soon_threadsafe(task.cancel)
 
-    # Not `loop.add_signal_handler`, which Windows does not have.
-    before = [(number, signal.signal(number, stop)) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    for number, _ in before:
+        loop.add_signal_handler(number, _wake)  # else a signal just before the loop goes to sleep is not seen until it wakes
+        signal.signal(number, stop)  # at once, where the loop's own would wait for a write to a pipe that nobody reads
     try:
         return await work
     finally:
         for number, handler in before:
+            loop.remove_signal_handler(number)
             signal.signal(number, handler)
+
+
+def _wake() -> None:
+    pass
 
 
 def pipe_closed() -> int:
