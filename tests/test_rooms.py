@@ -54,6 +54,10 @@ ROOMS: Final[dict[str, set[str]]] = {
     "jobs": {STDLIB, "attrs", PUBLIC_FACE},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
+    "cli": {
+        STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
+        "demo", "export", "jobs", "sandbox", "sync",
+    },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from attrs import field, frozen, mutable
-from msgspec.structs import replace
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from telepath_async.protocol.checkpoint import Checkpoint, Place, in_parts, read_checkpoint
 from telepath_async.protocol.offsets import RecentIds

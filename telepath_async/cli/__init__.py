@@ -1,0 +1,24 @@
+"""The `telepath` command (extra `[cli]`): the SDK from a shell. One module for each group of commands.
+
+`shell.py` holds what all commands share, `output.py` what they print, `exits.py` how they end.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+_OF_THE_EXTRA: Final = ("rich", "typer", "yaml")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code. `arguments`: those of the process when None."""
+    try:
+        from .app import run
+    except ModuleNotFoundError as error:
+        if error.name not in _OF_THE_EXTRA:
+            raise
+        sys.stderr.write(f'telepath needs {error.name}: pip install "telepath-async[cli]"\n')
+        return 1
+    return run(arguments)

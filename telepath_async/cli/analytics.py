@@ -1,0 +1,173 @@
+"""`telepath analytics`: overview, watch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from telepath_async import AnalyticsOverview, UsageError
+
+from .calls import COLUMNS as CALL_COLUMNS
+from .exits import FAILED, OK, code_of
+from .hooks import run_hook
+from .output import draw, draw_rows, fields_table, json_line, shown_text, tell
+from .shell import Shell, Since, TrunkId, Until, command, span_option
+
+if TYPE_CHECKING:
+    from telepath_async.jobs import LatencyAlert
+
+group: Final = typer.Typer(help="Figures over all calls, and alerts when they are bad.", no_args_is_help=True)
+
+
+@command(group, "overview", examples=["telepath analytics overview --since 24h"])
+async def overview(shell: Shell, *, since: Since = None, until: Until = None, trunk_id: TrunkId = None) -> None:
+    """Show the aggregated figures."""
+    async with shell.client() as telepath:
+        figures = await telepath.analytics.overview(since=since, until=until, trunk_id=trunk_id)
+    if shell.as_json:
+        shell.write(figures)
+    else:
+        draw(fields_table(_figures(figures), show_secrets=shell.show_secrets))
+
+
+def _figures(overview: AnalyticsOverview) -> Iterable[tuple[str, object]]:
+    yield "calls", overview.total_calls
+    yield "success", _with_unit(overview.success_rate, "%")
+    yield "AI latency", _with_unit(overview.avg_ai_latency_ms, "ms on average")
+    yield "carrier lag", _with_unit(overview.avg_carrier_lag_ms, "ms on average")
+    yield "gateway processing", _with_unit(overview.avg_gateway_processing_ms, "ms on average")
+    yield "duration", _with_unit(overview.avg_duration_seconds, "s on average")
+    yield "besides", overview.extra or None
+
+
+def _with_unit(figure: float | None, unit: str) -> str | None:
+    return None if figure is None else f"{shown_text(figure)} {unit}"
+
+
+class _PolledOnce(Exception):
+    """Leaves a watch that is to poll once."""
+
+
+@command(
+    group,
+    "watch",
+    examples=[
+        "telepath analytics watch --max-ai-latency-ms 400 --min-success-rate 95 --exec ./page-somebody",
+        "telepath analytics watch --max-ai-latency-ms 400 --once --state alerts.json   # from cron",
+    ],
+)
+async def watch(
+    shell: Shell,
+    *,
+    max_ai_latency_ms: Annotated[
+        float | None, typer.Option(min=0, metavar="MS", help="Alert above this average AI latency.")
+    ] = None,
+    max_carrier_lag_ms: Annotated[
+        float | None, typer.Option(min=0, metavar="MS", help="Alert above this average carrier lag.")
+    ] = None,
+    min_success_rate: Annotated[
+        float | None, typer.Option(min=0, max=100, metavar="PERCENT", help="Alert below this rate of success.")
+    ] = None,
+    for_at_least: Annotated[timedelta, span_option("Alert when it has been so for this long:", "0s")] = timedelta(0),
+    interval: Annotated[timedelta, span_option("Between two polls:", "60s")] = timedelta(seconds=60),
+    window: Annotated[timedelta, span_option("Look at the calls of this span:", "15m")] = timedelta(minutes=15),
+    trunk_id: TrunkId = None,
+    once: Annotated[bool, typer.Option("--once", help="Poll once, and end: for cron; with --state.")] = False,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Remember here what has been told, from one run to the next.")
+    ] = None,
+    exec_: Annotated[
+        str | None,
+        typer.Option(
+            "--exec", metavar="CMD", help="Run this for each alert, with the alert as a JSON line on its standard input."
+        ),
+    ] = None,
+) -> int:
+    """Alert when latency or success is bad.
+
+    Once when a figure crosses its limit, with the calls that explain it, and once when it has recovered.
+    An alert whose --exec command fails is told again at the next poll.
+    """
+    from telepath_async.jobs import LatencyPoll, Threshold, watch_latency
+
+    limits = {
+        "avg_ai_latency_ms": max_ai_latency_ms,
+        "avg_carrier_lag_ms": max_carrier_lag_ms,
+        "success_rate": min_success_rate,
+    }
+    thresholds = [
+        Threshold(metric, limit, for_at_least=for_at_least)  # type: ignore[arg-type]
+        for metric, limit in limits.items()
+        if limit is not None
+    ]
+    if not thresholds:
+        raise UsageError("nothing to watch: give --max-ai-latency-ms, --max-carrier-lag-ms or --min-success-rate")
+    polls: list[LatencyPoll] = []
+    untold: list[LatencyAlert] = []
+
+    async def on_alert(alert: LatencyAlert) -> None:
+        untold.append(alert)
+        _show_alert(shell, alert)
+        if exec_ is not None:
+            await run_hook(exec_, json_line(alert))
+        untold.remove(alert)
+
+    def on_poll(poll: LatencyPoll) -> None:
+        _remember(state, poll.state)
+        if once:
+            polls.append(poll)
+            raise _PolledOnce
+
+    if not once:
+        tell(f"polling every {interval.total_seconds():g} s; Ctrl-C ends it")
+    async with shell.client() as telepath:
+        with suppress(_PolledOnce):
+            await watch_latency(
+                telepath,
+                thresholds,
+                on_alert,
+                interval.total_seconds(),
+                state=_remembered(state),
+                on_poll=on_poll,
+                window=window,
+                trunk_id=trunk_id,
+            )
+    if polls[0].error is not None:  # it has been told already
+        return code_of(polls[0].error)
+    return FAILED if untold else OK
+
+
+def _remembered(state: Path | None) -> str | None:
+    try:
+        return (state.read_text(encoding="utf-8") or None) if state is not None else None
+    except FileNotFoundError:
+        return None
+
+
+def _remember(state: Path | None, text: str) -> None:
+    if state is not None:
+        new = state.with_name(f"{state.name}.new")
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, state)
+
+
+def _show_alert(shell: Shell, alert: LatencyAlert) -> None:
+    if shell.as_json:
+        shell.write(alert)
+        return
+    from rich.panel import Panel
+
+    crossed = alert.kind == "crossed"
+    said = (
+        f"{alert.threshold.metric} is {shown_text(alert.value)}, the limit {shown_text(alert.threshold.limit)}\n"
+        f"over the calls from {shown_text(alert.since)} to {shown_text(alert.at)} UTC"
+    )
+    draw(Panel(said, title=alert.kind, title_align="left", border_style="red" if crossed else "green"))
+    if alert.worst_calls:
+        draw_rows(alert.worst_calls, CALL_COLUMNS)

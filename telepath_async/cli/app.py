@@ -1,0 +1,75 @@
+"""The command as a whole: its groups, and what it does with options that make no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from telepath_async.version import __version__
+
+from . import analytics, calls, jobs, numbers, sandbox, trunks
+from .exits import INTERRUPTED, MEANINGS, USAGE
+from .output import tell
+from .shell import example_text, help_lines, pipe_closed
+
+app: Final = typer.Typer(
+    name="telepath",
+    help="The Telepath Voice API from a shell: tables for people, NDJSON when piped. Set TELEPATH_API_KEY.",
+    epilog="\n\n".join(
+        [
+            example_text(["export TELEPATH_API_KEY=$(pass show telepath)", "telepath calls list --since 24h | head"]),
+            help_lines("Exit codes:", (f"{code:<4}{meaning}" for code, meaning in MEANINGS.items())),
+        ]
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # rich's tracebacks show locals, and these hold keys
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"telepath-async {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.add_typer(trunks.group, name="trunks")
+app.add_typer(calls.group, name="calls")
+app.add_typer(analytics.group, name="analytics")
+app.add_typer(numbers.group, name="numbers")
+app.add_typer(jobs.group, name="jobs")
+sandbox.add_to(app)
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the command and return its exit code."""
+    try:
+        code: int | None = app(args=arguments, prog_name="telepath", standalone_mode=False)
+    except typer.TyperException as error:
+        if error.format_message():  # else its help has been shown
+            tell(_refusal(error), kind="error")
+        return USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return pipe_closed()
+    return code or 0
+
+
+def _refusal(error: typer.TyperException) -> str:
+    """Return what is wrong with the arguments. Those that nobody expected may be secrets, and are not shown."""
+    context = getattr(error, "ctx", None)
+    said = error.format_message().removesuffix(".")
+    if said.startswith("Got unexpected extra argument"):
+        said = "more arguments than this command takes"
+    return f"{said}; see {context.command_path} --help" if context is not None else said

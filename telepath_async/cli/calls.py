@@ -1,0 +1,204 @@
+"""`telepath calls`: list, get, sync, export."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from telepath_async import Call
+
+from .call_view import call_pictures
+from .credentials import database_url
+from .exits import OK, PARTLY
+from .listing import All, MaxItems, Resume, list_options, print_list, wanted_items
+from .output import Column, draw, fields_table, printable, tell
+from .shell import Shell, Since, TrunkId, Until, command, going_on, span_option
+
+group: Final = typer.Typer(help="Call history, and where the time of a call went.", no_args_is_help=True)
+
+Status = Annotated[str | None, typer.Option("--status", help="completed, connected, failed, disconnected, …")]
+
+COLUMNS: Final[tuple[Column[Call], ...]] = (
+    Column("started (UTC)", lambda call: call.start_time and f"{call.start_time:%Y-%m-%d %H:%M}"),
+    Column("id", lambda call: call.id),
+    Column("status", lambda call: call.status),
+    Column("secs", lambda call: call.duration_seconds, "right"),
+    Column("AI ms", lambda call: call.ai_latency_ms, "right"),
+    Column("carrier", lambda call: call.carrier_lag_ms, "right"),
+    Column("gateway", lambda call: call.gateway_processing_ms, "right"),
+    Column("from", lambda call: call.from_number),
+    Column("to", lambda call: call.to_number),
+    Column("direction", lambda call: call.direction),
+    Column("trunk", lambda call: call.trunk_id),
+)
+
+
+Direction = Annotated[Literal["inbound", "outbound"] | None, typer.Option("--direction", help="Who rang.")]
+
+
+@command(
+    group,
+    "list",
+    examples=[
+        "telepath calls list --since 24h --status failed",
+        "telepath calls list --since 2026-11-01 --json > calls.ndjson",
+    ],
+)
+async def list_(
+    shell: Shell,
+    *,
+    since: Since = None,
+    until: Until = None,
+    trunk_id: TrunkId = None,
+    status: Status = None,
+    direction: Direction = None,
+    max_items: MaxItems = None,
+    everything: All = False,
+    resume: Resume = None,
+) -> int:
+    """List calls, in the server's order.
+
+    As NDJSON, a million of them take no more memory than a hundred.
+    """
+    wanted = wanted_items(shell, max_items, everything)
+    async with shell.client() as telepath:
+        calls = telepath.calls.list(
+            since=since,
+            until=until,
+            trunk_id=trunk_id,
+            status=status,
+            direction=direction,
+            resume=resume,
+            **list_options(shell, wanted),
+        )
+        return await print_list(shell, telepath, calls, COLUMNS, unit="calls", wanted=wanted)
+
+
+@command(group, "get", examples=["telepath calls get call_1ea82e2a3c", "telepath calls get call_1ea82e2a3c --json | jq .turns"])
+async def get(
+    shell: Shell,
+    call_id: Annotated[str, typer.Argument(metavar="CALL_ID")],
+    *,
+    sip_trace: Annotated[bool, typer.Option("--sip-trace", help="Print the SIP trace too.")] = False,
+) -> None:
+    """Show one call: its turns, and where the time went."""
+    async with shell.client() as telepath:
+        call = await telepath.calls.get(call_id)
+    if shell.as_json:
+        shell.write(call)
+        return
+    draw(*call_pictures(call))
+    if call.sip_trace and sip_trace:
+        draw(*(printable(line) for line in call.sip_trace.splitlines()))
+    elif call.sip_trace:
+        tell(f"there is a SIP trace of {len(call.sip_trace.splitlines())} lines: --sip-trace")
+
+
+@command(
+    group,
+    "sync",
+    examples=["telepath calls sync sqlite:///calls.db", "TELEPATH_DATABASE_URL=postgresql://me@db/calls telepath calls sync"],
+)
+async def sync(
+    shell: Shell,
+    database: Annotated[
+        str | None, typer.Argument(metavar="DATABASE_URL", help="Instead of TELEPATH_DATABASE_URL.", show_default=False)
+    ] = None,
+    *,
+    since: Since = None,
+    until: Until = None,
+    lookback: Annotated[timedelta, span_option("How long after its start a call may still change:", "1h")] = timedelta(hours=1),
+    trunk_id: TrunkId = None,
+) -> int:
+    """Bring the calls into a SQL database: all at first, later what is new or has changed.
+
+    They stand in the table telepath_calls. Stop it at any moment: the next run goes on behind the last committed page.
+    """
+    url = database_url(database)
+    from telepath_async.sync import SyncProgress, sync_calls
+
+    async with shell.client() as telepath:
+        with going_on(lambda: _SYNC_GOES_ON), shell.bar("sync", "calls", telepath) as bar:
+
+            def show(progress: SyncProgress) -> None:
+                bar.show(progress.rows, progress.total)
+
+            report = await sync_calls(
+                telepath, url, since=since, until=until, lookback=lookback, trunk_id=trunk_id, on_progress=show
+            )
+    if shell.as_json:
+        shell.write(report)
+    else:
+        fields = {
+            "inserted": report.inserted,
+            "updated": report.updated,
+            "unchanged": report.unchanged,
+            "pages": report.pages,
+            "seconds": report.seconds,
+            "complete up to (UTC)": report.watermark,
+        }
+        draw(fields_table(fields.items()))
+    return _verdict(report.uncertain, "the next run goes back to them")
+
+
+_SYNC_GOES_ON: Final = "what was committed stays; run the same command again, and it goes on from there"
+
+
+@command(
+    group,
+    "export",
+    examples=["telepath calls export calls.parquet --since 7d", "telepath calls export november.csv --since 2026-11-01"],
+)
+async def export(
+    shell: Shell,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What it is to hold is told by its ending, or by --format.")],
+    *,
+    format: Annotated[Literal["parquet", "csv", "ndjson"] | None, typer.Option(help="What the file is to hold.")] = None,  # noqa: A002
+    since: Since = None,
+    until: Until = None,
+    trunk_id: TrunkId = None,
+    status: Status = None,
+    direction: Direction = None,
+) -> int:
+    """Write calls to a file: Parquet, CSV or NDJSON.
+
+    The file is there when it is whole, and not before.
+    """
+    from telepath_async.export import ExportProgress, export_calls
+
+    async with shell.client() as telepath:
+        with (
+            going_on(lambda: f"{path} was not touched; run the same command again"),
+            shell.bar("export", "calls", telepath) as bar,
+        ):
+
+            def show(progress: ExportProgress) -> None:
+                bar.show(progress.rows, progress.total)
+
+            report = await export_calls(
+                telepath,
+                path,
+                format=format,
+                since=since,
+                until=until,
+                trunk_id=trunk_id,
+                status=status,
+                direction=direction,
+                on_progress=show,
+            )
+    told = {"path": str(report.path), "rows": report.rows, "bytes": report.bytes, "seconds": report.seconds}
+    if shell.as_json:
+        shell.write({**told, "uncertain": report.uncertain})
+    else:
+        draw(fields_table(told.items()))
+    return _verdict(report.uncertain, "export again, with --until")
+
+
+def _verdict(uncertain: int, remedy: str) -> int:
+    if not uncertain:
+        return OK
+    tell(f"the list changed while it was read: {uncertain:,} calls may be missing; {remedy}", kind="warning")
+    return PARTLY

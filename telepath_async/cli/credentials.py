@@ -1,0 +1,155 @@
+"""Where secrets come from: a file, the environment, or a hidden prompt; and where a new one is kept. Never an argument."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from getpass import getpass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from telepath_async import Secret, UsageError
+
+from .output import tell
+
+_CREDENTIAL: Final = re.compile(r"passw|secret|token$|api_?key|credential|private_?key|^authorization$", re.IGNORECASE)
+_OWNER_ONLY: Final = 0o600
+
+
+@frozen
+class Source:
+    """How a secret may be given: what it is `called`, by which `option` a file, by which environment `variable`."""
+
+    called: str
+    option: str
+    variable: str
+    repeat: bool = False
+
+
+API_KEY: Final = Source("Telepath API key", "--api-key-file", "TELEPATH_API_KEY")
+NUMBERS_API_KEY: Final = Source("numbers API key", "--numbers-api-key-file", "TELEPATH_NUMBERS_API_KEY")
+SIP_PASSWORD: Final = Source("SIP password", "--sip-password-file", "TELEPATH_SIP_PASSWORD", repeat=True)
+OPENAI_API_KEY: Final = Source("OpenAI API key", "--openai-api-key-file", "OPENAI_API_KEY")
+ELEVENLABS_API_KEY: Final = Source("ElevenLabs API key", "--elevenlabs-api-key-file", "ELEVENLABS_API_KEY")
+
+
+def read_secret(source: Source, file: str | None) -> Secret:
+    """Return a secret from its file, the environment, or a hidden prompt, in this order. Raises UsageError."""
+    found = given_secret(source, file)
+    if found is not None:
+        return found
+    if not sys.stdin.isatty():
+        raise UsageError(f"no {source.called}: set {source.variable}, or give {source.option} FILE (- for standard input)")
+    with _signals_raise():
+        secret = Secret(getpass(f"{source.called}: "))
+        if source.repeat and Secret(getpass(f"{source.called}, once more: ")) != secret:
+            raise UsageError(f"the two {source.called}s differ; begin again")
+    return _not_empty(secret, source, "what was typed")
+
+
+def given_secret(source: Source, file: str | None) -> Secret | None:
+    """Return a secret from its file or the environment, or None where neither is given. Raises UsageError."""
+    if file is not None:
+        return _not_empty(_first_line(source, file), source, "standard input" if file == "-" else file)
+    value = os.environ.get(source.variable)
+    return Secret(value) if value else None
+
+
+def _first_line(source: Source, file: str) -> Secret:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{source.option}: {file} is no text in UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{source.option}: cannot read {file}: {error.strerror}") from None
+    return Secret(text.removesuffix("\n").removesuffix("\r"))
+
+
+def _not_empty(secret: Secret, source: Source, where: str) -> Secret:
+    if not secret.reveal():
+        raise UsageError(f"{where} holds no {source.called}: it is empty")
+    return secret
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """While somebody types, a signal ends the command at once, and the terminal echoes again."""
+
+    def leave(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    before = [(number, signal.signal(number, leave)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def warn_of_credential(option: str, name: str) -> None:
+    """Warn of a secret among the arguments, where every process of the machine can read it."""
+    if _CREDENTIAL.search(name):
+        tell(f"{option} {name}: other users of this machine can read the arguments of a command", kind="warning")
+
+
+def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") -> str:
+    """Return the URL of a database, with a warning when its password stands among the arguments. Raises UsageError."""
+    if argument is None:
+        from_environment = os.environ.get(variable)
+        if not from_environment:
+            raise UsageError(f"no database: give its URL, such as sqlite:///calls.db, or set {variable}")
+        return from_environment
+    if _has_password(argument):
+        tell(
+            "the database's password stands among the arguments, where other users of this machine can read it; "
+            f"set {variable} or PGPASSWORD, or use ~/.pgpass",
+            kind="warning",
+        )
+    return argument
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        return False
+
+
+class SecretFile:
+    """A new file for its owner only (mode 0600), on the disk before its secret exists.
+
+    Raises UsageError when it cannot be made, or is there already: nothing is overwritten.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+        except OSError as error:
+            raise UsageError(f"--save: cannot make {path}: {error.strerror}; name a file that is not there yet") from None
+        self.replace(b'{"state":"a rotation was sent, and its answer is not here: rotate again"}'.ljust(2048) + b"\n")
+
+    def replace(self, content: bytes) -> None:
+        """Have the disk hold just this."""
+        view: Any = memoryview(content)
+        written = 0
+        while written < len(view):
+            written += os.pwrite(self._fd, view[written:], written)
+        os.ftruncate(self._fd, written)
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Keep it."""
+        os.close(self._fd)
+
+    def discard(self) -> None:
+        """Remove it: no secret came."""
+        self.close()
+        os.unlink(self._path)

@@ -1,0 +1,86 @@
+"""How a list is printed: all of it as NDJSON, page by page, in flat memory; or the beginning of it as a table."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+
+from telepath_async import Call, Paginator, TelepathClient, Trunk
+
+from .exits import OK, PARTLY
+from .output import Column, draw_rows, tell
+from .shell import Shell, going_on
+
+T = TypeVar("T", Trunk, Call)
+
+_ROWS_OF_A_TABLE: Final = 50
+_PAGES_AHEAD: Final = 8
+_OVERLAP: Final = 10
+
+MaxItems = Annotated[
+    int | None,
+    typer.Option(
+        "--max-items", min=0, metavar="N", help=f"No more than this; a table: {_ROWS_OF_A_TABLE}.", show_default=False
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="All of them, in a table too.")]
+Resume = Annotated[
+    str | None, typer.Option("--resume", metavar="CHECKPOINT", help="Go on where an earlier list was stopped: it said how.")
+]
+
+
+def wanted_items(shell: Shell, max_items: int | None, everything: bool) -> int | None:
+    """Return how many items to list; None is all."""
+    return _ROWS_OF_A_TABLE if max_items is None and not everything and not shell.as_json else max_items
+
+
+def list_options(shell: Shell, wanted: int | None) -> dict[str, Any]:
+    """Return the options that suit a list that is read to its end; for a table, one item more, to see whether there is one."""
+    if wanted is None:
+        return {"prefetch": _PAGES_AHEAD, "overlap": _OVERLAP}
+    return {"prefetch": _PAGES_AHEAD, "max_items": wanted + (not shell.as_json)}
+
+
+async def print_list(
+    shell: Shell, telepath: TelepathClient, items: Paginator[T], columns: Sequence[Column[T]], *, unit: str, wanted: int | None
+) -> int:
+    """Print the items; say how to go on when that is cut off, and return the exit code."""
+    rows: list[T] = []
+    done, place = 0, items.checkpoint
+    try:
+        with going_on(lambda: _how_to_go_on(done, unit, place)), shell.bar("list", unit, telepath) as bar:
+            async for page in items.pages():
+                if shell.as_json:
+                    shell.write(*page.items)
+                else:
+                    rows += page.items
+                done, place = done + len(page.items), items.checkpoint  # not before: what was not written is not behind us
+                bar.show(done, _least(page.total, wanted))
+    finally:
+        if not shell.as_json:
+            draw_rows(rows[:wanted], columns, show_secrets=shell.show_secrets)
+    if wanted is not None and len(rows) > wanted:
+        tell(f"{wanted:,} {unit} are shown, and there are more: --all, --max-items N, or --json")
+    return _verdict(items, unit)
+
+
+def _least(total: int | None, wanted: int | None) -> int | None:
+    return min((number for number in (total, wanted) if number is not None), default=None)
+
+
+def _how_to_go_on(done: int, unit: str, place: str) -> str:
+    return f"{done:,} {unit} were printed; the rest follows with --resume {shlex.quote(place)}"
+
+
+def _verdict(items: Paginator[Any], unit: str) -> int:
+    uncertain = items.drift.uncertain
+    if not uncertain:
+        return OK
+    tell(
+        f"the list changed while it was read: {uncertain:,} {unit} may be missing; list again, with --until if they are calls",
+        kind="warning",
+    )
+    return PARTLY

@@ -1,0 +1,163 @@
+"""What is printed: NDJSON for programs, tables for people, one line on standard error for all that is said besides.
+
+What a server sends is text of somebody else's: it reaches the terminal without control characters and without markup.
+rich is imported where a table is drawn: NDJSON does without.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+
+import attrs
+import msgspec
+from attrs import frozen
+
+from telepath_async import Secret
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+T = TypeVar("T")
+
+NONE: Final = "-"
+
+
+@frozen
+class Column(Generic[T]):
+    """A column of a table: its title, and what stands in it for a row. The last ones go first where there is no room."""
+
+    title: str
+    value: Callable[[T], object]
+    justify: Literal["left", "right"] = "left"
+
+
+def write_ndjson(values: Iterable[object], *, show_secrets: bool) -> None:
+    """Write a line of JSON for each value to standard output, at once: what was written is out.
+
+    Models keep their field names; times are ISO 8601 in UTC.
+    """
+    encoder = msgspec.json.Encoder(enc_hook=_revealed if show_secrets else _masked)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(encoder.encode_lines([_in_order(value) for value in values]))
+    sys.stdout.buffer.flush()
+
+
+def json_line(value: object) -> bytes:
+    """Return a line of JSON with its secrets in plain text: for a program's standard input."""
+    return msgspec.json.encode(_in_order(value), enc_hook=_revealed) + b"\n"
+
+
+def _in_order(value: Any) -> Any:
+    """Return a model as a dict, whose fields keep their own names and their order."""
+    if isinstance(value, msgspec.Struct) or attrs.has(type(value)):
+        return {name: _in_order(getattr(value, name)) for name in _names(value.__class__)}
+    if isinstance(value, dict):
+        return {name: _in_order(part) for name, part in value.items()}
+    return [_in_order(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+@cache
+def _names(model: Any) -> tuple[str, ...]:
+    names = model.__struct_fields__ if issubclass(model, msgspec.Struct) else (field.name for field in attrs.fields(model))
+    return tuple(names)
+
+
+def _masked(value: object) -> str:
+    return str(value) if isinstance(value, Secret) else _foreign(value)
+
+
+def _revealed(value: object) -> str:
+    return value.reveal() if isinstance(value, Secret) else _foreign(value)
+
+
+def _foreign(value: object) -> str:
+    raise NotImplementedError(f"{type(value).__name__} has no form in JSON")
+
+
+def tell(text: str, *, kind: Literal["error", "warning", "note"] = "note") -> None:
+    """Say something on standard error."""
+    sys.stderr.write(f"{kind}: {text}\n")
+    sys.stderr.flush()
+
+
+def console() -> Console:
+    """Return rich's console on standard output; it colours nothing by guess."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False, emoji=False, markup=False)
+
+
+def draw(*pictures: RenderableType) -> None:
+    """Print tables and other things for people."""
+    on = console()
+    for picture in pictures:
+        on.print(picture)
+
+
+def draw_rows(rows: Sequence[T], columns: Sequence[Column[T]], *, show_secrets: bool = False) -> None:
+    """Print a table with a line for each row, with as many columns as fit into the terminal."""
+    from rich.measure import Measurement
+
+    on = console()
+    shown = list(columns)
+    picture = _table(rows, shown, show_secrets)
+    while len(shown) > 1 and Measurement.get(on, on.options.update(max_width=10_000), picture).maximum > on.width:
+        shown.pop()
+        picture = _table(rows, shown, show_secrets)
+    on.print(picture)
+    if len(shown) < len(columns):
+        tell(f"columns left out for want of room: {len(columns) - len(shown)}; widen the terminal, or use --json")
+
+
+def _table(rows: Sequence[T], columns: Sequence[Column[T]], show_secrets: bool) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.title, justify=column.justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown_text(column.value(row), show_secrets)) for column in columns))
+    return table
+
+
+def fields_table(fields: Iterable[tuple[str, object]], *, show_secrets: bool = False) -> Table:
+    """Return a table of names and values, for one thing; what is not known is left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in fields:
+        if value is not None:
+            table.add_row(name, Text(shown_text(value, show_secrets)))
+    return table
+
+
+def shown_text(value: Any, show_secrets: bool = False) -> str:
+    """Return a value as people read it: times in UTC, no control characters."""
+    if value is None:
+        return NONE
+    if isinstance(value, Secret):
+        return printable(value.reveal()) if show_secrets else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, int | float):
+        return f"{value:,.1f}".removesuffix(".0")
+    if isinstance(value, dict | list | tuple):
+        encoded = msgspec.json.encode(value, enc_hook=_revealed if show_secrets else _masked)
+        return printable(encoded.decode())
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Return text that cannot move the cursor, ring the bell or forge a line."""
+    return "".join(character if character.isprintable() else "·" for character in text)

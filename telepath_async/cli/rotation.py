@@ -1,0 +1,46 @@
+"""One rotation from the command line, whose new password is shown only once: it is kept, whatever comes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from telepath_async import OutcomeUnknown, ResponseError, SipCredentials, TelepathClient, TelepathError
+
+from .credentials import SecretFile
+from .output import json_line, tell
+from .shell import Shell
+
+
+async def rotate_one(shell: Shell, telepath: TelepathClient, trunk_id: str, kept: SecretFile | None) -> SipCredentials:
+    """Rotate, and return the new credentials, kept in the file where there is one."""
+    try:
+        credentials = await telepath.trunks.rotate_sip_password(trunk_id)
+    except ResponseError as error:
+        _keep_raw(shell, error, kept)
+        raise
+    except (OutcomeUnknown, asyncio.CancelledError):
+        tell("the old password may be dead: rotate again, to have one that works", kind="warning")
+        _discard(kept)
+        raise
+    except TelepathError:
+        _discard(kept)
+        raise
+    if kept is not None:
+        kept.replace(json_line(credentials))
+        kept.close()
+    return credentials
+
+
+def _keep_raw(shell: Shell, error: ResponseError, kept: SecretFile | None) -> None:
+    """The answer makes no sense to us, and the new password stands in it."""
+    if kept is not None:
+        kept.replace(error.raw)
+        kept.close()
+        tell("the answer was saved as it came: the new password stands in it", kind="warning")
+    elif shell.show_secrets:
+        tell(f"the answer as it came, with the new password in it: {error.raw!r}", kind="warning")
+
+
+def _discard(kept: SecretFile | None) -> None:
+    if kept is not None:
+        kept.discard()

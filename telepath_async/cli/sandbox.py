@@ -1,0 +1,82 @@
+"""`telepath sandbox` and `telepath demo`: to try everything without an account."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from telepath_async import UsageError
+
+from .exits import FAILED, OK
+from .output import tell
+from .shell import example_text, run
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the two commands."""
+    app.command("sandbox", epilog=example_text(["telepath sandbox --style cursor --calls 100000 --latency 0.05"]))(sandbox)
+    app.command("demo", epilog=example_text(["telepath demo"]))(demo)
+
+
+def sandbox(
+    style: Annotated[Literal["offset", "cursor"], typer.Option(help="How the API speaks.")] = "offset",
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8080,
+    trunks: Annotated[int, typer.Option(metavar="N", help="How many to make up.")] = 25,
+    calls: Annotated[int, typer.Option(metavar="N", help="How many to make up.")] = 1000,
+    rate_limit: Annotated[int, typer.Option(metavar="N", help="Requests a minute.")] = 6000,
+    latency: Annotated[float, typer.Option(metavar="SECONDS", help="Added to every answer.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed makes up the same data.")] = 0,
+    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="Of the sandbox; random when not given.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> int:
+    """Serve a local Telepath API until Ctrl-C, and print what to set to use it."""
+    from telepath_async.sandbox import Sandbox
+
+    async def serve() -> int:
+        try:
+            served = Sandbox(
+                style=style,
+                host=host,
+                port=port,
+                trunks=trunks,
+                calls=calls,
+                rate_limit=rate_limit,
+                latency=latency,
+                seed=seed,
+                api_key=api_key,
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        try:
+            async with served:
+                sys.stdout.write(
+                    f"export TELEPATH_BASE_URL={shlex.quote(served.base_url)}\n"
+                    f"export TELEPATH_API_KEY={shlex.quote(served.api_key)}\n"
+                )
+                sys.stdout.flush()
+                tell("set these in another shell, and try: telepath calls list; Ctrl-C ends the sandbox")
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:  # the one way to end it
+            pass
+        return OK
+
+    return run(serve(), debug=debug)
+
+
+def demo(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> int:
+    """Do the SDK's main job against two embedded sandboxes, and watch."""
+    from rich.console import Console
+
+    from telepath_async import demo
+
+    async def watch() -> int:
+        return OK if await demo.main(Console()) else FAILED
+
+    return run(watch(), debug=debug)

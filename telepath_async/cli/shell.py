@@ -1,0 +1,249 @@
+"""What all commands share: their common options, the client that these open, and how a command runs to its end.
+
+A command is a coroutine function whose first parameter is a `Shell`; it returns an exit code, or None for 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
+
+import typer
+from attrs import field, frozen
+
+from telepath_async import TelepathClient, UsageError
+
+from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
+from .exits import OK, PIPE_CLOSED, SIGNALLED, code_of, line_of
+from .output import tell, write_ndjson
+from .progress import Meter, progress_bar
+from .times import read_moment, read_span
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Command: TypeAlias = Callable[Concatenate["Shell", P], Coroutine[Any, Any, int | None]]
+
+_COMMON: Final = "Common options"
+_MOMENT: Final = "TIME"
+
+
+def _moment(text: str) -> datetime:
+    return _parsed(lambda: read_moment(text, datetime.now(UTC)))
+
+
+def _span(text: str | timedelta) -> timedelta:
+    return text if isinstance(text, timedelta) else _parsed(lambda: read_span(text))  # typer parses defaults too
+
+
+def _parsed(parse: Callable[[], T]) -> T:
+    try:
+        return parse()
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def span_option(help_text: str, default: str) -> Any:
+    """Return an option that takes a span of time; `default` is as people write it."""
+    return typer.Option(
+        parser=_span, metavar="SPAN", help=f"{help_text} 90s, 30m, 24h, 7d. {default} by default.", show_default=False
+    )
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since",
+        parser=_moment,
+        metavar=_MOMENT,
+        help="From then on: 2026-11-01, 2026-11-01T12:00:00Z (UTC), or 24h or 7d ago.",
+    ),
+]
+Until = Annotated[datetime | None, typer.Option("--until", parser=_moment, metavar=_MOMENT, help="Up to then.")]
+TrunkId = Annotated[str | None, typer.Option("--trunk-id", help="Only this trunk's calls.")]
+
+
+@frozen(kw_only=True)
+class Shell:
+    """How to reach the API, and how to speak to whoever typed the command."""
+
+    api_key_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Read the API key from here (- is standard input), not from TELEPATH_API_KEY.",
+            rich_help_panel=_COMMON,
+        ),
+    ] = None  # fmt: skip
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Instead of TELEPATH_BASE_URL.", rich_help_panel=_COMMON)
+    ] = None
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="For each call of the API, retries included.", rich_help_panel=_COMMON)
+    ] = 30.0
+    json: Annotated[
+        bool | None,
+        typer.Option(
+            "--json/--table", help="NDJSON, or a table; NDJSON when standard output is no terminal.", show_default=False,
+            rich_help_panel=_COMMON,
+        ),
+    ] = None  # fmt: skip
+    show_secrets: Annotated[
+        bool, typer.Option("--show-secrets", help="Print passwords and keys in plain text.", rich_help_panel=_COMMON)
+    ] = False
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error came from.", rich_help_panel=_COMMON)
+    ] = False  # fmt: skip
+    meter: Meter = field(factory=Meter, init=False)
+
+    @property
+    def as_json(self) -> bool:
+        """Whether standard output gets NDJSON."""
+        return not sys.stdout.isatty() if self.json is None else self.json
+
+    def client(self, *, numbers_base_url: str | None = None, numbers_api_key_file: str | None = None) -> TelepathClient:
+        """Return a client for `async with`; ask for the key where it is not given. Raises UsageError."""
+        return TelepathClient(
+            read_secret(API_KEY, self.api_key_file),
+            base_url=self.base_url,
+            timeout=self.timeout,
+            numbers_base_url=numbers_base_url,
+            numbers_api_key=read_secret(NUMBERS_API_KEY, numbers_api_key_file) if numbers_base_url else None,
+            on_event=self.meter,
+        )
+
+    def write(self, *values: object) -> None:
+        """Write values as NDJSON."""
+        write_ndjson(values, show_secrets=self.show_secrets)
+
+    def bar(self, title: str, unit: str, telepath: TelepathClient | None) -> Any:
+        """Return a progress bar for `with`."""
+        return progress_bar(title, unit, meter=self.meter, telepath=telepath, lines_on_terminal=self.as_json)
+
+
+_SHARED: Final = [
+    parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+    for parameter in inspect.signature(Shell, eval_str=True).parameters.values()
+]
+
+
+def command(group: typer.Typer, name: str, *, examples: Iterable[str]) -> Callable[[Command[P]], Command[P]]:
+    """Add a coroutine function to a group as a command with the common options, and with examples in its help."""
+
+    def add(function: Command[P]) -> Command[P]:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+
+        def invoke(**values: Any) -> int:
+            shell = Shell(**{parameter.name: values.pop(parameter.name) for parameter in _SHARED})
+            return run(function(shell, **values), debug=shell.debug)  # type: ignore[call-arg]
+
+        invoke.__doc__ = function.__doc__
+        invoke.__signature__ = inspect.Signature([*own, *_SHARED])  # type: ignore[attr-defined]
+        group.command(name, epilog=example_text(examples))(invoke)
+        return function
+
+    return add
+
+
+def example_text(examples: Iterable[str]) -> str:
+    """Return the end of a help text."""
+    return help_lines("Examples:", examples)
+
+
+def help_lines(title: str, lines: Iterable[str]) -> str:
+    """Return a paragraph of a help text whose lines stay lines."""
+    return "\n".join(["\b", title, *(f"  {line}" for line in lines)])
+
+
+def run(work: Coroutine[Any, Any, int | None], *, debug: bool) -> int:
+    """Run a command to its end and return its exit code. SIGINT and SIGTERM cancel it; a second one ends it at once."""
+    signals: list[int] = []
+    with _log_told(debug=debug):
+        try:
+            code = asyncio.run(_cancelled_by_signals(work, signals))
+            sys.stdout.flush()
+        except asyncio.CancelledError:
+            return SIGNALLED + signals[0]
+        except BrokenPipeError:
+            return pipe_closed()
+        except Exception as error:  # noqa: BLE001  # the edge of the program: whatever it is, a person reads it
+            if debug:
+                traceback.print_exception(error)
+            tell(line_of(error), kind="error")
+            return code_of(error)
+    return OK if code is None else code
+
+
+async def _cancelled_by_signals(work: Coroutine[Any, Any, int | None], signals: list[int]) -> int | None:
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+
+    def stop(number: int, frame: object) -> None:
+        if signals:
+            raise KeyboardInterrupt
+        signals.append(number)
+        loop.call_soon_threadsafe(task.cancel)
+
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    for number, _ in before:
+        loop.add_signal_handler(number, _wake)  # else a signal just before the loop goes to sleep is not seen until it wakes
+        signal.signal(number, stop)  # at once, where the loop's own would wait for a write to a pipe that nobody reads
+    try:
+        return await work
+    finally:
+        for number, handler in before:
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+def _wake() -> None:
+    pass
+
+
+def pipe_closed() -> int:
+    """The reader has gone (`| head`): say nothing, neither now nor when Python flushes at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return PIPE_CLOSED
+
+
+class _Told(logging.Handler):
+    def __init__(self, *, debug: bool) -> None:
+        super().__init__(logging.WARNING)
+        self._debug = debug
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell a warning of the jobs like one of our own."""
+        if self._debug and record.exc_info:
+            traceback.print_exception(record.exc_info[1])
+        tell(record.getMessage(), kind="warning")
+
+
+@contextmanager
+def _log_told(*, debug: bool) -> Iterator[None]:
+    logger, handler = logging.getLogger("telepath_async"), _Told(debug=debug)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def going_on(how: Callable[[], str]) -> Iterator[None]:
+    """Say how to go on when the block is interrupted, or fails."""
+    try:
+        yield
+    except BrokenPipeError:  # the reader has what it wants
+        raise
+    except (asyncio.CancelledError, Exception):
+        tell(how())
+        raise

@@ -1,0 +1,271 @@
+"""`telepath trunks`: list, create, create-many, update, rotate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from telepath_async import Secret, SipCredentials, Trunk, TrunkSpec, UsageError
+
+from . import create_many
+from .credentials import (
+    ELEVENLABS_API_KEY,
+    OPENAI_API_KEY,
+    SIP_PASSWORD,
+    SecretFile,
+    given_secret,
+    read_secret,
+    warn_of_credential,
+)
+from .listing import All, MaxItems, Resume, list_options, print_list, wanted_items
+from .output import Column, draw, fields_table
+from .rotation import rotate_one
+from .shell import Shell, command
+
+group: Final = typer.Typer(help="SIP trunks and their AI agents.", no_args_is_help=True)
+
+
+OpenAIKeyFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Read the OpenAI API key from here (- is standard input), not OPENAI_API_KEY."),
+]
+ElevenLabsKeyFile = Annotated[str | None, typer.Option(metavar="FILE", help="The same for ElevenLabs, not ELEVENLABS_API_KEY.")]
+SystemPrompt = Annotated[str | None, typer.Option(metavar="TEXT", help="What the agent is told.")]
+SystemPromptFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The same, from a file.")]
+AgentId = Annotated[str | None, typer.Option("--elevenlabs-agent-id", metavar="ID")]
+Endpoint = Annotated[str | None, typer.Option("--custom-endpoint", metavar="URL", help="wss:// of your own agent.")]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--field", metavar="NAME=JSON", help="A field that no page names, sent as it is. Repeatable."),
+]
+
+COLUMNS: Final[tuple[Column[Trunk], ...]] = (
+    Column("name", lambda trunk: trunk.name),
+    Column("id", lambda trunk: trunk.id),
+    Column("status", lambda trunk: trunk.status),
+    Column("provider", lambda trunk: trunk.ai_provider),
+    Column("SIP username", lambda trunk: trunk.sip_username),
+    Column("calls today", lambda trunk: trunk.metrics.calls_today, "right"),
+    Column("success %", lambda trunk: trunk.metrics.success_rate, "right"),
+    Column("latency ms", lambda trunk: trunk.metrics.avg_latency_ms, "right"),
+    Column("created (UTC)", lambda trunk: trunk.created_at),
+    Column("SIP endpoint", lambda trunk: trunk.sip_endpoint),
+)
+
+
+@command(group, "list", examples=["telepath trunks list --status active", "telepath trunks list --json | jq -r .id"])
+async def list_(
+    shell: Shell,
+    *,
+    status: Annotated[str | None, typer.Option(help="active, inactive or error.")] = None,
+    sort: Annotated[str | None, typer.Option(help="Sent to the server as it is.")] = None,
+    max_items: MaxItems = None,
+    everything: All = False,
+    resume: Resume = None,
+) -> int:
+    """List the trunks."""
+    wanted = wanted_items(shell, max_items, everything)
+    async with shell.client() as telepath:
+        trunks = telepath.trunks.list(status=status, sort=sort, resume=resume, **list_options(shell, wanted))
+        return await print_list(shell, telepath, trunks, COLUMNS, unit="trunks", wanted=wanted)
+
+
+@command(
+    group,
+    "create",
+    examples=[
+        "telepath trunks create --name 'Front desk' --provider openai --sip-username front-desk",
+        "telepath trunks create --name Front --provider openai --sip-username front --sip-password-file password.txt",
+    ],
+)
+async def create(
+    shell: Shell,
+    *,
+    name: Annotated[str, typer.Option(help="What people call it.")],
+    provider: Annotated[Literal["openai", "elevenlabs", "custom"], typer.Option(help="Who answers the calls.")],
+    sip_username: Annotated[str, typer.Option(help="Letters, digits and hyphens; unique in the account.")],
+    sip_password_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Read the SIP password from here (-: standard input).")
+    ] = None,
+    openai_api_key_file: OpenAIKeyFile = None,
+    elevenlabs_api_key_file: ElevenLabsKeyFile = None,
+    elevenlabs_agent_id: AgentId = None,
+    custom_endpoint: Endpoint = None,
+    system_prompt: SystemPrompt = None,
+    system_prompt_file: SystemPromptFile = None,
+    field: Fields = None,
+) -> None:
+    """Create a trunk.
+
+    Its SIP password and the provider's key are asked for, or come from files or the environment: TELEPATH_SIP_PASSWORD,
+    OPENAI_API_KEY, ELEVENLABS_API_KEY.
+    """
+    keys = {
+        source.variable.lower(): read_secret(source, file)
+        for needing, source, file in (
+            ("openai", OPENAI_API_KEY, openai_api_key_file),
+            ("elevenlabs", ELEVENLABS_API_KEY, elevenlabs_api_key_file),
+        )
+        if provider == needing
+    }
+    spec = TrunkSpec(
+        name=name,
+        ai_provider=provider,
+        sip_username=sip_username,
+        sip_password=read_secret(SIP_PASSWORD, sip_password_file),
+        elevenlabs_agent_id=elevenlabs_agent_id,
+        custom_endpoint=custom_endpoint,
+        system_prompt=_prompt(system_prompt, system_prompt_file),
+        extra=_extra(field),
+        **keys,
+    )
+    async with shell.client() as telepath:
+        show_trunk(shell, await telepath.trunks.create(**spec.fields()))
+
+
+@command(
+    group, "update", examples=["telepath trunks update conn_abc123 --name 'Back office' --field 'vad={\"threshold\":0.5}'"]
+)
+async def update(
+    shell: Shell,
+    trunk_id: Annotated[str, typer.Argument(metavar="TRUNK_ID")],
+    *,
+    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    set_openai_api_key: Annotated[
+        bool, typer.Option("--set-openai-api-key", help="A new key: from OPENAI_API_KEY, or asked for.")
+    ] = False,
+    openai_api_key_file: OpenAIKeyFile = None,
+    set_elevenlabs_api_key: Annotated[
+        bool, typer.Option("--set-elevenlabs-api-key", help="A new key: from ELEVENLABS_API_KEY, or asked for.")
+    ] = False,
+    elevenlabs_api_key_file: ElevenLabsKeyFile = None,
+    elevenlabs_agent_id: AgentId = None,
+    custom_endpoint: Endpoint = None,
+    system_prompt: SystemPrompt = None,
+    system_prompt_file: SystemPromptFile = None,
+    field: Fields = None,
+) -> None:
+    """Change a trunk: the fields that are given, and no others."""
+    texts = {
+        "name": name,
+        "elevenlabs_agent_id": elevenlabs_agent_id,
+        "custom_endpoint": custom_endpoint,
+        "system_prompt": _prompt(system_prompt, system_prompt_file),
+    }
+    fields: dict[str, Any] = {key: value for key, value in texts.items() if value is not None}
+    for source, wanted, file in (
+        (OPENAI_API_KEY, set_openai_api_key, openai_api_key_file),
+        (ELEVENLABS_API_KEY, set_elevenlabs_api_key, elevenlabs_api_key_file),
+    ):
+        if wanted or file is not None:
+            fields[source.variable.lower()] = read_secret(source, file)
+    async with shell.client() as telepath:
+        show_trunk(shell, await telepath.trunks.update(trunk_id, **fields, **_extra(field)))
+
+
+@command(
+    group,
+    "rotate",
+    examples=[
+        "telepath trunks rotate conn_abc123 --save new-password.json",
+        "telepath trunks rotate conn_abc123 --show-secrets",
+    ],
+)
+async def rotate(
+    shell: Shell,
+    trunk_id: Annotated[str, typer.Argument(metavar="TRUNK_ID")],
+    *,
+    save: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Keep the new password in this new file, for you alone (mode 0600).")
+    ] = None,
+) -> None:
+    """Have a new SIP password made for a trunk.
+
+    The old one is dead at once, and the new one is shown this once: say where it is to go, by --save or --show-secrets.
+    For many trunks, and their carriers: telepath jobs rotate.
+    """
+    if save is None and not shell.show_secrets:
+        raise UsageError("the new password is shown only once: give --save FILE or --show-secrets; nothing was sent")
+    async with shell.client() as telepath:
+        credentials = await rotate_one(shell, telepath, trunk_id, None if save is None else SecretFile(save))
+    _show_credentials(shell, credentials, save)
+
+
+def _show_credentials(shell: Shell, credentials: SipCredentials, save: str | None) -> None:
+    if shell.as_json:
+        shell.write(credentials)
+        return
+    fields = {
+        "trunk": credentials.id,
+        "SIP username": credentials.sip_username,
+        "SIP password": credentials.sip_password,
+        "rotated (UTC)": credentials.rotated_at,
+        "saved in": save,
+    }
+    draw(fields_table(fields.items(), show_secrets=shell.show_secrets))
+
+
+def show_trunk(shell: Shell, trunk: Trunk) -> None:
+    """Print one trunk."""
+    if shell.as_json:
+        shell.write(trunk)
+        return
+    fields = [(column.title, column.value(trunk)) for column in COLUMNS]
+    draw(fields_table([*fields, ("besides", trunk.extra or None)], show_secrets=shell.show_secrets))
+
+
+def _prompt(text: str | None, file: Path | None) -> str | None:
+    if file is None:
+        return text
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--system-prompt-file: cannot read {file}: {error}") from None
+
+
+def _extra(fields: list[str] | None) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    for field in fields or ():
+        name, equals, value = field.partition("=")
+        warn_of_credential("--field", name)
+        try:
+            extra[name] = json.loads(value)
+        except ValueError:
+            equals = ""
+        if not (name and equals):
+            raise UsageError('--field must be NAME=JSON, such as vad={"threshold":0.5}, or language=\'"en"\' for a text')
+    return extra
+
+
+@command(
+    group,
+    "create-many",
+    examples=[
+        "telepath trunks create-many customers.csv --dry-run",
+        "telepath trunks create-many customers.yaml --if-exists skip --json > outcomes.ndjson",
+    ],
+)
+async def many(
+    shell: Shell,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=".csv, .json (an array, or a trunk a line) or .yaml")],
+    *,
+    if_exists: Annotated[create_many.IfExists, typer.Option(help="What to do when a username is taken.")] = "fail",
+    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Creates under way at once.")] = 20,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, and send nothing.")] = False,
+    openai_api_key_file: OpenAIKeyFile = None,
+    elevenlabs_api_key_file: ElevenLabsKeyFile = None,
+) -> int:
+    """Create a trunk for each row of a file.
+
+    Its columns are name, ai_provider, sip_username, sip_password, and what the provider needs.
+    All rows are checked before anything is sent. A row without a provider's key takes the one from the file or the
+    environment: OPENAI_API_KEY, ELEVENLABS_API_KEY.
+    """
+    keys: dict[str, Secret | None] = {
+        "openai": given_secret(OPENAI_API_KEY, openai_api_key_file),
+        "elevenlabs": given_secret(ELEVENLABS_API_KEY, elevenlabs_api_key_file),
+    }
+    return await create_many.create_many(shell, file, keys, if_exists=if_exists, concurrency=concurrency, dry_run=dry_run)

@@ -1,0 +1,135 @@
+"""The command in this process, against a sandbox whose loop runs in a thread of its own: the command runs one too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from telepath_async.cli import main
+from telepath_async.sandbox import Sandbox
+
+
+@contextmanager
+def served(**options: Any) -> Iterator[Sandbox]:
+    """Serve a sandbox from another thread."""
+    sandbox = Sandbox(**options)
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    up = threading.Event()
+
+    async def serve() -> None:
+        async with sandbox:
+            up.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    up.wait(30)
+    try:
+        yield sandbox
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def signalled(number: int, when: Callable[[], object]) -> Iterator[None]:
+    """Send this process a signal as soon as something is so."""
+
+    def send() -> None:
+        while not when():
+            time.sleep(0.005)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    yield
+    thread.join()
+
+
+@frozen
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[Any]:
+        """The NDJSON on standard output."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Telepath = Callable[..., Ended]
+
+
+@pytest.fixture(params=["offset", "cursor"])
+def style(request: pytest.FixtureRequest) -> str:
+    style: str = request.param
+    return style
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with served(trunks=5, calls=250) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine has set; wide enough for every column; no colours."""
+    for name in (
+        "TELEPATH_API_KEY",
+        "TELEPATH_BASE_URL",
+        "TELEPATH_SIP_PASSWORD",
+        "TELEPATH_DATABASE_URL",
+        "TELEPATH_NUMBERS_BASE_URL",
+        "TELEPATH_NUMBERS_API_KEY",
+        "OPENAI_API_KEY",
+        "ELEVENLABS_API_KEY",
+        "FORCE_COLOR",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sandbox], None]:
+    """Point the command at a sandbox."""
+
+    def point(sandbox: Sandbox) -> None:
+        monkeypatch.setenv("TELEPATH_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("TELEPATH_API_KEY", sandbox.api_key)
+
+    return point
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Telepath:
+    """Run the command with its arguments."""
+
+    def run(*arguments: object) -> Ended:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def telepath(run: Telepath, sandbox: Sandbox, at: Callable[[Sandbox], None]) -> Telepath:
+    """Run the command against the sandbox."""
+    at(sandbox)
+    return run

@@ -1,0 +1,74 @@
+"""Every command has help with an example, its options and its exit codes are documented, and start-up is light."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from telepath_async.cli import exits
+from tests.cli.conftest import Telepath
+
+COMMANDS = [
+    "trunks list",
+    "trunks create",
+    "trunks create-many",
+    "trunks update",
+    "trunks rotate",
+    "calls list",
+    "calls get",
+    "calls sync",
+    "calls export",
+    "analytics overview",
+    "analytics watch",
+    "numbers update",
+    "jobs rotate",
+    "sandbox",
+    "demo",
+]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(run: Telepath, command: str) -> None:
+    helped = run(*command.split(), "--help")
+    assert helped.code == exits.OK
+    assert re.search(rf"Examples:\s+(\S+=\S+ )*telepath {command}", helped.out)
+
+
+def test_no_command_takes_a_secret_as_an_argument(run: Telepath) -> None:
+    for command in COMMANDS:
+        for option in re.findall(r"--[a-z-]*(?:password|api-key)[a-z-]*", run(*command.split(), "--help").out):
+            assert option.endswith("-file") or option.startswith("--set-") or command == "sandbox", (command, option)
+
+
+def test_the_exit_codes_of_help_and_readme_are_those_of_the_code(run: Telepath) -> None:
+    helped = " ".join(run("--help").out.split())
+    readme = (ROOT / "README.md").read_text()
+    for code, meaning in exits.MEANINGS.items():
+        assert f"{code} {meaning}" in helped
+        assert f"| {code} | {meaning} |" in readme
+
+
+def test_completion_can_be_installed(run: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", "from telepath_async.cli import main; main([])"],
+        env={"_TELEPATH_COMPLETE": "complete_bash", "COMP_WORDS": "telepath trunks cr", "COMP_CWORD": "2", "PATH": "/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.stdout.split() == ["create", "create-many"]
+
+
+def test_start_up_imports_nothing_that_only_some_commands_need() -> None:
+    program = (
+        "import sys; from telepath_async.cli import app; "
+        "print([name for name in ('rich.table', 'rich.progress', 'sqlalchemy', 'pyarrow', 'yaml', 'aiohttp.web_app', "
+        "'telepath_async.sandbox', 'telepath_async.jobs', 'telepath_async.sync') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"

@@ -1,0 +1,176 @@
+"""The command as a process of its own: pipes that close, signals, and a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telepath_async.sandbox import Sandbox
+from tests.cli.conftest import served
+
+TELEPATH = [sys.executable, "-m", "telepath_async.cli"]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def slow() -> Iterator[Sandbox]:
+    """A history that takes a while to read."""
+    with served(style="cursor", trunks=2, calls=8_000, latency=0.02) as sandbox:
+        yield sandbox
+
+
+@contextmanager
+def started(sandbox: Sandbox, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "TELEPATH_BASE_URL": sandbox.base_url, "TELEPATH_API_KEY": sandbox.api_key}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*TELEPATH, *arguments], cwd=ROOT, env=environment, **(pipes | options)) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_reader_that_leaves_ends_the_list_quietly(slow: Sandbox) -> None:
+    with started(slow, "calls", "list") as process:
+        assert process.stdout
+        assert process.stderr
+        first = json.loads(process.stdout.readline())
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(30) == 141
+    assert first["id"] == next(iter(slow.calls))
+    assert len(slow.requests) < 60
+
+
+def test_lines_stream_while_the_list_is_read(slow: Sandbox) -> None:
+    with started(slow, "calls", "list") as process:
+        assert process.stdout
+        assert json.loads(process.stdout.readline())
+        assert len(slow.requests) < 60  # the whole of it takes 80 and more
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_list_that_is_interrupted_goes_on_where_it_was(slow: Sandbox, number: signal.Signals) -> None:
+    with started(slow, "calls", "list") as process:
+        assert process.stdout
+        first = process.stdout.readline()
+        process.send_signal(number)
+        assert process.stderr
+        rest, told = process.stdout.read(), process.stderr.read()
+        assert process.wait(30) == 128 + number
+    printed = [json.loads(line)["id"] for line in (first + rest).splitlines()]
+    assert told.count("\n") == 1
+    assert told.startswith(f"note: {len(printed):,} calls were printed")
+    place = shlex.split(re.findall(r"--resume (.*)", told)[0])[0]
+    with started(slow, "calls", "list", "--resume", place) as process:
+        out, told = process.communicate(timeout=60)
+        assert (process.returncode, told) == (0, "")
+    assert printed + [json.loads(line)["id"] for line in out.splitlines()] == list(slow.calls)
+
+
+def test_a_sync_that_is_interrupted_keeps_what_is_committed_and_goes_on(slow: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "calls.db"
+    with started(slow, "calls", "sync", f"sqlite:///{file}") as process:
+        while len(slow.requests) < 10:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, told = process.communicate(timeout=30)
+        assert (process.returncode, out) == (130, "")
+    assert told == "note: what was committed stays; run the same command again, and it goes on from there\n"
+    kept = rows(file)
+    assert 0 < kept < 8_000
+    with started(slow, "calls", "sync", f"sqlite:///{file}") as process:
+        out, told = process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert json.loads(out)["inserted"] == 8_000 - kept
+    assert rows(file) == 8_000
+
+
+def rows(file: Path) -> int:
+    with closing(sqlite3.connect(file)) as database:
+        count: int = database.execute("select count(*) from telepath_calls").fetchone()[0]
+    return count
+
+
+@contextmanager
+def on_a_terminal(sandbox: Sandbox, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The process, and the keyboard and screen of its terminal."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "TELEPATH_BASE_URL": sandbox.base_url, **variables}
+    with subprocess.Popen(
+        [*TELEPATH, *arguments], cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, text=True,
+        start_new_session=True,
+        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # it becomes the terminal of the session
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        try:
+            yield process, ours
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def read_until(screen: int, wanted: str, seen: str = "") -> str:
+    end = time.monotonic() + 30
+    while wanted not in seen:
+        assert select.select([screen], [], [], max(0.0, end - time.monotonic()))[0], f"no {wanted!r} in {seen!r}"
+        try:
+            seen += os.read(screen, 65_536).decode()
+        except OSError:  # the process has ended
+            break
+    assert wanted in seen, seen
+    return seen
+
+
+def test_secrets_are_asked_for_on_a_terminal_and_do_not_show() -> None:
+    with served(trunks=0, calls=0) as sandbox:
+        create = ["trunks", "create", "--name", "Front", "--provider", "openai", "--sip-username", "front"]
+        with on_a_terminal(sandbox, *create) as (process, terminal):
+            seen = ""
+            for asked, typed in (
+                ("OpenAI API key: ", "sk-typed-key"),
+                ("SIP password: ", "typed-pa55word"),
+                ("SIP password, once more: ", "typed-pa55word"),
+                ("Telepath API key: ", sandbox.api_key),
+            ):
+                seen = read_until(terminal, asked, seen)
+                os.write(terminal, f"{typed}\n".encode())
+            seen = read_until(terminal, "front@sip", seen)
+            assert process.wait(30) == 0
+        (trunk,) = sandbox.trunks.values()
+        assert (trunk["openai_api_key"], trunk["sip_password"]) == ("sk-typed-key", "typed-pa55word")
+        assert not any(secret in seen for secret in ("sk-typed-key", "typed-pa55word", sandbox.api_key))
+
+
+def test_an_interrupt_at_the_prompt_is_130_and_shows_no_traceback() -> None:
+    with served(trunks=0, calls=0) as sandbox, on_a_terminal(sandbox, "analytics", "overview") as (process, terminal):
+        seen = read_until(terminal, "Telepath API key: ")
+        os.write(terminal, b"\x03")
+        assert process.wait(30) == 130
+        assert "Traceback" not in seen
+        assert sandbox.requests == []
+
+
+def test_a_terminal_gets_a_table() -> None:
+    with (
+        served(trunks=3, calls=0) as sandbox,
+        on_a_terminal(sandbox, "trunks", "list", TELEPATH_API_KEY=sandbox.api_key) as (process, terminal),
+    ):
+        seen = read_until(terminal, "provider")
+        assert process.wait(30) == 0
+        assert "{" not in seen

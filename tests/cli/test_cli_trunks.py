@@ -1,0 +1,241 @@
+"""`telepath trunks create`, `update` and `rotate`: secrets from files, the environment and nowhere else; none is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telepath_async import ResponseError, Secret
+from telepath_async.cli import credentials
+from telepath_async.cli.exits import AUTH, CONFLICT, FAILED, NOT_FOUND, OK, UNKNOWN, USAGE
+from telepath_async.sandbox import Sandbox
+from tests.cli.conftest import Telepath, signalled
+
+CREATE = ("trunks", "create", "--name", "Front", "--provider", "openai", "--sip-username", "front")
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai-1")
+    monkeypatch.setenv("TELEPATH_SIP_PASSWORD", "s3cur3-password")
+
+
+def trunk_of(sandbox: Sandbox, username: str) -> Any:
+    return next(trunk for trunk in sandbox.trunks.values() if trunk["sip_username"] == username)
+
+
+def test_create_takes_its_secrets_from_the_environment_and_prints_none(
+    telepath: Telepath, sandbox: Sandbox, secrets: None
+) -> None:
+    created = telepath(*CREATE, "--system-prompt", "Be kind.", "--field", 'vad={"threshold":0.5}')
+    assert created.code == OK
+    (line,) = created.lines
+    trunk = trunk_of(sandbox, "front")
+    assert line["id"] == trunk["id"]
+    assert (trunk["sip_password"], trunk["openai_api_key"]) == ("s3cur3-password", "sk-openai-1")
+    assert trunk["system_prompt"] == "Be kind."
+    assert json.loads(sandbox.requests[-1].body)["vad"] == {"threshold": 0.5}
+    assert "s3cur3" not in created.out + created.err
+
+
+def test_create_takes_its_secrets_from_files_before_the_environment(
+    telepath: Telepath, sandbox: Sandbox, secrets: None, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("from-a-file\r\n")
+    (tmp_path / "key").write_text("eleven-key\n")
+    (tmp_path / "prompt").write_text("Be brief.")
+    created = telepath(
+        "trunks", "create", "--name", "Eleven", "--provider", "elevenlabs", "--sip-username", "eleven", "--table",
+        "--elevenlabs-agent-id", "agent_1", "--sip-password-file", tmp_path / "password",
+        "--elevenlabs-api-key-file", tmp_path / "key", "--system-prompt-file", tmp_path / "prompt",
+    )  # fmt: skip
+    assert created.code == OK, created.err
+    assert "Eleven" in created.out
+    trunk = trunk_of(sandbox, "eleven")
+    assert (trunk["sip_password"], trunk["elevenlabs_api_key"]) == ("from-a-file", "eleven-key")
+    assert trunk["system_prompt"] == "Be brief."
+
+
+def test_a_secret_may_come_from_standard_input(
+    telepath: Telepath, sandbox: Sandbox, secrets: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "stdin").write_text("from-a-pipe\n")
+    with (tmp_path / "stdin").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert telepath(*CREATE, "--sip-password-file", "-").code == OK
+    assert trunk_of(sandbox, "front")["sip_password"] == "from-a-pipe"
+
+
+def test_a_username_that_is_taken_is_a_conflict(telepath: Telepath, secrets: None) -> None:
+    assert telepath(*CREATE).code == OK
+    assert telepath(*CREATE).code == CONFLICT
+
+
+def test_a_provider_key_that_is_refused_is_an_auth_error(telepath: Telepath, sandbox: Sandbox, secrets: None) -> None:
+    sandbox.fail_next(status=401, body={"error": {"code": "invalid_provider_credentials", "message": "bad key"}})
+    refused = telepath(*CREATE)
+    assert refused.code == AUTH
+    assert "invalid_provider_credentials" in refused.err
+
+
+def test_a_create_whose_answer_is_lost_and_cannot_be_looked_up_is_unknown(
+    telepath: Telepath, sandbox: Sandbox, secrets: None
+) -> None:
+    sandbox.fail_next(drop="after", method="POST")
+    sandbox.fail_next(status=400, method="GET")
+    assert telepath(*CREATE).code == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sip-username", "no spaces please"], "letters, digits and hyphens"),
+        (["--field", "vad"], "--field must be NAME=JSON"),
+        (["--field", "vad=no json"], "--field must be NAME=JSON"),
+        (["--field", "=1"], "--field must be NAME=JSON"),
+        (["--system-prompt-file", "/nowhere"], "cannot read /nowhere"),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused(
+    telepath: Telepath, sandbox: Sandbox, secrets: None, arguments: list[str], said: str
+) -> None:
+    refused = telepath(*CREATE, *arguments)
+    assert refused.code == USAGE
+    assert said in refused.err
+    assert sandbox.requests == []
+
+
+def test_a_credential_among_the_arguments_is_warned_of(telepath: Telepath, secrets: None) -> None:
+    warned = telepath(*CREATE, "--field", 'webhook_secret="abc"')
+    assert warned.code == OK
+    assert "warning: --field webhook_secret" in warned.err
+    assert "abc" not in warned.err
+
+
+def test_update_changes_what_is_given_and_no_more(telepath: Telepath, sandbox: Sandbox, secrets: None) -> None:
+    trunk_id = next(iter(sandbox.trunks))
+    assert telepath("trunks", "update", trunk_id, "--name", "New", "--set-openai-api-key").code == OK
+    assert json.loads(sandbox.requests[-1].body) == {"name": "New", "openai_api_key": "sk-openai-1"}
+    assert sandbox.trunks[trunk_id]["name"] == "New"
+
+
+def test_update_without_a_field_is_refused(telepath: Telepath, sandbox: Sandbox) -> None:
+    refused = telepath("trunks", "update", "conn_abc")
+    assert refused.code == USAGE
+    assert "nothing to update" in refused.err
+
+
+def test_rotate_sends_nothing_before_it_knows_where_the_password_is_to_go(telepath: Telepath, sandbox: Sandbox) -> None:
+    refused = telepath("trunks", "rotate", next(iter(sandbox.trunks)))
+    assert refused.code == USAGE
+    assert "--save FILE or --show-secrets" in refused.err
+    assert sandbox.requests == []
+
+
+def test_rotate_saves_the_new_password_for_its_owner_only(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+    trunk_id, file = next(iter(sandbox.trunks)), tmp_path / "new.json"
+    rotated = telepath("trunks", "rotate", trunk_id, "--save", file)
+    assert rotated.code == OK
+    saved = json.loads(file.read_text())
+    assert saved["sip_password"] == sandbox.sip_password(trunk_id)
+    assert file.read_text().count("\n") == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert rotated.lines[0]["sip_password"] == "**********"
+    assert saved["sip_password"] not in rotated.out + rotated.err
+
+
+def test_rotate_shows_the_new_password_when_asked(telepath: Telepath, sandbox: Sandbox) -> None:
+    trunk_id = next(iter(sandbox.trunks))
+    shown = telepath("trunks", "rotate", trunk_id, "--show-secrets")
+    assert shown.lines[0]["sip_password"] == sandbox.sip_password(trunk_id)
+    table = telepath("trunks", "rotate", trunk_id, "--show-secrets", "--table")
+    assert sandbox.sip_password(trunk_id) in table.out
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_that_cannot_be_new_is_refused_before_anything_is_sent(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path, there: bool
+) -> None:
+    file = tmp_path / "old.json" if there else tmp_path / "no" / "where.json"
+    if there:
+        file.write_text("an older password")
+    refused = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", file)
+    assert refused.code == USAGE
+    assert sandbox.requests == []
+    assert not there or file.read_text() == "an older password"
+
+
+@pytest.mark.parametrize("save", [True, False])
+def test_a_rotation_whose_answer_is_lost_says_to_rotate_again(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path, save: bool
+) -> None:
+    sandbox.fail_next(drop="after")
+    how = ["--save", tmp_path / "new.json"] if save else ["--show-secrets"]
+    lost = telepath("trunks", "rotate", next(iter(sandbox.trunks)), *how)
+    assert lost.code == UNKNOWN
+    assert "rotate again" in lost.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rotation_that_is_refused_leaves_no_file(telepath: Telepath, tmp_path: Path) -> None:
+    assert telepath("trunks", "rotate", "conn_none", "--save", tmp_path / "new.json").code == NOT_FOUND
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_to_a_rotation_that_makes_no_sense_is_kept_as_it_came(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    file = tmp_path / "new.json"
+    sandbox.fail_next(status=200, body='{"new": "pa55word"}', executed=True)
+    kept = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", file)
+    assert kept.code == FAILED
+    assert file.read_text() == '{"new": "pa55word"}'
+    assert "pa55word" not in kept.out + kept.err
+    sandbox.fail_next(status=200, body='{"new": "pa55word"}', executed=True)
+    assert "pa55word" in telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--show-secrets").err
+
+
+def test_interrupting_a_rotation_says_to_rotate_again(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.fail_next(delay=30.0)
+    with signalled(signal.SIGINT, lambda: sandbox.requests):
+        stopped = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", tmp_path / "new.json")
+    assert stopped.code == 130
+    assert "rotate again" in stopped.err
+
+
+def test_a_response_error_without_a_place_for_it_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    from telepath_async.cli.rotation import _keep_raw
+    from telepath_async.cli.shell import Shell
+
+    _keep_raw(Shell(), ResponseError("x", status=200, raw=b"pa55word"), None)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_typed_is_asked_for_twice_where_it_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["one-password", "one-password", "one-password", "another", "key", ""])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr(credentials, "getpass", lambda prompt: next(answers))
+    assert credentials.read_secret(credentials.SIP_PASSWORD, None) == Secret("one-password")
+    with pytest.raises(ValueError, match="differ"):
+        credentials.read_secret(credentials.SIP_PASSWORD, None)
+    assert credentials.read_secret(credentials.OPENAI_API_KEY, None) == Secret("key")
+    with pytest.raises(ValueError, match="it is empty"):
+        credentials.read_secret(credentials.OPENAI_API_KEY, None)
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_at_the_prompt_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals, error: type[BaseException]
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr(credentials, "getpass", lambda prompt: os.kill(os.getpid(), number))
+    before = signal.getsignal(number)
+    with pytest.raises(error):
+        credentials.read_secret(credentials.OPENAI_API_KEY, None)
+    assert signal.getsignal(number) is before

@@ -1,0 +1,177 @@
+"""Files of trunk specs: every format gives the same specs, every fault its line, and no fault shows what stands there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from telepath_async import Secret, UsageError
+from telepath_async.cli.spec_file import read_rows
+
+NO_KEYS: dict[str, Secret | None] = {}
+FIELDS = ("name", "ai_provider", "sip_username", "sip_password", "openai_api_key", "system_prompt")
+
+
+def row(username: str = "front", **changes: Any) -> dict[str, Any]:
+    fields = {
+        "name": "Front desk",
+        "ai_provider": "openai",
+        "sip_username": username,
+        "sip_password": "s3cur3-password",
+        "openai_api_key": "sk-1",
+    }
+    return {name: value for name, value in (fields | changes).items() if value is not None}
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+WRITERS = {
+    ".csv": as_csv,
+    ".json": json.dumps,
+    ".ndjson": lambda rows: "".join(json.dumps(fields) + "\n" for fields in rows),
+    ".yaml": lambda rows: yaml.safe_dump(rows, allow_unicode=True),
+}
+
+
+def written(folder: Path, ending: str, text: str) -> Path:
+    file = folder / f"trunks{ending}"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def refusal(folder: Path, ending: str, text: str, keys: dict[str, Secret | None] = NO_KEYS) -> str:
+    with pytest.raises(UsageError) as refused:
+        read_rows(written(folder, ending, text), keys)
+    assert refused.value.__cause__ is None
+    return str(refused.value)
+
+
+_text = st.text(st.characters(codec="utf-8", exclude_categories=("C",)), min_size=1).filter(str.strip)
+_rows = st.lists(
+    st.fixed_dictionaries(
+        {
+            "name": _text,
+            "sip_username": st.from_regex(r"[A-Za-z0-9-]+", fullmatch=True),
+            "sip_password": st.text(st.characters(codec="utf-8", exclude_categories=("C",)), min_size=8).filter(str.strip),
+            "system_prompt": _text,
+        }
+    ),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda fields: fields["sip_username"],
+)
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(rows=_rows)
+def test_what_is_written_is_read_in_every_format(tmp_path: Path, ending: str, rows: list[dict[str, Any]]) -> None:
+    wanted = [row(**fields) for fields in rows]
+    read = read_rows(written(tmp_path, ending, WRITERS[ending](wanted)), NO_KEYS)
+    given_back = [
+        {name: value.reveal() if isinstance(value, Secret) else value for name, value in made.spec.fields().items()}
+        for made in read
+    ]
+    assert given_back == wanted
+
+
+@pytest.mark.parametrize(
+    ("ending", "text", "lines"),
+    [
+        (".csv", as_csv([row("a"), row("b")]), [2, 3]),
+        (".json", json.dumps([row("a"), row("b")], indent=1), [2, 9]),
+        (".json", json.dumps(row("a")) + "\n\n" + json.dumps(row("b")), [1, 3]),
+        (".yml", yaml.safe_dump([row("a"), row("b")]), [1, 6]),
+    ],
+)
+def test_each_row_knows_its_line(tmp_path: Path, ending: str, text: str, lines: list[int]) -> None:
+    assert [made.line for made in read_rows(written(tmp_path, ending, text), NO_KEYS)] == lines
+
+
+def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    text = "\ufeff name ,ai_provider,sip_username,sip_password,openai_api_key\r\n\r\nFront,openai,front,s3cur3-password,sk\r\n"
+    (made,) = read_rows(written(tmp_path, ".csv", text), NO_KEYS)
+    assert (made.line, made.spec.name) == (3, "Front")
+
+
+def test_all_faults_of_all_rows_are_listed_with_their_lines(tmp_path: Path) -> None:
+    rows = [row("a", sip_password=None), row("b"), row("b"), row("c", ai_provider="azure"), row("d", colour="red")]
+    said = refusal(tmp_path, ".ndjson", WRITERS[".ndjson"]([*rows, []]))
+    assert "5 rows" in said
+    assert "nothing was sent" in said
+    assert "line 1: trunk spec 'a': sip_password is missing" in said
+    assert "line 3: sip_username 'b' stands in line 2 already" in said
+    assert "line 4: trunk spec 'c': ai_provider must be one of" in said
+    assert "line 5: unknown field 'colour'" in said
+    assert "line 6: must be a trunk with its fields, not list" in said
+
+
+def test_faults_beyond_fifty_are_counted(tmp_path: Path) -> None:
+    said = refusal(tmp_path, ".json", json.dumps([row(f"a{n}", name=None) for n in range(60)]))
+    assert said.count("\n") == 51
+    assert said.endswith("… and 10 more")
+
+
+def test_a_key_for_all_fills_the_rows_that_have_none(tmp_path: Path) -> None:
+    rows = [row("a", openai_api_key=None), row("b", openai_api_key="sk-own")]
+    read = read_rows(written(tmp_path, ".json", json.dumps(rows)), {"openai": Secret("sk-all"), "elevenlabs": None})
+    assert [made.spec.openai_api_key for made in read] == [Secret("sk-all"), Secret("sk-own")]
+    assert "sk-all" not in repr(read)
+    assert "openai_api_key is missing" in refusal(tmp_path, ".json", json.dumps(rows))
+
+
+@pytest.mark.parametrize(
+    ("ending", "text", "said"),
+    [
+        (".csv", 'name,sip_username\n"SECRET', "line 2: this is no CSV"),
+        (".csv", "name,sip_username\nSECRET,a,SECRET2", "(beyond the last column)"),
+        (".csv", "name\n", "holds no trunks"),
+        (".csv", "", "holds no trunks"),
+        (".json", "", "holds no trunks"),
+        (".json", "[]", "holds no trunks"),
+        (".json", '[{"sip_password": "SECRET"\n"b": 1}]', "line 2: this is no JSON"),
+        (".json", '[{"sip_password": "SECRET"}', "line 1: this is no JSON"),
+        (".json", '[{"name": "a"}] SECRET', "line 1: this is no JSON"),
+        (".json", "[SECRET]", "line 1: this is no JSON"),
+        (".json", '{"a": 1}\nSECRET', "line 2: this is no JSON"),
+        (".json", "[" * 100_000, "line 1: this is no JSON"),
+        (".json", "[" + "9" * 5_000 + "]", "line 1: this is no JSON"),
+        (".yaml", "- name: a\n  sip_password: *SECRET", "line 2: this is no YAML"),
+        (".yaml", "- name: a\n  sip_password: !SECRET x", "line 2: this is no YAML"),
+        (".yaml", "a: [", "this is no YAML"),
+        (".yaml", "- a: 2024-13-45", "line 1: this is no YAML"),
+        (".yaml", "- \x07", "line 1: this is no YAML"),
+        (".yaml", "name: SECRET", "line 1: this must be a list of trunks"),
+        (".yaml", "", "line 1: this must be a list of trunks"),
+        (".yaml", "- name: a\n  sip_password: 12345678", "sip_password must be text, not int"),
+        (".txt", "SECRET", "must end in .csv"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_line_and_without_its_content(
+    tmp_path: Path, ending: str, text: str, said: str
+) -> None:
+    refused = refusal(tmp_path, ending, text)
+    assert said in refused
+    assert "SECRET" not in refused
+
+
+def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
+        read_rows(tmp_path / "none.csv", NO_KEYS)
+    (tmp_path / "picture.csv").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(UsageError, match="no text in UTF-8"):
+        read_rows(tmp_path / "picture.csv", NO_KEYS)
