@@ -72,8 +72,9 @@ class Scout:
 
     async def _meets_places(self, page: Sequence[Call], before: str) -> bool:
         """Whether a place that we have passed is the same when it is found by date and when the walk comes by."""
-        place = await self._place_behind(page[len(page) // 2].start_time)
         ids = [call.id for call in page]
+        starts = [call.start_time for call in page if call.start_time is not None]
+        place = await self._place_behind(starts[len(starts) // 2]) if starts else None
         if place is None or place[0] not in ids:
             return False
         again = self.telepath.calls.list(resume=before, page_size=ids.index(place[0]) + 1)
