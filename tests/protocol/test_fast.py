@@ -97,6 +97,14 @@ def test_a_credential_is_never_learned() -> None:
     assert fast_object(Call, body({**CALL, "api_key": "x"})) is None
 
 
+@pytest.mark.parametrize("key", ["", 'a"b', "a\\b", "a\r\nb", "(extra)", "a" * 65])
+def test_a_key_that_is_no_name_is_never_learned(key: str) -> None:
+    body_of_it = answer({**CALL, key: 1})
+    assert shapes.read_object(Call, body_of_it) == shapes.read_object(Call, body_of_it)
+    assert shapes.read_object(Call, body_of_it).extra == {key: 1}
+    assert fast._learned == {}
+
+
 def test_keys_that_are_ids_are_not_learned() -> None:
     learn(Call, [Call(id="call_1", extra={f"key_{n}": n for n in range(100)})])
     assert fast_object(Call, body({**CALL, "key_1": 1})) is None
