@@ -46,9 +46,9 @@ def fast_object(model: type[T], body: bytes) -> T | None:
     reader = _reader(model, _learned.get(model, ()))
     try:
         row = reader.enveloped.decode(body).data if body.startswith(b'{"data"') else reader.bare.decode(body)
+        rows = reader.settled([row])
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    rows = reader.settled([row])
     return None if rows is None else rows[0]
 
 
@@ -57,10 +57,10 @@ def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str,
     reader = _reader(model, _learned.get(model, ()))
     try:
         page = reader.page(key).decode(body)
+        rows = page.rows if page.data is msgspec.UNSET else page.data
+        models = None if rows is msgspec.UNSET else reader.settled(rows)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    rows = page.rows if page.data is msgspec.UNSET else page.data
-    models = None if rows is msgspec.UNSET else reader.settled(rows)
     if models is None:
         return None
     said = {name: getattr(page, name) for name in ("pagination", "next_cursor", "has_more")}
@@ -71,7 +71,8 @@ def learn(model: type[Model], rows: Iterable[Any]) -> None:
     """Note the unknown keys of rows that were decoded in the exact way; a credential needs that way every time."""
     unknown = {key for row in rows for key in row.extra if _NAME.fullmatch(key) and not CREDENTIAL.search(key)}
     known = _learned.get(model, ())
-    new = unknown.difference(known, model._other_names, model.__struct_encode_fields__)
+    # What stands under `data` may be all of the answer.
+    new = unknown.difference(known, model._other_names, model.__struct_encode_fields__, ["data"])
     if new and len(new) + len(known) <= _MOST_LEARNED:
         _learned[model] = (*known, *sorted(new))
 

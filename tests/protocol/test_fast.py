@@ -41,7 +41,7 @@ times = st.sampled_from(
 )
 nested = st.dictionaries(st.sampled_from(["codec_used", "codec", "turn_number", "speaker", "at", "new"]), scalars, max_size=3)
 values = scalars | times | nested | st.lists(nested, max_size=2)
-NAMES = [*DETAILS, *TRUNK, *CREDENTIALS, "provider", "sip_endpoint", "timeline", "metrics", "total_calls", "extra", "api_key"]
+NAMES = ["data", *DETAILS, *TRUNK, *CREDENTIALS, "provider", "sip_endpoint", "timeline", "metrics", "total_calls", "extra", "api_key"]
 
 
 def body(value: Any) -> bytes:
@@ -123,7 +123,8 @@ def test_both_ways_agree_on_every_object_whatever_was_learned(
     response = answer({**row, **changes})
     quick = fast_object(model, response.body)
     if quick is not None:
-        assert quick == shapes._convert(shapes._arranged(model, response.json()), model, "$")
+        with mock.patch.object(shapes, "fast_object", return_value=None):
+            assert quick == shapes.read_object(model, response)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), values, max_size=2), max_size=3), st.dictionaries(
