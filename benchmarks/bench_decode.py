@@ -1,4 +1,4 @@
-"""Decode alone: a page of 100 calls into typed, frozen attrs objects, against `orjson.loads` into dicts."""
+"""Decode alone: a page of 100 calls into typed, frozen objects, against `orjson.loads` into dicts."""
 
 import timeit
 
@@ -19,14 +19,14 @@ def measure(title: str, body: bytes) -> float:
     assert len(read_list(Call, "calls", response).rows) == 100
     contenders = {
         "orjson.loads, dicts": lambda: orjson.loads(body),
-        "telepath_async, attrs objects": lambda: read_list(Call, "calls", response),
+        "telepath_async, typed objects": lambda: read_list(Call, "calls", response),
     }
     table = Table(title, "µs per item")
     for _ in range(ROUNDS):
         for name, work in contenders.items():
             table.add(name, timeit.timeit(work, number=TIMES) / TIMES / 100 * 1e6)
     table.show()
-    return table.ratio("telepath_async, attrs objects", "orjson.loads, dicts")
+    return table.ratio("telepath_async, typed objects", "orjson.loads, dicts")
 
 
 if __name__ == "__main__":

@@ -110,9 +110,17 @@ class Api(asyncio.Protocol):
         return details(7)
 
 
+# Every answer of the API carries them, and the SDK learns from each; here nothing is ever used up.
+LIMITS = (
+    b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nX-RateLimit-Limit: 6000\r\nX-RateLimit-Remaining: 999999999\r\n"
+    b"X-RateLimit-Reset: 1767225660\r\n"
+)
+
+
 @lru_cache(maxsize=4096)
 def head(content: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n" % (LIMITS, len(content))
+    return head + content
 
 
 async def main(style: str, size: int, latency: float) -> None:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, final
 
 import msgspec
@@ -50,35 +51,42 @@ def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
     """Read the `X-RateLimit-*` headers, their names in any case; None when there is nothing usable in them."""
     # The multidicts of aiohttp look names up in any case by themselves.
     named = headers if hasattr(headers, "getall") else {name.lower(): value for name, value in headers.items()}
-    limit = _whole(named.get("x-ratelimit-limit", "").strip())
-    remaining = _whole(named.get("x-ratelimit-remaining", "").strip())
-    reset = _unix_seconds(named.get("x-ratelimit-reset", "").strip())
-    if limit is not None and not 1 <= limit <= MAX_LIMIT:
-        limit = None
-    if limit is None and remaining is None and reset is None:
+    limit = _limit(named.get("x-ratelimit-limit", ""))
+    remaining = _whole(named.get("x-ratelimit-remaining", ""))
+    reset_at, resets_in = _reset(named.get("x-ratelimit-reset", ""), named.get("date", ""))
+    if limit is None and remaining is None and reset_at is None:
         return None
-    reset_at = None if reset is None else datetime.fromtimestamp(reset, UTC)
-    return RateLimit(limit, remaining, reset_at, _resets_in(reset, named.get("date", "").strip()))
+    return RateLimit(limit, remaining, reset_at, resets_in)
 
 
 def read_remaining(headers: Mapping[str, str]) -> int | None:
     """Read `X-RateLimit-Remaining` alone, for events: a tenth of the cost of all that the headers say."""
-    return _whole(headers.get("X-RateLimit-Remaining", "").strip())
+    return _whole(headers.get("X-RateLimit-Remaining", ""))
 
 
 def _whole(text: str) -> int | None:
+    text = text.strip()
     return int(text) if _WHOLE.fullmatch(text) else None
 
 
-def _unix_seconds(text: str) -> float | None:
-    return float(text) if _UNIX_SECONDS.fullmatch(text) else None
+# The answers of one second carry one limit, one reset and one Date: these two are half of what an answer costs to learn from.
 
 
-def _resets_in(reset: float | None, date: str) -> float | None:
-    sent_at = http_date(date)
-    if reset is None or sent_at is None or reset < sent_at:
-        return None
-    return reset - sent_at
+@lru_cache(maxsize=64)
+def _limit(text: str) -> int | None:
+    limit = _whole(text)
+    return limit if limit is not None and 1 <= limit <= MAX_LIMIT else None
+
+
+@lru_cache(maxsize=64)
+def _reset(text: str, date: str) -> tuple[datetime | None, float | None]:
+    """Return when the server's window ends, and how many seconds after the answer's own Date that is."""
+    text = text.strip()
+    if not _UNIX_SECONDS.fullmatch(text):
+        return None, None
+    reset, sent_at = float(text), http_date(date.strip())
+    resets_in = None if sent_at is None or reset < sent_at else reset - sent_at
+    return datetime.fromtimestamp(reset, UTC), resets_in
 
 
 @final
