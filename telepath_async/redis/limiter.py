@@ -96,6 +96,7 @@ class RedisLimiter:
         self._queue = Queue()
         self._kick = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._sleeps_until = -math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -267,8 +268,6 @@ class RedisLimiter:
             self._task = self._loop.create_task(self._talk(), name="telepath RedisLimiter")
         elif due < self._sleeps_until:
             self._kick.set()
-
-    _sleeps_until = -math.inf
 
     def _due(self, now: float) -> float:
         return self._member.due(now, self._queue.count("interactive"), self._queue.count("bulk"))

@@ -35,6 +35,7 @@ class Server:
         try:
             self._redis = redis.asyncio.Redis.from_url(
                 url,
+                protocol=2,  # 3 asks a new connection for more than is used here
                 socket_timeout=TIMEOUT,
                 socket_connect_timeout=TIMEOUT,
                 retry=Retry(NoBackoff(), 0),  # it would send a word again that may have been heard
