@@ -253,7 +253,7 @@ class RedisLimiter:
         if self._on_state is not None:
             try:
                 self._on_state(state)
-            except Exception:  # a listener's fault must not stop the limiter
+            except Exception:  # noqa: BLE001  # a listener's fault must not stop the limiter
                 _log.exception("on_state failed on %r; the limiter goes on", state)
 
     # --- the one task ---

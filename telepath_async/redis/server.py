@@ -21,7 +21,7 @@ OUTAGE: Final = (RedisError, OSError, TimeoutError)
 
 # Before 5.0, a script that read the clock could write only after this; since 7.0 it does nothing.
 _CLOCK: Final = "redis.replicate_commands()\nlocal t = redis.call('TIME')\nlocal now = t[1] + t[2] / 1e6\n"
-BODY: Final = files(__package__).joinpath("bucket.lua").read_text()
+BODY: Final = files("telepath_async.redis").joinpath("bucket.lua").read_text()
 _SCRIPT: Final = _CLOCK + BODY
 _SHA: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
@@ -43,7 +43,7 @@ class Server:
         except ValueError as error:
             fault = str(error)
         else:
-            where = self._redis.get_connection_kwargs()
+            where = self._redis.connection_pool.connection_kwargs
             self.address = where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
             return
         raise UsageError(f"the URL of Redis is not usable ({fault}); write it as redis://host:6379/0, rediss:// or unix://")

@@ -107,7 +107,9 @@ class FakeServer:
 class Process:
     """A limiter as if in a process of its own, with as many callers as `wants`, who want one place after the other."""
 
-    def __init__(self, world: World, wants: int = 10, *, priority: Any = "interactive", pause: float = 0.0, **figures: Any) -> None:
+    def __init__(
+        self, world: World, wants: int = 10, *, priority: Any = "interactive", pause: float = 0.0, **figures: Any
+    ) -> None:
         self.world = world
         self.states: list[str] = []
         self.limiter = RedisLimiter("redis://made-up", on_state=self.states.append, clock=world.loop.time, **figures)
@@ -120,6 +122,9 @@ class Process:
 
     async def start(self) -> Process:
         await self.limiter.__aenter__()
+        return self.want()
+
+    def want(self) -> Process:
         self._callers = [self.world.loop.create_task(self._call()) for _ in range(self._wants)]
         return self
 
