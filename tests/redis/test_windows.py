@@ -106,7 +106,7 @@ def test_bulk_work_yields_to_interactive_work_of_other_processes(redis_url: str)
     async def story(world: World) -> None:
         bulk = [await Process(world, priority="bulk", **FIGURES).start() for _ in range(3)]
         await asyncio.sleep(6)
-        interactive = await Process(world, **FIGURES).start()
+        interactive = await Process(world, wants=40, **FIGURES).start()
         await asyncio.sleep(1)
         before = sum(len(process.grants) for process in bulk)
         await asyncio.sleep(10)
