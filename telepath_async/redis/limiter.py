@@ -260,13 +260,10 @@ class RedisLimiter:
 
     def _look_ahead(self, now: float) -> None:
         """See that Redis hears in time of those who wait, and before the tokens in hand are gone."""
-        due = self._due(now)
-        if due == math.inf:
-            return
         if self._task is None or self._task.done():
             assert self._loop is not None
             self._task = self._loop.create_task(self._talk(), name="telepath RedisLimiter")
-        elif due < self._sleeps_until:
+        elif self._due(now) < self._sleeps_until:
             self._kick.set()
 
     def _due(self, now: float) -> float:

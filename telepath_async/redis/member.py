@@ -215,11 +215,6 @@ class Member:
             "void_after": round(self._clock[0] + now + TIMEOUT - self._clock[1], 6),
             "seen": self._number,
             "idle": 0 if self._was_alone or self._heard_at is None else now - self._heard_at,
-            "expected": self.shares.expected,
-            "limit": self.shares.limit,
-            "burst": self.shares.burst,
-            "rate": self.shares.rate,
-            "conf": self._conf,
             "learned": self._learned,
             "held": keep,
             "returned": returned,
@@ -227,21 +222,36 @@ class Member:
             "bulk": min(bulk, MAX_LIMIT),
             "spare": self._asked_spare,
             "leaving": leaving,
-            "period": self.shares.period,
-            "lease": LEASE,
-            "settle": SETTLE,
-            "forget": _FORGET_PERIODS * self.shares.period,
-            "keep": ceil(1000 * (_KEEP + _FORGET_PERIODS * self.shares.period)),
-            "batch": _BATCH,
+            **self._terms(),
+            **self._told_by_the_api(now),
         }
-        if self._news is not None and self._news.reset_at is not None and self._news_ends > now:
-            said |= {"remaining": self._news.remaining, "reset": self._news.reset_at.timestamp()}
-            said["resets_in"] = self._news_ends - now
         self._news, self._learned, self._urgent = None, False, False
         self._spoken_at = self._probed_at = now
         self._alone_from = now + TIMEOUT + LEASE
         self._local = None
         return json.dumps(said)
+
+    def _terms(self) -> dict[str, float | str]:
+        shares = self.shares
+        return {
+            "conf": self._conf,
+            "expected": shares.expected,
+            "limit": shares.limit,
+            "burst": shares.burst,
+            "rate": shares.rate,
+            "period": shares.period,
+            "lease": LEASE,
+            "settle": SETTLE,
+            "forget": _FORGET_PERIODS * shares.period,
+            "keep": ceil(1000 * (_KEEP + _FORGET_PERIODS * shares.period)),
+            "batch": _BATCH,
+        }
+
+    def _told_by_the_api(self, now: float) -> dict[str, float | None]:
+        if self._news is None or self._news.reset_at is None or self._news_ends <= now:
+            return {}
+        reset = self._news.reset_at.timestamp()
+        return {"remaining": self._news.remaining, "reset": reset, "resets_in": self._news_ends - now}
 
     def _measure(self, now: float) -> None:
         pace = self._taken / max(now - self._spoken_at, _BEAT / 2)

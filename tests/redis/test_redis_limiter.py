@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import math
+import sys
 from email.utils import formatdate
 from hashlib import sha256
 from typing import Any
@@ -87,6 +89,14 @@ async def test_before_it_is_open_and_after_it_is_closed_it_says_what_to_do(redis
         await unbound.acquire()
     unbound.observe(headers(0))
     await unbound.aclose()
+
+
+def test_without_its_extra_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("telepath_async.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ModuleNotFoundError, match=r'needs redis.*: pip install "telepath-async\[redis\]"'):
+        importlib.import_module("telepath_async.redis")
 
 
 async def test_closing_one_that_was_never_opened_is_fine() -> None:
@@ -250,6 +260,21 @@ def test_one_who_is_cancelled_as_it_is_granted_gives_its_token_back(redis_url: s
     in_world(redis_url, story)
 
 
+def test_a_token_for_one_who_is_cancelled_already_goes_to_the_next(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await opened(world)
+        first, second = (asyncio.ensure_future(process.limiter.acquire()) for _ in range(2))
+        await asyncio.sleep(0.0001)  # the word with Redis is under way
+        first.cancel()
+        process.limiter._member._tokens, process.limiter._member._use_by = 1, math.inf
+        process.limiter._serve()
+        assert await second == pytest.approx(0.0001)
+        assert first.cancelled()
+        await process.stop()
+
+    in_world(redis_url, story)
+
+
 def test_max_wait_is_held_to_the_moment_and_a_hopeless_one_is_told_at_once(redis_url: str) -> None:
     async def story(world: World) -> None:
         process = await opened(world, 200, **FIGURES)
@@ -263,7 +288,7 @@ def test_max_wait_is_held_to_the_moment_and_a_hopeless_one_is_told_at_once(redis
         await asyncio.sleep(2)
         process.server.cut = True
         began = world.loop.now
-        with pytest.raises(ThrottledError, match="no place came within 0.3 s"):
+        with pytest.raises(ThrottledError, match=r"no place came within 0\.3 s"):
             await process.limiter.acquire(max_wait=0.3)
         assert world.loop.now - began == pytest.approx(0.3, abs=0.01)
         assert await process.limiter.acquire(max_wait=math.inf) < 2.0
