@@ -57,8 +57,11 @@ def pongs(client: redis.Redis) -> bool:
         return False
 
 
-async def work(url: str, key: str, processes: int, begin: float, folder: str) -> None:
-    """Want all there is until `begin + WARM_UP + SECONDS`, then half of this process's part, one call after the other."""
+async def work(url: str, key: str, processes: int, begin: float) -> tuple[list[float], list[float]]:
+    """Want all there is until `begin + WARM_UP + SECONDS`, then half of this process's part, one call after the other.
+
+    Return when each place came, and the waits of the second part.
+    """
     places: list[float] = []
     waits: list[float] = []
     async with RedisLimiter(url, limit=LIMIT, period=PERIOD, burst=BURST, expected_processes=4) as limiter:
@@ -77,14 +80,15 @@ async def work(url: str, key: str, processes: int, begin: float, folder: str) ->
             waits.append(await limiter.acquire())
             places.append(time.monotonic())
             await asyncio.sleep(2 * processes * PERIOD / LIMIT)
-    Path(folder, str(os.getpid())).write_text(json.dumps([places, waits]))
+    return places, waits
 
 
 def fork(url: str, key: str, processes: int, begin: float, folder: str) -> int:
     """Work in a child; return its id. Starting an interpreter for each would take seconds on a busy machine."""
     child = os.fork()
     if child == 0:
-        asyncio.run(work(url, key, processes, begin, folder))
+        notes = asyncio.run(work(url, key, processes, begin))
+        Path(folder, str(os.getpid())).write_text(json.dumps(notes))
         os._exit(0)
     return child
 
@@ -111,7 +115,7 @@ def share(url: str, processes: int) -> None:
     most = max(bisect.bisect_left(places, place + PERIOD) - index for index, place in enumerate(places))
     steady = sum(since <= place < until for place in places)
     p50, p99 = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
-    print(f"\n{processes} processes: {steady:,} places in {until - since:.1f} s, {spoken} round trips; most in any window: {most:,}")
+    print(f"\n{processes} processes: {steady:,} places in {until - since:.1f} s, {spoken} round trips; in any window {most:,}")
     print(f"  an acquire at half load: p50 {p50:.2f} ms, p99 {p99:.1f} ms")
     goal(f"{processes} processes on one key: share of the limit", steady / (until - since) / LIMIT * PERIOD, at_least=0.95)
     goal(f"{processes} processes on one key: most in any window ÷ limit", most / LIMIT, at_most=1.0, digits=3)
@@ -136,7 +140,7 @@ def many_keys(url: str) -> None:
                     pipe.execute()
             each = client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"]
             size = client.memory_usage(f"telepath:limiter:{members:04d}{0:028d}:60")
-            print(f"  {count:6,} keys with {members:3} processes each: {each:6.1f} µs of Redis a round trip, {size:,} bytes a key")
+            print(f"  {count:6,} keys, {members:3} processes each: {each:6.1f} µs of Redis a round trip, {size:,} bytes a key")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Several processes, one key: each wants more than the limit; together they keep it. Needs Redis at REDIS_URL or on this machine.
+"""Several processes, one key: each wants more than the limit; together they keep it. Needs Redis, here or at REDIS_URL.
 
     python examples/several_processes.py --processes 4 --seconds 12
 
