@@ -52,14 +52,15 @@ class Answer:
     again: float = 0.0
     pause: float = 0.0
     limit: int = 0
+    peers: int = 0
 
 
 def read_answer(reply: list[Any]) -> Answer:
     """Read the script's reply; its times are microseconds."""
     if reply[0] in (b"late", "late"):
         return Answer(True, reply[1] / 1e6)
-    _, server_time, number, granted, renewed, again, pause, limit = reply
-    return Answer(False, server_time / 1e6, number, granted, bool(renewed), again / 1e6, pause / 1e6, int(limit))
+    _, server_time, number, granted, renewed, again, pause, limit, peers = reply
+    return Answer(False, server_time / 1e6, number, granted, bool(renewed), again / 1e6, pause / 1e6, int(limit), peers)
 
 
 @final
@@ -79,6 +80,7 @@ class Member:
         # What Redis knows of us.
         self._present = False
         self._number = 0
+        self._peers = 0
         self._clock: tuple[float, float] | None = None  # Redis's time, and the latest of ours at which it was that
         self._spoken_at = -inf
         self._heard_at: float | None = None
@@ -214,6 +216,7 @@ class Member:
             "id": self._id,
             "void_after": round(self._clock[0] + now + TIMEOUT - self._clock[1], 6),
             "seen": self._number,
+            "peers": self._peers,
             "idle": 0 if self._was_alone or self._heard_at is None else now - self._heard_at,
             "learned": self._learned,
             "held": keep,
@@ -267,6 +270,7 @@ class Member:
         self._was_alone = False
         self._heard_at = now
         self._number = answer.number
+        self._peers = answer.peers
         self._again = answer.again
         if not answer.renewed:
             self._tokens = 0
