@@ -4,7 +4,7 @@
 --        n      how often it was written            heard when any limiter last spoke
 --        settle until when the silent are taken for being on their local shares
 --        limit, burst, rate; conf: as whom they were set   left, ends, reset: what the API says is left of its own window
---        peers  how many limiters a state that was lost knew, and may be alone unseen, until `mourn`
+--        gone   how many limiters a state that was lost knew, which have not come back until `mourn`
 --        m      limiters by id: h heard, o tokens out, i and b waiting (interactive, bulk), v served up to here
 -- The proof is in limiter.py. c + the tokens out <= burst * (the share of those that are heard), always.
 local ask = cjson.decode(ARGV[1])
@@ -19,18 +19,14 @@ if late and not silence then
 end
 if not s then
   -- Nobody knows what was granted before: nothing is there, and nothing flows until the leases of a lost state are void.
-  s = {c = 0, t = now + LEASE, n = 0, settle = now + SETTLE, peers = 0, mourn = 0, m = {}}
+  s = {c = 0, t = now + LEASE, n = 0, settle = now + SETTLE, gone = 0, mourn = 0, m = {}}
 elseif late or s.n < ask.seen then
   -- The clock was set forward, or the state went back to an older one: what it says of tokens cannot be believed.
   s.c, s.t, s.settle = math.min(s.c, 0), now + LEASE, now + SETTLE
 elseif silence then
   s.settle = now + SETTLE
 end
-if s.n < ask.seen then
-  s.peers, s.mourn = ask.peers, now + ask.forget
-elseif now > s.mourn or s.mourn > now + ask.forget then
-  s.peers = 0
-end
+local lost = s.n < ask.seen
 if s.conf == nil or (ask.seen == 0 and ask.conf ~= s.conf) then
   -- Who was set up last knows best what is wanted.
   s.conf, s.limit, s.burst, s.rate = ask.conf, ask.limit, ask.burst, ask.rate
@@ -61,6 +57,14 @@ for id, member in pairs(s.m) do
   end
 end
 
+if lost then
+  s.gone, s.mourn = math.max(0, ask.peers - (ask.enrolled and 1 or 0) - others - silent), now + ask.forget
+elseif now > s.mourn or s.mourn > now + ask.forget then
+  s.gone = 0
+elseif ask.enrolled and not me then
+  s.gone = math.max(0, s.gone - 1)
+end
+
 local function save()
   s.n, s.heard = math.max(s.n, ask.seen) + 1, now
   redis.call('SET', KEYS[1], cmsgpack.pack(s), 'PX', ask.keep)
@@ -73,9 +77,8 @@ end
 -- The share of those that are heard; the rest belongs to those that may be on their local shares.
 local function share_of(heard, unheard)
   local alone = math.max(0, ask.expected - heard)
-  unheard = math.max(unheard, s.peers - heard)
   if now >= s.settle then
-    alone = math.min(alone, unheard)
+    alone = math.min(alone, unheard + s.gone)
   end
   return (ask.expected - alone) / ask.expected
 end
@@ -118,7 +121,6 @@ end
 local granted, again = 0, 0
 if ask.leaving then
   s.m[ask.id] = nil
-  s.peers = math.max(0, s.peers - 1)
 else
   me = {h = now, o = kept, i = ask.interactive, b = ask.bulk, v = live and me.v or now}
   s.m[ask.id] = me
@@ -189,5 +191,5 @@ if s.left and s.left < 1 then
 end
 return {
   'ok', math.floor(now * 1e6), s.n, granted, live and 1 or 0, math.ceil(again * 1e6), math.ceil(pause * 1e6), s.limit,
-  math.max(others + silent + (ask.leaving and 0 or 1), s.peers)
+  others + silent + (ask.leaving and 0 or 1) + s.gone
 }

@@ -81,6 +81,7 @@ class Member:
         self._present = False
         self._number = 0
         self._peers = 0
+        self._enrolled = False
         self._clock: tuple[float, float] | None = None  # Redis's time, and the latest of ours at which it was that
         self._spoken_at = -inf
         self._heard_at: float | None = None
@@ -217,6 +218,7 @@ class Member:
             "void_after": round(self._clock[0] + now + TIMEOUT - self._clock[1], 6),
             "seen": self._number,
             "peers": self._peers,
+            "enrolled": self._enrolled,
             "idle": 0 if self._was_alone or self._heard_at is None else now - self._heard_at,
             "learned": self._learned,
             "held": keep,
@@ -271,6 +273,7 @@ class Member:
         self._heard_at = now
         self._number = answer.number
         self._peers = answer.peers
+        self._enrolled = self._present
         self._again = answer.again
         if not answer.renewed:
             self._tokens = 0
