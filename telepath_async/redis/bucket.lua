@@ -83,7 +83,8 @@ local function share_of(heard, unheard)
   return (ask.expected - alone) / ask.expected
 end
 
--- Move on to now, as if the caller had not come yet: until now it counted as silent, unless it says that it was idle.
+-- Move on to now, as if the caller had not come yet: until now it counted as silent, unless it says that it was idle (and
+-- not alone) since it spoke last.
 local live = me and now - me.h <= LEASE
 local mine = live and me.o or 0
 local before
@@ -92,11 +93,7 @@ if live or ask.idle > 0 then
 else
   before = share_of(others, silent + (me and 1 or 0))
 end
-local passed = math.max(0, now - s.t)
-if silence then
-  passed = math.min(passed, ask.idle)
-end
-s.c = math.min(s.c + before * s.rate * passed, before * s.burst - out - mine)
+s.c = math.min(s.c + before * s.rate * math.max(0, now - s.t), before * s.burst - out - mine)
 s.t = math.max(s.t, now)
 
 -- What the caller brings: the tokens that it still holds, those that it gives back, and what the API told it.
