@@ -41,7 +41,19 @@ times = st.sampled_from(
 )
 nested = st.dictionaries(st.sampled_from(["codec_used", "codec", "turn_number", "speaker", "at", "new"]), scalars, max_size=3)
 values = scalars | times | nested | st.lists(nested, max_size=2)
-NAMES = ["data", *DETAILS, *TRUNK, *CREDENTIALS, "provider", "sip_endpoint", "timeline", "metrics", "total_calls", "extra", "api_key"]
+NAMES = [
+    "data",
+    *DETAILS,
+    *TRUNK,
+    *CREDENTIALS,
+    "provider",
+    "sip_endpoint",
+    "timeline",
+    "metrics",
+    "total_calls",
+    "extra",
+    "api_key",
+]
 
 
 def body(value: Any) -> bytes:

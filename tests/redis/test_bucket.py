@@ -1,0 +1,180 @@
+"""The script, word by word, at times that the test names: each rule that the proof in limiter.py rests on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+
+from telepath_async.redis.member import LEASE, SETTLE, Answer, read_answer
+from telepath_async.redis.server import BODY
+
+T = 1_795_000_000.0
+BURST, RATE = 24, 46.0
+
+
+class Bucket:
+    """Four limiters are expected; 24 tokens at once, 46 a second."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self.key = f"test:{uuid4()}"
+        self.seen: dict[str, int] = {}
+        self._script = client.register_script("local now = tonumber(ARGV[2])\n" + BODY)
+
+    def say(self, at: float, name: str = "a", **said: Any) -> Answer:
+        """Let a limiter speak `at` seconds after T."""
+        words = {
+            "id": name, "void_after": T + at + 0.5, "seen": self.seen.get(name, 0), "peers": 0,
+            "enrolled": False, "idle": 0, "expected": 4, "conf": "300 24", "limit": 300, "burst": BURST, "rate": RATE, "learned": False, "held": 0, "returned": 0,
+            "interactive": 0, "bulk": 0, "spare": 0, "leaving": False, "period": 6.0, "lease": LEASE, "settle": SETTLE,
+            "forget": 60.0, "keep": 60_000, "batch": 12,
+        }  # fmt: skip
+        answer = read_answer(self._script(keys=[self.key], args=[json.dumps(words | said), T + at]))
+        if not answer.late:
+            self.seen[name] = answer.number
+        return answer
+
+    def attend(self, since: float, until: float, *names: str) -> None:
+        """Let limiters be heard, wanting nothing."""
+        for step in range(int((until - since) / 0.4) + 1):
+            for name in names:
+                self.say(since + step * 0.4, name)
+
+
+@pytest.fixture
+def bucket(redis_url: str) -> Iterator[Bucket]:
+    with redis.Redis.from_url(redis_url) as client:
+        fresh = Bucket(client)
+        yield fresh
+        client.delete(fresh.key)
+
+
+def test_a_fresh_bucket_has_nothing_until_the_leases_of_a_lost_one_are_void(bucket: Bucket) -> None:
+    assert bucket.say(0, interactive=99).granted == 0
+    assert bucket.say(LEASE, interactive=99).granted == 0
+
+
+def test_a_fresh_bucket_hands_out_the_shares_of_those_that_came_until_all_had_time_to_come(bucket: Bucket) -> None:
+    bucket.attend(0, 0.8, "a")
+    assert bucket.say(LEASE + 0.2, interactive=99).granted == int(0.2 * RATE / 4)
+    bucket.say(LEASE + 0.3, "b")
+    bucket.attend(LEASE + 0.5, SETTLE, "a", "b")
+    assert bucket.say(SETTLE - 0.01, interactive=99).granted <= BURST / 2
+    bucket.attend(SETTLE + 0.1, SETTLE + 2, "a", "b")
+    assert bucket.say(SETTLE + 2, interactive=99).granted > BURST / 2
+
+
+def settled(bucket: Bucket, *names: str) -> float:
+    """Return a time at which the bucket is full, and only those are there."""
+    bucket.attend(0, 6, *names)
+    return 6.0
+
+
+def test_what_is_ready_and_what_is_out_are_never_more_than_the_burst(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b")
+    assert bucket.say(at, "a", interactive=20).granted == 20
+    for step in range(1, 5):
+        assert bucket.say(at + step * 0.4, "a", held=20).renewed
+        granted = bucket.say(at + step * 0.4, "b", interactive=99, held=4 if step > 1 else 0).granted
+        assert granted == (BURST - 20 if step == 1 else 0)
+
+
+def test_tokens_that_are_given_back_are_there_for_the_next(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b")
+    assert bucket.say(at, "a", interactive=BURST).granted == BURST
+    bucket.say(at + 0.001, "a", returned=10, leaving=True)
+    assert bucket.say(at + 0.001, "b", interactive=99).granted == 10
+
+
+def test_what_a_dead_limiter_held_is_void_after_a_lease_and_its_share_is_kept_for_it(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b")
+    bucket.say(at, "a", interactive=BURST)
+    bucket.attend(at + 0.4, at + LEASE - 0.1, "b")
+    assert bucket.say(at + LEASE - 0.1, "b", interactive=99).granted == 0
+    bucket.attend(at + LEASE, at + LEASE + 3, "b")
+    assert bucket.say(at + LEASE + 3, "b", interactive=99).granted == BURST * 3 // 4
+
+
+def test_a_lease_that_is_void_is_not_renewed(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b")
+    bucket.say(at, "a", interactive=5)
+    bucket.attend(at + 0.4, at + 1.2, "b")
+    assert not bucket.say(at + LEASE + 0.01, "a", held=5).renewed
+
+
+def test_a_word_that_comes_too_late_is_refused_and_its_sender_not_heard(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b")
+    bucket.say(at, "b")
+    assert bucket.say(at + 0.1, "late", void_after=T + at, interactive=9).late
+    assert bucket.say(at + 0.1, "a").peers == 2
+
+
+def test_a_late_word_after_a_silence_shows_an_outage_and_no_token_is_believed(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b") + 10
+    assert bucket.say(at, "a", void_after=T + at - 5, interactive=9).late
+    assert bucket.say(at + 0.1, "b", interactive=99).granted == 0
+    bucket.attend(at + 0.4, at + SETTLE - 0.2, "b")
+    assert bucket.say(at + SETTLE - 0.1, "b", interactive=99).granted <= BURST / 4
+
+
+def test_after_a_silence_only_the_shares_of_those_that_are_heard_are_handed_out(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b")
+    bucket.say(at, "a", leaving=True)
+    bucket.say(at, "b", leaving=True)
+    assert bucket.say(at + 100, "new", interactive=99).granted == 0
+    at += 200
+    assert bucket.say(at, "b", idle=100, interactive=99).granted == BURST / 4  # its own, which it says it did not use
+    bucket.attend(at + 0.4, at + SETTLE - 0.2, "b")
+    assert bucket.say(at + SETTLE - 0.1, "b", interactive=99).granted == BURST / 4
+    bucket.attend(at + SETTLE + 0.2, at + SETTLE + 2, "b")
+    assert bucket.say(at + SETTLE + 2, "b", interactive=99).granted == BURST
+
+
+def test_a_share_that_comes_back_brings_no_tokens_with_it(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b")
+    bucket.attend(at, at + 2, "b")  # a is silent, and on its local share
+    at += 2.1
+    assert bucket.say(at, "a", interactive=99).granted + bucket.say(at, "b", interactive=99).granted <= BURST * 3 / 4
+
+
+def test_a_state_older_than_what_a_limiter_has_seen_counts_for_nothing(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b")
+    old = bucket.client.get(bucket.key)
+    bucket.say(at, "a", interactive=BURST)
+    bucket.client.set(bucket.key, old)
+    bucket.client.set(bucket.key, old)
+    assert bucket.say(at + 0.2, "a", interactive=99).granted == 0
+    assert bucket.say(at + LEASE, "a", interactive=99).granted == 0
+
+
+def test_a_lost_state_that_a_limiter_remembers_leaves_room_for_those_who_do_not_come_back(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b", "c")
+    assert bucket.say(at, "a").peers == 3
+    bucket.client.delete(bucket.key)
+    assert bucket.say(at + 0.1, "a", peers=3, enrolled=True).peers == 3
+    assert bucket.say(at + 0.1, "b", peers=3, enrolled=True).peers == 3
+    bucket.say(at + 0.2, "b", leaving=True)
+    assert bucket.say(at + 0.2, "b").peers == 3  # it had only rested
+    bucket.attend(at + 0.4, at + 8, "a", "b")
+    assert bucket.say(at + 8, "a", interactive=99).granted == BURST * 3 // 4  # c may be alone
+    bucket.attend(at + 8.4, at + 62, "a", "b")
+    assert bucket.say(at + 62, "a", interactive=99).granted == BURST
+
+
+@pytest.mark.parametrize("step", [-5000.0, -0.5])
+def test_a_clock_that_is_set_back_makes_no_token_and_holds_nobody_up(bucket: Bucket, step: float) -> None:
+    at = settled(bucket, "a", "b")
+    bucket.say(at, "a", interactive=BURST)
+    assert bucket.say(at + step, "b", interactive=99).granted == 0
+    bucket.attend(at + step + 0.4, at + step + 6, "a", "b")
+    assert bucket.say(at + step + 6, "b", interactive=99).granted == BURST
+
+
+def test_every_key_expires(bucket: Bucket) -> None:
+    bucket.say(0)
+    assert 0 < bucket.client.pttl(bucket.key) <= 60_000
