@@ -15,7 +15,8 @@ on their speed. Killing a process loses its tokens. What is left to show is that
 
 - A limiter goes alone only when no word of its own can have been heard for LEASE seconds, and Redis counts it as alone from
   there on (for ten periods, unless it said goodbye). A word that lay on the way for longer than its sender waited for it is
-  refused, by a time that the sender sets on Redis's clock; so is all that a stopped server finds when it goes on.
+  refused, by a time that the sender sets on Redis's clock; so is all that a stopped server finds when it goes on. One whose
+  words are not answered time after time keeps silent until it may go alone; one whose words Redis refuses was not heard.
 - After an outage, Redis cannot know who went alone. Nobody did who did not see it fail for longer than LEASE, and then
   nobody else was heard either: after such a silence, all who are not heard count as alone for SETTLE seconds, and those who
   are alone try again every second. That is also what happens when a fresh bucket begins, which may be one that was lost:
@@ -45,7 +46,7 @@ from telepath_async.protocol.ratelimit import read_rate_limit
 
 from .member import Member, State
 from .queue import Priority, Queue, Waiter
-from .server import OUTAGE, Server
+from .server import OUTAGE, REFUSAL, Server
 from .shares import Shares, check
 
 _MIN_DELAY: Final = 0.001  # loops count in milliseconds
@@ -89,6 +90,7 @@ class RedisLimiter:
         self._clock = clock
         self._on_state = on_state
         self._told_state: State = "shared"
+        self._fault = ""
         self._key_id: str | None = None
         self._key = ""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -147,7 +149,8 @@ class RedisLimiter:
     async def acquire(self, *, priority: Priority = "interactive", max_wait: float | None = None) -> float:
         """Wait for a place, and return the seconds waited: 0.0, without yielding to the loop, when one is in hand.
 
-        A first call needs a word with Redis, a millisecond or two: with a `max_wait` below that it is refused.
+        A first call needs a word with Redis, a millisecond or two; the very first of a key a second and more, as nobody
+        knows what was used before. With a `max_wait` below that it is refused.
 
         Raises:
             ThrottledError: the place would come later than `max_wait` seconds from now, or did not come by then.
@@ -244,8 +247,9 @@ class RedisLimiter:
         self._told_state = state
         if state == "local":
             _log.warning(
-                "Redis at %s does not answer; requests go on under a local share, 1/%d of the limit, until it does",
+                "Redis at %s does not answer (%s); requests go on under a local share, 1/%d of the limit, until it does",
                 self._server.address,
+                self._fault,
                 self._member.shares.expected,
             )
         else:
@@ -296,8 +300,8 @@ class RedisLimiter:
             said = member.ask(self._clock(), self._queue.count("interactive"), self._queue.count("bulk"), leaving=leaving)
             answer = await self._server.tell(self._key, said)
         except OUTAGE as error:
-            _log.debug("a word with Redis failed: %s", type(error).__name__)
-            member.failed()
+            self._fault = type(error).__name__  # its text may hold the URL
+            member.failed(refused=isinstance(error, REFUSAL))
             await self._server.hang_up()
         else:
             member.answered(answer, self._clock())

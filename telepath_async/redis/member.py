@@ -32,6 +32,7 @@ SETTLE: Final = 3.0
 _FRESH: Final = 2.0  # a local share is for those who saw Redis fail as lately as that
 _PROBE_SOON: Final = 0.25  # without a gap between two timeouts, so that no short recovery goes unseen
 _PROBE: Final = 1.0
+_PATIENT_WORDS: Final = 3  # so many in a row without an answer, and we keep silent for long enough to go alone
 _BEAT: Final = 0.4  # an idle limiter gives back what it holds by then; well within LEASE
 _AHEAD: Final = 0.5  # seconds of demand to hold tokens for
 _PATIENCE: Final = 0.1  # between two words for new waiters: at most ten a second
@@ -102,6 +103,9 @@ class Member:
         self._alone_from = inf
         self._local: TokenBucket | None = None
         self._was_alone = False
+        self._unanswered = 0  # words in a row
+        self._before_word: tuple[float, TokenBucket | None] = (inf, None)  # _alone_from and _local
+        self._told: tuple[RateLimit | None, bool, bool] = (None, False, False)  # _news, _learned, _urgent
 
     @property
     def state(self) -> State:
@@ -169,8 +173,7 @@ class Member:
         waiting = interactive + bulk
         if self._failed_at != -inf:
             wanted = waiting or self._urgent or now < self._taken_at + self.shares.period
-            pause = _PROBE if self._may_go_alone(now) else _PROBE_SOON
-            return self._probed_at + pause if wanted else inf
+            return self._probed_at + self._probe_pause(now) if wanted else inf
         if self._urgent:
             return now
         due = self._spoken_at + _BEAT if self._present else inf
@@ -185,6 +188,11 @@ class Member:
         if waiting and self._paused_until > now:
             due = min(max(due, self._spoken_at + _BEAT), self._paused_until)
         return due
+
+    def _probe_pause(self, now: float) -> float:
+        if self._unanswered >= _PATIENT_WORDS:
+            return _FRESH
+        return _PROBE if self._may_go_alone(now) else _PROBE_SOON
 
     def _spare(self) -> int:
         return ceil(self._pace * _AHEAD)
@@ -231,8 +239,10 @@ class Member:
             **self._terms(),
             **self._told_by_the_api(now),
         }
+        self._told = self._news, self._learned, self._urgent
         self._news, self._learned, self._urgent = None, False, False
         self._spoken_at = self._probed_at = now
+        self._before_word = self._alone_from, self._local
         self._alone_from = now + TIMEOUT + LEASE
         self._local = None
         return json.dumps(said)
@@ -271,6 +281,7 @@ class Member:
             return
         self._failed_at = -inf
         self._was_alone = False
+        self._unanswered = 0
         self._heard_at = now
         self._number = answer.number
         self._peers = answer.peers
@@ -288,16 +299,31 @@ class Member:
         if answer.limit != self.shares.limit and not self._learned:
             self.shares = evolve(self.shares, limit=answer.limit)
 
-    def failed(self) -> None:
-        """Note that Redis did not answer what was asked last, or asked for its time."""
+    def failed(self, *, refused: bool) -> None:
+        """Note that Redis did not answer what was asked last, or asked for its time; or that it refused to do it.
+
+        The script writes once, at its end: where it failed, nothing was written, and Redis has not heard us.
+        """
         spoke = self._spoken_at == self._probed_at
-        if spoke or self._probed_at > self._failed_at + _FRESH:
+        if spoke:
+            self._tell_again()
+        if spoke and refused:
+            self._alone_from, self._local = self._before_word
+        unanswered = spoke and not refused
+        if unanswered or self._probed_at > self._failed_at + _FRESH:
             # It may have heard us until the timeout, and believes that we are with it for a lease more. Only what was
             # not answered for as long shows that the others, too, may have seen it fail.
             self._alone_from = self._probed_at + TIMEOUT + LEASE
             self._local = None
+        self._unanswered = self._unanswered + 1 if unanswered else 0
         self._failed_at = self._probed_at
         self._clock = None
+
+    def _tell_again(self) -> None:
+        news, learned, urgent = self._told
+        self._news = self._news or news
+        self._learned = self._learned or learned
+        self._urgent = self._urgent or urgent
 
     # --- what the API says ---
 

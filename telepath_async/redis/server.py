@@ -10,7 +10,7 @@ from typing import Any, Final, final
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 
 from telepath_async import UsageError
 
@@ -18,6 +18,9 @@ from .member import TIMEOUT, Answer, read_answer
 
 OUTAGE: Final = (RedisError, OSError, TimeoutError)
 """What a word raises when Redis is not there, or will not do as it is told."""
+
+REFUSAL: Final = (ResponseError, BusyLoadingError)
+"""What a word raises that Redis has read and will not do: it is loading, a replica, out of memory, or the script failed."""
 
 # Before 5.0, a script that read the clock could write only after this; since 7.0 it does nothing.
 _CLOCK: Final = "redis.replicate_commands()\nlocal t = redis.call('TIME')\nlocal now = t[1] + t[2] / 1e6\n"
