@@ -14,9 +14,10 @@ not void in Redis before it is in the process, which counts from before it asked
 on their speed. Killing a process loses its tokens. What is left to show is that k is never too small:
 
 - A limiter goes alone only when no word of its own can have been heard for LEASE seconds, and Redis counts it as alone from
-  there on (for ten periods, unless it said goodbye). A word that lay on the way for longer than its sender waited for it is
-  refused, by a time that the sender sets on Redis's clock; so is all that a stopped server finds when it goes on. One whose
-  words are not answered time after time keeps silent until it may go alone; one whose words Redis refuses was not heard.
+  there on: for ten periods, unless it said goodbye; those whom a lost state knew are remembered by each other. A word that
+  lay on the way for longer than its sender waited for it is refused, by a time that the sender sets on Redis's clock; so
+  is all that a stopped server finds when it goes on. One whose words are not answered time after time keeps silent until it
+  may go alone; one whose words Redis refuses was not heard.
 - After an outage, Redis cannot know who went alone. Nobody did who did not see it fail for longer than LEASE, and then
   nobody else was heard either: after such a silence, all who are not heard count as alone for SETTLE seconds, and those who
   are alone try again every second. That is also what happens when a fresh bucket begins, which may be one that was lost:

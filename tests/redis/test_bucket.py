@@ -28,12 +28,11 @@ class Bucket:
 
     def say(self, at: float, name: str = "a", **said: Any) -> Answer:
         """Let a limiter speak `at` seconds after T."""
-        words = {
-            "id": name, "void_after": T + at + 0.5, "seen": self.seen.get(name, 0), "peers": 0,
-            "enrolled": False, "idle": 0, "expected": 4, "conf": "300 24", "limit": 300, "burst": BURST, "rate": RATE, "learned": False, "held": 0, "returned": 0,
-            "interactive": 0, "bulk": 0, "spare": 0, "leaving": False, "period": 6.0, "lease": LEASE, "settle": SETTLE,
-            "forget": 60.0, "keep": 60_000, "batch": 12,
-        }  # fmt: skip
+        told = {"limit": 300, "burst": BURST, "rate": RATE, "conf": "300 24", "learned": False, "expected": 4, "period": 6.0}
+        terms = {"lease": LEASE, "settle": SETTLE, "forget": 60.0, "keep": 60_000, "batch": 12}
+        tokens = {"held": 0, "returned": 0, "interactive": 0, "bulk": 0, "spare": 0, "leaving": False}
+        memory = {"seen": self.seen.get(name, 0), "peers": 0, "enrolled": False, "idle": 0}
+        words = {"id": name, "void_after": T + at + 0.5, **told, **terms, **tokens, **memory}
         answer = read_answer(self._script(keys=[self.key], args=[json.dumps(words | said), T + at]))
         if not answer.late:
             self.seen[name] = answer.number

@@ -89,10 +89,10 @@ def test_a_first_interactive_waiter_speaks_sooner_than_bulk_work_that_got_nothin
 def test_it_goes_alone_only_when_nobody_can_have_heard_it_for_a_lease() -> None:
     member = present(0)
     member.ask(100.4, 1, 0)
-    member.failed()
+    member.failed(refused=False)
     assert not member.take(100.4 + TIMEOUT + 0.99 * LEASE)
     member.probe(101.0)
-    member.failed()
+    member.failed(refused=False)
     assert member.next_at(101.2) >= 100.4 + TIMEOUT + LEASE
     assert not any(member.take(100.4 + TIMEOUT + LEASE) for _ in range(9))  # a local share begins empty
     assert member.state == "local"
@@ -104,11 +104,11 @@ def test_it_goes_alone_only_when_nobody_can_have_heard_it_for_a_lease() -> None:
 def test_a_local_share_is_not_for_one_who_has_not_seen_redis_fail_lately() -> None:
     member = present(0)
     member.ask(100.4, 1, 0)
-    member.failed()
+    member.failed(refused=False)
     assert member.next_at(104.0) == inf
     assert not member.take(104.0)
     member.probe(200.0)
-    member.failed()
+    member.failed(refused=False)
     assert not member.take(200.0 + TIMEOUT + 0.99 * LEASE)
 
 
@@ -147,3 +147,34 @@ def test_burst_and_rate_fit_into_the_limit_and_local_shares_into_both(shares: Sh
 def test_a_check_names_the_remedy() -> None:
     with pytest.raises(UsageError, match="set expected_processes to what really runs"):
         check(5, 60.0, None, 4)
+
+
+def test_what_a_lost_word_was_to_tell_is_told_again() -> None:
+    member = present(1)
+    member.learn(RateLimit(120, None, None), 100.1)
+    assert json.loads(member.ask(100.2, 1, 0))["learned"]
+    member.failed(refused=False)
+    member.told_time(SERVER + 103, 103.0)
+    assert json.loads(member.ask(103.0, 1, 0))["learned"]
+
+
+def test_one_whose_word_was_refused_was_not_heard_and_goes_alone_all_the_same() -> None:
+    member = Member("me", Shares(6000, 60.0, None, 4))
+    member.probe(100.0)
+    member.failed(refused=False)
+    for tenths in range(0, 20, 5):
+        member.told_time(SERVER + 101 + tenths / 10, 101 + tenths / 10)
+        member.ask(101 + tenths / 10, 1, 0)
+        member.failed(refused=True)
+    assert member.next_at(103.0) < inf
+
+
+def test_headers_slow_a_local_share_too() -> None:
+    member = Member("me", Shares(6000, 60.0, None, 4))
+    member.probe(100.0)
+    member.failed(refused=False)
+    moment = 100.0 + TIMEOUT + LEASE
+    while not member.take(moment := moment + 0.1):
+        assert moment < 105
+    member.learn(RateLimit(None, 0, datetime.fromtimestamp(SERVER + 30, UTC), 30.0), moment)
+    assert not member.take(moment + 5.0)

@@ -20,7 +20,7 @@ from tests.services import RedisServer, own_redis
 from tests.test_limiter import most_in_a_window
 
 LIMIT, PERIOD = 900, 3.0
-FIGURES = {"limit": LIMIT, "period": PERIOD, "burst": 27, "expected_processes": 4}
+FIGURES = {"limit": LIMIT, "period": PERIOD, "burst": 54, "expected_processes": 4}
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
 
@@ -90,7 +90,7 @@ def test_four_processes_share_one_limit(tmp_path: Path) -> None:
         assert ours.held()
         # A loaded machine wakes processes late; what is reached on a quiet one, benchmarks/bench_shared.py shows.
         assert grants > 0.75 * LIMIT
-        assert words(ours.server) - before < 0.3 * grants
+        assert words(ours.server) - before <= 0.2 * grants
 
 
 def test_processes_that_are_killed_while_they_hold_leases_do_not_break_the_limit(tmp_path: Path) -> None:

@@ -455,3 +455,47 @@ def test_a_request_after_a_long_outage_is_served_within_a_word_and_two_timeouts(
         await process.stop()
 
     in_world(redis_url, story)
+
+
+# --- a Redis that is there, and does not do it ---
+
+
+async def test_a_redis_that_refuses_the_script_counts_as_one_that_is_away(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    states: list[str] = []
+    async with limiter_on(redis_url, on_state=states.append) as limiter:
+        with redis.Redis.from_url(redis_url) as client:
+            client.lpush(limiter._key, "not a bucket")
+            try:
+                async with asyncio.timeout(60):
+                    await limiter.acquire()
+                assert states == ["local"]
+                assert "(ResponseError)" in caplog.text
+            finally:
+                client.delete(limiter._key)
+        async with asyncio.timeout(60):
+            while limiter.state == "local":
+                await limiter.acquire()
+    assert states == ["local", "shared"]
+
+
+def test_a_redis_that_hears_but_never_answers_stops_nobody(redis_url: str) -> None:
+    granted: list[int] = []
+
+    async def story(world: World) -> None:
+        process = await opened(world, 10)
+        await asyncio.sleep(10)
+        world.losing_answers = 1.0
+        await asyncio.sleep(10)
+        granted.append(len(world.grants))
+        await asyncio.sleep(60)
+        granted.append(len(world.grants))
+        world.losing_answers = 0.0
+        await asyncio.sleep(10)
+        assert process.limiter.state == "shared"
+        await process.stop()
+
+    world = in_world(redis_url, story)
+    assert granted[1] - granted[0] >= 500
+    assert most_in_a_window(world.grants, 60.0) <= 6000
