@@ -51,6 +51,9 @@ ROOMS: Final[dict[str, set[str]]] = {
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
     "jobs": {STDLIB, "attrs", PUBLIC_FACE},
+    "worker": {STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq", PUBLIC_FACE, "jobs", "sync"},
+    "cli": {STDLIB},
+    "cli.worker": {STDLIB, "rich", "typer", PUBLIC_FACE, "worker"},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip
