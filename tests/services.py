@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import redis
 
 T = TypeVar("T")
 
@@ -64,6 +65,72 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
         await connection.execute(f"DROP SCHEMA {schema} CASCADE")
     finally:
         await connection.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a real Redis server, without a database: REDIS_URL, or the one of this machine, or one of our own."""
+    for url in filter(None, [os.environ.get("REDIS_URL"), "redis://127.0.0.1:6379"]):
+        if _pongs(url):
+            yield url.removesuffix("/")
+            return
+    program = _program("redis-server") or _program("valkey-server")
+    if program is None:
+        missing("Redis", "nothing answers at REDIS_URL or 127.0.0.1:6379, and redis-server is not installed")
+    with _own_redis(program) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> Iterator[str]:
+    """The URL of a Redis database that is empty at first, and again in the end. Each run of the tests has one of its own."""
+    address, _, given = redis_server.removeprefix("redis://").partition("/")
+    url = redis_server if given else f"redis://{address}/{_free_database(redis_server)}"
+    yield url
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+
+
+def _free_database(server: str) -> int:
+    """Return the first database from 9 on that is empty, and mark it as ours: others may test on this server too."""
+    for number in range(9, 16):
+        with redis.Redis.from_url(f"{server}/{number}") as client:
+            if client.set("telepath:tests", os.getpid(), nx=True) and client.dbsize() == 1:
+                return number
+            if client.get("telepath:tests") == str(os.getpid()).encode():
+                client.delete("telepath:tests")
+    missing("Redis", f"the databases 9 to 15 of {server} are not empty")
+
+
+def _pongs(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=5) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+@contextmanager
+def _own_redis(program: str) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+        free.close()
+        command = [program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                yield _once_ponging(f"redis://127.0.0.1:{port}")
+            finally:
+                process.terminate()
+
+
+def _once_ponging(url: str) -> str:
+    end = time.monotonic() + _SECONDS_TO_START
+    while not _pongs(url):
+        if time.monotonic() > end:
+            missing("Redis", f"our own did not answer within {_SECONDS_TO_START} s")
+        time.sleep(0.1)
+    return url
 
 
 def _answers(url: str) -> bool:

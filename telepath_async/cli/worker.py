@@ -125,7 +125,7 @@ def _draw(rows: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("account", "job", "state", "last success", "last failure"):
+    for title in ("account", "job", "state", "last success (UTC)", "last failure"):
         table.add_column(title)
     table.add_column("rows", justify="right")
     table.add_column("next run")
@@ -144,7 +144,7 @@ def _draw(rows: list[dict[str, Any]]) -> None:
 
 
 def _time(text: str | None) -> str:
-    return _NEVER if text is None else text[:19].replace("T", " ")
+    return _NEVER if text is None else text[5:19].replace("T", " ")
 
 
 def _secret(text: str | None) -> Secret | None:

@@ -3,9 +3,8 @@
 What SAQ (0.26) leaves to us, and where it would lose work by itself:
 
 - A job whose worker was killed is taken up again only if it has a heartbeat; the default is none. Ours beat every
-  5 s, and count as dead after 20 s (`heartbeat`). Every worker sweeps the dead every 5 s, one of them at a time, and waits
-  up to 2.5 s for each dead job's answer: a killed worker's job is under way elsewhere within about 30 s, and 2.5 s more for
-  each further job that died with it.
+  5 s, and count as dead after 20 s. The workers sweep for the dead every 5 s, one of them at a time, and wait 2.5 s for an
+  answer: a killed worker's job is under way elsewhere within 30 s (PostgreSQL: 2.5 s more for each further one of its jobs).
 - A sweeper that is killed between taking a dead job out of the queue and putting it back loses it (Redis). The status still
   says that the job is due, so that the dispatchers submit it again.
 - Its retries know no difference between a fault and a bad moment, and its cron knows one job for each function: when a job
@@ -167,7 +166,7 @@ class Fleet:
         """Run a job that came from the queue, and keep its heartbeat up."""
         queued: QueuedJob = context["job"]
         runs: list[Run] = []
-        work = asyncio.ensure_future(self._runner.run(job, runs.append))
+        work = asyncio.ensure_future(self._runner.run(job, part, runs.append))
         try:
             while not (await asyncio.wait([work], timeout=_SECONDS_BETWEEN_BEATS))[0]:
                 await self._beat(queued, runs, work)

@@ -29,7 +29,8 @@ class BrokerUnreachable(TelepathError):
 async def redis_broker(url: Secret, name: str) -> AsyncIterator[Broker]:
     """Give the broker on a Redis server. Raises UsageError for a URL that cannot be used, and BrokerUnreachable."""
     import redis.asyncio as redis
-    from saq.queue.redis import RedisQueue
+
+    from .redis_queue import PatientRedisQueue
 
     try:
         client = redis.Redis.from_url(
@@ -40,7 +41,7 @@ async def redis_broker(url: Secret, name: str) -> AsyncIterator[Broker]:
     if client is None:
         raise UsageError("redis must be a URL such as redis://127.0.0.1:6379/0")
     outages = (redis.RedisError, OSError, TimeoutError)
-    broker = Broker(name, lambda queue: RedisQueue(client, name=queue), RedisStore(client, name), outages)
+    broker = Broker(name, lambda queue: PatientRedisQueue(client, queue), RedisStore(client, name), outages)
     try:
         await _reached(client.ping(), outages)
         yield broker

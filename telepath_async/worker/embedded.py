@@ -38,13 +38,13 @@ class Embedded:
     async def _submit(self, job: Job, status: JobStatus) -> None:
         if job.key not in self._submitted:
             self._submitted.add(job.key)
-            self._tasks.create_task(self._run(job.key))
+            self._tasks.create_task(self._run(job.key, status.part_name))
 
-    async def _run(self, key: str) -> None:
+    async def _run(self, key: str, part: str | None) -> None:
         outcome = None
         try:
             async with self._places:
-                outcome = await self._runner.run(key)
+                outcome = await self._runner.run(key, part)
         except JobFailed:  # logged and written down
             pass
         finally:

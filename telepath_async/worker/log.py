@@ -75,6 +75,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether a line says what we have not said: SAQ logs each job's failure once more, with its traceback."""
+    """Whether a line says what we have not said.
+
+    SAQ logs each job's failure once more, with its traceback; and at every stop that the grace it was not given is over.
+    """
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, JobFailed)
+    return not isinstance(error, JobFailed) and "within the shutdown grace period" not in str(record.msg)

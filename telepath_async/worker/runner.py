@@ -66,8 +66,8 @@ class Runner:
                 statuses.append(current(found, self.jobs[key], utc_now()))
         return statuses
 
-    async def run(self, key: str, on_run: Callable[[Run], object] = lambda run: None) -> Outcome:
-        """Run a job, and return how that ended; `on_run` gets what is under way.
+    async def run(self, key: str, part: str | None = None, on_run: Callable[[Run], object] = lambda run: None) -> Outcome:
+        """Run a job, or this partition of it, and return how that ended; `on_run` gets what is under way.
 
         A delivery of what is not due any more does nothing: a broker that loses a worker may deliver twice. Raises
         JobFailed for a run that failed: that, and when the next one is due, is written down by then.
@@ -76,7 +76,7 @@ class Runner:
             log_event("job", level=logging.WARNING, job=key, outcome="unknown job", worker=self.worker)
             return "unknown job"
         (status,) = await self.statuses([key])
-        if (status.next_run - utc_now()).total_seconds() > _SECONDS_OF_GRACE:
+        if (status.next_run - utc_now()).total_seconds() > _SECONDS_OF_GRACE or part != status.part_name:
             return "not due"
         status = started(status, utc_now())
         await self.store.write(status)
