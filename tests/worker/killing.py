@@ -165,7 +165,7 @@ async def main(options: argparse.Namespace) -> None:
             begun = time.monotonic()
             environment = {"REAL_TIMES": "1"} if options.real_times else {}
             await killing.run(folder, accounts, **environment)
-            rows = sum(len(await account.table()) for account in accounts)
+            rows = sum([len(await account.table()) for account in accounts])
             print(f"{options.accounts} accounts, {rows:,} rows, {options.kills} kills in {time.monotonic() - begun:.0f} s: equal")
             print(summary(folder / "workers.log"))
 
