@@ -17,6 +17,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ from tests.sync.tables import Rows, stored, truth
 from tests.worker.processes import Workers, workers
 
 _SECONDS_TO_COMPARE = 120.0
+_SECONDS_TO_BEGIN = 5.0
 
 
 @define(kw_only=True)
@@ -52,7 +54,7 @@ class Customer:
             host = "{socket.gethostname()}"
             limit = 1000000
             [accounts.{self.name}.sync]
-            cron = "* * * * * */5"
+            cron = "* * * * * */2"
             since = {since:%Y-%m-%dT%H:%M:%SZ}
             partitions = {self.partitions}
             """
@@ -78,7 +80,7 @@ async def customers(number: int, calls: int, folder: Path, postgres: str) -> Asy
                 stack.push_async_callback(connection.execute, f"DROP SCHEMA {schema} CASCADE")
                 url = f"{postgres}{'&' if '?' in postgres else '?'}search_path={schema}"
             sandbox = Sandbox(
-                style="cursor" if index % 3 == 2 else "offset", calls=calls, latency=0.01, seed=index, rate_limit=10_000_000,
+                style="cursor" if index % 3 == 2 else "offset", calls=calls, latency=0.05, seed=index, rate_limit=10_000_000,
                 api_key=f"sk_live_key_of_account_{index}",
             )  # fmt: skip
             await stack.enter_async_context(sandbox)
@@ -106,20 +108,26 @@ class Killing:
         keys = {f"KEY_OF_{account.name}": account.sandbox.api_key for account in accounts}
         arguments = ["--accounts", str(path), *self.broker_arguments]
         async with workers(folder, arguments, **keys, **environment) as fleet:
-            for number in range(self.number):
-                await fleet.say("start", number)
+            pids = [await fleet.start(number) for number in range(self.number)]
             for _ in range(self.kills):
+                victim = self.dice.randrange(self.number)
+                await self._at_work(fleet, pids[victim])
                 await asyncio.sleep(self.dice.uniform(*self.pause))
                 self._live(accounts)
-                victim = self.dice.randrange(self.number)
                 assert await fleet.end("kill", victim) == -signal.SIGKILL
-                await fleet.say("start", victim)
+                pids[victim] = await fleet.start(victim)
             await self._compare(accounts, fleet)
             for number in range(self.number):
                 await fleet.say("stop", number)
             begun = time.monotonic()
             assert [await fleet.end("wait", number) for number in range(self.number)] == [0] * self.number
             assert time.monotonic() - begun < 10 * self.number  # each within 10 s of its signal
+
+    async def _at_work(self, fleet: Workers, pid: int) -> None:
+        """Wait until a worker has begun a job, or for long enough: there may be none."""
+        end = time.monotonic() + _SECONDS_TO_BEGIN
+        while f'"pid": {pid}}}' not in fleet.log.read_text() and time.monotonic() < end:
+            await asyncio.sleep(0.05)
 
     def _live(self, accounts: list[Customer]) -> None:
         """Let calls begin, and recent ones change."""
@@ -137,16 +145,12 @@ class Killing:
         assert [account.name for account in left] == [], fleet.log.read_text()[-4000:]
 
 
-def summary(log: Path) -> str:
-    """Return what the workers did, by outcome."""
-    outcomes: dict[str, int] = {}
-    rows = 0
-    for line in log.read_text().splitlines():
-        event = json.loads(line) if line.startswith("{") else {}
-        if event.get("event") == "job":
-            outcomes[event["outcome"]] = outcomes.get(event["outcome"], 0) + 1
-            rows += event["rows"]
-    return f"{outcomes}, {rows:,} rows"
+def outcomes(log: Path) -> Counter[str]:
+    """Return what became of the jobs that began: how they ended, or that their worker was killed."""
+    events = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    ended = Counter(event["outcome"] for event in events if event["event"] == "job")
+    begun = sum(event["event"] == "begun" for event in events)
+    return ended + Counter({"killed": begun - ended.total()})
 
 
 async def main(options: argparse.Namespace) -> None:
@@ -166,8 +170,10 @@ async def main(options: argparse.Namespace) -> None:
             environment = {"REAL_TIMES": "1"} if options.real_times else {}
             await killing.run(folder, accounts, **environment)
             rows = sum([len(await account.table()) for account in accounts])
-            print(f"{options.accounts} accounts, {rows:,} rows, {options.kills} kills in {time.monotonic() - begun:.0f} s: equal")
-            print(summary(folder / "workers.log"))
+            print(
+                f"{options.accounts} accounts, {rows:,} rows, {options.kills} kills in {time.monotonic() - begun:.0f} s: equal"
+            )
+            print(dict(outcomes(folder / "workers.log")))
 
 
 if __name__ == "__main__":

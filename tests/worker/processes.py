@@ -25,10 +25,18 @@ class Workers:
         self.process.stdin.write(f"{word} {number}\n".encode())
         await self.process.stdin.drain()
 
+    async def start(self, number: int) -> int:
+        """Start a worker, and return its pid."""
+        await self.say("start", number)
+        return await self._answer()
+
     async def end(self, word: str, number: int) -> int:
         """Say `kill` or `wait`; return how the worker ended."""
-        assert self.process.stdout is not None
         await self.say(word, number)
+        return await self._answer()
+
+    async def _answer(self) -> int:
+        assert self.process.stdout is not None
         return int(await asyncio.wait_for(self.process.stdout.readline(), 60))
 
 
@@ -41,6 +49,8 @@ async def workers(folder: Path, arguments: Sequence[str], **environment: str) ->
             sys.executable, program, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stream,
             env={**os.environ, **environment}, start_new_session=True,
         )  # fmt: skip
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"ready\n"
     try:
         yield Workers(process, log)
     finally:
