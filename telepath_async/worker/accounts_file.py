@@ -116,7 +116,7 @@ class _Reader:
         limit = table.whole("limit", _DEFAULT_LIMIT, _MOST_REQUESTS_A_MINUTE)
         sync = self._sync(table.table("sync"), database_url, table)
         watch, rotate = self._watch(table.table("watch")), self._rotate(table.table("rotate"))
-        if not any(job in table.asked for job in _JOBS if job in table.fields_before):
+        if not table.fields_before.intersection(_JOBS):
             table.fault("sync", "there is nothing to do; add [accounts.NAME.sync], .watch or .rotate")
         table.close()
         key_id = self._key_id(table, api_key, base_url)
@@ -187,7 +187,7 @@ class _Reader:
         partitions = table.whole("partitions", 1, _MOST_PARTITIONS)
         if partitions > 1 and since is None:
             table.fault("since", "partitions divide the time since then; say since when")
-        if database_url is None and not {"database_url", "database_url_env"} & set(account.fields_before):
+        if not account.fields_before.intersection(("database_url", "database_url_env")):
             account.fault("database_url", "sync needs a database_url or database_url_env")
         table.close()
         return SyncPlan(cron=cron, database_url=database_url or Secret(""), since=since, partitions=partitions)

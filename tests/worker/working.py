@@ -2,9 +2,10 @@
 
     python working.py ARGUMENTS…
 
-It obeys lines on standard input. `start N`: fork worker N with these arguments, and print its pid. `kill N`, `stop N`: SIGKILL,
-SIGTERM. `wait N`: let it end. After `kill` and `wait`, print how it ended: its exit code, or minus the signal. What workers log goes to
-standard error, and a line for each job that begins. The times of 20 s, 5 s, … in which the workers find each other dead are scaled down to a tenth.
+It obeys lines on standard input. `start N`: fork worker N with these arguments, and print its pid. `kill N`, `stop N`:
+SIGKILL, SIGTERM. `wait N`: let it end. After `kill` and `wait`, print how it ended: its exit code, or minus the signal. What
+workers log goes to standard error, and a line for each job that begins. The times in which they find each other dead are
+scaled down to a tenth, unless REAL_TIMES is set.
 """
 
 from __future__ import annotations
