@@ -71,7 +71,7 @@ async def test_a_sync_with_partitions_runs_to_its_end_and_on(url: BrokerUrl, san
         runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), connected.store)
         async with served(connected, runner) as fleet:
             assert fleet.hosts == [None]
-            await until(lambda: len([item for item in sandbox.requests if "from" in item.query]) > 5)
+            await until(lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 5)
             sandbox.add_call()
             end = time.monotonic() + 20
             rows = 0

@@ -71,7 +71,8 @@ async def test_a_first_sync_and_those_after_it_run_until_the_worker_is_stopped(t
     async with Sandbox(calls=300, rate_limit=1_000_000) as sandbox:
         runner, stop = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), asyncio.Event()
         serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
-        await until(lambda: len([item for item in sandbox.requests if "from" in item.query]) > 8)
+        await until(lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 8)
+
         sandbox.add_call()
         rows = len(sandbox.calls)
         end = time.monotonic() + 20
