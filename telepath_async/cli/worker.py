@@ -72,10 +72,10 @@ def run(
         int, typer.Option(min=1, help="How many workers share a key's limit while they cannot ask Redis.")
     ] = 4,
     web: Annotated[int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="Serve SAQ's page at 127.0.0.1.")] = None,
-) -> int | None:  # fmt: skip
+) -> None:  # fmt: skip
     """Run the jobs of many accounts until SIGTERM or Ctrl-C, and log a JSON line for each."""
     if context.invoked_subcommand is not None:
-        return None
+        return
     _warn_of_passwords(context, redis=redis, postgres=postgres, limiter_redis=limiter_redis)
     from telepath_async.worker import BrokerUrl, WorkerOptions, load_accounts, log_lines, run_worker
 
@@ -90,7 +90,7 @@ def run(
         with log_lines(sys.stdout, loaded, broker, options), _set_by_signals(stop):
             await run_worker(loaded, broker=broker, state=state or f"{accounts}.state", options=options, stop=stop)
 
-    return _ended(work())
+    _ended(work())
 
 
 @group.command("status")
@@ -103,7 +103,7 @@ def status(
     as_json: Annotated[
         bool | None, typer.Option("--json/--table", help="NDJSON, or a table; NDJSON when standard output is no terminal.")
     ] = None,
-) -> int:
+) -> None:
     """Show each job: what it is doing, its last success and failure, its rows, and when it runs next."""
     from telepath_async.worker import BrokerUrl, JobReport, read_report
 
@@ -116,7 +116,7 @@ def status(
         else:
             _draw(rows)
 
-    return _ended(tell())
+    _ended(tell())
 
 
 def _draw(rows: list[dict[str, Any]]) -> None:
@@ -182,14 +182,16 @@ def _set_by_signals(stop: asyncio.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _ended(work: Coroutine[Any, Any, None]) -> int:
-    """Run it, and return the exit code."""
+def _ended(work: Coroutine[Any, Any, None]) -> None:
+    """Run it, and exit with a code where it ends by an error of ours."""
     try:
         asyncio.run(work)
     except TelepathError as error:
         _say("error", str(error))
-        return USAGE if isinstance(error, UsageError) else FAILED
-    return 0
+        code = USAGE if isinstance(error, UsageError) else FAILED
+    else:
+        return
+    raise typer.Exit(code)
 
 
 def _say(kind: str, text: str) -> None:

@@ -26,7 +26,6 @@ from saq import Queue, Status, Worker
 
 from .accounts import Job
 from .dispatch import Dispatcher
-from .embedded import Stopped
 from .log import JobFailed, log_event
 from .runner import Runner
 from .status import JobStatus
@@ -44,6 +43,7 @@ _SECONDS_TO_KEEP_A_RESULT: Final = 24 * 3600
 _SECONDS_TO_WAIT_FOR_A_JOB: Final = 5.0
 _SECONDS_TO_CANCEL: Final = 5.0
 _SECONDS_TO_STOP: Final = 8.0
+_SECONDS_TO_LEAVE: Final = 1.0
 
 
 class Broker:
@@ -130,19 +130,24 @@ class Fleet:
     async def serve(self, stop: asyncio.Event) -> None:
         """Run jobs until told to stop; what is under way goes back to the queue then, with its checkpoint kept."""
         workers = [self._worker(await self._broker.queue(host)) for host in self.hosts]
+        work = [asyncio.ensure_future(item) for item in (*(worker.start() for worker in workers), self._dispatcher.serve())]
+        stopping = asyncio.ensure_future(stop.wait())
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for worker in workers:
-                    tasks.create_task(worker.start())
-                dispatching = tasks.create_task(self._dispatcher.serve())
-                await stop.wait()
-                dispatching.cancel()
-                async with asyncio.timeout(_SECONDS_TO_STOP):
-                    await asyncio.gather(*(worker.stop() for worker in workers))
-                raise Stopped
-        except* Stopped:
-            pass
-        except* TimeoutError:
+            await asyncio.wait([*work, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            await self._end(work)
+        for item in work:
+            if not item.cancelled():
+                item.result()  # or what it failed by
+
+    async def _end(self, work: list[asyncio.Future[None]]) -> None:
+        """Cancel, on which SAQ's workers cancel their jobs and give them back; and once more if that takes too long."""
+        for seconds in (_SECONDS_TO_STOP, _SECONDS_TO_LEAVE):
+            for item in work:
+                item.cancel()
+            if not (await asyncio.wait(work, timeout=seconds))[1]:
+                return
             log_event("stop", level=logging.WARNING, error="not all jobs could be given back; others take them over")
 
     def _worker(self, queue: Queue) -> Worker[Any]:
