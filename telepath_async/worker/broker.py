@@ -141,7 +141,7 @@ class Fleet:
             if not item.cancelled():
                 item.result()  # or what it failed by
 
-    async def _end(self, work: list[asyncio.Future[None]]) -> None:
+    async def _end(self, work: Sequence[asyncio.Future[None]]) -> None:
         """Cancel, on which SAQ's workers cancel their jobs and give them back; and once more if that takes too long."""
         for seconds in (_SECONDS_TO_STOP, _SECONDS_TO_LEAVE):
             for item in work:

@@ -46,7 +46,9 @@ class Dispatcher:
 
     async def serve(self) -> None:
         """Submit until cancelled."""
-        while True:
+        task = asyncio.current_task()
+        assert task is not None
+        while not task.cancelling():  # redis-py can turn a cancellation, while it connects, into an error of its own
             self._woken.clear()
             try:
                 await self._round(utc_now())

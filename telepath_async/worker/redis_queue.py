@@ -36,7 +36,8 @@ class PatientRedisQueue(RedisQueue):
         return list(lost)
 
     async def _lost(self) -> dict[str, Job | None]:
-        ids = [item.decode() for item in await self.redis.lrange(self.namespace("active"), 0, -1)]
+        found: Any = await self.redis.lrange(self.namespace("active"), 0, -1)
+        ids = [item.decode() for item in found]
         jobs = dict(zip(ids, await self.jobs(map(self.job_key_from_id, ids)), strict=True)) if ids else {}
         now = time.monotonic()
         begun = {job_id for job_id, job in jobs.items() if job is not None and job.status is Status.ACTIVE}
