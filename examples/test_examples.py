@@ -9,6 +9,9 @@ import httpx
 import pytest
 
 from telepath_async.sandbox import Sandbox
+from tests.services import redis_url
+
+__all__ = ["redis_url"]
 
 EXAMPLES = Path(__file__).parent
 
@@ -65,6 +68,14 @@ async def test_watch_latency_alerts_once(telepath_sandbox: Sandbox, tmp_path: Pa
     state = str(tmp_path / "state.json")
     assert "crossed: avg_ai_latency_ms" in await run(telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state)
     assert "0 alerts" in await run(telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state)
+
+
+async def test_several_processes_share_one_limit(telepath_sandbox: Sandbox, redis_url: str) -> None:
+    output = await run(telepath_sandbox, "several_processes.py", "--processes", "2", "--seconds", "6", REDIS_URL=redis_url)
+    *_, together = output.splitlines()
+    assert output.count("requests\n") == 2
+    assert int(together.split()[1]) > 50
+    assert int(together.split()[-3]) <= 630  # answers bunch up on a busy machine; places do not
 
 
 async def test_fastapi_app_serves_and_says_503_when_throttled(

@@ -1,7 +1,7 @@
 """Servers that tests need beside us: found, else started, else skipped.
 
 Under TELEPATH_REQUIRE_SERVICES=1, skipping is a failure. Import the fixtures into a conftest:
-`from tests.services import postgres_server, postgres_url`.
+`from tests.services import postgres_server, postgres_url` or `redis_url`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import redis
+from attrs import define
 
 T = TypeVar("T")
 
@@ -68,69 +69,74 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[str]:
-    """The URL of a real Redis server, without a database: REDIS_URL, or the one of this machine, or one of our own."""
+def redis_url() -> Iterator[str]:
+    """The URL of a real Redis or Valkey: REDIS_URL, or the one of this machine, or one of our own."""
     for url in filter(None, [os.environ.get("REDIS_URL"), "redis://127.0.0.1:6379"]):
         if _pongs(url):
-            yield url.removesuffix("/")
+            yield url
             return
-    program = _program("redis-server") or _program("valkey-server")
+    with own_redis() as server:
+        yield server.url
+
+
+@define
+class RedisServer:
+    """A Redis of our own, to be killed, stopped, and started anew; it keeps nothing."""
+
+    program: str
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def restart(self) -> None:
+        """Kill it, unless that is done, and start it anew and empty."""
+        self.kill()
+        self.process = _start_redis(self.program, self.port)
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def own_redis() -> Iterator[RedisServer]:
+    """Run a Redis of our own on a free port; skip where none is installed."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
-        missing("Redis", "nothing answers at REDIS_URL or 127.0.0.1:6379, and redis-server is not installed")
-    with _own_redis(program) as url:
-        yield url
+        missing("Redis", "no redis-server or valkey-server is installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    server = RedisServer(program, port, _start_redis(program, port))
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
-@pytest.fixture
-def redis_url(redis_server: str) -> Iterator[str]:
-    """The URL of a Redis database that is empty at first, and again in the end. Each run of the tests has one of its own."""
-    address, _, given = redis_server.removeprefix("redis://").partition("/")
-    url = redis_server if given else f"redis://{address}/{_free_database(redis_server)}"
-    yield url
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
-
-
-def _free_database(server: str) -> int:
-    """Return the first database from 9 on that is empty, and mark it as ours: others may test on this server too."""
-    for number in range(9, 16):
-        with redis.Redis.from_url(f"{server}/{number}") as client:
-            if client.set("telepath:tests", os.getpid(), nx=True) and client.dbsize() == 1:
-                return number
-            if client.get("telepath:tests") == str(os.getpid()).encode():
-                client.delete("telepath:tests")
-    missing("Redis", f"the databases 9 to 15 of {server} are not empty")
+def _start_redis(program: str, port: int) -> subprocess.Popen[bytes]:
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen([program, *options], cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL)
+    end = time.monotonic() + _SECONDS_TO_START
+    while not _pongs(f"redis://127.0.0.1:{port}"):
+        if time.monotonic() > end:
+            process.kill()
+            missing("Redis", f"our own did not answer within {_SECONDS_TO_START} s")
+        time.sleep(0.02)
+    return process
 
 
 def _pongs(url: str) -> bool:
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=5) as client:
+        with redis.Redis.from_url(url, socket_timeout=5) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False
-
-
-@contextmanager
-def _own_redis(program: str) -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-        free.close()
-        command = [program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-            try:
-                yield _once_ponging(f"redis://127.0.0.1:{port}")
-            finally:
-                process.terminate()
-
-
-def _once_ponging(url: str) -> str:
-    end = time.monotonic() + _SECONDS_TO_START
-    while not _pongs(url):
-        if time.monotonic() > end:
-            missing("Redis", f"our own did not answer within {_SECONDS_TO_START} s")
-        time.sleep(0.1)
-    return url
 
 
 def _answers(url: str) -> bool:

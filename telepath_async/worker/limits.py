@@ -50,7 +50,7 @@ class Limiters:
                 await shared.stack.aclose()
 
     async def _open(self, account: Account, url: Secret, stack: AsyncExitStack) -> Limiter:
-        from telepath_async.redis import RedisLimiter  # type: ignore[import-not-found, unused-ignore]
+        from telepath_async.redis import RedisLimiter
 
         limiter = RedisLimiter(url.reveal(), limit=account.limit, expected_processes=self.expected_processes)
         return await stack.enter_async_context(limiter)

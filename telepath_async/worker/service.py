@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from importlib.util import find_spec
 from typing import TextIO
 
 from attrs import frozen
@@ -151,8 +150,6 @@ def _limiters(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptio
         for account in accounts.accounts:
             local_limiter(account.limit, processes)
         return Limiters(None, processes)
-    if find_spec("telepath_async.redis") is None:  # pragma: no cover - until it is there
-        raise UsageError("a limiter shared through Redis needs telepath_async.redis")
     return Limiters(shared, options.expected_processes)
 
 

@@ -1,0 +1,184 @@
+-- The shared bucket of one key: one state, read, moved on to `now`, and written back. `now` is set by the line before this.
+--
+-- state: c      tokens to hand out now              t     when c was last moved on; in the future, nothing flows until then
+--        n      how often it was written            heard when any limiter last spoke
+--        settle until when the silent are taken for being on their local shares
+--        limit, burst, rate; conf: as whom they were set   left, ends, reset: what the API says is left of its own window
+--        m      limiters by id: h heard, o tokens out, i and b waiting (interactive, bulk), v served up to here
+-- The proof is in limiter.py. c + the tokens out <= burst * (the share of those that are heard), always.
+local ask = cjson.decode(ARGV[1])
+local LEASE, SETTLE = ask.lease, ask.settle
+local stored = redis.call('GET', KEYS[1])
+local s = stored and cmsgpack.unpack(stored)
+local silence = s and math.abs(now - s.heard) > LEASE
+local late = now > ask.void_after
+
+if late and not silence then
+  return {'late', math.floor(now * 1e6)}
+end
+if not s then
+  -- Nobody knows what was granted before: nothing is there, and nothing flows until the leases of a lost state are void.
+  s = {c = 0, t = now + LEASE, n = 0, settle = now + SETTLE, m = {}}
+elseif late or s.n < ask.seen then
+  -- The clock was set forward, or the state went back to an older one: what it says of tokens cannot be believed.
+  s.c, s.t, s.settle = math.min(s.c, 0), now + LEASE, now + SETTLE
+elseif silence then
+  s.settle = now + SETTLE
+end
+if s.conf == nil or (ask.seen == 0 and ask.conf ~= s.conf) then
+  -- Who was set up last knows best what is wanted.
+  s.conf, s.limit, s.burst, s.rate = ask.conf, ask.limit, ask.burst, ask.rate
+end
+-- The clock may have been set back.
+s.t = math.min(s.t, now + LEASE)
+s.settle = math.min(s.settle, now + SETTLE)
+if s.ends and (s.ends <= now or s.ends > now + ask.period) then
+  s.left, s.ends = nil, nil
+end
+
+local others, silent, out = 0, 0, 0
+local me
+for id, member in pairs(s.m) do
+  member.h = math.min(member.h, now)
+  local age = now - member.h
+  if age > LEASE then
+    member.o, member.i, member.b = 0, 0, 0
+  end
+  if age > ask.forget then
+    s.m[id] = nil
+  elseif id == ask.id then
+    me = member
+  elseif age > LEASE then
+    silent = silent + 1
+  else
+    others, out = others + 1, out + member.o
+  end
+end
+
+local function save()
+  s.n, s.heard = math.max(s.n, ask.seen) + 1, now
+  redis.call('SET', KEYS[1], cmsgpack.pack(s), 'PX', ask.keep)
+end
+if late then
+  save()
+  return {'late', math.floor(now * 1e6)}
+end
+
+-- The share of those that are heard; the rest belongs to those that may be on their local shares.
+local function share_of(heard, unheard)
+  local alone = math.max(0, ask.expected - heard)
+  if now >= s.settle then
+    alone = math.min(alone, unheard)
+  end
+  return (ask.expected - alone) / ask.expected
+end
+
+-- Move on to now, as if the caller had not come yet: until now it counted as silent, unless it says that it was idle.
+local live = me and now - me.h <= LEASE
+local mine = live and me.o or 0
+local before
+if live or ask.idle > 0 then
+  before = share_of(others + 1, silent)
+else
+  before = share_of(others, silent + (me and 1 or 0))
+end
+local passed = math.max(0, now - s.t)
+if silence then
+  passed = math.min(passed, ask.idle)
+end
+s.c = math.min(s.c + before * s.rate * passed, before * s.burst - out - mine)
+s.t = math.max(s.t, now)
+
+-- What the caller brings: the tokens that it still holds, those that it gives back, and what the API told it.
+local kept = math.min(ask.held, mine)
+local back = math.min(ask.returned, mine - kept)
+s.c = s.c + back
+if ask.learned then
+  s.limit, s.burst, s.rate = ask.limit, ask.burst, ask.rate
+end
+if s.left then
+  s.left = s.left + back
+end
+if ask.remaining then
+  local ends = now + math.min(ask.resets_in, ask.period)
+  if not s.ends or ask.reset > s.reset then
+    s.left, s.ends, s.reset = ask.remaining, ends, ask.reset
+  elseif ask.reset == s.reset then
+    s.left = math.min(s.left, ask.remaining)
+  end
+end
+
+local granted, again = 0, 0
+if ask.leaving then
+  s.m[ask.id] = nil
+else
+  me = {h = now, o = kept, i = ask.interactive, b = ask.bulk, v = live and me.v or now}
+  s.m[ask.id] = me
+  local share = share_of(others + 1, silent)
+  s.c = math.min(s.c, share * s.burst - out - kept)
+  local flow = share * s.rate
+  local free = math.floor(math.min(s.c, s.left or s.c) + 1e-9)
+
+  -- Each class divides the flow by the time since each was served; what nobody is due goes to who asks for it.
+  local hungry, waiting = 0, {i = 0, b = 0}
+  for id, member in pairs(s.m) do
+    if now - member.h <= LEASE and member.i + member.b > 0 then
+      hungry = hungry + 1
+    end
+    if id ~= ask.id then
+      waiting.i, waiting.b = waiting.i + member.i, waiting.b + member.b
+    end
+  end
+  local function portion(class, left_over)
+    local wanted = me[class]
+    if wanted < 1 or left_over < 1 then
+      return 0
+    end
+    local rivals, claimed, foremost = 1, 0, true
+    for id, member in pairs(s.m) do
+      if id ~= ask.id and member[class] > 0 then
+        rivals = rivals + 1
+        foremost = foremost and me.v <= member.v
+      end
+    end
+    for id, member in pairs(s.m) do
+      if id ~= ask.id and member[class] > 0 then
+        claimed = claimed + math.min(member[class], flow / rivals * math.max(0, now - member.v))
+      end
+    end
+    local due = flow / rivals * math.max(0, now - me.v)
+    local size = math.floor(math.min(wanted, left_over, math.max(due, left_over - claimed)) + 1e-9)
+    if size < 1 and foremost then
+      return 1
+    end
+    return size
+  end
+  local quick = portion('i', free)
+  local slow = portion('b', free - quick - waiting.i)
+  granted = quick + slow
+  me.i, me.b = me.i - quick, me.b - slow
+  if me.i + me.b > 0 then
+    local pace = math.max(flow / math.max(hungry, 1), 1e-9)
+    me.v = math.max(now - LEASE, math.min(now, me.v + granted / pace))
+  else
+    me.v = now
+    local spare = math.floor((free - granted - waiting.i - waiting.b) / 2)
+    granted = granted + math.max(0, math.min(ask.spare, spare))
+  end
+  me.o = kept + granted
+  s.c = s.c - granted
+  if s.left then
+    s.left = s.left - granted
+  end
+  local batch = math.max(1, math.min(ask.batch, s.burst / (2 * math.max(hungry, 1))))
+  again = math.max(0.005, math.min(batch * math.max(hungry, 1) / math.max(flow, 1e-9) + s.t - now, 0.4))
+end
+
+save()
+local pause = 0
+if s.left and s.left < 1 then
+  pause = s.ends - now
+end
+return {
+  'ok', math.floor(now * 1e6), s.n, granted, live and 1 or 0, math.ceil(again * 1e6), math.ceil(pause * 1e6), s.limit
+}

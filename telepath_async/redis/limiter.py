@@ -1,0 +1,312 @@
+"""`RedisLimiter`: who waits, and the one task that speaks with Redis. Counting is in member.py and bucket.lua.
+
+Why no sliding window holds more than `limit`, whatever fails. Let E = `expected_processes`, B = `burst`, and
+r = (limit - B) / period. All tokens are in one of three places:
+
+- C: in the bucket in Redis, ready to be handed out;
+- O: on leases: handed out, and not yet known there to be used, given back, or void;
+- in the local share of a limiter that has lost Redis: at most B / E, growing by r / E a second from nothing.
+
+Redis hears of h limiters, and takes k for being on their local shares. It keeps C + O <= B * (E - k) / E, and C grows by
+r * (E - k) / E a second. So all places together hold at most B, and grow by at most r a second: a window that begins with at
+most B lets at most B + r * period = limit through. Using a token, giving one back and handing one out make none. A lease is
+not void in Redis before it is in the process, which counts from before it asked; nothing there depends on two clocks, only
+on their speed. Killing a process loses its tokens. What is left to show is that k is never too small:
+
+- A limiter goes alone only when no word of its own can have been heard for LEASE seconds, and Redis counts it as alone from
+  there on (for ten periods, unless it said goodbye). A word that lay on the way for longer than its sender waited for it is
+  refused, by a time that the sender sets on Redis's clock; so is all that a stopped server finds when it goes on.
+- After an outage, Redis cannot know who went alone. Nobody did who did not see it fail for longer than LEASE, and then
+  nobody else was heard either: after such a silence, all who are not heard count as alone for SETTLE seconds, and those who
+  are alone try again every second. That is also what happens when a fresh bucket begins, which may be one that was lost:
+  it holds nothing, and nothing flows into it until all leases of the lost one are void. A state that is older than what a
+  limiter has seen of it (a failover, an old dump), or a clock that was set forward, begins in the same way.
+
+What this cannot hold: more than E limiters without Redis (each event loop's limiter counts); one that loses Redis alone
+when Redis does not know it, or has forgotten it, while others still reach it; a process that is stopped between taking a
+token and sending. There the API's own headers are the net: a window that it says is used up stops everybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from types import TracebackType
+from typing import Final, Self
+from uuid import uuid4
+
+from telepath_async import ThrottledError, UsageError
+from telepath_async.protocol.ratelimit import read_rate_limit
+
+from .member import Member, State
+from .queue import Priority, Queue, Waiter
+from .server import OUTAGE, Server
+from .shares import Shares, check
+
+_MIN_DELAY: Final = 0.001  # loops count in milliseconds
+_log: Final = logging.getLogger("telepath_async")
+
+
+class RedisLimiter:
+    """Keeps all processes and hosts that use one API key under `limit` in every `period` seconds, wherever they begin.
+
+        async with RedisLimiter("redis://localhost") as limiter, TelepathClient(limiter=limiter) as telepath: ...
+
+    `limit`: requests a period, for all together; `period`: seconds; `burst`: requests at once, for all together, None = 2 %
+    of the limit, at least one for each process; `expected_processes`: how many limiters there are at most when Redis is
+    away. Each then goes on under limit / expected_processes, after a pause of 1.5 s, and comes back by itself. `on_state` is
+    called with "local" and "shared" at these moments; the first is logged as a warning, too.
+
+    The limit of the process that was started last counts; where `period` is 60, what `X-RateLimit-Limit` says replaces it.
+    What the other headers say slows all processes. Interactive waiters go before bulk ones, in each process in the order
+    of their coming, and between processes as far as those in Redis are known to wait: a few tenths of a second late.
+
+    It serves any number of clients of one key on one event loop; take one for each loop. Close it after the clients.
+
+    Raises:
+        UsageError: a figure or the URL makes no sense.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        limit: int = 6000,
+        period: float = 60.0,
+        burst: int | None = None,
+        expected_processes: int = 4,
+        on_state: Callable[[State], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check(limit, period, burst, expected_processes)
+        self._server = Server(url)
+        self._member = Member(uuid4().hex[:12], Shares(limit, float(period), burst, expected_processes))
+        self._clock = clock
+        self._on_state = on_state
+        self._told_state: State = "shared"
+        self._key_id: str | None = None
+        self._key = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._queue = Queue()
+        self._kick = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._sleeps_until = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._closed or self._loop is not None:
+            raise UsageError("this RedisLimiter was opened before; make a new one")
+        self._loop = asyncio.get_running_loop()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Refuse all who wait, give back what Redis has lent, and close. Twice is fine. Raises UsageError on another loop."""
+        if self._loop is not None:
+            self._check_loop()
+        if self._closed:
+            return
+        self._closed = True
+        while (waiter := self._queue.first()) is not None:
+            self._queue.leave(waiter)
+            _settle(waiter, UsageError("this RedisLimiter was closed while a call waited; close it after the clients"))
+        self._disarm()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        try:
+            if self._member.is_present:
+                await self._ask(leaving=True)
+        finally:
+            await self._server.aclose()
+
+    @property
+    def state(self) -> State:
+        """Where tokens come from: "shared", the bucket in Redis, or "local", this limiter's own share without it."""
+        return self._member.state
+
+    def bind(self, key_id: str) -> None:
+        """Hear the hash of the client's API key. Raises UsageError for a second key."""
+        if self._key_id not in (None, key_id):
+            raise UsageError("this RedisLimiter serves another API key; make one for each key")
+        self._key_id = key_id
+        # Hashed again, for those who pass in the key itself.
+        digest = sha256(key_id.encode()).hexdigest()[:32]
+        self._key = f"telepath:limiter:{digest}:{self._member.shares.period:g}"
+
+    async def acquire(self, *, priority: Priority = "interactive", max_wait: float | None = None) -> float:
+        """Wait for a place, and return the seconds waited: 0.0, without yielding to the loop, when one is in hand.
+
+        A first call needs a word with Redis, a millisecond or two: with a `max_wait` below that it is refused.
+
+        Raises:
+            ThrottledError: the place would come later than `max_wait` seconds from now, or did not come by then.
+            UsageError: no such priority; not open, not bound, closed, or on another loop than where it was opened.
+        """
+        if priority != "interactive" and priority != "bulk":
+            raise UsageError(f"no such priority: {priority!r}; use 'interactive' or 'bulk'")
+        self._check_open()
+        now = self._clock()
+        if not self._queue and self._member.take(now):
+            self._look_ahead(now)
+            return 0.0
+        if max_wait is not None:
+            wait = self._member.least_wait(self._queue.ahead(priority), now)
+            if not wait <= max_wait:
+                raise ThrottledError(f"no place within {max_wait:g} s: the next is in {wait:.3f} s or more", retry_after=wait)
+        waiter = self._queue.join(priority)
+        self._serve()
+        self._look_ahead(now)
+        await self._wait(waiter, max_wait)
+        return self._clock() - now
+
+    async def _wait(self, waiter: Waiter, max_wait: float | None) -> None:
+        assert self._loop is not None
+        expiry = None
+        if max_wait is not None and max_wait < math.inf:
+            expiry = self._loop.call_later(max_wait, self._expire, waiter, max_wait)
+        try:
+            await waiter.future
+        except asyncio.CancelledError:
+            self._abandon(waiter)
+            raise
+        finally:
+            if expiry is not None:
+                expiry.cancel()
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        """Learn from an answer's `X-RateLimit-*` headers; what slows us down reaches the other processes at once."""
+        seen = read_rate_limit(headers)
+        if seen is None or self._closed or self._loop is None:
+            return
+        self._check_open()
+        now = self._clock()
+        if self._member.learn(seen, now):
+            self._look_ahead(now)
+
+    def _check_open(self) -> None:
+        if self._loop is None:
+            raise UsageError("this RedisLimiter is not open; use `async with RedisLimiter(...) as limiter`")
+        self._check_loop()
+        if self._closed:
+            raise UsageError("this RedisLimiter is closed; make a new one, or keep its `async with` block open longer")
+        if not self._key:
+            raise UsageError("this RedisLimiter serves no key yet; pass it to TelepathClient(limiter=...), or call bind()")
+
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise UsageError("this RedisLimiter belongs to another event loop; make one for each loop")
+
+    def _abandon(self, waiter: Waiter) -> None:
+        self._queue.leave(waiter)
+        if waiter.taken_at is not None:
+            self._member.give_back(waiter.taken_at, self._clock())
+            self._serve()
+
+    def _expire(self, waiter: Waiter, max_wait: float) -> None:
+        if not waiter.future.done():
+            self._queue.leave(waiter)
+            wait = self._member.least_wait(self._queue.ahead(waiter.priority), self._clock())
+            _settle(waiter, ThrottledError(f"no place came within {max_wait:g} s", retry_after=wait))
+
+    def _serve(self) -> None:
+        """Hand out what is there, and come back when there may be more without Redis."""
+        self._disarm()
+        now = self._clock()
+        while (waiter := self._queue.first()) is not None and self._member.take(now):
+            self._queue.leave(waiter)
+            waiter.taken_at = now
+            _settle(waiter, None)
+        if waiter is not None and (delay := self._member.next_at(now) - now) < math.inf:
+            assert self._loop is not None
+            self._timer = self._loop.call_later(max(delay, _MIN_DELAY), self._serve)
+        self._tell_state()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tell_state(self) -> None:
+        state = self._member.state
+        if state == self._told_state:
+            return
+        self._told_state = state
+        if state == "local":
+            _log.warning(
+                "Redis at %s does not answer; requests go on under a local share, 1/%d of the limit, until it does",
+                self._server.address,
+                self._member.shares.expected,
+            )
+        else:
+            _log.info("Redis at %s answers again; requests share one limit", self._server.address)
+        if self._on_state is not None:
+            try:
+                self._on_state(state)
+            except Exception:  # noqa: BLE001  # a listener's fault must not stop the limiter
+                _log.exception("on_state failed on %r; the limiter goes on", state)
+
+    # --- the one task ---
+
+    def _look_ahead(self, now: float) -> None:
+        """See that Redis hears in time of those who wait, and before the tokens in hand are gone."""
+        if self._task is None or self._task.done():
+            assert self._loop is not None
+            self._task = self._loop.create_task(self._talk(), name="telepath RedisLimiter")
+        elif self._due(now) < self._sleeps_until:
+            self._kick.set()
+
+    def _due(self, now: float) -> float:
+        return self._member.due(now, self._queue.count("interactive"), self._queue.count("bulk"))
+
+    async def _talk(self) -> None:
+        """Speak with Redis whenever it is due, until there is nothing to say."""
+        while (due := self._due(self._clock())) < math.inf:
+            delay = due - self._clock()
+            if delay > 0:
+                self._sleeps_until = due
+                self._kick.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await self._kick.wait()
+                self._sleeps_until = -math.inf
+                if self._due(self._clock()) > self._clock():
+                    continue
+            await self._ask()
+            self._serve()
+
+    async def _ask(self, *, leaving: bool = False) -> None:
+        """Have one word with Redis."""
+        member = self._member
+        try:
+            if member.needs_time(self._clock()):
+                member.probe(self._clock())
+                server_time = await self._server.time()
+                member.told_time(server_time, self._clock())
+            said = member.ask(self._clock(), self._queue.count("interactive"), self._queue.count("bulk"), leaving=leaving)
+            answer = await self._server.tell(self._key, said)
+        except OUTAGE as error:
+            _log.debug("a word with Redis failed: %s", type(error).__name__)
+            member.failed()
+            await self._server.hang_up()
+        else:
+            member.answered(answer, self._clock())
+
+
+def _settle(waiter: Waiter, error: Exception | None) -> None:
+    if waiter.future.done():
+        return
+    if error is None:
+        waiter.future.set_result(None)
+    else:
+        waiter.future.set_exception(error)

@@ -1,0 +1,149 @@
+"""One limiter's side of the shared bucket, and its figures: by arithmetic alone."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telepath_async import RateLimit, UsageError
+from telepath_async.redis.member import LEASE, TIMEOUT, Answer, Member
+from telepath_async.redis.shares import Shares, check
+from tests.test_limiter import most_in_a_window
+
+SERVER = 1_795_000_000.0
+
+
+def answer(at: float, granted: int = 0, *, renewed: bool = True, pause: float = 0.0, limit: int = 6000) -> Answer:
+    return Answer(False, SERVER + at, 1, granted, renewed, 0.4, pause, limit)
+
+
+def present(granted: int, at: float = 100.0) -> Member:
+    """Return a member that has just been granted tokens."""
+    member = Member("me", Shares(6000, 60.0, None, 4))
+    member.told_time(SERVER + at, at)
+    member.ask(at, 0, granted)
+    member.answered(answer(at, granted, renewed=False), at + 0.01)
+    return member
+
+
+def test_tokens_are_void_before_redis_takes_them_for_void() -> None:
+    member = present(5)
+    assert member.take(100.0 + 0.99 * LEASE)
+    assert not member.take(100.0 + LEASE)
+
+
+def test_tokens_of_a_lease_that_was_not_renewed_are_void_and_those_of_the_answer_are_not() -> None:
+    member = present(5)
+    member.take(100.1)
+    member.ask(100.4, 0, 0)
+    member.answered(answer(100.4, 2, renewed=False), 100.41)
+    assert [member.take(100.5) for _ in range(3)] == [True, True, False]
+
+
+def test_a_word_is_refused_from_the_moment_on_at_which_nobody_waits_for_its_answer() -> None:
+    said = json.loads(present(5).ask(100.4, 1, 0))
+    assert said["void_after"] <= SERVER + 100.4 + TIMEOUT
+
+
+def test_a_token_that_redis_was_told_was_used_is_not_given_back() -> None:
+    member = present(5)
+    member.take(100.1)
+    member.ask(100.4, 0, 1)
+    held = member._tokens
+    member.give_back(100.1, 100.5)
+    assert member._tokens == held
+
+
+def test_tokens_in_hand_wait_for_the_end_of_a_pause() -> None:
+    member = present(5)
+    member.learn(RateLimit(None, 0, datetime.fromtimestamp(SERVER, UTC), 0.5), 100.1)
+    assert member.next_at(100.2) == pytest.approx(100.6)
+    assert not member.take(100.2)
+    assert member.take(100.7)
+
+
+def test_what_was_learned_while_a_word_was_under_way_outlives_its_answer() -> None:
+    member = present(5)
+    member.take(100.1)
+    member.ask(100.4, 0, 1)
+    member.learn(RateLimit(3000, 0, datetime.fromtimestamp(SERVER, UTC), 30.0), 100.41)
+    member.answered(answer(100.4, 1), 100.42)
+    assert not member.take(100.43)
+    assert member.shares.limit == 3000
+    assert member.due(100.43, 0, 0) == 100.43
+
+
+def test_a_first_interactive_waiter_speaks_sooner_than_bulk_work_that_got_nothing() -> None:
+    member = present(1)
+    member.ask(100.3, 0, 5)
+    member.answered(answer(100.3), 100.31)
+    assert member.due(100.32, 0, 6) == 100.3 + 0.4
+    assert member.due(100.32, 1, 6) < 100.35
+
+
+def test_it_goes_alone_only_when_nobody_can_have_heard_it_for_a_lease() -> None:
+    member = present(0)
+    member.ask(100.4, 1, 0)
+    member.failed()
+    assert not member.take(100.4 + TIMEOUT + 0.99 * LEASE)
+    member.probe(101.0)
+    member.failed()
+    assert member.next_at(101.2) >= 100.4 + TIMEOUT + LEASE
+    assert not any(member.take(100.4 + TIMEOUT + LEASE) for _ in range(9))  # a local share begins empty
+    assert member.state == "local"
+    assert member.take(102.5)
+    member.learn(RateLimit(None, 1, datetime.fromtimestamp(SERVER, UTC), 30.0), 102.6)
+    assert [member.take(102.9), member.take(102.9)] == [True, False]  # the API has only one left
+
+
+def test_a_local_share_is_not_for_one_who_has_not_seen_redis_fail_lately() -> None:
+    member = present(0)
+    member.ask(100.4, 1, 0)
+    member.failed()
+    assert member.next_at(104.0) == inf
+    assert not member.take(104.0)
+    member.probe(200.0)
+    member.failed()
+    assert not member.take(200.0 + TIMEOUT + 0.99 * LEASE)
+
+
+def test_an_idle_one_says_goodbye_and_returns_what_it_holds() -> None:
+    member = present(5)
+    assert member.due(100.1, 0, 0) == pytest.approx(100.4)
+    said = json.loads(member.ask(100.4, 0, 0))
+    assert (said["leaving"], said["held"], said["returned"]) == (True, 0, 5)
+    assert member.due(100.5, 0, 0) == inf
+
+
+@st.composite
+def figures(draw: st.DrawFn) -> Shares:
+    expected = draw(st.integers(1, 50))
+    limit = draw(st.integers(2 * expected, 20_000))
+    burst = draw(st.none() | st.integers(expected, limit // 2))
+    return Shares(limit, draw(st.floats(0.5, 3600)), burst, expected)
+
+
+@given(figures())
+def test_burst_and_rate_fit_into_the_limit_and_local_shares_into_both(shares: Shares) -> None:
+    check(shares.limit, shares.period, shares.wanted_burst, shares.expected)
+    assert shares.expected <= shares.burst
+    assert shares.burst + shares.rate * shares.period <= shares.limit
+    now, grants = 1000.0, []
+    bucket = shares.local(now)
+    for _ in range(min(shares.limit // shares.expected, 200) + 1):
+        now = max(now, bucket.next_at(now))
+        if bucket.take(now):
+            grants.append(now)
+    allowed = shares.burst / shares.expected + shares.rate / shares.expected * (grants[-1] - 1000.0)
+    assert len(grants) <= allowed * (1 + 1e-6)  # together: within the flow, from nothing
+    assert most_in_a_window(grants, shares.period) <= shares.limit / shares.expected
+
+
+def test_a_check_names_the_remedy() -> None:
+    with pytest.raises(UsageError, match="set expected_processes to what really runs"):
+        check(5, 60.0, None, 4)

@@ -1,0 +1,457 @@
+"""What one `RedisLimiter` does for its callers: on a real Redis, and in made-up time where time matters."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import math
+import sys
+from email.utils import formatdate
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+import redis.asyncio
+import redis.exceptions
+
+from telepath_async import Limiter, TelepathClient, ThrottledError, UsageError
+from telepath_async.redis import RedisLimiter
+from telepath_async.sandbox import Sandbox
+from tests.redis.world import EPOCH, Process, World, in_world
+from tests.services import own_redis
+from tests.test_limiter import most_in_a_window
+
+NOBODY = "redis://127.0.0.1:1"
+
+
+def limiter_on(url: str, **figures: Any) -> RedisLimiter:
+    limiter = RedisLimiter(url, **figures)
+    limiter.bind(str(uuid4()))
+    return limiter
+
+
+def quickly(url: str) -> RedisLimiter:
+    return limiter_on(url, limit=100_000, expected_processes=1)
+
+
+def headers(remaining: int, *, limit: int = 6000, resets_in: int = 30) -> dict[str, str]:
+    reset = int(EPOCH)
+    return {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(reset),
+        "Date": formatdate(reset - resets_in, usegmt=True),
+    }
+
+
+# --- figures and use ---
+
+
+@pytest.mark.parametrize(
+    ("figures", "named"),
+    [
+        ({"limit": 0}, "limit is 0"),
+        ({"limit": 7}, "limit is 7; 4 processes need at least 8"),
+        ({"period": -1.0}, "period is -1.0"),
+        ({"burst": 3}, "burst is 3"),
+        ({"burst": 3001}, "burst is 3001"),
+        ({"burst": True}, "burst is True"),
+        ({"expected_processes": 0}, "expected_processes is 0"),
+        ({"expected_processes": "4"}, "expected_processes is '4'"),
+    ],
+)
+def test_figures_that_make_no_sense_are_refused_by_name_and_value(figures: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        RedisLimiter(NOBODY, **figures)
+
+
+def test_a_url_that_is_not_of_redis_is_refused_and_its_password_not_shown() -> None:
+    with pytest.raises(UsageError, match="redis://host:6379/0") as refused:
+        RedisLimiter("http://user:s3cret@host")
+    assert "s3cret" not in str(refused.value)
+    assert refused.value.__context__ is None
+
+
+async def test_before_it_is_open_and_after_it_is_closed_it_says_what_to_do(redis_url: str) -> None:
+    limiter: Limiter = limiter_on(redis_url)
+    with pytest.raises(UsageError, match="async with"):
+        await limiter.acquire()
+    limiter.observe({})
+    async with RedisLimiter(redis_url) as unbound:
+        with pytest.raises(UsageError, match=r"bind\(\)"):
+            await unbound.acquire()
+        with pytest.raises(UsageError, match="opened before"):
+            await unbound.__aenter__()
+    with pytest.raises(UsageError, match="is closed"):
+        await unbound.acquire()
+    unbound.observe(headers(0))
+    await unbound.aclose()
+
+
+def test_without_its_extra_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("telepath_async.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ModuleNotFoundError, match=r'needs redis.*: pip install "telepath-async\[redis\]"'):
+        importlib.import_module("telepath_async.redis")
+
+
+async def test_closing_one_that_was_never_opened_is_fine() -> None:
+    await RedisLimiter(NOBODY).aclose()
+
+
+async def test_another_loop_is_refused(redis_url: str) -> None:
+    async with limiter_on(redis_url) as limiter:
+        with pytest.raises(UsageError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, limiter.acquire())
+
+
+async def test_one_limiter_serves_one_key(redis_url: str) -> None:
+    limiter = limiter_on(redis_url)
+    with pytest.raises(UsageError, match="another API key"):
+        limiter.bind("another")
+    await limiter.aclose()
+
+
+async def test_an_unknown_priority_is_refused(redis_url: str) -> None:
+    async with limiter_on(redis_url) as limiter:
+        with pytest.raises(UsageError, match="'urgent'"):
+            await limiter.acquire(priority="urgent")  # type: ignore[arg-type]
+
+
+async def test_several_clients_share_it_and_the_key_shows_nowhere_in_redis(redis_url: str) -> None:
+    async with (
+        Sandbox() as sandbox,
+        RedisLimiter(redis_url, limit=600, expected_processes=1) as limiter,
+        TelepathClient(sandbox.api_key, base_url=sandbox.base_url, limiter=limiter) as one,
+        TelepathClient(sandbox.api_key, base_url=sandbox.base_url, limiter=limiter) as two,
+    ):
+        assert (await one.trunks.list().first(), await two.trunks.list().first()) != (None, None)
+        key_id = sha256(sandbox.api_key.encode()).hexdigest()
+        with redis.Redis.from_url(redis_url) as client:
+            key = f"telepath:limiter:{sha256(key_id.encode()).hexdigest()[:32]}:60"
+            assert 0 < client.ttl(key) < 2 * 3600
+            assert sandbox.api_key.encode() not in client.get(key)
+
+
+async def test_it_goes_on_after_a_script_flush_and_leaves_no_task_behind(redis_url: str) -> None:
+    async with quickly(redis_url) as limiter:
+        await limiter.acquire()
+        with redis.Redis.from_url(redis_url) as client:
+            client.script_flush()
+        await asyncio.gather(*(limiter.acquire() for _ in range(500)))
+        assert limiter.state == "shared"
+        task = limiter._task
+    assert task is not None
+    assert task.done()
+    assert [other for other in asyncio.all_tasks() if other is not asyncio.current_task()] == []
+
+
+async def test_an_error_of_redis_is_an_outage_and_not_an_error_of_the_caller() -> None:
+    with own_redis() as server:
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("requirepass", "hidden")
+        async with limiter_on(server.url, limit=6000) as limiter:
+            assert await limiter.acquire() > 1.0
+            assert limiter.state == "local"
+
+
+async def test_without_redis_it_warns_once_tells_its_state_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    states: list[str] = []
+
+    def listener(state: str) -> None:
+        states.append(state)
+        raise RuntimeError("a listener's fault")
+
+    url = NOBODY.replace("//", "//:s3cret@")
+    async with limiter_on(url, limit=60_000, on_state=listener) as limiter:
+        await asyncio.gather(*(limiter.acquire() for _ in range(50)))
+        assert limiter.state == "local"
+    assert states == ["local"]
+    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "Redis at 127.0.0.1:1 does not answer" in warning.getMessage()
+    assert "on_state failed" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+async def test_closing_it_refuses_those_who_wait_and_says_why() -> None:
+    limiter = await limiter_on(NOBODY).__aenter__()
+    waiting = asyncio.ensure_future(limiter.acquire())
+    await asyncio.sleep(0)
+    await limiter.aclose()
+    with pytest.raises(UsageError, match="closed while a call waited"):
+        await waiting
+
+
+# --- in made-up time ---
+
+FIGURES: dict[str, Any] = {"limit": 300, "period": 6.0, "burst": 24, "expected_processes": 4}
+
+
+async def opened(world: World, wants: int = 0, **figures: Any) -> Process:
+    """Return a process that is under way, past its debt."""
+    process = await Process(world, wants, **(figures or FIGURES)).start()
+    await process.limiter.acquire()
+    await asyncio.sleep(5)
+    return process
+
+
+def test_waiters_go_in_the_order_of_their_coming_and_interactive_before_bulk(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await Process(world, 0, **FIGURES).start()
+        order: list[str] = []
+
+        async def go(name: str, priority: Any) -> None:
+            await process.limiter.acquire(priority=priority)
+            order.append(name)
+
+        async with asyncio.TaskGroup() as group:
+            for name in ("b1", "i1", "b2", "i2", "b3", "i3"):
+                group.create_task(go(name, "bulk" if name[0] == "b" else "interactive"))
+        assert order == ["i1", "i2", "i3", "b1", "b2", "b3"]
+        await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_a_cancelled_waiter_gives_its_place_to_the_next_at_once(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await opened(world)
+        first, second = (asyncio.ensure_future(process.limiter.acquire()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second < 0.1
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert len(process.limiter._queue) == 0
+        await process.stop()
+
+    in_world(redis_url, story)
+
+
+@pytest.mark.parametrize("lonely", [False, True])
+def test_one_who_is_cancelled_as_it_is_granted_gives_its_token_back(redis_url: str, lonely: bool) -> None:
+    async def story(world: World) -> None:
+        process = await opened(world)
+        if lonely:
+            process.server.cut = True
+            await process.limiter.acquire()
+        limiter = process.limiter
+        serve, granted = limiter._serve, []
+
+        def cancel_as_granted() -> None:
+            first = limiter._queue.first()
+            serve()
+            if first is not None and first.taken_at is not None and not granted:
+                granted.append(limiter._member._tokens)
+                caller.cancel()
+
+        limiter._serve = cancel_as_granted  # type: ignore[method-assign]
+        caller = asyncio.ensure_future(limiter.acquire())
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert limiter._member._tokens == granted[0] + (0 if lonely else 1)
+        assert await limiter.acquire() == 0.0
+        await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_a_token_for_one_who_is_cancelled_already_goes_to_the_next(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await opened(world)
+        first, second = (asyncio.ensure_future(process.limiter.acquire()) for _ in range(2))
+        await asyncio.sleep(0.0001)  # the word with Redis is under way
+        first.cancel()
+        process.limiter._member._tokens, process.limiter._member._use_by = 1, math.inf
+        process.limiter._serve()
+        assert await second == pytest.approx(0.0001)
+        assert first.cancelled()
+        await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_max_wait_is_held_to_the_moment_and_a_hopeless_one_is_told_at_once(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await opened(world, 200, **FIGURES)
+        began = world.loop.now
+        with pytest.raises(ThrottledError, match=r"the next is in .* or more") as told:
+            await process.limiter.acquire(max_wait=1.0)
+        assert world.loop.now == began
+        assert told.value.retry_after is not None
+        assert told.value.retry_after > 1.0
+        await process.rest()
+        await asyncio.sleep(2)
+        process.server.cut = True
+        began = world.loop.now
+        with pytest.raises(ThrottledError, match=r"no place came within 0\.3 s"):
+            await process.limiter.acquire(max_wait=0.3)
+        assert world.loop.now - began == pytest.approx(0.3, abs=0.01)
+        assert await process.limiter.acquire(max_wait=math.inf) < 2.0
+        await process.limiter.acquire(max_wait=5.0)
+        with pytest.raises(ThrottledError):
+            await process.limiter.acquire(max_wait=0.001)
+        await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_a_wait_that_expires_as_its_place_comes_is_a_place(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await opened(world)
+        waiter = process.limiter._queue.join("bulk")
+        process.limiter._serve()
+        process.limiter._look_ahead(world.loop.now)
+        await waiter.future
+        process.limiter._expire(waiter, 1.0)
+        assert waiter.taken_at is not None
+        await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_a_429_that_one_process_meets_stops_all_until_the_window_ends(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        processes = [await Process(world).start() for _ in range(3)]
+        await asyncio.sleep(5)
+        processes[0].limiter.observe(headers(0))
+        learned = world.loop.now
+        await asyncio.sleep(29)
+        # What was in the others' hands may still go; what they ask for does not come.
+        assert sum(moment > learned + 0.5 for moment in world.grants) == 0
+        with pytest.raises(ThrottledError) as told:
+            await processes[1].limiter.acquire(max_wait=0.5)
+        assert told.value.retry_after == pytest.approx(1.0, abs=0.6)
+        await asyncio.sleep(5)
+        assert min(len([m for m in process.grants if m > learned + 29]) for process in processes) > 20
+        for process in processes:
+            await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_what_is_left_of_the_apis_window_is_divided_among_all(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        processes = [await Process(world).start() for _ in range(3)]
+        await asyncio.sleep(5)
+        for process, remaining in zip(processes, (300, 200, 250), strict=True):
+            process.limiter.observe(headers(remaining))
+        learned = world.loop.now
+        await asyncio.sleep(28)
+        assert 150 <= sum(moment > learned for moment in world.grants) <= 200 + 120
+        for process in processes:
+            await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_a_lower_limit_in_the_headers_slows_all_and_a_higher_one_frees_all(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        one, two = [await Process(world, 50).start() for _ in range(2)]
+        await asyncio.sleep(5)
+        one.limiter.observe({"X-RateLimit-Limit": "600"})
+        await asyncio.sleep(2)
+        assert two.limiter._member.shares.limit == 600
+        before = len(world.grants)
+        await asyncio.sleep(20)
+        assert len(world.grants) - before <= 20 * 10
+        two.limiter.observe({"X-RateLimit-Limit": "6000"})
+        await asyncio.sleep(2)
+        assert one.limiter._member.shares.limit == 6000
+        before = len(world.grants)
+        await asyncio.sleep(20)
+        assert len(world.grants) - before > 0.9 * 20 * 98
+        for process in (one, two):
+            await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_a_limit_in_the_headers_counts_for_the_local_share_too(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await Process(world, 50).start()
+        world.down = True
+        await asyncio.sleep(10)
+        process.limiter.observe(headers(5000, limit=600))
+        before = len(world.grants)
+        await asyncio.sleep(20)
+        assert 20 < len(world.grants) - before <= 20 * 600 / 60 / 4 + 3
+        process.limiter.observe(headers(5000, limit=4))  # less than one for each process and period
+        before = len(world.grants)
+        await asyncio.sleep(60 * 4 + 1)
+        assert len(world.grants) - before <= 2
+        await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_other_periods_ignore_the_limit_in_the_headers(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await opened(world)
+        process.limiter.observe({"X-RateLimit-Limit": "6"})
+        process.limiter.observe({"X-Other": "6"})
+        assert process.limiter._member.shares.limit == 300
+        await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_the_limit_of_the_process_that_came_last_counts_for_all(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        old = await Process(world, 20, **FIGURES).start()
+        await asyncio.sleep(5)
+        new = await Process(world, 20, **{**FIGURES, "limit": 150}).start()
+        await asyncio.sleep(8)
+        assert old.limiter._member.shares.limit == 150
+        before = len(world.grants)
+        await asyncio.sleep(12)
+        assert len(world.grants) - before <= 2 * 150
+        await old.stop()
+        await new.stop()
+
+    in_world(redis_url, story)
+
+
+def test_one_request_now_and_then_waits_for_nothing(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await opened(world)
+        for _ in range(20):
+            assert await process.limiter.acquire() < 0.1
+            await asyncio.sleep(world.chance.uniform(1.5, 90))
+        await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_a_state_that_is_older_than_one_that_was_seen_is_not_believed(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await Process(world, 20, **FIGURES).start()
+        await asyncio.sleep(1.5)
+        dump = world.redis.get(world.key)
+        for _ in range(6):
+            await asyncio.sleep(1.7)
+            world.redis.set(world.key, dump)
+        await process.stop()
+
+    assert most_in_a_window(in_world(redis_url, story).grants, 6.0) <= 300
+
+
+def test_a_request_after_a_long_outage_is_served_within_a_word_and_two_timeouts(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        process = await opened(world)
+        world.going.clear()
+        await process.limiter.acquire()
+        await asyncio.sleep(60)
+        assert process.limiter._task is not None
+        assert process.limiter._task.done()
+        assert await process.limiter.acquire() < 2.5
+        world.going.set()
+        await asyncio.sleep(2)
+        assert process.limiter.state == "shared"
+        await process.stop()
+
+    in_world(redis_url, story)

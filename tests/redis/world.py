@@ -1,0 +1,175 @@
+"""A Redis whose clock, wires and faults are made up, and whose script is the real one: it runs on a real Redis.
+
+Limiters live on one loop in whose time nothing takes long (`JumpLoop`), each as if in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import redis
+import redis.exceptions
+
+from telepath_async.redis import RedisLimiter
+from telepath_async.redis.member import TIMEOUT, Answer, read_answer
+from telepath_async.redis.server import BODY
+from tests.test_limiter import JumpLoop
+
+EPOCH = 1_795_000_000.0
+
+
+class World:
+    """`delay`: seconds on the wire, each way, drawn anew for each word."""
+
+    def __init__(self, url: str, loop: JumpLoop, seed: int = 0) -> None:
+        self.loop = loop
+        self.redis = redis.Redis.from_url(url)
+        self.script = self.redis.register_script("local now = tonumber(ARGV[2])\n" + BODY)
+        self.offset = EPOCH - loop.now
+        self.chance = random.Random(seed)
+        self.delay: Callable[[], float] = lambda: self.chance.uniform(0.0002, 0.002)
+        self.going = asyncio.Event()
+        self.going.set()
+        self.down = False
+        self.losing_answers = 0.0
+        self.key = f"test:{uuid4()}"
+        self.words = 0
+        self.grants: list[float] = []
+        self._wires: set[asyncio.Task[None]] = set()
+
+    def now(self) -> float:
+        return self.offset + self.loop.now
+
+    async def word(self, server: FakeServer, do: Callable[[], Any]) -> Any:
+        """Let Redis do it, whether or not somebody still waits for the answer."""
+        answer: asyncio.Future[Any] = self.loop.create_future()
+        wire = self.loop.create_task(self._carry(server, do, answer))
+        self._wires.add(wire)
+        wire.add_done_callback(self._wires.discard)
+        self.words += 1
+        async with asyncio.timeout(TIMEOUT):
+            return await answer
+
+    async def _carry(self, server: FakeServer, do: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
+        await asyncio.sleep(self.delay())
+        if self.down:
+            if not answer.done():
+                answer.set_exception(redis.exceptions.ConnectionError("refused"))
+            return
+        if server.cut:
+            return
+        await self.going.wait()
+        said = do()
+        await asyncio.sleep(self.delay())
+        if not answer.done() and not server.cut and self.chance.random() >= self.losing_answers:
+            answer.set_result(said)
+
+    def forget(self) -> None:
+        self.redis.delete(self.key)
+
+    async def close(self) -> None:
+        self.going.set()
+        for wire in list(self._wires):
+            wire.cancel()
+        await asyncio.gather(*self._wires, return_exceptions=True)
+        self.forget()
+        self.redis.close()
+
+
+class FakeServer:
+    address = "made-up:6379"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.cut = False
+
+    async def time(self) -> float:
+        now: float = await self.world.word(self, self.world.now)
+        return now
+
+    async def tell(self, key: str, ask: str) -> Answer:
+        def run() -> Any:
+            return self.world.script(keys=[self.world.key], args=[ask, self.world.now()])
+
+        return read_answer(await self.world.word(self, run))
+
+    async def hang_up(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Process:
+    """A limiter as if in a process of its own, with as many callers as `wants`, who want one place after the other."""
+
+    def __init__(
+        self, world: World, wants: int = 10, *, priority: Any = "interactive", pause: float = 0.0, **figures: Any
+    ) -> None:
+        self.world = world
+        self.states: list[str] = []
+        self.limiter = RedisLimiter("redis://made-up", on_state=self.states.append, clock=world.loop.time, **figures)
+        self.server = FakeServer(world)
+        self.limiter._server = self.server  # type: ignore[assignment]
+        self.limiter.bind("key")
+        self.grants: list[float] = []
+        self._wants, self._priority, self._pause = wants, priority, pause
+        self._callers: list[asyncio.Task[None]] = []
+
+    async def start(self) -> Process:
+        await self.limiter.__aenter__()
+        return self.want()
+
+    def want(self) -> Process:
+        self._callers = [self.world.loop.create_task(self._call()) for _ in range(self._wants)]
+        return self
+
+    async def _call(self) -> None:
+        while True:
+            await self.limiter.acquire(priority=self._priority)
+            self.grants.append(self.world.loop.now)
+            self.world.grants.append(self.world.loop.now)
+            await asyncio.sleep(self._pause * self.world.chance.uniform(0.5, 1.5))
+
+    async def rest(self) -> None:
+        """Want nothing more."""
+        await _end(self._callers)
+        self._callers = []
+
+    async def kill(self) -> None:
+        """Say no goodbye, and take with it what it holds."""
+        self.limiter._member._present = False
+        task = self.limiter._task
+        await _end([*self._callers, *([task] if task else [])])
+        await self.limiter.aclose()
+
+    async def stop(self) -> None:
+        await self.rest()
+        await self.limiter.aclose()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def in_world(url: str, story: Callable[[World], Awaitable[None]], seed: int = 0) -> World:
+    """Tell a story in a world of its own, and return the world."""
+
+    async def tell(loop: JumpLoop) -> World:
+        world = World(url, loop, seed)
+        try:
+            await story(world)
+        finally:
+            await world.close()
+        return world
+
+    with asyncio.Runner(loop_factory=JumpLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, JumpLoop)
+        return runner.run(tell(loop))
