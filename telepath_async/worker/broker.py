@@ -129,6 +129,8 @@ class Fleet:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Run jobs until told to stop; what is under way goes back to the queue then, with its checkpoint kept."""
+        if stop.is_set():
+            return
         workers = [self._worker(await self._broker.queue(host)) for host in self.hosts]
         work = [asyncio.ensure_future(item) for item in (*(worker.start() for worker in workers), self._dispatcher.serve())]
         stopping = asyncio.ensure_future(stop.wait())
@@ -146,9 +148,8 @@ class Fleet:
         for seconds in (_SECONDS_TO_STOP, _SECONDS_TO_LEAVE):
             for item in work:
                 item.cancel()
-            if not (await asyncio.wait(work, timeout=seconds))[1]:
-                return
-            log_event("stop", level=logging.WARNING, error="not all jobs could be given back; others take them over")
+            if (await asyncio.wait(work, timeout=seconds))[1]:
+                log_event("stop", level=logging.WARNING, error="not all jobs could be given back; others take them over")
 
     def _worker(self, queue: Queue) -> Worker[Any]:
         # What upkeep calls: see the top of this file.

@@ -40,8 +40,7 @@ class Limiters:
         shared.users += 1
         try:
             async with shared.opening:
-                if shared.limiter is None:
-                    shared.limiter = await self._open(account, self.redis_url, shared.stack)
+                shared.limiter = shared.limiter or await self._open(account, self.redis_url, shared.stack)
             yield shared.limiter
         finally:
             shared.users -= 1

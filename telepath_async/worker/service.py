@@ -45,7 +45,8 @@ class BrokerUrl:
         if self.redis is not None:
             async with redis_broker(self.redis, self.queue) as broker:
                 yield broker
-        elif self.postgres is not None:
+        else:
+            assert self.postgres is not None
             async with postgres_broker(self.postgres, self.queue, concurrency=concurrency) as broker:
                 yield broker
 

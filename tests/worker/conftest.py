@@ -32,7 +32,7 @@ def _free_database(server: str) -> int:
                 if client.dbsize() == 1:
                     return number
                 client.delete("telepath:tests")
-    missing("Redis", f"the databases 9 to 15 of {server} are not empty")
+    return missing("Redis", f"the databases 9 to 15 of {server} are not empty")
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -114,8 +116,17 @@ async def test_a_share_too_small_for_any_process_is_refused(postgres_broker_url:
         )
 
 
+def test_a_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("telepath_async.worker")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "saq", None)
+    with pytest.raises(ModuleNotFoundError, match=r'needs saq: pip install "telepath-async\[jobs\]"'):
+        importlib.import_module("telepath_async.worker")
+
+
 async def test_a_dispatcher_that_fails_ends_the_worker(redis_url: str, sandbox: Sandbox, tmp_path: Path) -> None:
     async def fails(self: object) -> None:
+        await asyncio.sleep(0.5)
         raise RuntimeError("a bug")
 
     with pytest.MonkeyPatch.context() as patch:
