@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
-
-from saq import Queue
+from typing import TYPE_CHECKING, Final, cast
 
 from telepath_async import Secret, TelepathError, UsageError
 
 from .broker import Broker
 from .stores import PostgresStore, RedisStore
+
+if TYPE_CHECKING:
+    from saq.queue.postgres import PostgresQueue
 
 _SECONDS_TO_CONNECT: Final = 5.0
 _SECONDS_TO_ANSWER: Final = 15.0  # more than a worker waits for a job
@@ -82,10 +83,11 @@ async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> As
         await _reached(pool.wait(_SECONDS_TO_CONNECT), outages)
         store = PostgresStore(pool, name)
         await store.open()
-        make = partial(PostgresQueue, pool, manage_pool_lifecycle=False)
+        # SAQ's locks are the whole database's: another fleet's, in another schema, would keep ours from being swept.
+        make = partial(PostgresQueue, pool, manage_pool_lifecycle=False, saq_lock_keyspace=await store.lock_keyspace())
         broker = Broker(name, lambda queue: make(name=queue), store, outages)
         try:
-            await _tables_made(await broker.queue(None))
+            await _tables_made(cast("PostgresQueue", await broker.queue(None)))
             yield broker
         finally:
             await broker.close()
@@ -101,8 +103,11 @@ async def _reached(answer: Awaitable[object], outages: tuple[type[Exception], ..
     raise BrokerUnreachable(f"the broker cannot be reached ({failure}): look at its URL, and whether it is up")
 
 
-async def _tables_made(queue: Queue) -> None:
-    """Wait for SAQ's tables: of several workers that start at once, it has one make them, and lets the others go on."""
+async def _tables_made(queue: PostgresQueue) -> None:
+    """Wait for SAQ's tables: of several workers that start at once, it has one make them, and lets the others go on.
+
+    That one may be killed before it is done.
+    """
     import psycopg
 
     async with asyncio.timeout(_SECONDS_FOR_THE_TABLES):
@@ -111,5 +116,6 @@ async def _tables_made(queue: Queue) -> None:
                 await queue.info()
             except psycopg.errors.UndefinedTable:
                 await asyncio.sleep(0.1)
+                await queue.init_db()
             else:
                 return

@@ -76,6 +76,13 @@ class PostgresStore:
                 " (queue text, key text, status text NOT NULL, PRIMARY KEY (queue, key))"
             )
 
+    async def lock_keyspace(self) -> int:
+        """Return a number for advisory locks that belongs to the schema of the tables."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute("SELECT hashtext('telepath ' || current_schema())")).fetchone()
+        assert row is not None
+        return int(row[0])
+
     async def read(self, keys: Sequence[str]) -> list[JobStatus | None]:
         """Return the statuses of these keys, in their order."""
         select = "SELECT key, status FROM telepath_worker_status WHERE queue = %s AND key = ANY(%s)"

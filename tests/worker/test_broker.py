@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from saq import Job as QueuedJob
 from saq import Status
@@ -203,6 +204,20 @@ async def test_a_job_whose_worker_has_vanished_is_put_back(url: BrokerUrl, sandb
             while (await connected.store.read_all())[0].last_success is None:
                 assert time.monotonic() < end
                 await asyncio.sleep(0.1)
+
+
+async def test_another_fleet_in_the_same_database_holds_nothing_up(
+    postgres_broker_url: str, postgres_server: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    other = await asyncpg.connect(postgres_server)
+    await other.execute("SELECT pg_try_advisory_lock(0, 0), pg_try_advisory_lock(0, hashtext('telepath'))")  # as SAQ's own does
+    async with BrokerUrl(postgres=Secret(postgres_broker_url)).connect(4) as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
+        async with served(connected, runner):
+            async with asyncio.timeout(20):
+                while not sandbox.requests:
+                    await asyncio.sleep(0.05)
+    await other.close()
 
 
 async def test_a_heartbeat_outlives_an_outage_of_the_broker(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:

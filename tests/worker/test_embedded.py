@@ -140,6 +140,27 @@ async def test_a_broker_that_is_out_of_reach_is_tried_again(
         await asyncio.wait([dispatching])
 
 
+async def test_a_dispatcher_ends_though_a_library_takes_its_cancellation_for_an_outage(
+    tmp_path: Path, store: FileStore
+) -> None:
+    begun = asyncio.Event()
+
+    async def submit(job: object, status: JobStatus) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+
+    async with Sandbox() as sandbox:
+        runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store)
+        dispatching = asyncio.create_task(Dispatcher(runner=runner, submit=submit, outages=(ConnectionError,)).serve())
+        await begun.wait()
+        dispatching.cancel()
+        done, _ = await asyncio.wait([dispatching], timeout=10)
+        assert done
+
+
 async def test_a_dispatcher_looks_at_nothing_that_it_does_not_know(tmp_path: Path, store: FileStore) -> None:
     async with Sandbox() as sandbox:
         runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store)
