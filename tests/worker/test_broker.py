@@ -238,12 +238,13 @@ async def test_a_heartbeat_outlives_an_outage_of_the_broker(url: BrokerUrl, sand
 async def test_jobs_that_cannot_be_given_back_in_time_are_left_to_others(
     url: BrokerUrl, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hung: set[object] = set()
+    stop_worker = broker._Worker.stop
 
-    async def hangs(worker: object) -> None:
-        if worker not in hung:
-            hung.add(worker)
+    async def hangs(worker: broker._Worker) -> None:
+        try:
             await asyncio.sleep(60)
+        finally:
+            await stop_worker(worker)
 
     async with url.connect() as connected:
         fleet = Fleet(connected, runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store), 1)
