@@ -76,8 +76,9 @@ _MOMENTS: Final = ("next_run", "running_since", "last_success", "last_failure", 
 def read_status(text: str | bytes) -> JobStatus:
     """Return what `to_json` has written; fields of a later version are left out."""
     known = {item.name for item in fields(JobStatus)}
-    values = {name: value for name, value in json.loads(text).items() if name in known}
-    return JobStatus(**values | {name: datetime.fromisoformat(values[name]) for name in _MOMENTS if name in values})
+    values: dict[str, Any] = {name: value for name, value in json.loads(text).items() if name in known}
+    values.update({name: datetime.fromisoformat(values[name]) for name in _MOMENTS if name in values})
+    return JobStatus(**values)
 
 
 def first_status(job: Job, now: datetime) -> JobStatus:
