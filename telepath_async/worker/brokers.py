@@ -16,6 +16,8 @@ from .stores import PostgresStore, RedisStore
 if TYPE_CHECKING:
     from saq.queue.postgres import PostgresQueue
 
+    from .stores import Pool
+
 _SECONDS_TO_CONNECT: Final = 5.0
 _SECONDS_TO_ANSWER: Final = 15.0  # more than a worker waits for a job
 _SECONDS_FOR_THE_TABLES: Final = 15.0
@@ -58,18 +60,19 @@ async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> As
     Raises UsageError for a URL that cannot be used, and BrokerUnreachable.
     """
     import psycopg
+    from psycopg import conninfo
     from psycopg_pool import AsyncConnectionPool
     from saq.queue.postgres import PostgresQueue
 
     try:
-        psycopg.conninfo.conninfo_to_dict(url.reveal())
+        conninfo.conninfo_to_dict(url.reveal())
     except psycopg.ProgrammingError:
         bad = True
     else:
         bad = not url.reveal().startswith(("postgres://", "postgresql://"))
     if bad:
         raise UsageError("postgres must be a URL such as postgresql://user@host/name")
-    pool = AsyncConnectionPool(
+    pool: Pool = AsyncConnectionPool(
         url.reveal(),
         min_size=1,
         max_size=concurrency + _SPARE_CONNECTIONS,

@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from telepath_async import TelepathClient
 
-from .accounts import SECONDS_OF_A_RUN, Job
+from .accounts import SECONDS_OF_A_RUN, Job, JobName
 from .commands import Commands
 from .limits import Limiters
 from .log import JobFailed, Mask, log_event
@@ -53,7 +53,7 @@ class Runner:
     commands: Commands
     mask: Mask
     worker: str
-    seconds: Mapping[str, float] = field(factory=lambda: dict(SECONDS_OF_A_RUN))
+    seconds: Mapping[JobName, float] = field(factory=lambda: dict(SECONDS_OF_A_RUN))
 
     async def statuses(self, keys: list[str]) -> list[JobStatus]:
         """Return how jobs stand, under their present plans; what nobody has written yet, we write."""
@@ -120,8 +120,9 @@ class Runner:
             self.limiters.hold(account) as limiter,
             TelepathClient(account.api_key, base_url=account.base_url, limiter=limiter) as telepath,
         ):
+            limit = asyncio.timeout(seconds)
             try:
-                async with asyncio.timeout(seconds) as limit:
+                async with limit:
                     return await run.do(telepath)
             except TimeoutError:
                 if not limit.expired():
