@@ -67,5 +67,5 @@ def test_importing_the_package_imports_no_extra_and_no_test_tool(loaded: set[str
 
 
 def test_importing_the_package_imports_no_edge_of_it(loaded: set[str]) -> None:
-    edges = ("sandbox", "pytest_plugin", "demo", "sync", "jobs", "export", "otel", "cli", "redis")
+    edges = ("sandbox", "pytest_plugin", "demo", "sync", "jobs", "export", "otel", "cli", "redis", "worker")
     assert loaded & {f"telepath_async.{edge}" for edge in edges} == set()

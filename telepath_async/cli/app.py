@@ -9,7 +9,7 @@ import typer
 
 from telepath_async.version import __version__
 
-from . import analytics, calls, jobs, numbers, sandbox, trunks
+from . import analytics, calls, jobs, numbers, sandbox, trunks, worker
 from .exits import INTERRUPTED, MEANINGS, USAGE
 from .output import tell
 from .shell import example_text, help_lines, pipe_closed
@@ -48,6 +48,7 @@ app.add_typer(calls.group, name="calls")
 app.add_typer(analytics.group, name="analytics")
 app.add_typer(numbers.group, name="numbers")
 app.add_typer(jobs.group, name="jobs")
+app.add_typer(worker.group, name="worker")
 sandbox.add_to(app)
 
 

@@ -1,0 +1,149 @@
+"""What `accounts.toml` says: whose calls are synced, watched and rotated, when, and where the secrets are. Nothing is sent.
+
+How the file is read and checked stands in `accounts_file.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Final, Literal, TypeAlias
+from urllib.parse import quote, unquote, urlsplit
+
+from attrs import frozen
+
+from telepath_async import Secret
+from telepath_async.jobs import Threshold
+
+JobName: TypeAlias = Literal["sync", "watch", "rotate"]
+
+# A run that takes longer is cut off. A sync goes on from there at once, and others get their turn in between.
+SECONDS_OF_A_RUN: Final[dict[JobName, float]] = {"sync": 900.0, "watch": 120.0, "rotate": 3600.0}
+
+
+@frozen(kw_only=True)
+class SyncPlan:
+    """Calls into a database, from `since` on; the first time in so many `partitions` of the time from `since` to then."""
+
+    cron: str
+    database_url: Secret
+    since: datetime | None = None
+    partitions: int = 1
+
+
+@frozen(kw_only=True)
+class WatchPlan:
+    """Figures of the last `window` held against thresholds; `command` is run for each alert."""
+
+    cron: str
+    thresholds: tuple[Threshold, ...]
+    command: tuple[str, ...]
+    window: timedelta = timedelta(minutes=15)
+
+
+@frozen(kw_only=True)
+class RotatePlan:
+    """New SIP passwords for all trunks; `command` tells the carrier each of them, `journal` is a file of the account's host."""
+
+    cron: str
+    journal: str
+    command: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class Account:
+    """One account: its key, its limit in requests a minute, and what is done for it. `host`: where its files are."""
+
+    name: str
+    api_key: Secret
+    key_id: str
+    base_url: str | None = None
+    limit: int = 6000
+    host: str | None = None
+    sync: SyncPlan | None = None
+    watch: WatchPlan | None = None
+    rotate: RotatePlan | None = None
+
+
+@frozen(kw_only=True)
+class Accounts:
+    """All accounts of a file, and the environment's variables that hold their secrets."""
+
+    accounts: tuple[Account, ...]
+    secret_variables: frozenset[str] = frozenset()
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """Every job of every account."""
+        return tuple(
+            Job(account=account, name=name)
+            for account in self.accounts
+            for name in ("sync", "watch", "rotate")
+            if getattr(account, name) is not None
+        )
+
+    def secrets(self) -> list[str]:
+        """Return every text that must not be shown, the longest first."""
+        keys = {account.api_key.reveal() for account in self.accounts}
+        urls = [account.sync.database_url.reveal() for account in self.accounts if account.sync is not None]
+        return sorted(keys.union(*map(passwords_in, urls)), key=len, reverse=True)
+
+
+@frozen
+class Job:
+    """One job of an account. `key` names it everywhere; `plan` changes when what it does changes, and shows nothing."""
+
+    account: Account
+    name: JobName
+
+    @property
+    def key(self) -> str:
+        return f"{self.account.name}:{self.name}"
+
+    @property
+    def cron(self) -> str:
+        plan: SyncPlan | WatchPlan | RotatePlan = getattr(self.account, self.name)
+        return plan.cron
+
+    @property
+    def host(self) -> str | None:
+        """The one host that may run it; None: any. A journal is one host's file, and so is a SQLite database."""
+        sync = self.account.sync
+        local = self.name == "rotate" or (self.name == "sync" and sync is not None and is_sqlite(sync.database_url))
+        return self.account.host if local else None
+
+    @property
+    def needs_host(self) -> bool:
+        """Whether it may run on one host alone."""
+        sync = self.account.sync
+        return self.name == "rotate" or (self.name == "sync" and sync is not None and is_sqlite(sync.database_url))
+
+    @property
+    def plan(self) -> str:
+        account = self.account
+        parts: list[object] = [account.key_id, account.base_url, self.host, repr(getattr(account, self.name))]
+        if self.name == "sync" and account.sync is not None:
+            parts.append(without_password(account.sync.database_url.reveal()))
+        return sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def is_sqlite(database_url: Secret) -> bool:
+    """Whether the database is a file."""
+    return database_url.reveal().startswith("sqlite")
+
+
+def without_password(url: str) -> str:
+    """Return the URL with `**********` in the place of its password."""
+    for password in passwords_in(url):
+        url = url.replace(password, str(Secret(password)))
+    return url
+
+
+def passwords_in(url: str) -> set[str]:
+    """Return the password in a URL, as it is written there and as it is meant."""
+    parts = urlsplit(url)
+    written = {parts.password or ""} | {
+        value for name, _, value in (field.partition("=") for field in parts.query.split("&")) if name == "password"
+    }
+    return {form for password in written if password for form in (password, unquote(password), quote(unquote(password), ""))}

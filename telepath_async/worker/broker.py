@@ -1,0 +1,208 @@
+"""With a broker: SAQ's queues between the dispatchers and the workers, on any number of hosts.
+
+What SAQ (0.26) leaves to us, and where it would lose work by itself:
+
+- A job whose worker was killed is taken up again only if it has a heartbeat; the default is none. Ours beat every
+  5 s, and count as dead after 20 s. The workers sweep for the dead every 5 s, one of them at a time, and wait 2.5 s for an
+  answer: a killed worker's job is under way elsewhere within 30 s (PostgreSQL: 2.5 s more for each further one of its jobs).
+- A sweeper that is killed between taking a dead job out of the queue and putting it back loses it (Redis). The status still
+  says that the job is due, so that the dispatchers submit it again.
+- Its retries know no difference between a fault and a bad moment, and its cron knows one job for each function: when a job
+  runs again is decided by its status. SAQ's own retries are for workers that died or were stopped.
+- A worker that was swept because it stood still (a paused machine) goes on with a job that another one has now: each
+  heartbeat looks whose it is, and lets go. The locks of the sync and of the journal hold in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from saq import Job as QueuedJob
+from saq import Queue, Status, Worker
+
+from .accounts import Job
+from .dispatch import Dispatcher
+from .log import JobFailed, log_event
+from .runner import Runner
+from .status import JobStatus
+from .stores import StatusStore
+from .work import Run
+
+_FUNCTION: Final = "run"
+_HEARTBEAT_SECONDS: Final = 20
+_SECONDS_BETWEEN_BEATS: Final = 5.0
+_SWEEP_SECONDS: Final = 5
+_SECONDS_TO_ANSWER_A_SWEEP: Final = 2.5
+_SECONDS_BEYOND_OUR_OWN_TIMEOUT: Final = 60
+_DELIVERIES: Final = 100
+_SECONDS_TO_KEEP_A_RESULT: Final = 24 * 3600
+_SECONDS_TO_WAIT_FOR_A_JOB: Final = 5.0
+_SECONDS_TO_CANCEL: Final = 5.0
+_SECONDS_TO_STOP: Final = 8.0
+_SECONDS_TO_LEAVE: Final = 1.0
+
+
+class Broker:
+    """The queues of a fleet, by host (None: of all hosts), and where its statuses are.
+
+    `make_queue`: by name; `outages`: what is raised while the broker cannot be reached.
+    """
+
+    def __init__(
+        self, name: str, make_queue: Callable[[str], Queue], store: StatusStore, outages: tuple[type[Exception], ...]
+    ) -> None:
+        self.name = name
+        self.store = store
+        self.outages = outages
+        self._make_queue = make_queue
+        self._queues: dict[str | None, Queue] = {}
+
+    async def queue(self, host: str | None) -> Queue:
+        """Return the queue of a host, connected."""
+        if host not in self._queues:
+            queue = self._make_queue(self.name if host is None else f"{self.name}@{host}")
+            await queue.connect()
+            self._queues[host] = queue
+        return self._queues[host]
+
+    async def close(self) -> None:
+        """Disconnect."""
+        for queue in self._queues.values():
+            await queue.disconnect()
+
+    async def submit(self, job: Job, status: JobStatus, seconds: float) -> None:
+        """Enqueue a job, unless it is queued or under way. Nothing goes with it but names."""
+        queue = await self.queue(job.host)
+        await queue.enqueue(
+            QueuedJob(
+                _FUNCTION,
+                kwargs={"job": job.key, "part": status.part_name},
+                key=_key(queue, status),
+                timeout=int(seconds) + _SECONDS_BEYOND_OUR_OWN_TIMEOUT,
+                heartbeat=_HEARTBEAT_SECONDS,
+                retries=_DELIVERIES,
+                ttl=_SECONDS_TO_KEEP_A_RESULT,
+            )
+        )
+
+    async def under_way(self, statuses: Sequence[JobStatus]) -> dict[str, str]:
+        """Return which jobs are "queued" or "running", by key."""
+        found: dict[str, str] = {}
+        for host in {status.host for status in statuses}:
+            queue = await self.queue(host)
+            asked = [status for status in statuses if status.host == host]
+            for status, job in zip(asked, await _jobs(queue, asked), strict=True):
+                if job is not None and job.status in (Status.NEW, Status.QUEUED, Status.ACTIVE, Status.ABORTING):
+                    found[status.key] = "queued" if job.status in (Status.NEW, Status.QUEUED) else "running"
+        return found
+
+
+async def _jobs(queue: Queue, statuses: Sequence[JobStatus]) -> list[QueuedJob | None]:
+    """Return the queue's jobs in the order of the statuses: a PostgreSQL queue leaves out those that it has not."""
+    keys = [_key(queue, status) for status in statuses]
+    found = {job.key: job for job in await queue.jobs(keys) if job is not None}
+    return [found.get(key) for key in keys]
+
+
+def _key(queue: Queue, status: JobStatus) -> str:
+    """Return the key of a job in the broker: one for each account, job and partition. A PostgreSQL table holds all queues."""
+    return ":".join(filter(None, (queue.name, status.key, status.part_name)))
+
+
+class Fleet:
+    """This process's part in a fleet: its workers, one for all hosts' queue and one for this host's, and its dispatcher."""
+
+    def __init__(self, broker: Broker, runner: Runner, concurrency: int) -> None:
+        self._broker = broker
+        self._runner = runner
+        self._concurrency = concurrency
+        self._dispatcher = Dispatcher(runner=runner, submit=self._submit, outages=broker.outages)
+
+    @property
+    def hosts(self) -> list[str | None]:
+        """Whose queues are served: all hosts' (None), and this one's if it has jobs of its own."""
+        return list(dict.fromkeys([None, *(job.host for job in self._runner.jobs.values())]))
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Run jobs until told to stop; what is under way goes back to the queue then, with its checkpoint kept."""
+        if stop.is_set():
+            return
+        workers = [self._worker(await self._broker.queue(host)) for host in self.hosts]
+        work = [asyncio.ensure_future(item) for item in (*(worker.start() for worker in workers), self._dispatcher.serve())]
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([*work, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            await self._end(work)
+        for item in work:
+            if not item.cancelled():
+                item.result()  # or what it failed by
+
+    async def _end(self, work: Sequence[asyncio.Future[None]]) -> None:
+        """Cancel, on which SAQ's workers cancel their jobs and give them back; and once more if that takes too long."""
+        for seconds in (_SECONDS_TO_STOP, _SECONDS_TO_LEAVE):
+            for item in work:
+                item.cancel()
+            if (await asyncio.wait(work, timeout=seconds))[1]:
+                log_event("stop", level=logging.WARNING, error="not all jobs could be given back; others take them over")
+
+    def _worker(self, queue: Queue) -> Worker[Any]:
+        # What upkeep calls: see the top of this file.
+        queue.sweep = partial(queue.sweep, abort=_SECONDS_TO_ANSWER_A_SWEEP)  # type: ignore[method-assign]
+        return _Worker(
+            queue,
+            functions=[(_FUNCTION, self._run)],
+            concurrency=self._concurrency,
+            after_process=self._after,
+            timers={"sweep": _SWEEP_SECONDS, "schedule": 1, "abort": 1, "worker_info": 10},
+            dequeue_timeout=_SECONDS_TO_WAIT_FOR_A_JOB,
+            cancellation_hard_deadline_s=_SECONDS_TO_CANCEL,
+            metadata={"worker": self._runner.worker},
+        )
+
+    async def _submit(self, job: Job, status: JobStatus) -> None:
+        await self._broker.submit(job, status, self._runner.seconds[job.name])
+
+    async def _run(self, context: dict[str, Any], *, job: str, part: str | None = None) -> dict[str, object]:
+        """Run a job that came from the queue, and keep its heartbeat up."""
+        queued: QueuedJob = context["job"]
+        runs: list[Run] = []
+        work = asyncio.ensure_future(self._runner.run(job, part, runs.append))
+        try:
+            while not (await asyncio.wait([work], timeout=_SECONDS_BETWEEN_BEATS))[0]:
+                await self._beat(queued, runs, work)
+            context["outcome"] = outcome = await work
+        except JobFailed:
+            queued.retries = 0  # when it is tried again stands in its status
+            raise
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+        return {"outcome": outcome, "rows": runs[0].rows if runs else 0}
+
+    async def _beat(self, queued: QueuedJob, runs: list[Run], work: asyncio.Future[Any]) -> None:
+        """Say that we are alive; let go of a job that is not ours any more, by the one way that has SAQ leave it alone."""
+        try:
+            stored = await queued.get_queue().job(queued.key)
+            if stored is None or (stored.worker_id, stored.attempts) != (queued.worker_id, queued.attempts):
+                work.cancel()
+                return
+            queued.meta = {"rows": runs[0].rows} if runs else {}
+            await queued.update()
+        except self._broker.outages as error:
+            log_event("outage", level=logging.WARNING, error=self._runner.mask.error(error), worker=self._runner.worker)
+
+    async def _after(self, context: dict[str, Any]) -> None:
+        """Look when the job is due again, now that the queue would take it."""
+        queued: QueuedJob = context["job"]
+        if context.get("outcome") != "busy":  # that one would be due again at once
+            self._dispatcher.look_at((queued.kwargs or {}).get("job", ""))
+
+
+class _Worker(Worker[Any]):
+    SIGNALS = []  # ours: there are two workers in a process, and a dispatcher

@@ -1,0 +1,144 @@
+"""One run of one job: begun, cut off in time, its end written down and logged. The same with and without a broker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
+
+from attrs import define, field, frozen
+
+from telepath_async import TelepathClient
+
+from .accounts import SECONDS_OF_A_RUN, Job, JobName
+from .commands import Commands
+from .limits import Limiters
+from .log import JobFailed, Mask, log_event
+from .status import JobStatus, current, cut_off, failed, first_status, started, succeeded
+from .stores import StatusStore
+from .work import BUSY, FAULTS, Result, Run
+
+Outcome: TypeAlias = Literal["success", "failure", "fault", "cut off", "busy", "not due", "stopped", "unknown job"]
+
+_SECONDS_OF_GRACE: Final = 5.0  # the clocks of two hosts differ
+
+
+class _TimeIsUp(Exception):
+    """Our bound on a run, told apart from the timeouts inside of it."""
+
+
+@frozen
+class _End:
+    outcome: Outcome
+    error: str | None = None
+    status: JobStatus | None = None
+
+
+def utc_now() -> datetime:
+    """Return the present."""
+    return datetime.now(UTC)
+
+
+@define(kw_only=True)
+class Runner:
+    """Runs jobs by their key. `jobs`: those that may run on this host; `worker`: this process, in the log."""
+
+    jobs: Mapping[str, Job]
+    store: StatusStore
+    limiters: Limiters
+    commands: Commands
+    mask: Mask
+    worker: str
+    seconds: Mapping[JobName, float] = field(factory=lambda: dict(SECONDS_OF_A_RUN))
+
+    async def statuses(self, keys: list[str]) -> list[JobStatus]:
+        """Return how jobs stand, under their present plans; what nobody has written yet, we write."""
+        statuses: list[JobStatus] = []
+        for key, found in zip(keys, await self.store.read(keys), strict=True):
+            if found is None:
+                statuses.append(first_status(self.jobs[key], utc_now()))
+                await self.store.write(statuses[-1], keep=True)
+            else:
+                statuses.append(current(found, self.jobs[key], utc_now()))
+        return statuses
+
+    async def run(self, key: str, part: str | None = None, on_run: Callable[[Run], object] = lambda run: None) -> Outcome:
+        """Run a job, or this partition of it, and return how that ended; `on_run` gets what is under way.
+
+        A delivery of what is not due any more does nothing: a broker that loses a worker may deliver twice. Raises
+        JobFailed for a run that failed: that, and when the next one is due, is written down by then.
+        """
+        if key not in self.jobs:
+            log_event("job", level=logging.WARNING, job=key, outcome="unknown job", worker=self.worker)
+            return "unknown job"
+        (status,) = await self.statuses([key])
+        if (status.next_run - utc_now()).total_seconds() > _SECONDS_OF_GRACE or part != status.part_name:
+            return "not due"
+        status = started(status, utc_now())
+        await self.store.write(status)
+        run, begun, end = Run(job=self.jobs[key], status=status, commands=self.commands), time.monotonic(), _End("stopped")
+        on_run(run)
+        try:
+            end = await self._end(run, begun)
+            if end.status is not None:
+                await self.store.write(end.status)
+        finally:
+            self._log(run, end, time.monotonic() - begun)
+        if end.outcome in ("failure", "fault"):
+            raise JobFailed(end.error)
+        return end.outcome
+
+    async def _end(self, run: Run, begun: float) -> _End:
+        job, status = run.job, run.status
+        try:
+            result = await self._do(run)
+        except BUSY as busy:  # nothing has changed: it is due as it was
+            return _End("busy", self.mask.error(busy))
+        except _TimeIsUp as up:
+            if job.name == "sync":
+                return _End("cut off", None, cut_off(status, utc_now(), rows=run.rows, seconds=time.monotonic() - begun))
+            error, fault = str(up), False
+        except Exception as failure:  # noqa: BLE001  # whatever a database's driver raises: written down and logged, masked
+            error, fault = self.mask.error(failure), isinstance(failure, FAULTS)
+        else:
+            seconds = time.monotonic() - begun
+            after = succeeded(status, job, utc_now(), rows=result.rows, seconds=seconds, alerts=result.alerts)
+            return _End("success", None, after)
+        after = failed(
+            status, job, utc_now(), error=error, fault=fault, rows=run.rows, seconds=time.monotonic() - begun,
+            jitter=random.random(),
+        )  # fmt: skip
+        return _End("fault" if fault else "failure", error, after)
+
+    async def _do(self, run: Run) -> Result:
+        account, seconds = run.account, self.seconds[run.job.name]
+        async with (
+            self.limiters.hold(account) as limiter,
+            TelepathClient(account.api_key, base_url=account.base_url, limiter=limiter) as telepath,
+        ):
+            limit = asyncio.timeout(seconds)
+            try:
+                async with limit:
+                    return await run.do(telepath)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+        raise _TimeIsUp(f"it took more than {seconds:g} s, and was ended")
+
+    def _log(self, run: Run, end: _End, seconds: float) -> None:
+        log_event(
+            "job",
+            level=logging.WARNING if end.error else logging.INFO,
+            account=run.account.name,
+            job=run.job.name,
+            partition=run.status.part_name,
+            outcome=end.outcome,
+            rows=run.rows,
+            seconds=round(seconds, 3),
+            error=end.error,
+            worker=self.worker,
+        )

@@ -1,0 +1,160 @@
+"""Where the workers keep how each job stands: beside the broker's queue, or, without a broker, in a SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, Protocol
+
+from telepath_async import UsageError
+
+from .status import JobStatus, read_status
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg.rows import TupleRow
+    from psycopg_pool import AsyncConnectionPool
+    from redis.asyncio import Redis
+
+    Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
+
+_DDL_LOCK: Final = 7_354_032  # any number that is not the sync's
+
+
+class StatusStore(Protocol):
+    """The statuses by the jobs' keys."""
+
+    async def read(self, keys: Sequence[str]) -> list[JobStatus | None]:
+        """Return the statuses of these keys, in their order."""
+        ...
+
+    async def read_all(self) -> list[JobStatus]:
+        """Return every status."""
+        ...
+
+    async def write(self, status: JobStatus, *, keep: bool = False) -> None:
+        """Replace a status; `keep`: unless there is one."""
+        ...
+
+
+class RedisStore:
+    """A hash beside the queue's keys."""
+
+    def __init__(self, redis: Redis, queue: str) -> None:
+        self._redis = redis
+        self._hash = f"telepath:worker:{queue}:status"
+
+    async def read(self, keys: Sequence[str]) -> list[JobStatus | None]:
+        """Return the statuses of these keys, in their order."""
+        found = await self._redis.hmget(self._hash, list(keys)) if keys else []
+        return [None if text is None else read_status(text) for text in found]
+
+    async def read_all(self) -> list[JobStatus]:
+        """Return every status."""
+        return [read_status(text) for text in await self._redis.hvals(self._hash)]
+
+    async def write(self, status: JobStatus, *, keep: bool = False) -> None:
+        """Replace a status; `keep`: unless there is one."""
+        write = self._redis.hsetnx if keep else self._redis.hset
+        await write(self._hash, status.key, status.to_json())
+
+
+class PostgresStore:
+    """A table beside SAQ's."""
+
+    def __init__(self, pool: Pool, queue: str) -> None:
+        self._pool = pool
+        self._queue = queue
+
+    async def open(self) -> None:
+        """Make the table where it is missing."""
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DDL_LOCK,))
+            await connection.execute(
+                "CREATE TABLE IF NOT EXISTS telepath_worker_status"
+                " (queue text, key text, status text NOT NULL, PRIMARY KEY (queue, key))"
+            )
+
+    async def lock_keyspace(self) -> int:
+        """Return a number for advisory locks that belongs to the schema of the tables."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute("SELECT hashtext('telepath ' || current_schema())")).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    async def read(self, keys: Sequence[str]) -> list[JobStatus | None]:
+        """Return the statuses of these keys, in their order."""
+        select = "SELECT key, status FROM telepath_worker_status WHERE queue = %s AND key = ANY(%s)"
+        async with self._pool.connection() as connection:
+            rows = await (await connection.execute(select, (self._queue, list(keys)))).fetchall()
+        found = {key: read_status(text) for key, text in rows}
+        return [found.get(key) for key in keys]
+
+    async def read_all(self) -> list[JobStatus]:
+        """Return every status."""
+        select = "SELECT status FROM telepath_worker_status WHERE queue = %s"
+        async with self._pool.connection() as connection:
+            rows = await (await connection.execute(select, (self._queue,))).fetchall()
+        return [read_status(text) for (text,) in rows]
+
+    async def write(self, status: JobStatus, *, keep: bool = False) -> None:
+        """Replace a status; `keep`: unless there is one."""
+        instead = "NOTHING" if keep else "UPDATE SET status = excluded.status"
+        insert = f"INSERT INTO telepath_worker_status VALUES (%s, %s, %s) ON CONFLICT (queue, key) DO {instead}"  # noqa: S608
+        async with self._pool.connection() as connection:
+            await connection.execute(insert, (self._queue, status.key, status.to_json()))
+
+
+class FileStore:
+    """A SQLite file, for the worker that has no broker. A write is on the disk when it returns, within milliseconds."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            self._database = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+            self._database.execute("PRAGMA journal_mode=WAL")  # readers, such as the status, go on while it is written
+            self._database.execute("CREATE TABLE IF NOT EXISTS status (key TEXT PRIMARY KEY, status TEXT NOT NULL)")
+        except sqlite3.Error as error:
+            raise UsageError(f"{path} cannot be used as the worker's state file: {error}; name another one") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    async def read(self, keys: Sequence[str]) -> list[JobStatus | None]:
+        """Return the statuses of these keys, in their order."""
+        found = {status.key: status for status in await self.read_all()}
+        return [found.get(key) for key in keys]
+
+    async def read_all(self) -> list[JobStatus]:
+        """Return every status."""
+        return [read_status(text) for (text,) in self._database.execute("SELECT status FROM status")]
+
+    async def write(self, status: JobStatus, *, keep: bool = False) -> None:
+        """Replace a status; `keep`: unless there is one."""
+        insert = "INSERT OR IGNORE INTO status VALUES (?, ?)" if keep else "INSERT OR REPLACE INTO status VALUES (?, ?)"
+        self._database.execute(insert, (status.key, status.to_json()))
+
+
+def lock_file(path: str) -> sqlite3.Connection | None:
+    """Return the lock of a state file, held until it is closed or its process ends; None: another worker holds it.
+
+    It is a database of no content, for SQLite knows how to lock a file on every system.
+    """
+    lock = sqlite3.connect(f"{path}-worker", timeout=0, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        lock.close()
+        return None
+    return lock
+
+
+def is_served(path: str) -> bool:
+    """Whether a worker runs on this state file."""
+    lock = lock_file(path)
+    if lock is None:
+        return True
+    with closing(lock):
+        return False

@@ -1,0 +1,104 @@
+"""What each job does in one run: the call into `telepath_async.sync` or `.jobs`, between a status and a `Result`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from attrs import define, frozen
+
+from telepath_async import AuthenticationError, PermissionDeniedError, SipCredentials, TelepathClient, UsageError
+from telepath_async.jobs import JournalBusy, JournalDamaged, poll_latency, rotate_passwords
+from telepath_async.sync import SyncBusy, SyncProgress, sync_calls
+
+from .accounts import Account, Job
+from .commands import Commands, alert_document, credentials_document
+from .log import JobFailed
+from .status import JobStatus, end_of_part
+
+BUSY: Final = (SyncBusy, JournalBusy)
+FAULTS: Final = (UsageError, AuthenticationError, PermissionDeniedError, JournalDamaged)
+_NOT_ROTATED_AGAIN_WITHIN: Final = timedelta(hours=1)
+
+
+@frozen(kw_only=True)
+class Result:
+    """What a run did: `rows` written, trunks rotated or alerts told; `alerts`: how they stand, for the next poll."""
+
+    rows: int
+    alerts: str | None = None
+
+
+@define(kw_only=True)
+class Run:
+    """A run of a job. `rows`: so far."""
+
+    job: Job
+    status: JobStatus
+    commands: Commands
+    rows: int = 0
+
+    @property
+    def account(self) -> Account:
+        """The job's account."""
+        return self.job.account
+
+    async def do(self, telepath: TelepathClient) -> Result:
+        """Do it once. Raises what the job raises, and JobFailed for one that came to an end without all being done."""
+        return await {"sync": self._sync, "watch": self._watch, "rotate": self._rotate}[self.job.name](telepath)
+
+    async def _sync(self, telepath: TelepathClient) -> Result:
+        """Sync up to the end of the partition, or to the present; the table's watermark says from where."""
+        plan = self.account.sync
+        assert plan is not None
+        report = await sync_calls(
+            telepath,
+            plan.database_url.reveal(),
+            since=plan.since,
+            until=end_of_part(self.status, plan),
+            on_progress=self._progress,
+        )
+        self.rows = report.inserted + report.updated
+        if report.uncertain:
+            raise JobFailed(f"{report.uncertain} calls may have been missed, for the list changed under the walk")
+        return Result(rows=self.rows)
+
+    def _progress(self, progress: SyncProgress) -> None:
+        self.rows = progress.rows
+
+    async def _watch(self, telepath: TelepathClient) -> Result:
+        """Poll once, and run the command for each alert; one that fails is decided again at the next poll."""
+        plan = self.account.watch
+        assert plan is not None
+        poll = await poll_latency(telepath, plan.thresholds, self.status.alerts, window=plan.window)
+        if poll.overview is None and poll.error is not None:
+            raise poll.error
+        for alert in poll.alerts:
+            await self.commands.run(plan.command, alert_document(self.account.name, alert))
+            self.rows += 1
+        return Result(rows=self.rows, alerts=poll.state)
+
+    async def _rotate(self, telepath: TelepathClient) -> Result:
+        """Rotate all trunks; a run that is tried again leaves alone what was finished since the first try."""
+        plan = self.account.rotate
+        assert plan is not None
+
+        async def apply(credentials: SipCredentials) -> None:
+            await self.commands.run(plan.command, credentials_document(self.account.name, credentials))
+
+        tried_for = datetime.now(UTC) - (self.status.began or datetime.now(UTC))
+        report = await rotate_passwords(
+            telepath,
+            telepath.trunks.list(),
+            apply,
+            plan.journal,
+            not_again_within=_NOT_ROTATED_AGAIN_WITHIN + tried_for,
+        )
+        self.rows = len(report.applied)
+        if not report.complete:
+            behind = [*report.pending, *report.untouched]
+            raise JobFailed(
+                f"{len(report.pending)} carriers may hold a dead password, {len(report.untouched)} trunks are untouched; "
+                f"{behind[0].trunk_id}: {behind[0].why}"
+            )
+        return Result(rows=self.rows)

@@ -1,0 +1,42 @@
+"""A runner on a sandbox, without a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from telepath_async.sandbox import Sandbox
+from telepath_async.worker import Accounts, load_accounts
+from telepath_async.worker.commands import Commands
+from telepath_async.worker.limits import Limiters
+from telepath_async.worker.log import Mask
+from telepath_async.worker.runner import Runner
+from telepath_async.worker.stores import FileStore, StatusStore
+
+
+def accounts_of(folder: Path, sandbox: Sandbox, jobs: str, *, host: str | None = None, name: str = "acme") -> Accounts:
+    """One account on the sandbox, with a SQLite database."""
+    path = folder / "accounts.toml"
+    path.write_text(
+        f'[accounts.{name}]\napi_key_env = "KEY"\nbase_url = "{sandbox.base_url}"\nlimit = 1000000\n'
+        f'database_url = "sqlite:///{folder}/calls.db"\n{f"host = {host!r}" if host else ""}\n{jobs}'
+    )
+    return load_accounts(path, environment={"KEY": sandbox.api_key})
+
+
+def runner_of(accounts: Accounts, store: StatusStore, **options: Any) -> Runner:
+    """A runner of all jobs."""
+    defaults: Mapping[str, Any] = {
+        "jobs": {job.key: job for job in accounts.jobs},
+        "store": store,
+        "limiters": Limiters(None, 1),
+        "commands": Commands(),
+        "mask": Mask.of(accounts.secrets()),
+        "worker": "here:1",
+    }
+    return Runner(**{**defaults, **options})
+
+
+def file_store(folder: Path) -> FileStore:
+    return FileStore(str(folder / "state"))

@@ -1,0 +1,288 @@
+"""A fleet on both brokers: one delivery of each job at a time, whatever becomes of its worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from saq import Job as QueuedJob
+from saq import Status
+
+from telepath_async import Secret, UsageError
+from telepath_async.sandbox import Sandbox
+from telepath_async.sync.database import alone, make_engine
+from telepath_async.worker import BrokerUnreachable, broker, dispatch
+from telepath_async.worker.broker import Broker, Fleet
+from telepath_async.worker.service import BrokerUrl
+from tests.sync.tables import stored, truth
+from tests.worker.running import accounts_of, runner_of
+from tests.worker.test_embedded import OFTEN, until
+
+WATCH = '[accounts.acme.watch]\ncron = "@yearly"\nthresholds = { avg_ai_latency_ms = 1 }\ncommand = ["/bin/true"]\n'
+
+
+@pytest.fixture(autouse=True)
+def scaled_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "_SECONDS_BETWEEN_BEATS", 0.1)
+    monkeypatch.setattr(broker, "_HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(broker, "_SWEEP_SECONDS", 1)
+    monkeypatch.setattr(broker, "_SECONDS_TO_ANSWER_A_SWEEP", 0.2)
+    monkeypatch.setattr(broker, "_SECONDS_TO_WAIT_FOR_A_JOB", 0.5)
+    monkeypatch.setattr(dispatch, "_SECONDS_TO_LOOK_AGAIN", 0.3)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(calls=300, rate_limit=1_000_000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def url(broker_arguments: list[str]) -> BrokerUrl:
+    option, value = broker_arguments
+    return BrokerUrl(**{option.removeprefix("--"): Secret(value)})
+
+
+@asynccontextmanager
+async def served(connected: Broker, runner: Any) -> AsyncIterator[Fleet]:
+    """Run a worker, and stop it in the end."""
+    fleet, stop = Fleet(connected, runner, 2), asyncio.Event()
+    serving = asyncio.create_task(fleet.serve(stop))
+    try:
+        yield fleet
+    finally:
+        stop.set()
+        async with asyncio.timeout(10):
+            await serving
+
+
+async def rows_in(folder: Path) -> int:
+    return len(await stored(f"sqlite:///{folder}/calls.db"))
+
+
+async def queued_job(connected: Broker, key: str) -> QueuedJob:
+    job = await (await connected.queue(None)).job(key)
+    assert job is not None
+    return job
+
+
+async def test_a_sync_with_partitions_runs_to_its_end_and_on(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:
+    async with url.connect(4) as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), connected.store)
+        async with served(connected, runner) as fleet:
+            assert fleet.hosts == [None]
+            await until(lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 5)
+            sandbox.add_call()
+            end = time.monotonic() + 20
+            while (await connected.store.read_all())[0].part is not None or await rows_in(tmp_path) < 301:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.1)
+        assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
+        (status,) = await connected.store.read_all()
+        assert status.part is None
+        assert status.last_success is not None
+
+
+async def test_a_sync_that_finds_another_one_at_work_is_delivered_again_later(
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with url.connect(4) as connected:
+        accounts = accounts_of(tmp_path, sandbox, '[accounts.acme.sync]\ncron = "@hourly"\n')
+        engine = make_engine(f"sqlite:///{tmp_path}/calls.db")
+        async with served(connected, runner_of(accounts, connected.store)):
+            async with engine.connect() as connection, alone(connection, accounts.accounts[0].key_id):
+                end = time.monotonic() + 20
+                while (job := await (await connected.queue(None)).job("telepath:acme:sync")) is None or job.result is None:
+                    assert time.monotonic() < end
+                    await asyncio.sleep(0.05)
+                assert job.result["outcome"] == "busy"
+            while (await connected.store.read_all())[0].last_success is None:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.05)
+        await engine.dispose()
+
+
+async def test_what_is_bound_to_a_host_goes_into_its_queue(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:
+    async with url.connect() as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN + WATCH, host="voice-1"), connected.store)
+        jobs = runner.jobs.values()
+        for job, status in zip(jobs, await runner.statuses(list(runner.jobs)), strict=True):
+            await connected.submit(job, status, 10)
+            await connected.submit(job, status, 10)
+        assert await (await connected.queue("voice-1")).count("queued") == 1
+        assert await (await connected.queue(None)).count("queued") == 1
+        assert Fleet(connected, runner, 1).hosts == [None, "voice-1"]
+        assert await connected.under_way(await connected.store.read_all()) == {"acme:sync": "queued", "acme:watch": "queued"}
+
+
+async def test_a_job_that_fails_is_failed_at_the_broker_and_not_repeated_by_it(
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.fail_next(status=401, times=10)
+    async with url.connect(4) as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
+        async with served(connected, runner):
+            await until(lambda: sandbox.requests)
+            end = time.monotonic() + 10
+            while (job := await queued_job(connected, "telepath:acme:watch")).status != Status.FAILED:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.7)
+        assert job.error is not None
+        assert "JobFailed: AuthenticationError: 401" in job.error
+        assert len(sandbox.requests) == 1
+
+
+async def test_a_stopped_worker_gives_its_job_back_and_another_one_takes_it(
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.fail_next(delay=60.0)
+    async with url.connect(4) as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
+        async with served(connected, runner):
+            await until(lambda: sandbox.requests)
+            assert await connected.under_way(await connected.store.read_all()) == {"acme:watch": "running"}
+        assert await connected.under_way(await connected.store.read_all()) == {"acme:watch": "queued"}
+        async with served(connected, runner):
+            end = time.monotonic() + 10
+            while (await connected.store.read_all())[0].last_success is None:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.05)
+        assert await connected.under_way(await connected.store.read_all()) == {}
+
+
+async def test_a_long_job_keeps_its_heartbeat_and_tells_its_rows(url: BrokerUrl, tmp_path: Path) -> None:
+    async with Sandbox(calls=300, latency=2.5) as sandbox, url.connect(4) as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
+        async with served(connected, runner):
+            await until(lambda: sandbox.requests)
+            await asyncio.sleep(2.0)
+            job = await queued_job(connected, "telepath:acme:watch")
+            assert job.status == Status.ACTIVE
+            assert time.time() - job.touched / 1000 < 1.0
+            assert job.meta == {"rows": 0}
+            end = time.monotonic() + 20
+            while (await connected.store.read_all())[0].last_success is None:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.1)
+        assert (await queued_job(connected, "telepath:acme:watch")).attempts == 1
+
+
+async def test_a_worker_lets_go_of_a_job_that_another_one_has_taken(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.fail_next(delay=60.0)
+    async with url.connect(4) as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
+        async with served(connected, runner):
+            await until(lambda: sandbox.requests)
+            job = await queued_job(connected, "telepath:acme:watch")
+            job.worker_id = "another"
+            await job.update()
+            await asyncio.sleep(1.0)
+            taken = await queued_job(connected, "telepath:acme:watch")
+            assert (taken.status, taken.worker_id) == (Status.ACTIVE, "another")
+        assert (await connected.store.read_all())[0].last_success is None
+
+
+async def test_a_job_whose_worker_has_vanished_is_put_back(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:
+    async with url.connect(4) as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
+        (status,) = await runner.statuses(["acme:watch"])
+        await connected.submit(runner.jobs["acme:watch"], status, 10)
+        queue = await connected.queue(None)
+        job = await queue.dequeue(5)  # and nobody ever hears of it again
+        assert job is not None
+        job.started = job.touched = int(time.time() * 1000)
+        await job.update(status=Status.ACTIVE)
+        async with served(connected, runner):
+            end = time.monotonic() + 20
+            while (await connected.store.read_all())[0].last_success is None:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.1)
+
+
+async def test_another_fleet_in_the_same_database_holds_nothing_up(
+    postgres_broker_url: str, postgres_server: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    other = await asyncpg.connect(postgres_server)
+    await other.execute("SELECT pg_try_advisory_lock(0, 0), pg_try_advisory_lock(0, hashtext('telepath'))")  # as SAQ's own does
+    async with BrokerUrl(postgres=Secret(postgres_broker_url)).connect(4) as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
+        async with served(connected, runner):
+            async with asyncio.timeout(20):
+                while not sandbox.requests:
+                    await asyncio.sleep(0.05)
+    await other.close()
+
+
+async def test_a_heartbeat_outlives_an_outage_of_the_broker(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:
+    async with url.connect() as connected:
+        fleet = Fleet(connected, runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store), 1)
+
+        class Cut:
+            key = "k"
+
+            def get_queue(self) -> object:
+                raise connected.outages[0]("gone")
+
+        work: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        await fleet._beat(Cut(), [], work)  # type: ignore[arg-type]
+        assert not work.cancelled()
+
+
+async def test_jobs_that_cannot_be_given_back_in_time_are_left_to_others(
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop_worker = broker._Worker.stop
+
+    async def hangs(worker: broker._Worker) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await stop_worker(worker)
+
+    async with url.connect() as connected:
+        fleet = Fleet(connected, runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store), 1)
+        monkeypatch.setattr(broker, "_SECONDS_TO_STOP", 0.1)
+        monkeypatch.setattr(broker._Worker, "stop", hangs)
+        stop = asyncio.Event()
+        serving = asyncio.create_task(fleet.serve(stop))
+        await until(lambda: sandbox.requests)
+        stop.set()
+        async with asyncio.timeout(10):
+            await serving
+    assert "not all jobs could be given back" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"redis": "http://127.0.0.1"}, "redis must be a URL such as"),
+        ({"postgres": "postgresql://127.0.0.1/x?nonsense=1"}, "postgres must be a URL such as"),
+        ({"postgres": "host=127.0.0.1"}, "postgres must be a URL such as"),
+        ({}, "a fleet has one broker"),
+        ({"postgres": "postgresql://h/d", "redis": "redis://h"}, "a fleet has one broker"),
+    ],
+)
+async def test_a_url_that_no_broker_has_is_refused(options: dict[str, str], fault: str) -> None:
+    with pytest.raises(UsageError, match=fault):
+        async with BrokerUrl(**{name: Secret(value) for name, value in options.items()}).connect():
+            pass
+
+
+@pytest.mark.parametrize(
+    "options", [{"redis": "redis://:hidden@127.0.0.1:1/0"}, {"postgres": "postgresql://u:hidden@127.0.0.1:1/d"}]
+)
+async def test_a_broker_that_does_not_answer_is_told_without_its_password(
+    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telepath_async.worker.brokers._SECONDS_TO_CONNECT", 0.5)
+    with pytest.raises(BrokerUnreachable, match="the broker cannot be reached") as failed:
+        async with BrokerUrl(**{name: Secret(value) for name, value in options.items()}).connect():
+            pass
+    assert "hidden" not in str(failed.value)

@@ -1,0 +1,233 @@
+"""`telepath worker` and its status, as processes: both brokers and none, stops, faults, and not a secret anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from attrs import evolve
+from redis import Redis
+from typer.testing import CliRunner
+
+from telepath_async.cli.worker import group
+from telepath_async.sandbox import Sandbox
+from telepath_async.worker.status import succeeded
+from telepath_async.worker.stores import FileStore, is_served
+from tests.worker.processes import Workers, workers
+from tests.worker.test_status import LATER, NOW, a_failure, first_status, sync_job
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+KEY = "sk_live_0123456789abcdef"
+DATABASE_PASSWORD = "pw-of-the-database"
+BOTH = """
+    [accounts.acme]
+    api_key_env = "ACME_KEY"
+    base_url = "{base_url}"
+    database_url = "sqlite:///{folder}/acme.db"
+    host = "{host}"
+    sync = {{ cron = "@hourly", since = 2026-01-01 }}
+    [accounts.other]
+    api_key_env = "OTHER_KEY"
+    base_url = "{base_url}"
+    database_url_env = "OTHER_DB"
+    sync = {{ cron = "@hourly" }}
+"""
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(calls=300, api_key=KEY, rate_limit=1_000_000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def accounts(sandbox: Sandbox, tmp_path: Path) -> Path:
+    path = tmp_path / "accounts.toml"
+    path.write_text(BOTH.format(base_url=sandbox.base_url, folder=tmp_path, host=os.uname().nodename))
+    return path
+
+
+@pytest.fixture
+def secrets(postgres_server: str) -> dict[str, str]:
+    """One account that works, and one whose key and database do not."""
+    return {
+        "ACME_KEY": KEY,
+        "OTHER_KEY": "sk_live_wrong_key",
+        "OTHER_DB": f"postgresql://nobody:{DATABASE_PASSWORD}@127.0.0.1:1/none",
+    }
+
+
+def events(fleet: Workers) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in fleet.log.read_text().splitlines() if line.startswith("{")]
+
+
+async def logged(fleet: Workers, number: int, **wanted: object) -> None:
+    """Wait for so many lines like this."""
+    end = time.monotonic() + 40
+    while sum(wanted.items() <= event.items() for event in events(fleet)) < number:
+        assert time.monotonic() < end, fleet.log.read_text()[-3000:]
+        await asyncio.sleep(0.1)
+
+
+async def status(*arguments: str) -> list[dict[str, Any]]:
+    result = await asyncio.to_thread(CliRunner().invoke, group, ["status", "--json", *arguments])
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+async def everything_in(broker_arguments: list[str]) -> str:
+    """Whatever the broker holds, as one text."""
+    option, url = broker_arguments
+    if option == "--redis":
+        with Redis.from_url(url) as redis:
+            return repr([(key, redis.dump(key), value_of(redis, key)) for key in redis.scan_iter()])
+    server, _, schema = url.rpartition("?options=-csearch_path%3D")
+    connection = await asyncpg.connect(server)
+    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", schema)
+    rows = [await connection.fetch(f'SELECT * FROM {schema}."{table[0]}"') for table in tables]
+    await connection.close()
+    return repr([[tuple(row) for row in table] for table in rows])
+
+
+def value_of(redis: Redis, key: Any) -> object:
+    kind = redis.type(key)
+    read: Any = {
+        b"string": redis.get, b"hash": redis.hgetall, b"list": lambda key: redis.lrange(key, 0, -1),
+        b"zset": lambda key: redis.zrange(key, 0, -1),
+    }[kind]  # type: ignore[index]  # fmt: skip
+    return read(key)
+
+
+async def test_a_fleet_stops_in_time_shows_its_jobs_and_keeps_its_secrets(
+    broker_arguments: list[str], accounts: Path, secrets: dict[str, str], tmp_path: Path, sandbox: Sandbox
+) -> None:
+    sandbox.fail_next(delay=60.0, path="/calls", times=1)  # the sync of acme, or the refusal of other
+    async with workers(tmp_path, ["--accounts", str(accounts), *broker_arguments], **secrets) as fleet:
+        await fleet.start(0)
+        await logged(fleet, 2, event="begun")
+        while not sandbox.requests:
+            await asyncio.sleep(0.05)
+        begun = time.monotonic()
+        await fleet.say("stop", 0)
+        assert await fleet.end("wait", 0) == 0
+        assert time.monotonic() - begun < 10
+        assert {"queued"} <= {job["state"] for job in await status(*broker_arguments)}
+        await fleet.start(1)
+        await logged(fleet, 1, event="job", account="acme", outcome="success")
+        await logged(fleet, 1, event="job", account="other", outcome="failure")
+        acme, other = await status(*broker_arguments)
+        assert (acme["state"], acme["rows"], acme["error"]) == ("waiting", 300, None)
+        assert other["failures"] >= 1
+        assert other["error"].startswith(("ConnectionRefusedError", "OSError"))
+        kept = await everything_in(broker_arguments)
+        await fleet.say("stop", 1)
+        assert await fleet.end("wait", 1) == 0
+        said = kept + fleet.log.read_text() + json.dumps([acme, other])
+    assert "acme" in kept
+    assert [secret for secret in (KEY, "sk_live_wrong_key", DATABASE_PASSWORD) if secret in said] == []
+
+
+def test_the_command_runs_until_a_signal(accounts: Path, secrets: dict[str, str], tmp_path: Path) -> None:
+    def stop_soon() -> None:
+        end = time.monotonic() + 30
+        while not is_served(f"{accounts}.state") and time.monotonic() < end:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    accounts.write_text(accounts.read_text().replace("OTHER_DB", "ACME_DB"))
+    stopping = threading.Thread(target=stop_soon)
+    stopping.start()
+    before = signal.getsignal(signal.SIGTERM)
+    result = invoke("--accounts", str(accounts), **secrets, ACME_DB=f"sqlite:///{tmp_path}/other.db")
+    stopping.join()
+    assert result.exit_code == 0
+    assert [json.loads(line)["event"] for line in (result.stdout.splitlines()[0], result.stdout.splitlines()[-1])] == [
+        "start",
+        "stop",
+    ]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_without_a_broker_the_same_jobs_run_and_a_restart_goes_on(
+    accounts: Path, secrets: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["--accounts", str(accounts)]
+    async with workers(tmp_path, arguments, **secrets) as fleet:
+        await fleet.start(0)
+        await logged(fleet, 1, event="job", account="acme", outcome="success")
+        assert await fleet.end("kill", 0) == -9
+        await fleet.start(1)
+        await logged(fleet, 2, event="job", account="other", outcome="failure")
+        await fleet.start(2)
+        assert await fleet.end("wait", 2) == 2
+        acme, other = await status(*arguments)
+        assert (acme["state"], acme["rows"]) == ("waiting", 300)
+        assert other["failures"] >= 2
+        await fleet.say("stop", 1)
+        assert await fleet.end("wait", 1) == 0
+        assert sum(event.get("account") == "acme" for event in events(fleet)) == 1
+        said = fleet.log.read_text()
+    assert "another worker runs on" in said
+    assert [secret for secret in secrets.values() if secret in said] == []
+
+
+def invoke(*arguments: str, **environment: str) -> Any:
+    return CliRunner().invoke(group, arguments, env=environment)
+
+
+def test_faults_of_the_file_end_the_command_with_2(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("[accounts.a]\n")
+    result = invoke("--accounts", str(tmp_path / "a.toml"))
+    assert result.exit_code == 2
+    assert "error: " in result.stderr
+    assert "accounts.a.api_key_env" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status", "--accounts", "/nowhere/a.toml"], "there is no /nowhere/a.toml.state"),
+        (["status", "--redis", "redis://h", "--postgres", "postgresql://h/d"], "a fleet has one broker"),
+        (["status", "--redis", "redis://127.0.0.1:1"], "the broker cannot be reached"),
+        (["--web", "0"], "--web shows a broker's queues"),
+        (["--redis", "redis://:secret@127.0.0.1:1"], "can read the password in --redis: set its variable"),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: list[str], said: str) -> None:
+    result = invoke(*arguments)
+    assert said in result.stderr
+    assert "secret@" not in result.stderr
+
+
+def test_a_password_from_the_environment_needs_no_warning(tmp_path: Path) -> None:
+    result = invoke("--accounts", str(tmp_path / "none"), TELEPATH_WORKER_REDIS="redis://:secret@127.0.0.1:1")
+    assert "warning" not in result.stderr
+
+
+def test_the_status_is_a_table_for_people(accounts: Path, tmp_path: Path) -> None:
+
+    state = tmp_path / "state"
+    store = FileStore(str(state))
+    job = sync_job(partitions=3)
+    done = succeeded(first_status(job, NOW), job, LATER, rows=1234, seconds=1.0)
+    asyncio.run(store.write(a_failure(done, job=job)))
+    asyncio.run(store.write(evolve(done, account="other")))
+    store.close()
+    result = invoke("status", "--table", "--state", str(state), COLUMNS="100")
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["account", "job", "state", "last", "success", "(UTC)", "last", "failure", "rows", "next", "run"]
+    assert lines[1].split() == [
+        "acme", "sync", "2of3", "overdue", "06-01", "12:03:10", "06-01", "12:03:10", "7", "06-01", "12:03:15",
+    ]  # fmt: skip
+    assert lines[2].split()[0] == "other"
+    assert lines[3:] == ["acme sync: E: no"]

@@ -1,0 +1,176 @@
+"""Without a broker: the same jobs at their times, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from telepath_async.sandbox import Sandbox
+from telepath_async.worker import dispatch
+from telepath_async.worker.dispatch import Dispatcher
+from telepath_async.worker.embedded import Embedded
+from telepath_async.worker.log import JobFailed
+from telepath_async.worker.runner import Runner
+from telepath_async.worker.status import JobStatus
+from telepath_async.worker.stores import FileStore
+from tests.sync.tables import stored, truth
+from tests.worker.running import accounts_of, file_store, runner_of
+
+OFTEN = '[accounts.acme.sync]\ncron = "* * * * * */1"\nsince = 2026-01-01\npartitions = 3\n'
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FileStore]:
+    with closing(file_store(tmp_path)) as store:
+        yield store
+
+
+async def until(true: object, seconds: float = 20.0) -> None:
+    """Wait until a function gives something true."""
+    end = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not come to that"
+        await asyncio.sleep(0.02)
+
+
+class Counting(Runner):
+    """Counts the runs, and lets each end as told."""
+
+    def __init__(self, runner: Runner, endings: list[object]) -> None:
+        super().__init__(
+            jobs=runner.jobs,
+            store=runner.store,
+            limiters=runner.limiters,
+            commands=runner.commands,
+            mask=runner.mask,
+            worker="w",
+        )
+        self.endings = endings
+        self.runs = 0
+        self.most = 0
+        self.at_once = 0
+
+    async def run(self, key: str, part: str | None = None, on_run: object = None) -> object:  # type: ignore[override]
+        self.runs += 1
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await asyncio.sleep(0.05)
+        self.at_once -= 1
+        ending = self.endings[min(self.runs, len(self.endings)) - 1]
+        if isinstance(ending, Exception):
+            raise ending
+        return ending
+
+
+async def test_a_first_sync_and_those_after_it_run_until_the_worker_is_stopped(tmp_path: Path, store: FileStore) -> None:
+    async with Sandbox(calls=300, rate_limit=1_000_000) as sandbox:
+        runner, stop = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), asyncio.Event()
+        serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
+        await until(lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 8)
+
+        sandbox.add_call()
+        rows = len(sandbox.calls)
+        end = time.monotonic() + 20
+        while len(await stored(f"sqlite:///{tmp_path}/calls.db")) < rows and time.monotonic() < end:
+            await asyncio.sleep(0.1)
+        stop.set()
+        await serving
+        assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
+
+
+async def test_a_stop_cuts_off_what_is_under_way(tmp_path: Path, store: FileStore) -> None:
+    async with Sandbox(latency=60.0) as sandbox:
+        runner, stop = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), asyncio.Event()
+        serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
+        await until(lambda: sandbox.requests)
+        stop.set()
+        async with asyncio.timeout(10):
+            await serving
+
+
+@pytest.mark.parametrize("ending", [JobFailed("no"), "busy"])
+async def test_a_job_that_failed_or_was_busy_is_looked_at_again_and_runs_once_at_a_time(
+    tmp_path: Path, store: FileStore, ending: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "_SECONDS_TO_LOOK_AGAIN", 0.01)
+    async with Sandbox() as sandbox:
+        runner = Counting(runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), [ending])
+        stop = asyncio.Event()
+        serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
+        await until(lambda: runner.runs >= 3)
+        stop.set()
+        await serving
+        assert runner.most == 1
+
+
+async def test_a_job_that_was_busy_is_not_tried_again_at_once(tmp_path: Path, store: FileStore) -> None:
+    async with Sandbox() as sandbox:
+        runner = Counting(runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), ["busy"])
+        stop = asyncio.Event()
+        serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
+        await until(lambda: runner.runs == 1)
+        await asyncio.sleep(0.5)
+        stop.set()
+        await serving
+        assert runner.runs == 1
+
+
+async def test_a_broker_that_is_out_of_reach_is_tried_again(
+    tmp_path: Path, store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "_SECONDS_OF_AN_OUTAGE", 0.01)
+    monkeypatch.setattr(dispatch, "_SECONDS_TO_LOOK_AGAIN", 0.01)
+    tries: list[str] = []
+
+    async def submit(job: object, status: JobStatus) -> None:
+        tries.append(status.key)
+        if len(tries) < 3:
+            raise ConnectionError
+
+    async with Sandbox() as sandbox:
+        runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store)
+        dispatching = asyncio.create_task(Dispatcher(runner=runner, submit=submit, outages=(ConnectionError,)).serve())
+        await until(lambda: len(tries) >= 4)
+        dispatching.cancel()
+        await asyncio.wait([dispatching])
+
+
+async def test_a_dispatcher_ends_though_a_library_takes_its_cancellation_for_an_outage(
+    tmp_path: Path, store: FileStore
+) -> None:
+    begun = asyncio.Event()
+
+    async def submit(job: object, status: JobStatus) -> None:
+        if begun.is_set():
+            return
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+
+    async with Sandbox() as sandbox:
+        runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store)
+        dispatching = asyncio.create_task(Dispatcher(runner=runner, submit=submit, outages=(ConnectionError,)).serve())
+        await begun.wait()
+        dispatching.cancel()
+        done, _ = await asyncio.wait([dispatching], timeout=5)
+        dispatching.cancel()
+        await asyncio.wait([dispatching])
+        assert done
+
+
+async def test_a_dispatcher_looks_at_nothing_that_it_does_not_know(tmp_path: Path, store: FileStore) -> None:
+    async with Sandbox() as sandbox:
+        runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store)
+
+        async def submit(job: object, status: JobStatus) -> None: ...
+
+        dispatcher = Dispatcher(runner=runner, submit=submit)
+        dispatcher.look_at("nobody:sync")
+        assert list(dispatcher._looks) == ["acme:sync"]

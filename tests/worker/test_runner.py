@@ -1,0 +1,292 @@
+"""One run of a job, in each of its ways to end, against a sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from telepath_async.sandbox import Sandbox
+from telepath_async.sync.database import alone, make_engine
+from telepath_async.worker.log import JobFailed
+from telepath_async.worker.runner import Runner
+from telepath_async.worker.status import JobStatus
+from telepath_async.worker.stores import FileStore
+from telepath_async.worker.work import Run
+from tests.sync.tables import stored, truth
+from tests.worker.running import accounts_of, file_store, runner_of
+
+SYNC = '[accounts.acme.sync]\ncron = "@hourly"\nsince = 2026-01-01\n'
+WATCH = '[accounts.acme.watch]\ncron = "@hourly"\nthresholds = {{ avg_ai_latency_ms = 1 }}\ncommand = {command}\n'
+ROTATE = '[accounts.acme.rotate]\ncron = "@hourly"\njournal = "{journal}"\ncommand = {command}\n'
+KEEP = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + chr(10))"
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(trunks=3, calls=250, rate_limit=1_000_000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FileStore]:
+    with closing(file_store(tmp_path)) as store:
+        yield store
+
+
+@pytest.fixture
+def events(caplog: pytest.LogCaptureFixture) -> Iterator[list[dict[str, Any]]]:
+    found: list[dict[str, Any]] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(json.loads(record.getMessage()))  # type: ignore[method-assign]
+    logger = logging.getLogger("telepath_async.worker")
+    logger.addHandler(handler)
+    with caplog.at_level(logging.INFO, logger.name):
+        yield found
+    logger.removeHandler(handler)
+
+
+def keeping(path: Path) -> str:
+    return json.dumps([sys.executable, "-c", KEEP, str(path)])
+
+
+async def status_of(runner: Runner, key: str) -> JobStatus:
+    (status,) = await runner.store.read([key])
+    assert status is not None
+    return status
+
+
+async def is_due(runner: Runner, key: str) -> None:
+    """Let a rotation's time have come."""
+    (status,) = await runner.statuses([key])
+    await runner.store.write(evolve(status, next_run=datetime.now(UTC)))
+
+
+async def test_a_sync_by_partitions_ends_with_the_server_s_truth(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+) -> None:
+    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC + "partitions = 3"), store)
+    for part in ("1of3", "2of3", "3of3"):
+        assert await runner.run("acme:sync", part) == "success"
+    assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
+    assert [(event["partition"], event["outcome"]) for event in events] == [
+        ("1of3", "success"), ("2of3", "success"), ("3of3", "success"),
+    ]  # fmt: skip
+    assert [event["rows"] for event in events] == [0, 0, 250]  # the sandbox's calls are of the last 30 days
+    assert events[0].keys() == {
+        "time", "event", "account", "job", "partition", "outcome", "rows", "seconds", "worker",
+    }  # fmt: skip
+
+
+async def test_after_its_partitions_a_sync_goes_on_from_the_right_watermark(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path
+) -> None:
+    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC + "partitions = 2"), store)
+    for part in ("1of2", "2of2"):
+        assert await runner.run("acme:sync", part) == "success"
+    sandbox.add_call()
+    await is_due(runner, "acme:sync")
+    before = len(sandbox.requests)
+    assert await runner.run("acme:sync") == "success"
+    assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
+    first = dict(sandbox.requests[before].query)
+    assert datetime.now(UTC) - datetime.fromisoformat(first["from"]) < timedelta(hours=2)
+
+
+async def test_a_delivery_that_is_late_or_of_another_partition_does_nothing(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+) -> None:
+    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC + "partitions = 2"), store)
+    assert await runner.run("acme:sync", "2of2") == "not due"
+    for part in ("1of2", "2of2"):
+        assert await runner.run("acme:sync", part) == "success"
+    assert await runner.run("acme:sync", "2of2") == "not due"
+    assert await runner.run("acme:sync") == "not due"
+    assert len(events) == 2
+
+
+async def test_a_job_that_this_worker_does_not_know_is_left_alone(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+) -> None:
+    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    assert await runner.run("other:sync") == "unknown job"
+    assert events[0]["outcome"] == "unknown job"
+    assert await store.read_all() == []
+
+
+async def test_what_repeating_cannot_cure_is_not_repeated(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+) -> None:
+    sandbox.fail_next(status=401)
+    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    with pytest.raises(JobFailed, match="AuthenticationError: 401"):
+        await runner.run("acme:sync")
+    status = await status_of(runner, "acme:sync")
+    assert status.fault
+    assert status.next_run - datetime.now(UTC) > timedelta(minutes=59)
+    assert await runner.run("acme:sync") == "not due"
+    assert len(sandbox.requests) == 1
+    assert (events[0]["outcome"], events[0]["error"]) == ("fault", status.error)
+
+
+async def test_a_database_that_fails_is_tried_again_soon_and_told_by_its_class(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path
+) -> None:
+    (tmp_path / "calls.db").write_bytes(b"this is no database" * 100)
+    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    with pytest.raises(JobFailed, match="DatabaseError: "):
+        await runner.run("acme:sync")
+    status = await status_of(runner, "acme:sync")
+    assert (status.fault, status.failures, status.running_since) == (False, 1, None)
+    assert status.next_run - datetime.now(UTC) < timedelta(seconds=6)
+
+
+async def test_a_sync_that_finds_another_one_at_work_is_due_as_before(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+) -> None:
+    accounts = accounts_of(tmp_path, sandbox, SYNC)
+    runner = runner_of(accounts, store)
+    engine = make_engine(f"sqlite:///{tmp_path}/calls.db")
+    async with engine.connect() as connection, alone(connection, accounts.accounts[0].key_id):
+        assert await runner.run("acme:sync") == "busy"
+    await engine.dispose()
+    status = await status_of(runner, "acme:sync")
+    assert (status.failures, status.last_failure) == (0, None)
+    assert status.next_run <= datetime.now(UTC)
+    assert events[0]["error"].startswith("SyncBusy: ")
+
+
+async def test_a_sync_without_more_time_keeps_its_rows_and_goes_on(tmp_path: Path, store: FileStore) -> None:
+    async with Sandbox(calls=3_000, latency=0.1, rate_limit=1_000_000) as sandbox:
+        runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store, seconds={"sync": 0.6})
+        outcomes = ["cut off"]
+        while outcomes[-1] == "cut off":
+            outcomes.append(await runner.run("acme:sync"))
+            runner.seconds = {"sync": 2 * runner.seconds["sync"]}
+        assert outcomes[1] == "cut off"
+        assert outcomes[-1] == "success"
+        assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
+
+
+async def test_a_poll_without_more_time_has_failed(tmp_path: Path, store: FileStore) -> None:
+    async with Sandbox(latency=5.0) as sandbox:
+        watch = WATCH.format(command=keeping(tmp_path / "alerts"))
+        runner = runner_of(accounts_of(tmp_path, sandbox, watch), store, seconds={"watch": 0.1})
+        with pytest.raises(JobFailed, match=r"it took more than 0.1 s, and was ended"):
+            await runner.run("acme:watch")
+
+
+async def test_a_timeout_inside_of_a_run_is_an_ordinary_failure(sandbox: Sandbox, store: FileStore, tmp_path: Path) -> None:
+    async def times_out(run: Run, telepath: object) -> None:
+        raise TimeoutError("the database took too long")
+
+    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "do", times_out)
+        with pytest.raises(JobFailed, match="TimeoutError: the database took too long"):
+            await runner.run("acme:sync")
+
+
+async def test_a_run_that_is_stopped_says_so_and_is_due_as_before(
+    tmp_path: Path, store: FileStore, events: list[dict[str, Any]]
+) -> None:
+    async with Sandbox(latency=30.0) as sandbox:
+        runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+        begun: list[Run] = []
+        running = asyncio.create_task(runner.run("acme:sync", None, begun.append))
+        while not sandbox.requests:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert begun[0].account.name == "acme"
+    assert events[0]["outcome"] == "stopped"
+    assert (await status_of(runner, "acme:sync")).next_run <= datetime.now(UTC)
+
+
+async def test_rows_that_may_have_been_missed_are_a_failure(sandbox: Sandbox, store: FileStore, tmp_path: Path) -> None:
+    from telepath_async.worker import work
+
+    async def uncertain(*arguments: object, **options: object) -> object:
+        return type("Report", (), {"inserted": 1, "updated": 0, "uncertain": 2})()
+
+    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "sync_calls", uncertain)
+        with pytest.raises(JobFailed, match="2 calls may have been missed"):
+            await runner.run("acme:sync")
+
+
+async def test_an_alert_is_told_once_however_often_it_is_polled(sandbox: Sandbox, store: FileStore, tmp_path: Path) -> None:
+    sandbox.add_call(ai_latency_ms=500)
+    runner = runner_of(accounts_of(tmp_path, sandbox, WATCH.format(command=keeping(tmp_path / "alerts"))), store)
+    assert await runner.run("acme:watch") == "success"
+    await is_due(runner, "acme:watch")
+    assert await runner.run("acme:watch") == "success"
+    (alert,) = (tmp_path / "alerts").read_text().splitlines()
+    assert json.loads(alert)["kind"] == "crossed"
+    assert (await status_of(runner, "acme:watch")).rows == 0
+
+
+async def test_an_alert_that_could_not_be_told_is_told_again(sandbox: Sandbox, store: FileStore, tmp_path: Path) -> None:
+    sandbox.add_call(ai_latency_ms=500)
+    failing = runner_of(accounts_of(tmp_path, sandbox, WATCH.format(command='["/bin/false"]')), store)
+    with pytest.raises(JobFailed, match="CommandFailed: /bin/false ended with exit code 1"):
+        await failing.run("acme:watch")
+    mended = runner_of(accounts_of(tmp_path, sandbox, WATCH.format(command=keeping(tmp_path / "alerts"))), store)
+    await is_due(mended, "acme:watch")
+    assert await mended.run("acme:watch") == "success"
+    assert len((tmp_path / "alerts").read_text().splitlines()) == 1
+
+
+async def test_a_poll_that_fails_is_a_failure(sandbox: Sandbox, store: FileStore, tmp_path: Path) -> None:
+    sandbox.fail_next(status=403)
+    runner = runner_of(accounts_of(tmp_path, sandbox, WATCH.format(command='["/bin/true"]')), store)
+    with pytest.raises(JobFailed, match="PermissionDeniedError: 403"):
+        await runner.run("acme:watch")
+
+
+async def test_a_rotation_gives_each_carrier_its_password_and_keeps_none(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+) -> None:
+    journal = tmp_path / "journal"
+    rotate = ROTATE.format(journal=journal, command=keeping(tmp_path / "carriers"))
+    runner = runner_of(accounts_of(tmp_path, sandbox, rotate), store)
+    assert await runner.run("acme:rotate") == "not due"
+    await is_due(runner, "acme:rotate")
+    assert await runner.run("acme:rotate") == "success"
+    told = [json.loads(line) for line in (tmp_path / "carriers").read_text().splitlines()]
+    assert {item["sip_username"] for item in told} == {trunk["sip_username"] for trunk in sandbox.trunks.values()}
+    assert all(sandbox.sip_login(item["sip_username"], item["sip_password"]) for item in told)
+    kept = (await status_of(runner, "acme:rotate")).to_json() + json.dumps(events)
+    assert not any(item["sip_password"] in kept for item in told)
+
+
+async def test_a_rotation_that_carriers_refuse_is_finished_by_the_next_try_and_rotates_nothing_twice(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(seconds: float) -> None:
+        return None
+
+    monkeypatch.setattr("telepath_async.jobs.rotation_run.asyncio.sleep", at_once)
+    journal = tmp_path / "journal"
+    refusing = runner_of(accounts_of(tmp_path, sandbox, ROTATE.format(journal=journal, command='["/bin/false"]')), store)
+    await is_due(refusing, "acme:rotate")
+    with pytest.raises(JobFailed, match=r"3 carriers may hold a dead password, 0 trunks are untouched; .*: apply failed"):
+        await refusing.run("acme:rotate")
+    rotated = {trunk_id: sandbox.sip_password(trunk_id) for trunk_id in sandbox.trunks}
+    mended = runner_of(
+        accounts_of(tmp_path, sandbox, ROTATE.format(journal=journal, command=keeping(tmp_path / "carriers"))), store
+    )
+    await is_due(mended, "acme:rotate")
+    assert await mended.run("acme:rotate") == "success"
+    assert rotated == {trunk_id: sandbox.sip_password(trunk_id) for trunk_id in sandbox.trunks}

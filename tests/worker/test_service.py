@@ -1,0 +1,138 @@
+"""A worker as a whole, in this process: with both brokers and without, and what is refused before it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from telepath_async import Secret, UsageError
+from telepath_async.sandbox import Sandbox
+from telepath_async.worker import BrokerUrl, WorkerOptions, read_report, run_worker, service
+from telepath_async.worker.stores import lock_file
+from tests.sync.tables import stored, truth
+from tests.worker.running import accounts_of
+
+SYNC = '[accounts.acme.sync]\ncron = "@hourly"\nsince = 2026-01-01\n'
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(calls=250, rate_limit=1_000_000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(params=["redis_url", "postgres_broker_url", None])
+def broker(request: pytest.FixtureRequest) -> BrokerUrl | None:
+    if request.param is None:
+        return None
+    return BrokerUrl(**{request.param.partition("_")[0]: Secret(request.getfixturevalue(request.param))})
+
+
+async def test_a_worker_runs_its_jobs_and_its_report_says_so(
+    broker: BrokerUrl | None, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    accounts = accounts_of(tmp_path, sandbox, SYNC, host=socket.gethostname())
+    state, stop = str(tmp_path / "state"), asyncio.Event()
+    options = WorkerOptions(web=None if broker is None else 0)
+    working = asyncio.create_task(run_worker(accounts, broker=broker, state=state, options=options, stop=stop))
+    async with asyncio.timeout(40):
+        while not await succeeded(broker, state):
+            await asyncio.sleep(0.2)
+        stop.set()
+        await working
+    (job,) = await read_report(broker, state)
+    assert (job.state, job.status.rows) == ("waiting", 250)
+    assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
+
+
+async def succeeded(broker: BrokerUrl | None, state: str) -> bool:
+    try:
+        return any(job.status.last_success for job in await read_report(broker, state))
+    except UsageError:  # the state file is not there yet
+        return False
+
+
+async def test_a_worker_that_is_stopped_before_it_has_begun_ends(
+    broker: BrokerUrl | None, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    async with asyncio.timeout(30):
+        await run_worker(
+            accounts_of(tmp_path, sandbox, SYNC),
+            broker=broker,
+            state=str(tmp_path / "state"),
+            options=WorkerOptions(),
+            stop=stop,
+        )
+
+
+async def test_what_is_bound_to_another_host_is_left_to_it(sandbox: Sandbox, tmp_path: Path) -> None:
+    accounts, stop = accounts_of(tmp_path, sandbox, SYNC, host="elsewhere"), asyncio.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.Embedded, "serve", lambda self, stop: asyncio.sleep(0))
+        await run_worker(accounts, broker=None, state=str(tmp_path / "state"), options=WorkerOptions(), stop=stop)
+    assert await read_report(None, str(tmp_path / "state")) == []
+
+
+async def test_a_state_file_in_use_is_refused(sandbox: Sandbox, tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    lock = lock_file(state)
+    assert lock is not None
+    with pytest.raises(UsageError, match="another worker runs on"):
+        await run_worker(
+            accounts_of(tmp_path, sandbox, SYNC), broker=None, state=state, options=WorkerOptions(), stop=asyncio.Event()
+        )
+    lock.close()
+
+
+async def test_what_runs_without_a_broker_is_reported_as_running(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.fail_next(delay=60.0)
+    state, stop = str(tmp_path / "state"), asyncio.Event()
+    working = asyncio.create_task(
+        run_worker(accounts_of(tmp_path, sandbox, SYNC), broker=None, state=state, options=WorkerOptions(), stop=stop)
+    )
+    async with asyncio.timeout(20):
+        while not sandbox.requests:
+            await asyncio.sleep(0.05)
+        assert [job.state for job in await read_report(None, state)] == ["running"]
+        stop.set()
+        await working
+    assert [job.state for job in await read_report(None, state)] == ["waiting"]
+
+
+async def test_a_share_too_small_for_any_process_is_refused(postgres_broker_url: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    accounts = accounts_of(tmp_path, sandbox, SYNC)
+    options = WorkerOptions(expected_processes=10_000_000)
+    with pytest.raises(UsageError, match="is too small for 10000000 processes"):
+        await run_worker(
+            accounts, broker=BrokerUrl(postgres=Secret(postgres_broker_url)), state="", options=options, stop=asyncio.Event()
+        )
+
+
+def test_a_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("telepath_async.worker")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "saq", None)
+    with pytest.raises(ModuleNotFoundError, match=r'needs saq: pip install "telepath-async\[jobs\]"'):
+        importlib.import_module("telepath_async.worker")
+
+
+async def test_a_dispatcher_that_fails_ends_the_worker(redis_url: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    async def fails(self: object) -> None:
+        await asyncio.sleep(0.5)
+        raise RuntimeError("a bug")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("telepath_async.worker.dispatch.Dispatcher.serve", fails)
+        with pytest.raises(RuntimeError, match="a bug"):
+            await run_worker(
+                accounts_of(tmp_path, sandbox, SYNC), broker=BrokerUrl(redis=Secret(redis_url)), state="",
+                options=WorkerOptions(), stop=asyncio.Event(),
+            )  # fmt: skip

@@ -1,0 +1,189 @@
+"""How a job stands after each way to end, and when it is due again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telepath_async import Secret
+from telepath_async.worker.accounts import Account, Job, RotatePlan, SyncPlan
+from telepath_async.worker.report import report_jobs
+from telepath_async.worker.status import (
+    JobStatus,
+    current,
+    cut_off,
+    end_of_part,
+    failed,
+    first_status,
+    read_status,
+    started,
+    succeeded,
+)
+
+NOW = datetime(2026, 6, 1, 12, 2, 30, 500_000, UTC)
+LATER = NOW + timedelta(seconds=40)
+
+
+def sync_job(
+    *, partitions: int = 1, cron: str = "*/5 * * * *", since: datetime | None = datetime(2026, 5, 1, tzinfo=UTC)
+) -> Job:
+    plan = SyncPlan(cron=cron, database_url=Secret("postgresql://u:pw@h/d"), since=since, partitions=partitions)
+    return Job(Account(name="acme", api_key=Secret("sk_1"), key_id="1f", host="h1", sync=plan), "sync")
+
+
+def rotate_job() -> Job:
+    plan = RotatePlan(cron="0 3 1 * *", journal="/j", command=("/c",))
+    return Job(Account(name="acme", api_key=Secret("sk_1"), key_id="1f", host="h1", rotate=plan), "rotate")
+
+
+def a_failure(status: JobStatus, *, job: Job | None = None, fault: bool = False, jitter: float = 0.0) -> JobStatus:
+    return failed(status, job or sync_job(), LATER, error="E: no", fault=fault, rows=7, seconds=2.0, jitter=jitter)
+
+
+def test_a_sync_that_nobody_has_run_is_due_at_once_and_a_rotation_at_its_time() -> None:
+    assert first_status(sync_job(), NOW).next_run == NOW
+    rotation = first_status(rotate_job(), NOW)
+    assert rotation.next_run == datetime(2026, 7, 1, 3, tzinfo=UTC)
+    assert rotation.host == "h1"
+
+
+def test_a_success_waits_for_the_next_time_and_forgets_the_failures_before() -> None:
+    before = started(a_failure(started(first_status(sync_job(), NOW), NOW)), LATER)
+    after = succeeded(before, sync_job(), LATER, rows=5, seconds=1.5)
+    assert after.next_run == datetime(2026, 6, 1, 12, 5, tzinfo=UTC)
+    assert (after.last_success, after.last_failure) == (LATER, LATER)
+    assert (after.error, after.failures, after.rows, after.seconds) == (None, 0, 5, 1.5)
+    assert (after.running_since, after.began) == (None, None)
+
+
+def test_the_state_of_the_alerts_outlives_a_run_that_has_none() -> None:
+    told = succeeded(first_status(sync_job(), NOW), sync_job(), NOW, rows=0, seconds=0.1, alerts="{}")
+    assert told.alerts == "{}"
+    assert succeeded(told, sync_job(), NOW, rows=0, seconds=0.1).alerts == "{}"
+
+
+def test_failures_are_tried_again_later_and_later() -> None:
+    status, waits = started(first_status(sync_job(), NOW), NOW), []
+    for _ in range(12):
+        status = a_failure(status)
+        waits.append((status.next_run - LATER).total_seconds())
+    assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900, 900]
+    assert (status.failures, status.error, status.rows, status.last_failure) == (12, "E: no", 7, LATER)
+    assert status.began == NOW
+    assert a_failure(first_status(sync_job(), NOW), jitter=1.0).next_run == LATER + timedelta(seconds=2.5)
+
+
+def test_a_hundred_thousand_failures_are_no_overflow() -> None:
+    assert a_failure(evolve(first_status(sync_job(), NOW), failures=100_000)).next_run == LATER + timedelta(minutes=15)
+
+
+def test_what_repeating_cannot_cure_waits_for_an_hour() -> None:
+    status = a_failure(started(first_status(sync_job(), NOW), NOW), fault=True)
+    assert status.next_run == datetime(2026, 6, 1, 13, 5, tzinfo=UTC)
+    assert (status.fault, status.began) == (True, None)
+
+
+def test_a_run_without_more_time_goes_on_at_once() -> None:
+    status = cut_off(started(first_status(sync_job(), NOW), NOW), LATER, rows=9, seconds=900.0)
+    assert (status.next_run, status.rows, status.failures, status.running_since) == (LATER, 9, 0, None)
+
+
+def test_the_partitions_of_a_first_sync_follow_each_other_at_once() -> None:
+    job = sync_job(partitions=3)
+    status, parts = first_status(job, NOW), []
+    while status.part is not None:
+        parts.append((status.part_name, end_of_part(status, job.account.sync)))  # type: ignore[arg-type]
+        assert status.next_run == NOW
+        status = succeeded(started(status, NOW), job, NOW, rows=1, seconds=1.0)
+    until = NOW.replace(microsecond=0)
+    third = timedelta(days=31, hours=12, minutes=2, seconds=30) / 3
+    since = datetime(2026, 5, 1, tzinfo=UTC)
+    assert parts == [("1of3", since + third), ("2of3", since + 2 * third), ("3of3", until)]
+    assert status.next_run == datetime(2026, 6, 1, 12, 5, tzinfo=UTC)
+    assert end_of_part(status, job.account.sync) is None  # type: ignore[arg-type]
+
+
+@given(st.integers(2, 1000), st.timedeltas(timedelta(0), timedelta(days=4000)))
+def test_partitions_lie_side_by_side_from_the_beginning_to_the_end(partitions: int, span: timedelta) -> None:
+    since = NOW - span
+    job = sync_job(partitions=partitions, since=since)
+    status = first_status(job, NOW)
+    plan = job.account.sync
+    assert plan is not None
+    ends = [end_of_part(evolve(status, parts_done=done), plan) for done in range(partitions)]
+    assert ends == sorted(end for end in ends if end is not None)
+    assert ends[-1] is not None
+    assert timedelta(0) <= NOW - ends[-1] < timedelta(seconds=2) or ends[-1] == since
+
+
+def test_without_partitions_a_sync_goes_up_to_the_present() -> None:
+    job = sync_job()
+    assert first_status(job, NOW).part_name is None
+    assert end_of_part(first_status(job, NOW), job.account.sync) is None  # type: ignore[arg-type]
+
+
+def test_a_status_survives_its_json() -> None:
+    status = a_failure(started(first_status(sync_job(partitions=3), NOW), NOW), fault=True)
+    assert read_status(status.to_json()) == status
+    assert read_status(status.to_json().replace("{", '{"of_a_later_version": 1, ', 1)) == status
+
+
+def test_an_unchanged_plan_changes_nothing() -> None:
+    status = first_status(sync_job(), NOW)
+    assert current(status, sync_job(), LATER) is status
+
+
+def test_a_changed_plan_waits_for_its_own_time_and_begins_its_partitions_anew() -> None:
+    job = sync_job(partitions=2)
+    status = succeeded(first_status(job, NOW), job, NOW, rows=3, seconds=1.0)
+    changed = sync_job(partitions=4, cron="0 * * * *")
+    after = current(status, changed, LATER)
+    assert (after.plan, after.parts, after.parts_done) == (changed.plan, 4, 0)
+    assert after.next_run == datetime(2026, 6, 1, 13, tzinfo=UTC)
+    assert (after.last_success, after.rows) == (NOW, 3)
+    unrun = current(first_status(job, NOW), changed, LATER)
+    assert unrun.next_run == datetime(2026, 6, 1, 13, tzinfo=UTC)
+
+
+def test_a_changed_plan_lets_a_fault_be_tried_at_once() -> None:
+    after = current(a_failure(first_status(sync_job(), NOW), fault=True), sync_job(cron="@daily"), LATER)
+    assert (after.next_run, after.fault) == (LATER, False)
+
+
+def test_a_plan_changes_with_the_key_the_server_and_the_database_but_not_with_a_password() -> None:
+    plans = {sync_job().plan}
+    account = sync_job().account
+    assert account.sync is not None
+    for changes in ({"key_id": "2f"}, {"base_url": "http://127.0.0.1/v1"}):
+        plans.add(Job(evolve(account, **changes), "sync").plan)
+    for url in ("postgresql://u:pw@h/e", "postgresql://u:other@h/d"):
+        plans.add(Job(evolve(account, sync=evolve(account.sync, database_url=Secret(url))), "sync").plan)
+    assert len(plans) == 4
+
+
+def test_a_report_tells_what_each_job_is_doing(tmp_path: Path) -> None:
+    base = succeeded(first_status(sync_job(), NOW), sync_job(), NOW, rows=3, seconds=1.0)
+    jobs = {name: evolve(base, account=name) for name in ("a", "b", "c", "d", "e", "f")}
+    jobs["c"] = evolve(jobs["c"], next_run=NOW - timedelta(seconds=61))
+    jobs["d"] = evolve(a_failure(jobs["d"]), next_run=NOW)
+    jobs["e"] = a_failure(jobs["e"], fault=True)
+    reports = report_jobs(reversed(jobs.values()), {"a:sync": "running", "b:sync": "queued"}, NOW)
+    assert [(report.status.account, report.state) for report in reports] == [
+        ("a", "running"), ("b", "queued"), ("c", "overdue"), ("d", "failed"), ("e", "fault"), ("f", "waiting"),
+    ]  # fmt: skip
+    told = reports[4].to_dict()
+    assert told["state"] == "fault"
+    assert told["error"] == "E: no"
+    assert told["next_run"] == "2026-06-01T13:05:00+00:00"
+    assert told["partition"] is None
+
+
+@pytest.mark.parametrize("name", ["plan", "alerts", "first_until", "began"])
+def test_a_report_leaves_out_what_is_ours(name: str) -> None:
+    (report,) = report_jobs([first_status(sync_job(), NOW)], {}, NOW)
+    assert name not in report.to_dict()

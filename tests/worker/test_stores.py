@@ -1,0 +1,72 @@
+"""Where statuses are kept: the same with both brokers and in a file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from telepath_async import Secret, UsageError
+from telepath_async.worker.service import BrokerUrl
+from telepath_async.worker.status import first_status
+from telepath_async.worker.stores import FileStore, StatusStore, is_served, lock_file
+from tests.worker.running import file_store
+from tests.worker.test_status import LATER, NOW, sync_job
+
+
+@pytest.fixture(params=["redis_url", "postgres_broker_url", None])
+def broker_url(request: pytest.FixtureRequest) -> BrokerUrl | None:
+    if request.param is None:
+        return None
+    return BrokerUrl(**{request.param.partition("_")[0]: Secret(request.getfixturevalue(request.param))})
+
+
+@pytest.fixture
+async def store(broker_url: BrokerUrl | None, tmp_path: Path) -> AsyncIterator[StatusStore]:
+    if broker_url is None:
+        with closing(file_store(tmp_path)) as store:
+            yield store
+    else:
+        async with broker_url.connect() as broker:
+            yield broker.store
+
+
+async def test_a_status_is_kept_and_replaced(store: StatusStore) -> None:
+    first = first_status(sync_job(), NOW)
+    other = evolve(first, account="other")
+    assert await store.read([]) == []
+    assert await store.read(["acme:sync"]) == [None]
+    await store.write(first)
+    await store.write(other)
+    assert await store.read(["other:sync", "nobody:sync", "acme:sync"]) == [other, None, first]
+    changed = evolve(first, next_run=LATER)
+    await store.write(changed)
+    assert sorted(await store.read_all(), key=lambda status: status.key) == [changed, other]
+
+
+async def test_a_status_that_is_there_is_kept_on_request(store: StatusStore) -> None:
+    first = first_status(sync_job(), NOW)
+    await store.write(first, keep=True)
+    await store.write(evolve(first, next_run=LATER), keep=True)
+    assert await store.read_all() == [first]
+
+
+def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_text("something else " * 100)
+    with pytest.raises(UsageError, match="cannot be used as the worker's state file: file is not a database"):
+        FileStore(str(path))
+
+
+def test_a_state_file_serves_one_worker(tmp_path: Path) -> None:
+    path = str(tmp_path / "state")
+    assert not is_served(path)
+    lock = lock_file(path)
+    assert lock is not None
+    assert lock_file(path) is None
+    assert is_served(path)
+    lock.close()
+    assert not is_served(path)

@@ -1,0 +1,65 @@
+"""A process that runs workers in children that can be killed: importing once makes many kills cheap.
+
+    python working.py ARGUMENTS…
+
+It obeys lines on standard input. `start N`: fork worker N with these arguments, and print its pid. `kill N`, `stop N`:
+SIGKILL, SIGTERM. `wait N`: let it end. After `kill` and `wait`, print how it ended: its exit code, or minus the signal. What
+workers log goes to standard error, and a line for each job that begins. The times in which they find each other dead are
+scaled down to a tenth, unless REAL_TIMES is set.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+from telepath_async.cli.worker import group
+from telepath_async.worker import broker, dispatch, redis_queue
+from telepath_async.worker.log import log_event
+from telepath_async.worker.runner import Runner
+
+IMPORTED_LATE = ("aiosqlite", "asyncpg", "psycopg_pool", "redis.asyncio", "saq.queue.postgres", "sqlalchemy.dialects.sqlite")
+
+if not os.environ.get("REAL_TIMES"):
+    broker._HEARTBEAT_SECONDS = 2  # type: ignore[misc]
+    broker._SECONDS_BETWEEN_BEATS = 0.5  # type: ignore[misc]
+    broker._SWEEP_SECONDS = 1  # type: ignore[misc]
+    broker._SECONDS_TO_ANSWER_A_SWEEP = 1.0  # type: ignore[misc]
+    broker._SECONDS_TO_WAIT_FOR_A_JOB = 1.0  # type: ignore[misc]
+    redis_queue._SECONDS_TO_BEGIN = 2.0  # type: ignore[misc]
+    dispatch._SECONDS_TO_LOOK_AGAIN = 1.0  # type: ignore[misc]
+
+
+def tell_what_begins() -> None:
+    end = Runner._end
+
+    async def begun(self: Runner, run: Any, *arguments: Any) -> Any:
+        log_event("begun", key=run.job.key, pid=os.getpid())
+        return await end(self, run, *arguments)
+
+    Runner._end = begun  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    for module in IMPORTED_LATE:
+        importlib.import_module(module)
+    tell_what_begins()
+    children: dict[str, int] = {}
+    print("ready", flush=True)
+    for line in sys.stdin:
+        word, number = line.split()
+        if word == "start":
+            children[number] = os.fork()
+            if children[number] == 0:
+                os.dup2(2, 1)
+                group(sys.argv[1:], prog_name="worker")
+            print(children[number], flush=True)
+        elif word == "stop":
+            os.kill(children[number], signal.SIGTERM)
+        else:
+            if word == "kill":
+                os.kill(children[number], signal.SIGKILL)
+            print(os.waitstatus_to_exitcode(os.waitpid(children[number], 0)[1]), flush=True)
