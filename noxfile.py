@@ -33,8 +33,8 @@ def tests(session: nox.Session) -> None:
     # Not pytest-cov: pytest loads our plugin, and so the package, before it begins to measure.
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     if not session.posargs:
-        # Without PostgreSQL, half of the sync is skipped; without Redis, the shared limiter.
-        omitted = "telepath_async/demo.py,telepath_async/sync/*,telepath_async/redis/*"
+        # Without PostgreSQL, half of the sync is skipped; without Redis, the shared limiter; without either, the workers.
+        omitted = "telepath_async/demo.py,telepath_async/sync/*,telepath_async/redis/*,telepath_async/worker/*"
         omit = [] if os.environ.get("TELEPATH_REQUIRE_SERVICES") else [f"--omit={omitted}"]
         session.run("coverage", "report", "--fail-under=100", *omit)
     if session.python == PYTHONS[0]:
