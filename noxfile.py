@@ -84,5 +84,5 @@ def soak(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run all benchmarks and write benchmarks/RESULTS.md (`-- --quick`: a short run that writes nothing)."""
     # Not the command line: the generator of a peer wants an older typer.
-    session.install(".[otel,parquet,sync]", *group("bench"))
+    session.install(".[jobs,otel,parquet,redis,sync]", *group("bench"))
     session.run("python", "benchmarks/run.py", *session.posargs)
