@@ -76,7 +76,7 @@ def main() -> None:
     client = redis.Redis.from_url(URL)
     try:
         if client.dbsize():
-            print(f"\nworkers are left out: database 6 of this Redis is not empty, and they would empty it")
+            print("\nworkers are left out: database 6 of this Redis is not empty, and they would empty it")
             return
     except redis.RedisError as error:
         print(f"\nworkers are left out: no Redis ({type(error).__name__})")
