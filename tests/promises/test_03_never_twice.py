@@ -299,7 +299,7 @@ async def test_a_batch_that_is_cancelled_anywhere_creates_each_once_at_most(serv
         for steps in range(0, 120, 3):
             server.forget()
             server.faults.extend([Fault("close", cut=0), refuse(429)])
-            batch = client.trunks.create_many([spec(f"user-{number}") for number in range(6)], concurrency=3)
+            batch = client.trunks.create_many([spec(f"user-{steps}-{number}") for number in range(6)], concurrency=3)
             task = asyncio.ensure_future(anext(batch))
             for _ in range(steps):
                 await asyncio.sleep(0)
