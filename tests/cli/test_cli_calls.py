@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from telepath_async import CallDetails
 from telepath_async.cli.exits import CONFLICT, FAILED, NOT_FOUND, OK, PARTLY, USAGE
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath
@@ -24,6 +25,16 @@ def test_get_shows_the_call_as_a_picture_and_as_json(telepath: Telepath, sandbox
     traced = telepath("calls", "get", call_id, "--table", "--sip-trace")
     assert "BYE" in traced.out
     assert traced.err == ""
+
+
+def test_a_call_without_a_trace_is_shown_without_a_word_of_it(telepath: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def get(calls: object, call_id: str) -> CallDetails:
+        return CallDetails(id=call_id)
+
+    monkeypatch.setattr("telepath_async.resources.calls.Calls.get", get)
+    picture = telepath("calls", "get", "call_bare", "--table")
+    assert "call_bare" in picture.out
+    assert picture.err == ""
 
 
 def test_a_call_that_is_not_there_is_not_found(telepath: Telepath) -> None:

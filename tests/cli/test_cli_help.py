@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from telepath_async.cli import exits
+from telepath_async.cli.output import json_line
 from tests.cli.conftest import Telepath
 
 COMMANDS = [
@@ -51,6 +52,18 @@ def test_the_exit_codes_of_help_and_readme_are_those_of_the_code(run: Telepath) 
     for code, meaning in exits.MEANINGS.items():
         assert f"{code} {meaning}" in helped
         assert f"| {code} | {meaning} |" in readme
+
+
+def test_the_module_is_the_command_too() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "telepath_async.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.startswith("telepath-async ")
+
+
+def test_what_has_no_form_in_json_is_a_fault_of_ours_and_says_what_it_was() -> None:
+    with pytest.raises(NotImplementedError, match="object has no form in JSON"):
+        json_line({"a": object()})
 
 
 def test_completion_can_be_installed(run: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:

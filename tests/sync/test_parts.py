@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from attrs import Factory, define
 
+import telepath_async
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncProgress, SyncReport, parts, sync_calls
@@ -326,3 +327,9 @@ async def test_a_cancelled_look_ahead_leaves_nothing_running(sandbox: Sandbox, s
         }
         await sync_calls(telepath, sqlite_url)
     assert await stored(sqlite_url) == truth(sandbox)
+
+
+async def test_a_page_whose_calls_have_no_start_is_no_trial() -> None:
+    async with TelepathClient("key", base_url="http://127.0.0.1:9/v1") as telepath:
+        scout = parts.Scout(telepath=telepath, calls=telepath.calls.list(), trunk_id=None, since=None, until=None)
+        assert not await scout._meets_places([telepath_async.Call(id="call_1")], "unused")
