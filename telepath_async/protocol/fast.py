@@ -3,7 +3,7 @@
 msgspec decodes straight into the models, which refuse a key that they do not know: 0.9 of what `orjson.loads` into dicts
 costs (`benchmarks/bench_decode.py`). Where every answer of a server holds the same unknown keys, as answers of a later
 version of the API would, they are learned: then rows are decoded into a model with these fields besides, and made anew
-with them in `extra`, at 1.7 of `orjson.loads` and not at the 10 of the exact way. Here nothing is renamed, concealed or
+with them in `extra`, at 1.8 of `orjson.loads` and not at the 10 of the exact way. Here nothing is renamed, concealed or
 moved to UTC: where any of that is needed, these functions return None.
 """
 
