@@ -25,7 +25,7 @@ from attrs import define, field, frozen
 from telepath_async import TelepathClient, TelepathError
 from telepath_async.sandbox import Sandbox
 from tests.promises.operations import no_limit
-from tests.promises.truth import POLICY, Driver, World
+from tests.promises.truth import PATIENCE, POLICY, Driver, World
 
 CALLS = 500
 LARGEST_GROWTH = 1.15  # of the memory at the first sample after the start
@@ -200,7 +200,7 @@ async def run(wire: Connection, seconds: float, seed: int) -> Soak:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         group.create_task(soak.watch(began, until))
         for number, (url, key) in enumerate(places):
-            client = TelepathClient(key, base_url=url, limiter=no_limit(), retry=POLICY, timeout=3.0, attempt_timeout=0.25)
+            client = TelepathClient(key, base_url=url, limiter=no_limit(), retry=POLICY, timeout=3.0, attempt_timeout=PATIENCE)
             await stack.enter_async_context(client)
             how = random.Random(f"{seed} {number}")
             group.create_task(soak.drive(Driver(client, line.of(number), how), until))

@@ -70,8 +70,10 @@ async def walk(client: TelepathClient, prefetch: int, resume: str | None = None)
     return got, calls.checkpoint, True
 
 
-async def check(server: Hostile, style: str, number: int, bad: Callable[[bytes], Step], prefetch: int) -> bool:
-    """Let one answer to page `number` be `bad`. Return whether the walk ended well."""
+async def check(
+    server: Hostile, style: str, number: int, bad: Callable[[bytes], Step], prefetch: int, timeout: float | None = None
+) -> bool:
+    """Let one answer to page `number` be `bad`. Return whether the walk ended well. `timeout`: where `bad` never ends."""
     fault: Callable[[bytes], Step] | None = bad
 
     def choose(request: Received) -> Step:
@@ -83,10 +85,12 @@ async def check(server: Hostile, style: str, number: int, bad: Callable[[bytes],
         return reply(200, body)
 
     server.script = [answering(choose)]
-    async with client_at(server, timeout=0.2) as client:
+    async with client_at(server, timeout=timeout) as client:
         got, checkpoint, well = await walk(client, prefetch)
     # Where the whole page came and then its connection died, the next page may be the one that is lost.
-    assert got == ROWS if well else got in (ROWS[: number * PAGE], ROWS[: (number + 1) * PAGE])
+    # A busy machine may have run out of the time on an earlier page.
+    lost_at = range(number + 2) if timeout else (number, number + 1)
+    assert got == ROWS if well else got in [ROWS[: page * PAGE] for page in lost_at]
     if not well:
         async with client_at(server) as another:  # on connections that nothing has happened to
             rest, _, healed = await walk(another, prefetch, checkpoint)
@@ -120,7 +124,7 @@ async def test_a_page_with_a_length_that_lies_loses_no_row_in_silence(style: str
         for number in range(3):
             for lie in (-60, -20, -3, -2, -1, 1, 2, 40) if then != "keep" else (-40, 1):
                 bad = lambda body: reply(200, body, length=len(body) + lie, then=then)  # type: ignore[arg-type]  # noqa: B023, E731
-                assert not await check(server, style, number, bad, prefetch)
+                assert not await check(server, style, number, bad, prefetch, 0.2 if then == "keep" else None)
 
 
 @pytest.mark.parametrize("style", ["offset", "cursor"])

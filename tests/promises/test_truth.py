@@ -13,7 +13,7 @@ from typing import Any
 from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
 from tests.promises.operations import no_limit
-from tests.promises.truth import POLICY, Driver, World
+from tests.promises.truth import PATIENCE, POLICY, Driver, World
 
 STEPS, WORLDS = 10_000, 8
 
@@ -22,7 +22,7 @@ async def drive(seed: int, style: Any) -> Counter[str]:
     async with (
         Sandbox(style=style, trunks=10, calls=0, seed=seed, rate_limit=10**7) as sandbox,
         TelepathClient(
-            sandbox.api_key, base_url=sandbox.base_url, limiter=no_limit(), retry=POLICY, timeout=1.5, attempt_timeout=0.25
+            sandbox.api_key, base_url=sandbox.base_url, limiter=no_limit(), retry=POLICY, timeout=1.5, attempt_timeout=PATIENCE
         ) as client,
     ):
         world = World(sandbox)
