@@ -59,7 +59,9 @@ ROOMS: Final[dict[str, set[str]]] = {
         "demo", "export", "jobs", "sandbox", "sync", "worker",
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
-    "worker": {STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq", PUBLIC_FACE, "jobs", "sync"},
+    "worker": {
+        STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq", PUBLIC_FACE, "jobs", "otel", "sync",
+    },
     # A limiter is a part of the core that lives outside of it: it counts by the core's own arithmetic.
     "redis": {STDLIB, "attrs", "redis", PUBLIC_FACE, "protocol.ratelimit"},
     "redis.member": {PURE_STDLIB, "attrs", "msgspec", "redis.shares", PUBLIC_FACE, "protocol.ratelimit"},

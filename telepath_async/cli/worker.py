@@ -72,6 +72,9 @@ def run(
         int, typer.Option(min=1, help="How many workers share a key's limit while they cannot ask Redis.")
     ] = 4,
     web: Annotated[int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="Serve SAQ's page at 127.0.0.1.")] = None,
+    otel: Annotated[
+        bool, typer.Option("--otel", help="Spans and metrics of each account; start it by opentelemetry-instrument.")
+    ] = False,
 ) -> None:  # fmt: skip
     """Run the jobs of many accounts until SIGTERM or Ctrl-C, and log a JSON line for each."""
     if context.invoked_subcommand is not None:
@@ -84,8 +87,9 @@ def run(
         if web is not None and broker is None:
             raise UsageError("--web shows a broker's queues; give --redis or --postgres")
         options = WorkerOptions(
-            concurrency=concurrency, limiter_redis=_secret(limiter_redis), expected_processes=expected_processes, web=web
-        )
+            concurrency=concurrency, limiter_redis=_secret(limiter_redis), expected_processes=expected_processes, web=web,
+            otel=otel,
+        )  # fmt: skip
         stop, loaded = asyncio.Event(), load_accounts(accounts, distributed=broker is not None)
         with log_lines(sys.stdout, loaded, broker, options), _set_by_signals(stop):
             await run_worker(loaded, broker=broker, state=state or f"{accounts}.state", options=options, stop=stop)

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from attrs import define, field, frozen
 
@@ -21,6 +21,9 @@ from .log import JobFailed, Mask, log_event
 from .status import JobStatus, current, cut_off, failed, first_status, started, succeeded
 from .stores import StatusStore
 from .work import BUSY, FAULTS, Result, Run
+
+if TYPE_CHECKING:
+    from telepath_async.otel import Telemetry
 
 Outcome: TypeAlias = Literal["success", "failure", "fault", "cut off", "busy", "not due", "stopped", "unknown job"]
 
@@ -45,7 +48,10 @@ def utc_now() -> datetime:
 
 @define(kw_only=True)
 class Runner:
-    """Runs jobs by their key. `jobs`: those that may run on this host; `worker`: this process, in the log."""
+    """Runs jobs by their key.
+
+    `jobs`: those that may run on this host; `worker`: this process, in the log; `telemetry`: account -> who listens to it.
+    """
 
     jobs: Mapping[str, Job]
     store: StatusStore
@@ -53,6 +59,7 @@ class Runner:
     commands: Commands
     mask: Mask
     worker: str
+    telemetry: Mapping[str, Telemetry] = field(factory=dict)
     seconds: Mapping[JobName, float] = field(factory=lambda: dict(SECONDS_OF_A_RUN))
 
     async def statuses(self, keys: list[str]) -> list[JobStatus]:
@@ -80,7 +87,9 @@ class Runner:
             return "not due"
         status = started(status, utc_now())
         await self.store.write(status)
-        run, begun, end = Run(job=self.jobs[key], status=status, commands=self.commands), time.monotonic(), _End("stopped")
+        job = self.jobs[key]
+        run = Run(job=job, status=status, commands=self.commands, telemetry=self.telemetry.get(job.account.name))
+        begun, end = time.monotonic(), _End("stopped")
         on_run(run)
         try:
             end = await self._end(run, begun)
@@ -118,7 +127,7 @@ class Runner:
         account, seconds = run.account, self.seconds[run.job.name]
         async with (
             self.limiters.hold(account) as limiter,
-            TelepathClient(account.api_key, base_url=account.base_url, limiter=limiter) as telepath,
+            TelepathClient(account.api_key, base_url=account.base_url, limiter=limiter, on_event=run.telemetry) as telepath,
         ):
             limit = asyncio.timeout(seconds)
             try:

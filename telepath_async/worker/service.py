@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from attrs import frozen
 
@@ -25,6 +25,9 @@ from .report import JobReport, report_jobs
 from .runner import Runner, utc_now
 from .stores import FileStore, StatusStore, is_served, lock_file
 from .web import serve_page
+
+if TYPE_CHECKING:
+    from telepath_async.otel import Telemetry
 
 
 @frozen(kw_only=True)
@@ -57,13 +60,14 @@ class WorkerOptions:
 
     `concurrency`: jobs at once (with a broker: of each queue). `limiter_redis`: where the limiters are shared; None: at the
     broker, where that is Redis. `expected_processes`: how many share a key's limit when they cannot ask each other. `web`: the
-    port of SAQ's page.
+    port of SAQ's page. `otel`: whether each account has spans and metrics, with `telepath.account`, at the global providers.
     """
 
     concurrency: int = 10
     limiter_redis: Secret | None = None
     expected_processes: int = 4
     web: int | None = None
+    otel: bool = False
 
 
 async def run_worker(
@@ -79,7 +83,7 @@ async def run_worker(
     async with AsyncExitStack() as stack:
         connected = None if broker is None else await stack.enter_async_context(broker.connect(options.concurrency))
         store = _file_store(state, stack) if connected is None else connected.store
-        runner = _runner(accounts, store, _limiters(accounts, broker, options), _mask(accounts, broker, options))
+        runner = _runner(accounts, store, broker, options)
         log_event("start", worker=runner.worker, jobs=len(runner.jobs), elsewhere=len(accounts.jobs) - len(runner.jobs))
         if connected is None:
             await Embedded(runner, options.concurrency).serve(stop)
@@ -132,16 +136,27 @@ def _file_store(state: str, stack: AsyncExitStack) -> StatusStore:
     return stack.enter_context(closing(FileStore(state)))
 
 
-def _runner(accounts: Accounts, store: StatusStore, limiters: Limiters, mask: Mask) -> Runner:
+def _runner(accounts: Accounts, store: StatusStore, broker: BrokerUrl | None, options: WorkerOptions) -> Runner:
     host = socket.gethostname()
     return Runner(
         jobs={job.key: job for job in accounts.jobs if job.host in (None, host)},
         store=store,
-        limiters=limiters,
+        limiters=_limiters(accounts, broker, options),
         commands=Commands(accounts.secret_variables),
-        mask=mask,
+        mask=_mask(accounts, broker, options),
         worker=f"{host}:{os.getpid()}",
+        telemetry=_telemetry(accounts) if options.otel else {},
     )
+
+
+def _telemetry(accounts: Accounts) -> dict[str, Telemetry]:
+    try:
+        from telepath_async.otel import Telemetry
+    except ModuleNotFoundError as error:
+        missing = str(error)
+    else:
+        return {account.name: Telemetry(attributes={"telepath.account": account.name}) for account in accounts.accounts}
+    raise UsageError(missing)
 
 
 def _limiters(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions) -> Limiters:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import define, frozen
 
@@ -15,6 +16,11 @@ from .accounts import Account, Job
 from .commands import Commands, alert_document, credentials_document
 from .log import JobFailed
 from .status import JobStatus, end_of_part
+
+if TYPE_CHECKING:
+    from telepath_async.otel import Telemetry
+
+T = TypeVar("T")
 
 BUSY: Final = (SyncBusy, JournalBusy)
 FAULTS: Final = (UsageError, AuthenticationError, PermissionDeniedError, JournalDamaged)
@@ -31,11 +37,12 @@ class Result:
 
 @define(kw_only=True)
 class Run:
-    """A run of a job. `rows`: so far."""
+    """A run of a job. `telemetry`: who listens to it; `rows`: so far."""
 
     job: Job
     status: JobStatus
     commands: Commands
+    telemetry: Telemetry | None = None
     rows: int = 0
 
     @property
@@ -47,16 +54,22 @@ class Run:
         """Do it once. Raises what the job raises, and JobFailed for one that came to an end without all being done."""
         return await {"sync": self._sync, "watch": self._watch, "rotate": self._rotate}[self.job.name](telepath)
 
+    async def _seen(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await the job itself, in a span that counts what its report says."""
+        return await (work if self.telemetry is None else self.telemetry.job(self.job.name, work))
+
     async def _sync(self, telepath: TelepathClient) -> Result:
         """Sync up to the end of the partition, or to the present; the table's watermark says from where."""
         plan = self.account.sync
         assert plan is not None
-        report = await sync_calls(
-            telepath,
-            plan.database_url.reveal(),
-            since=plan.since,
-            until=end_of_part(self.status, plan),
-            on_progress=self._progress,
+        report = await self._seen(
+            sync_calls(
+                telepath,
+                plan.database_url.reveal(),
+                since=plan.since,
+                until=end_of_part(self.status, plan),
+                on_progress=self._progress,
+            )
         )
         self.rows = report.inserted + report.updated
         if report.uncertain:
@@ -70,7 +83,7 @@ class Run:
         """Poll once, and run the command for each alert; one that fails is decided again at the next poll."""
         plan = self.account.watch
         assert plan is not None
-        poll = await poll_latency(telepath, plan.thresholds, self.status.alerts, window=plan.window)
+        poll = await self._seen(poll_latency(telepath, plan.thresholds, self.status.alerts, window=plan.window))
         if poll.overview is None and poll.error is not None:
             raise poll.error
         for alert in poll.alerts:
@@ -87,12 +100,14 @@ class Run:
             await self.commands.run(plan.command, credentials_document(self.account.name, credentials))
 
         tried_for = datetime.now(UTC) - (self.status.began or datetime.now(UTC))
-        report = await rotate_passwords(
-            telepath,
-            telepath.trunks.list(),
-            apply,
-            plan.journal,
-            not_again_within=_NOT_ROTATED_AGAIN_WITHIN + tried_for,
+        report = await self._seen(
+            rotate_passwords(
+                telepath,
+                telepath.trunks.list(),
+                apply,
+                plan.journal,
+                not_again_within=_NOT_ROTATED_AGAIN_WITHIN + tried_for,
+            )
         )
         self.rows = len(report.applied)
         if not report.complete:
