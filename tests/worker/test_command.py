@@ -18,8 +18,10 @@ from attrs import evolve
 from redis import Redis
 from typer.testing import CliRunner
 
+from telepath_async import Secret
 from telepath_async.cli.worker import group
 from telepath_async.sandbox import Sandbox
+from telepath_async.worker import WorkerOptions
 from telepath_async.worker.status import succeeded
 from telepath_async.worker.stores import FileStore, is_served
 from tests.worker.processes import Workers, workers
@@ -212,6 +214,22 @@ def test_what_cannot_be_done_is_said(arguments: list[str], said: str) -> None:
 def test_a_password_from_the_environment_needs_no_warning(tmp_path: Path) -> None:
     result = invoke("--accounts", str(tmp_path / "none"), TELEPATH_WORKER_REDIS="redis://:secret@127.0.0.1:1")
     assert "warning" not in result.stderr
+
+
+def test_what_the_command_is_given_reaches_the_worker(
+    accounts: Path, secrets: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[WorkerOptions] = []
+
+    async def run(*_: object, options: WorkerOptions, **__: object) -> None:
+        given.append(options)
+
+    monkeypatch.setattr("telepath_async.worker.run_worker", run)
+    broker = ["--redis", "redis://h", "--limiter-redis", "redis://l", "--expected-processes", "2"]
+    result = invoke("--accounts", str(accounts), *broker, "--concurrency", "3", "--web", "0", "--otel", **secrets)
+    assert (result.exit_code, result.stderr) == (0, "")
+    limiter = Secret("redis://l")
+    assert given == [WorkerOptions(concurrency=3, limiter_redis=limiter, expected_processes=2, web=0, otel=True)]
 
 
 def test_the_status_is_a_table_for_people(accounts: Path, tmp_path: Path) -> None:
