@@ -173,17 +173,15 @@ class _Walk(Generic[T]):
         if self._left == 0:
             raise StopAsyncIteration
         try:
-            self._in_hand = await (self._load_next() if len(self.chains) == 1 else self._load_any())
+            if len(self.chains) > 1:
+                self._in_hand = await self._load_any()
+            elif not await self._in_hand.load(self._left):
+                raise StopAsyncIteration
         except BaseException:
             self._cancel()
             raise
         self._number += 1
         return self._in_hand
-
-    async def _load_next(self) -> _Chain[T]:
-        if await self.chains[0].load(self._left):
-            return self.chains[0]
-        raise StopAsyncIteration
 
     async def _load_any(self) -> _Chain[T]:
         for chain in self.chains:
@@ -231,7 +229,7 @@ class _Chain(Generic[T]):
         """Get the next page in hand; return False when there is none. `wanted`: the rows that are worth asking for."""
         try:
             while not self.paging.done:
-                response = await self._next_response(wanted)
+                response = await (self._next_ahead(wanted) if self._prefetch else self._fetch(self.paging.upcoming(1)[0]))
                 received = self.paging.receive(self._read(response))
                 self._ask_ahead(wanted)
                 if received:
@@ -242,12 +240,9 @@ class _Chain(Generic[T]):
             raise
         return False
 
-    async def _next_response(self, wanted: int | None) -> Response:
-        if not self._prefetch:
-            return await self._fetch(self.paging.upcoming(1)[0])
+    def _next_ahead(self, wanted: int | None) -> Awaitable[Response]:
         self._ask_ahead(wanted)
-        _, under_way = self._ahead.popleft()
-        return await under_way
+        return self._ahead.popleft()[1]
 
     def _ask_ahead(self, wanted: int | None) -> None:
         """Have the next pages under way; drop those that were asked for on a guess that proved wrong."""

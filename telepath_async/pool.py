@@ -24,6 +24,7 @@ class Pool:
 
     def __init__(self, session: aiohttp.ClientSession | None) -> None:
         self._session = session
+        self._left: aiohttp.ClientSession | None = None
         self._theirs = session is not None
         self._holder: AsyncGenerator[aiohttp.ClientSession] | None = None
         self._loop = None if session is None else transport.loop_of(session)
@@ -33,13 +34,13 @@ class Pool:
         self.closed = False
         self.style: Style | None = None
 
-    async def enter(self) -> asyncio.Task[Any]:
+    def enter(self) -> asyncio.Task[Any]:
         """Note that the current task makes a call, and return it. Raises ClientClosedError, or UsageError on a second loop."""
         if self.closed:
             raise ClientClosedError("this client is closed; open a new one, or keep its `async with` block open longer")
         loop = asyncio.get_running_loop()
         if self._loop is not loop or self._process != os.getpid():
-            await self._move_to(loop)
+            self._move_to(loop)
         task = asyncio.current_task()
         if task is None:
             raise UsageError("a call must be awaited inside a task; use asyncio.run(...) or your framework's handlers")
@@ -57,28 +58,38 @@ class Pool:
         self._cut.discard(task)
         return task.uncancel() <= cancelled_before
 
-    async def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not None and (self._theirs or not self._loop.is_closed()):
             # In a forked child, the parent's loop and its connections look as if they were the child's own.
             raise UsageError(
                 "this client (or the session passed in) belongs to another event loop; make one for each loop, and in a child "
                 "that was forked while it was in use"
             )
-        left, self._session, self._loop, self._process = self._session, None, loop, os.getpid()
+        self._left = self._session or self._left
+        self._session, self._loop, self._process = None, loop, os.getpid()
         self._calling.clear()
-        if left is not None and not left.closed:
-            await transport.abandon(left)
 
-    async def session(self) -> aiohttp.ClientSession:
-        """Return the open session. Raises ClientClosedError, or UsageError when the caller's own is closed."""
+    @property
+    def session(self) -> aiohttp.ClientSession | None:
+        """The session, if it is open."""
+        return None if self._session is None or self._session.closed else self._session
+
+    async def open(self) -> aiohttp.ClientSession:
+        """Open a session and return it. Raises ClientClosedError, or UsageError when the caller's own is closed."""
         if self.closed:
             raise ClientClosedError("this client was closed while a call was under way")
-        if self._session is None or self._session.closed:
-            if self._theirs:
-                raise UsageError("the aiohttp session that was passed in is closed; keep it open as long as the client is used")
-            self._holder = transport.hold_open()
-            self._session = await anext(self._holder)
-        return self._session
+        if self._theirs:
+            raise UsageError("the aiohttp session that was passed in is closed; keep it open as long as the client is used")
+        self._holder = transport.hold_open()
+        self._session = session = await anext(self._holder)
+        await self._let_go()
+        return session
+
+    async def _let_go(self) -> None:
+        """Abandon the session of a loop that is gone."""
+        left, self._left = self._left, None
+        if left is not None and not left.closed:
+            await transport.abandon(left)
 
     async def aclose(self) -> None:
         """Cut off the calls under way and close the session, unless it is the caller's. Raises UsageError on a second loop."""
@@ -86,7 +97,8 @@ class Pool:
         if self._theirs and self._loop is not None and self._loop.is_closed():
             self._calling.clear()
         elif self._loop is not None and (self._loop is not loop or self._process != os.getpid()):
-            await self._move_to(loop)
+            self._move_to(loop)
+            await self._let_go()
         self.closed = True
         for task in self._calling.difference(self._cut):
             self._cut.add(task)

@@ -119,7 +119,7 @@ class Session:
         return response
 
     async def _send(self, request: Request) -> Response:
-        task = await self.pool.enter()
+        task = self.pool.enter()
         cancelled_before = task.cancelling()
         try:
             return await self._attempts(request)
@@ -137,6 +137,7 @@ class Session:
         clock = asyncio.get_running_loop().time
         deadline = math.inf if options.timeout is None else clock() + options.timeout
         outcome: Response | TelepathError | None = None
+        result: Response | TransportError
         while True:
             attempt = request.attempts + 1
             try:
@@ -149,10 +150,18 @@ class Session:
             if waited:
                 self._tell(Throttled, request, attempt, seconds=waited)
             request.attempts = attempt
-            result = await self._attempt(request, _least(options.attempt_timeout, deadline - clock()))
-            if isinstance(result, Response) and 200 <= result.status < 300:
-                account.budget.give_back()
-                return result
+            session = self.pool.session or await self.pool.open()
+            timeout = _least(options.attempt_timeout, deadline - clock())
+            sending = transport.send(session, account.origin, request, headers=self._headers, timeout=timeout)
+            try:
+                result = await (sending if self._on_event is None else self._told(request, sending))
+            except TransportError as error:
+                result = error
+            else:
+                account.observe(result.headers)
+                if 200 <= result.status < 300:
+                    account.budget.give_back()
+                    return result
             if outcome is None or isinstance(result, Response) or result.sent:
                 outcome = result  # what reached the server once is not undone by a later attempt that did not
             delay = decide(
@@ -171,22 +180,18 @@ class Session:
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
 
-    async def _attempt(self, request: Request, timeout: float | None) -> Response | TransportError:
-        session = await self.pool.session()
+    async def _told(self, request: Request, sending: Coroutine[Any, Any, Response]) -> Response:
+        """Await an attempt, and tell of its beginning and of its end, whatever that is."""
         clock = asyncio.get_running_loop().time
-        began = clock()
         self._tell(RequestStarted, request, request.attempts)
+        began = clock()
         try:
-            response = await transport.send(session, self._account.origin, request, headers=self._headers, timeout=timeout)
+            response = await sending
         except BaseException as error:
             self._tell(RequestFailed, request, request.attempts, seconds=clock() - began, error=type(error).__name__)
-            if isinstance(error, TransportError):
-                return error
             raise
-        if self._on_event is not None:
-            left, seconds = read_remaining(response.headers), clock() - began
-            self._tell(ResponseReceived, request, request.attempts, status=response.status, seconds=seconds, remaining=left)
-        self._account.observe(response.headers)
+        left, seconds = read_remaining(response.headers), clock() - began
+        self._tell(ResponseReceived, request, request.attempts, status=response.status, seconds=seconds, remaining=left)
         return response
 
     @property

@@ -12,9 +12,10 @@ EXTRA: Final = "(extra)"
 """What `extra` is called on the wire: no server sends it, and a key `extra` is extra, too."""
 
 
-class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A frozen value whose fields are made by keyword; `copy` and `msgspec.structs.replace` make another one of it.
 
+    It holds what JSON holds, and so no cycles: the garbage collector need not know it (`gc=False`).
     It is decoded straight from JSON (`protocol/fast.py`), and refuses a key that it does not know: `protocol/shapes.py`
     then puts that into `extra`, moves what stands under one of `_other_names` (name on the wire -> field) to its field, and
     a value of another type than a `_guessed` field, which no page documents, into `extra` too.

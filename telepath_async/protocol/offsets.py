@@ -71,10 +71,13 @@ class RecentIds:
         return self._latest.isdisjoint(ids) and self._older.isdisjoint(ids)
 
     def add(self, ids: set[str]) -> None:
-        """Remember the ids."""
+        """Remember the ids; the set is ours from here on."""
         if len(self._latest) >= self._most:
             self._older, self._latest = self._latest, set()
-        self._latest.update(ids)
+        if self._latest:
+            self._latest.update(ids)
+        else:
+            self._latest = ids
 
 
 class Offsets:
@@ -136,7 +139,7 @@ class Offsets:
         self._accept(first, ids)
         self._repeats = repeats
         # What stands in front of the row of the checkpoint was handed out before the resume, or came later.
-        return ids.index(self._anchor) + 1 if self._anchor in ids else 0
+        return ids.index(self._anchor) + 1 if self._anchor is not None and self._anchor in ids else 0
 
     def _compare_total(self, total: int | None, reached: int) -> bool:
         """Note how the list has grown or shrunk. Return whether that can be known."""
@@ -201,7 +204,7 @@ class Offsets:
     def _find_furthest(self, ids: list[str], compared: bool) -> None:
         """Note up to which place rows may have others behind them that were received before: insertions push them on."""
         stands = compared and not self._overlap and self._grew + self._early <= len(ids)  # else it would be on the page
-        if self._furthest in ids:
+        if self._furthest is not None and self._furthest in ids:
             self.in_doubt = self.first + ids.index(self._furthest) + 1
         elif self._furthest is None or stands:
             self.in_doubt = 0
@@ -228,7 +231,7 @@ class Offsets:
         self.page_length = len(ids) or self.page_length
         if self._elsewhere and self._fell:
             self._margin = max(self._overlap, 1, min(self._fell + 1, self.page_length // 4))
-        if any(row_id not in self._known for row_id in ids):
+        if self._steps and any(row_id not in self._known for row_id in ids):
             self._steps = 0
         self._seeking = False
         self._fell = 0

@@ -30,7 +30,7 @@ _SLACK: Final = 1.001
 # A spacing of whole ticks adds up without any rounding while the clock reads less than 2**27 s: four years of uptime.
 _TICKS_PER_SECOND: Final = 2**26
 
-_WHOLE: Final = re.compile(r"[0-9]{1,15}")
+_MOST_DIGITS: Final = 15
 _UNIX_SECONDS: Final = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")  # 11 digits reach the year 5138: milliseconds do not pass
 
 
@@ -66,7 +66,7 @@ def read_remaining(headers: Mapping[str, str]) -> int | None:
 
 def _whole(text: str) -> int | None:
     text = text.strip()
-    return int(text) if _WHOLE.fullmatch(text) else None
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS else None
 
 
 # The answers of one second carry one limit, one reset and one Date: these two are half of what an answer costs to learn from.

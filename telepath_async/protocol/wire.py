@@ -31,7 +31,7 @@ _LONGEST_SEGMENT: Final = 256
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
-class Request(msgspec.Struct, kw_only=True):
+class Request(msgspec.Struct, kw_only=True, gc=False):
     """One call of an endpoint.
 
     `path` is encoded and begins with a slash; `template` is the same path with the names of its parameters, fit for
@@ -63,7 +63,7 @@ class Request(msgspec.Struct, kw_only=True):
         return f"{self.path}?{query_text(self.query)}" if self.query else self.path
 
 
-class Response(msgspec.Struct, frozen=True, kw_only=True):
+class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An answer: `status`, `headers` (names in any case), `body` (bytes, decompressed), and the `endpoint` that gave it."""
 
     status: int

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -51,11 +51,13 @@ def paginator(
         raise UsageError("shards cannot be given beside resume: the checkpoint holds them")
     bases = [_plan_from(start, started, page_size, overlap, len(starts)) for start in starts]
 
+    path = f"/{of}"
+
     def plans() -> list[Plan[T]]:
         return [replace(base, style_hint=session.pool.style) for base in bases]
 
-    async def fetch(query: Query) -> Response:
-        return await session.send(Request(method="GET", path=f"/{of}", template=f"/{of}", query=query))
+    def fetch(query: Query) -> Coroutine[Any, Any, Response]:
+        return session.send(Request(method="GET", path=path, template=path, query=query))
 
     def read(response: Response) -> ListBody[T]:
         body = read_list(model, of, response)

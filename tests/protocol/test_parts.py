@@ -166,5 +166,5 @@ def test_a_place_is_the_end_of_a_page_that_another_one_follows() -> None:
 def test_walks_side_by_side_share_the_memory_for_ids(walks: int) -> None:
     ids = RecentIds(walks)
     for number in range(50_000):
-        ids.add([str(number)])
+        ids.add({str(number)})
     assert 10_000 // walks <= len(ids) <= 20_000 // walks
