@@ -44,11 +44,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the tests on the lowest versions that pyproject.toml declares."""
+    """Run the tests on the lowest versions that pyproject.toml declares, those aside that prove by repetition."""
     extras = PYPROJECT["project"]["optional-dependencies"].values()
     declared = [*PYPROJECT["project"]["dependencies"], *(item for extra in extras for item in extra), *group("test")]
     session.install("-e", EVERYTHING, *(re.sub(r">=\s*", "==", requirement) for requirement in declared))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or ["-m", "not long"]))
 
 
 @nox.session

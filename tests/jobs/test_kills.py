@@ -18,7 +18,7 @@ from telepath_async.jobs.ledger import Entry, read_entries
 from telepath_async.sandbox import Sandbox
 from tests.jobs.killing import KILLED, SPECS
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 
 @define

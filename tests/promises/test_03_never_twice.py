@@ -30,6 +30,8 @@ from telepath_async.errors import (
 from tests.hostile import Then, reply
 from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
+pytestmark = pytest.mark.long
+
 NOTHING_HAPPENED = (ConnectionFailed, APIError, RequestTimeout)
 
 

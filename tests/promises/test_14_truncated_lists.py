@@ -18,6 +18,8 @@ from telepath_async import TelepathClient, TelepathError
 from tests.hostile import Hostile, Received, Step, answering, cut, raw, reply
 from tests.promises.operations import client_at
 
+pytestmark = pytest.mark.long
+
 ROWS = [f"c{number}" for number in range(6)]
 PAGE = 2
 

@@ -10,10 +10,14 @@ import random
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
 from tests.promises.operations import no_limit
 from tests.promises.truth import PATIENCE, POLICY, Driver, World
+
+pytestmark = pytest.mark.long
 
 STEPS, WORLDS = 10_000, 8
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, Literal
 
+import pytest
 from attrs import frozen
 from hypothesis import assume, settings
 from hypothesis import strategies as st
@@ -15,6 +16,8 @@ from telepath_async.errors import PagingError
 from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint
 from telepath_async.protocol.paging import Paging, Plan
 from telepath_async.protocol.shapes import ListBody
+
+pytestmark = pytest.mark.long
 
 _MOST_ROWS_AT_ONCE = 9
 

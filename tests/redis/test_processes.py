@@ -12,7 +12,7 @@ from tests.redis.fleet import fleet, words
 
 LIMIT, PERIOD = 900, 3.0
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")]
 
 
 def test_four_processes_share_one_limit(tmp_path: Path) -> None:

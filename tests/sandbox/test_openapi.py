@@ -238,11 +238,13 @@ def stranger(style: str) -> Any:
 OFFSET, CURSOR = stranger("offset"), stranger("cursor")
 
 
+@pytest.mark.long
 @OFFSET.parametrize()
 def test_a_stranger_finds_no_fault_in_offset_style(case: Any, sandboxes: dict[str, Sandbox]) -> None:
     visit(case, sandboxes["offset"])
 
 
+@pytest.mark.long
 @CURSOR.parametrize()
 def test_a_stranger_finds_no_fault_in_cursor_style(case: Any, sandboxes: dict[str, Sandbox]) -> None:
     visit(case, sandboxes["cursor"])

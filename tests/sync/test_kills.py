@@ -16,6 +16,8 @@ from attrs import define, field
 from telepath_async.sandbox import Sandbox
 from tests.sync.tables import stored, truth
 
+pytestmark = pytest.mark.long
+
 KILLS = 30
 CALLS = 2_000
 LOOKBACK_HOURS = 15 * 24

@@ -10,7 +10,7 @@ import pytest
 
 from tests.worker.killing import Killing, customers, outcomes
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 
 async def test_a_fleet_that_is_killed_again_and_again_loses_no_row_and_doubles_none(
