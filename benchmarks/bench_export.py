@@ -12,8 +12,8 @@ from compare import QUICK, Table, free_a_large_block, goal, server
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.export import ExportProgress, Format, export_calls
 
-SIZE = 50_000 if QUICK else 200_000
-ROUNDS = 1 if QUICK else 3
+SIZE = 50_000 if QUICK else 100_000
+ROUNDS = 1 if QUICK else 2
 FORMATS: tuple[Format, ...] = ("parquet", "csv", "ndjson")
 
 

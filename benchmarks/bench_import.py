@@ -6,7 +6,7 @@ import time
 
 from compare import QUICK, Table, goal
 
-ROUNDS = 5 if QUICK else 21
+ROUNDS = 5 if QUICK else 9
 
 
 def seconds(statement: str) -> float:

@@ -11,7 +11,7 @@ from compare import QUICK, Table, free_a_large_block, goal
 from telepath_async import LocalLimiter
 from telepath_async.protocol.ratelimit import TokenBucket
 
-ROUNDS = 5 if QUICK else 15
+ROUNDS = 5 if QUICK else 9
 WAITERS = 10_000
 
 

@@ -11,7 +11,7 @@ from server import BEGIN, STEP
 from telepath_async import LocalLimiter, TelepathClient
 
 SIZE = 2_000 if QUICK else 10_000
-ROUNDS = 2 if QUICK else 3
+ROUNDS = 2
 BUSY = 0.05
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import redis
 from compare import QUICK, Table, server
 
-ACCOUNTS = 12 if QUICK else 20
+ACCOUNTS = 6 if QUICK else 12
 CALLS = 1_000 if QUICK else 5_000
 ROUNDS = 1
 WORKERS = (1, 2, 4)
