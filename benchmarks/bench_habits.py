@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.otel import Telemetry
 
-ROUNDS = 3 if QUICK else 7
+ROUNDS = 3 if QUICK else 5
 TIMES = 250 if QUICK else 1_000
 KEY = "sk_bench"
 LIMITER = LocalLimiter(limit=10_000_000, period=1.0)
