@@ -98,7 +98,7 @@ class Pool:
             self._calling.clear()
         elif self._loop is not None and (self._loop is not loop or self._process != os.getpid()):
             self._move_to(loop)
-            await self._let_go()
+        await self._let_go()
         self.closed = True
         for task in self._calling.difference(self._cut):
             self._cut.add(task)

@@ -727,6 +727,19 @@ def test_a_client_goes_from_one_closed_loop_to_the_next_without_a_word(run: Call
     gc.collect()
 
 
+def test_a_client_that_was_refused_on_its_next_loop_closes_what_it_left_on_the_last_one() -> None:
+    async def refused_and_closed() -> None:
+        with pytest.raises(ThrottledError):
+            await client.with_options(max_wait=0.0).request("GET", "/x")
+        await client.aclose()
+
+    with server_in_a_thread(reply()) as server:
+        client = TelepathClient(KEY, base_url=server.url, limiter=LocalLimiter(limit=1))
+        bluntly(client.request("GET", "/x"))
+        asyncio.run(refused_and_closed())
+        gc.collect()  # a warning would fail the test
+
+
 def test_asyncio_run_closes_the_connections_of_a_client_that_nobody_closed() -> None:
     with server_in_a_thread(reply()) as server:
         client = client_at(server.url)
