@@ -17,7 +17,7 @@ from peers import PydanticDetails, PydanticPage, generated_client, httpx_client,
 
 from telepath_async import LocalLimiter, TelepathClient
 
-ROUNDS = 3 if QUICK else 7
+ROUNDS = 3 if QUICK else 5
 CONCURRENCY = 50
 KEY = "sk_bench"
 FLOOR, OURS = "floor: aiohttp + orjson, dicts", "telepath_async"

@@ -18,7 +18,7 @@ from server import BEGIN, STEP
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.sync import SyncProgress, sync_calls
 
-SIZE = 20_000 if QUICK else 50_000
+SIZE = 20_000 if QUICK else 30_000
 ROUNDS = 1 if QUICK else 2
 SCHEMA = "telepath_bench_sync"
 POSTGRES = os.environ.get("DATABASE_URL") or "postgresql://postgres@127.0.0.1:5432/test"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from telepath_async import cli
+from telepath_async import ThrottledError, cli
 from telepath_async.cli import app, exits
 from telepath_async.cli.shell import run as run_work
 from telepath_async.sandbox import Sandbox
@@ -44,6 +44,10 @@ def test_each_failure_has_its_exit_code_and_one_line(
     assert ended.err.startswith("error: ")
     assert ended.err.count("\n") == 1
     assert sandbox.api_key not in ended.err
+
+
+def test_a_place_under_the_limit_that_does_not_come_in_time_counts_as_throttled() -> None:
+    assert exits.code_of(ThrottledError("no place within 30 s", retry_after=60.0)) == exits.THROTTLED
 
 
 def test_a_server_that_is_not_there_is_a_failure(telepath: Telepath) -> None:
