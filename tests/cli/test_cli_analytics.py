@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,9 @@ def test_a_command_that_does_not_end_is_killed(telepath: Telepath, tmp_path: Pat
         "time.sleep(60)\n"
     )
     hook = f"exec {sys.executable} {deaf} {started}"
+    begun = time.monotonic()
     with signalled(signal.SIGINT, lambda: started.exists() and started.read_text()):
         assert telepath(*SLOW, "--exec", hook).code == 130
+    assert time.monotonic() - begun < 50  # it would have slept for 60
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from telepath_async import Secret
 from telepath_async.cli import shell
 from telepath_async.cli.exits import FAILED, OK, PARTLY, USAGE
+from telepath_async.cli.output import shown_text
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, served
 
@@ -144,3 +146,9 @@ def test_rows_that_may_be_missing_are_told_by_the_exit_code(telepath: Telepath, 
     listed = telepath("calls", "list")
     assert listed.code == PARTLY
     assert "3 calls may be missing" in listed.err
+
+
+def test_a_secret_in_a_table_is_masked_unless_it_is_asked_for() -> None:
+    assert shown_text(Secret("s3cur3")) == "**********"
+    assert shown_text({"sip_password": Secret("s3cur3")}) == '{"sip_password":"**********"}'
+    assert shown_text(Secret("s3cur3"), show_secrets=True) == "s3cur3"
