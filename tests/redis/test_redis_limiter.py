@@ -479,13 +479,22 @@ async def test_a_redis_that_refuses_the_script_counts_as_one_that_is_away(
     redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     states: list[str] = []
+    refusals: list[bool] = []
     async with limiter_on(redis_url, on_state=states.append) as limiter:
+        failed = limiter._member.failed
+
+        def overheard(*, refused: bool) -> None:
+            refusals.append(refused)
+            failed(refused=refused)
+
+        limiter._member.failed = overheard  # type: ignore[method-assign]
         with redis.Redis.from_url(redis_url) as client:
             client.lpush(limiter._key, "not a bucket")
             try:
                 async with asyncio.timeout(60):
                     await limiter.acquire()
                 assert states == ["local"]
+                assert set(refusals) == {True}
                 assert "(ResponseError)" in caplog.text
             finally:
                 client.delete(limiter._key)
