@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -124,10 +125,10 @@ class Killing:
             assert time.monotonic() - begun < 10 * self.number  # each within 10 s of its signal
 
     async def _at_work(self, fleet: Workers, pid: int) -> None:
-        """Wait until a worker has begun a job, or for long enough: there may be none."""
+        """Wait until a worker is in the middle of a job, or for long enough: there may be none."""
         end = time.monotonic() + _SECONDS_TO_BEGIN
-        while f'"pid": {pid}}}' not in fleet.log.read_text() and time.monotonic() < end:
-            await asyncio.sleep(0.05)
+        while not jobs_under_way(fleet.log)[pid] and time.monotonic() < end:
+            await asyncio.sleep(0.02)
 
     def _live(self, accounts: list[Customer]) -> None:
         """Let calls begin, and recent ones change."""
@@ -145,12 +146,21 @@ class Killing:
         assert [account.name for account in left] == [], fleet.log.read_text()[-4000:]
 
 
+def _events(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+
+
+def jobs_under_way(log: Path) -> Counter[int]:
+    """Return how many jobs each worker, by its pid, has begun and not ended."""
+    events = _events(log)
+    begun = Counter(event["pid"] for event in events if event["event"] == "begun")
+    return begun - Counter(int(event["worker"].rpartition(":")[2]) for event in events if event["event"] == "job")
+
+
 def outcomes(log: Path) -> Counter[str]:
     """Return what became of the jobs that began: how they ended, or that their worker was killed."""
-    events = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    ended = Counter(event["outcome"] for event in events if event["event"] == "job")
-    begun = sum(event["event"] == "begun" for event in events)
-    return ended + Counter({"killed": begun - ended.total()})
+    ended = Counter(event["outcome"] for event in _events(log) if event["event"] == "job")
+    return ended + Counter({"killed": jobs_under_way(log).total()})
 
 
 async def main(options: argparse.Namespace) -> None:
