@@ -138,7 +138,8 @@ class Offsets:
         self.done = repeats == 2 if repeats else self._is_end(body, ids)
         self._accept(first, ids)
         self._repeats = repeats
-        # What stands in front of the row of the checkpoint was handed out before the resume, or came later.
+        # What stands in front of the row of the checkpoint was handed out before the resume, or came later. `None in ids`
+        # would compare each of a page's ids: 2 µs, here and in `_find_furthest`.
         return ids.index(self._anchor) + 1 if self._anchor is not None and self._anchor in ids else 0
 
     def _compare_total(self, total: int | None, reached: int) -> bool:

@@ -172,11 +172,7 @@ class Paging(Generic[T]):
         return [self._query(limit=limit, cursor=self._cursor)]
 
     def _query(self, *, limit: int, offset: int | None = None, cursor: str | None = None) -> Query:
-        page: Query = (("limit", str(limit)),)
-        if cursor is not None:
-            page += query_of(cursor=cursor)
-        if offset is not None:
-            page += (("offset", str(offset)),)
+        page = query_of(limit=limit, cursor=cursor, offset=offset)
         if self.plan.dates == _ALWAYS:
             return self.plan.filters + page
         return self.plan.filters + self.plan.dates.query(self._dates_style) + page

@@ -50,7 +50,6 @@ def paginator(
     else:
         raise UsageError("shards cannot be given beside resume: the checkpoint holds them")
     bases = [_plan_from(start, started, page_size, overlap, len(starts)) for start in starts]
-
     path = f"/{of}"
 
     def plans() -> list[Plan[T]]:

@@ -65,7 +65,7 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, limit: int = 900, period: float = 3.0) -> Iterator[Fleet]:
+def fleet(folder: Path, limit: int, period: float) -> Iterator[Fleet]:
     with own_redis() as server:
         ours = Fleet(server, folder, limit, period)
         try:
