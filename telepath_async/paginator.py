@@ -185,14 +185,16 @@ class _Walk(Generic[T]):
 
     async def _load_any(self) -> _Chain[T]:
         for chain in self.chains:
+            if chain in self._loading.values():
+                continue
             if chain.paging.in_hand:  # it came in the moment in which another one failed
                 return chain
-            if not chain.paging.done and chain not in self._loading.values():
+            if not chain.paging.done:
                 self._loading[asyncio.ensure_future(chain.load(self._left))] = chain
         if not self._loading:
             raise StopAsyncIteration
-        done, _ = await asyncio.wait(self._loading, return_when=asyncio.FIRST_COMPLETED)
-        loaded = done.pop()
+        await asyncio.wait(self._loading, return_when=asyncio.FIRST_COMPLETED)
+        loaded = next(future for future in self._loading if future.done())  # in turn: no shard waits for ever
         chain = self._loading.pop(loaded)
         loaded.result()  # raises what went wrong
         return chain

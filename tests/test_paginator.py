@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import field, frozen, mutable
+from msgspec.structs import replace
 
 from telepath_async import Page, Paginator, RetryPolicy, ServerError, TelepathClient, UsageError
 from telepath_async.errors import PagingError
@@ -241,6 +242,23 @@ async def test_pages_that_arrive_out_of_order_are_handed_out_in_order() -> None:
         gates[number].set()
     assert ids(await walking) == list(range(40))
     assert api.asked == ["0", "30", "20", "10"]
+
+
+async def test_shards_whose_pages_are_there_take_turns() -> None:
+    api = Api(50, "cursor")
+    plans: list[Plan[Item]] = [
+        Plan(of="calls", filters=(("shard", str(shard)),), page_size=10, start=Checkpoint(of="calls", filters={}))
+        for shard in range(8)
+    ]
+    turns: list[str] = []
+
+    async def fetch(query: Query) -> Response:
+        return replace(await api.fetch(query), endpoint=dict(query)["shard"])
+
+    async for page in Paginator(fetch, api.read, lambda: plans, max_items=None, prefetch=0).pages():
+        turns.append(page.raw.endpoint)
+        await settle()
+    assert turns == [*"01234567"] * 5
 
 
 async def test_a_cursor_is_asked_one_ahead() -> None:
