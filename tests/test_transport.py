@@ -415,12 +415,12 @@ async def test_a_body_that_the_server_refuses_to_read_ends_with_the_timeout(sess
 
 @pytest.mark.parametrize("place", ["head", "body"])
 async def test_a_slow_drip_ends_with_the_timeout(session: aiohttp.ClientSession, place: str) -> None:
-    step = drip(reply(200, b"x" * 1000), 0.02) if place == "head" else drip(reply(200, b"x" * 5000), 0.02, size=60)
+    step = drip(reply(200, b"x" * 1000), 0.05) if place == "head" else drip(reply(200, b"x" * 5000), 0.05, size=25)
     async with Hostile([step]) as server:
         began = time.monotonic()
         error = await failure(session, server.url, timeout=0.15)
     assert isinstance(error, RequestTimeout)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4.0
 
 
 async def test_without_a_timeout_a_slow_answer_is_waited_for(session: aiohttp.ClientSession) -> None:

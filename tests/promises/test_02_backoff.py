@@ -42,18 +42,19 @@ async def test_no_two_callers_wait_alike_and_no_wait_is_above_the_cap() -> None:
 @pytest.mark.parametrize("step", [reply(503), reply(429, headers={"Retry-After": "0"}), RESET], ids=["503", "429", "reset"])
 async def test_whatever_the_timeout_no_call_ends_after_its_deadline(step: Step) -> None:
     seen: list[Event] = []
-    patient = RetryPolicy(max_attempts=1000, backoff=0.01, backoff_cap=0.05, budget=10**6)
+    # Without a look at the deadline, half of the last waits would end later than a second behind it.
+    patient = RetryPolicy(max_attempts=1000, backoff=0.1, backoff_cap=10, budget=10**6)
     async with Hostile([step]) as server, client_of(server, retry=patient, on_event=seen.append) as client:
 
         async def late(timeout: float) -> float:
             began = time.monotonic()
             with pytest.raises(TelepathError):
-                await asyncio.wait_for(client.with_options(timeout=timeout).request("GET", "/x"), timeout + 1)
+                await client.with_options(timeout=timeout).request("GET", "/x")
             return time.monotonic() - began - timeout
 
-        delays = [await late(timeout) for timeout in (0.02, 0.05, 0.1, 0.2)]
-    assert max(delays) < 0.03
-    assert len(waits(seen)) > 8
+        delays = await asyncio.gather(*(late(0.05 * number) for number in range(1, 41)))
+    assert max(delays) < 1.0
+    assert len(waits(seen)) > 40
 
 
 RESET_IN_20_S = {"X-RateLimit-Reset": "1741603220", "Date": formatdate(1741603200, usegmt=True)}
@@ -86,8 +87,8 @@ async def test_a_wait_that_cannot_fit_fails_at_once_with_what_the_server_asked_f
         }
         began = time.monotonic()
         with pytest.raises(error) as caught:
-            await asyncio.wait_for(call[operation](), 2)
-    assert time.monotonic() - began < 1.0
+            await call[operation]()
+    assert time.monotonic() - began < 3.0
     refusal = caught.value.__cause__ if error is OutcomeUnknown else caught.value
     assert refusal.retry_after == asked  # type: ignore[union-attr]
     assert waits(seen) == []
@@ -107,17 +108,17 @@ async def test_a_place_in_the_limiter_that_comes_too_late_fails_at_once_with_ret
         began = time.monotonic()
         with pytest.raises(ThrottledError) as caught:
             await client.request("GET", "/x")
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 3.0
     assert 50 < caught.value.retry_after <= 61
     assert len(server.requests) == 1
 
 
 async def test_the_look_up_of_a_create_in_doubt_ends_by_the_deadline_of_the_create() -> None:
-    patient = RetryPolicy(max_attempts=1000, backoff=0.01, backoff_cap=0.05, budget=10**6)
+    patient = RetryPolicy(max_attempts=1000, backoff=0.1, backoff_cap=10, budget=10**6)
     random.seed(2)
-    async with Hostile([reply(503)]) as server, client_of(server, retry=patient, timeout=0.3) as client:
+    async with Hostile([reply(503)]) as server, client_of(server, retry=patient, timeout=0.5) as client:
         began = time.monotonic()
         with pytest.raises(TelepathError):
             await client.trunks.create(**spec("u"))
-    assert 0.15 < time.monotonic() - began < 0.33
+    assert time.monotonic() - began < 1.5
     assert [request.method for request in server.requests].count("POST") == 1

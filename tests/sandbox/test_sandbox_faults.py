@@ -75,7 +75,7 @@ async def test_a_reply_cut_in_the_middle_has_its_head_and_half_its_body(offset: 
 async def test_a_delayed_answer_comes_after_the_effect(either: Any, spec: dict[str, str]) -> None:
     either.sandbox.fail_next(delay=60)
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
+        async with asyncio.timeout(0.5):
             await either.post("/trunks", spec)
     assert either.sandbox.sip_login(spec["sip_username"], spec["sip_password"])
 
