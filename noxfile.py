@@ -13,6 +13,7 @@ nox.options.sessions = ["tests", "lint", "typing", "examples"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 EVERYTHING = f".[{','.join(PYPROJECT['project']['optional-dependencies'])}]"
 PYTHONS = nox.project.python_versions(PYPROJECT)
+ON_ALL_CORES = ["--numprocesses=auto", "--dist=worksteal"]
 
 
 def group(name: str) -> list[str]:
@@ -30,9 +31,13 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on every Python that is installed, and once on the lowest versions that are declared."""
     session.install("-e", EVERYTHING, *group("test"))
-    # Not pytest-cov: pytest loads our plugin, and so the package, before it begins to measure.
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    if not session.posargs:
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+    else:
+        # Not pytest-cov: pytest loads our plugin, and so the package, before it begins to measure.
+        session.run("coverage", "erase")
+        session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES)
+        session.run("coverage", "combine", "--quiet")
         # Without PostgreSQL, half of the sync is skipped; without Redis, the shared limiter; without either, the workers.
         edges = ["demo.py", "cli/__main__.py", "sync/*", "redis/*", "worker/*"]
         omitted = ",".join(f"telepath_async/{edge}" for edge in edges)
@@ -48,7 +53,7 @@ def lowest(session: nox.Session) -> None:
     extras = PYPROJECT["project"]["optional-dependencies"].values()
     declared = [*PYPROJECT["project"]["dependencies"], *(item for extra in extras for item in extra), *group("test")]
     session.install("-e", EVERYTHING, *(re.sub(r">=\s*", "==", requirement) for requirement in declared))
-    session.run("pytest", *(session.posargs or ["-m", "not long"]))
+    session.run("pytest", *(session.posargs or [*ON_ALL_CORES, "-m", "not long"]))
 
 
 @nox.session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -35,6 +36,12 @@ def mocked_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
     monkeypatch.setattr(aioresponses_core, "stream_reader_factory", _stream)
     with aioresponses() as mocked:
         yield mocked
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unmeasured_processes() -> None:
+    """Let coverage be that of the tests' own processes: those that they start run at their own speed, and are killed."""
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @pytest.fixture(autouse=True)

@@ -199,7 +199,7 @@ class Offsets:
     def _count_forgotten(self, ids: list[str]) -> None:
         """Count the rows that may come again unnoticed, where we stand further back than ids are remembered."""
         if ids and not self._seeking and ids[0] not in self._known:
-            reach = min(max(self._grew, self._early), self.frontier)
+            reach = min(self._grew + self._early, self.frontier)
             self._drift.uncertain += max(0, reach - len(self._known))
 
     def _find_furthest(self, ids: list[str], compared: bool) -> None:

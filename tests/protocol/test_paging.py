@@ -754,6 +754,15 @@ def test_a_resume_from_an_unsure_place_is_uncertain() -> None:
     assert resumed(paging).drift.uncertain == 1
 
 
+def test_a_row_from_before_the_resume_that_a_step_back_and_an_insertion_bring_again_is_uncertain() -> None:
+    # Between two requests each: the row of the checkpoint is deleted, so that we step back; a row comes in front.
+    server = OffsetServer(list("abcdef"), before={2: drop(2, 1), 3: put(0, "new")})
+    paging = Paging(plan(Checkpoint(of="calls", filters={}, style="offset", at=3, last="c", total=6), page_size=2))
+    assert walk(paging, server) == ["d", "b", "e", "f"]
+    assert server.offsets == [2, 4, 2, 3, 4]
+    assert paging.drift.uncertain == 1
+
+
 def test_a_cursor_resume_whose_row_is_gone_hands_the_page_out_again_and_says_so() -> None:
     paging = Paging(plan(page_size=5))
     ask(paging, cursor_server("abcdef"))
