@@ -10,11 +10,15 @@ from unittest.mock import Mock
 
 import aiohttp
 import aioresponses.core as aioresponses_core
+import hypothesis
 import pytest
 from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses
 
 from telepath_async.session import shared_budget
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a slow machine is no failure
+hypothesis.settings.load_profile("unhurried")
 
 # aioresponses 0.7.9 breaks on aiohttp 3.14 (`ClientResponse.__init__() missing 'stream_writer'`).
 # tests/test_shim.py fails as soon as this is no longer needed.

@@ -482,7 +482,7 @@ async def test_request_refuses_what_cannot_be_sent(arguments: tuple[Any, ...], m
     assert server.connections == []
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(path=st.text(max_size=20), name=st.text(max_size=5), value=st.text(max_size=20))
 def test_no_text_gets_out_of_its_place_in_the_request(path: str, name: str, value: str) -> None:
     async def run() -> None:
@@ -530,7 +530,7 @@ HEADERS = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(
     answer=st.builds(
         lambda status, body, headers: reply(status, body, headers=headers, then="close"),

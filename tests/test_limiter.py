@@ -18,15 +18,13 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async import limiter as limiter_module
 from telepath_async.errors import ThrottledError, UsageError
 from telepath_async.limiter import Limiter, LocalLimiter, shared_limiter
 from telepath_async.protocol.ratelimit import TokenBucket
-
-unhurried = settings(deadline=None)  # a slow machine is no failure
 
 
 class _JumpSelector(selectors.DefaultSelector):
@@ -433,7 +431,6 @@ async def test_a_caller_whose_time_runs_out_leaves_the_queue(loop: JumpLoop) -> 
 STEPS = st.lists(st.tuples(st.sampled_from(["interactive", "bulk", "cancel", "cancel granted", "sleep"]), st.integers(0, 30)))
 
 
-@unhurried
 @given(limit=st.integers(1, 400), burst=st.none() | st.integers(1, 20), steps=STEPS)
 def test_whatever_is_acquired_and_cancelled_no_token_is_lost_or_made(
     limit: int, burst: int | None, steps: list[tuple[str, int]]
@@ -689,9 +686,12 @@ async def spend(limiter: LocalLimiter) -> int:
 
 @pytest.mark.usefixtures("registry")
 def test_a_client_that_closes_and_opens_anew_gets_no_fresh_burst() -> None:
-    assert asyncio.run(spend(shared_limiter("a"))) >= 60
+    began = time.monotonic()
+    granted = asyncio.run(spend(shared_limiter("a")))
+    assert granted >= 60
     gc.collect()
-    assert asyncio.run(spend(shared_limiter("a"))) < 60
+    granted += asyncio.run(spend(shared_limiter("a")))
+    assert granted <= 61 + 100 * (time.monotonic() - began)
 
 
 @pytest.mark.usefixtures("registry")

@@ -510,7 +510,7 @@ WHOLE = st.builds(
     st.binary(max_size=40),
     st.lists(HEADER, max_size=4),
 )
-FUZZ = settings(max_examples=150, deadline=None)
+FUZZ = settings(max_examples=150)
 
 
 async def _against(answer: bytes, request: Request) -> None:

@@ -56,6 +56,7 @@ class RecentIds:
     """
 
     def __init__(self, walks: int = 1) -> None:
+        self.forgot = False
         self._most = max(1, _REMEMBERED_IDS // walks)
         self._latest: set[str] = set()
         self._older: set[str] = set()
@@ -73,6 +74,7 @@ class RecentIds:
     def add(self, ids: set[str]) -> None:
         """Remember the ids; the set is ours from here on."""
         if len(self._latest) >= self._most:
+            self.forgot = bool(self._older)
             self._older, self._latest = self._latest, set()
         if self._latest:
             self._latest.update(ids)
@@ -93,7 +95,7 @@ class Offsets:
         self.done = False
         self.in_doubt = 0
         self._anchor = self._furthest = start.last
-        self._seeking = start.last is not None
+        self._resumed = self._seeking = start.last is not None
         self._of = start.of
         self._known = known
         self._drift = drift
@@ -197,10 +199,13 @@ class Offsets:
         self._seeking = False
 
     def _count_forgotten(self, ids: list[str]) -> None:
-        """Count the rows that may come again unnoticed, where we stand further back than ids are remembered."""
-        if ids and not self._seeking and ids[0] not in self._known:
-            reach = min(self._grew + self._early, self.frontier)
-            self._drift.uncertain += max(0, reach - len(self._known))
+        """Count the rows that may come again unnoticed: handed out before the resume, or so long ago that we forgot them."""
+        known, reach = self._known, min(self._grew + self._early, self.frontier)
+        if not reach or not (self._resumed or known.forgot) or self._anchor in ids:
+            return
+        strange = next((place for place, row_id in enumerate(ids) if row_id in known), len(ids))
+        if strange:
+            self._drift.uncertain += max(strange, reach - len(known))
 
     def _find_furthest(self, ids: list[str], compared: bool) -> None:
         """Note up to which place rows may have others behind them that were received before: insertions push them on."""

@@ -77,7 +77,7 @@ _rows = st.lists(
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(rows=_rows)
 def test_what_is_written_is_read_in_every_format(tmp_path: Path, ending: str, rows: list[dict[str, Any]]) -> None:
     wanted = [row(**fields) for fields in rows]

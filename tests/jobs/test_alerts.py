@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async import AnalyticsOverview, Call, CallStatus, UsageError
@@ -66,7 +66,6 @@ def test_a_success_rate_is_bad_when_it_is_low() -> None:
     assert changes(FAILING, [(0, 95), (1, 94.9), (2, 96.9), (3, 97)]) == [(1, "crossed"), (3, "recovered")]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 10), st.none() | st.floats(300, 450)), max_size=40))
 def test_a_change_is_told_exactly_when_the_figures_have_been_against_the_standing_for_long_enough(
     steps: list[tuple[float, float | None]],

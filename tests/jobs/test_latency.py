@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import define, field
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async import ClientClosedError, PermissionDeniedError, ServerError, TelepathClient, UsageError
@@ -243,7 +243,6 @@ def test_polls_keep_to_their_times_and_those_that_were_overrun_are_left_out(now:
     assert next_due(100, 60, now) == due
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 600), max_size=50), st.integers(1, 100))
 def test_the_times_of_polls_never_drift(durations: list[int], interval: int) -> None:
     now = due = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async import Secret, SipCredentials
@@ -47,7 +47,6 @@ def known(history: list[Entry]) -> dict[str, Entry]:
     return latest
 
 
-@settings(deadline=None)
 @given(st.lists(entries, max_size=6), st.data())
 def test_a_journal_cut_anywhere_says_what_its_whole_lines_say(history: list[Entry], data: st.DataObject) -> None:
     lines = [write_line(entry) for entry in history]
@@ -57,7 +56,6 @@ def test_a_journal_cut_anywhere_says_what_its_whole_lines_say(history: list[Entr
     assert read_entries(cut) == (known(history[:whole]), sum(map(len, lines[:whole])))
 
 
-@settings(deadline=None)
 @given(st.lists(entries, max_size=6))
 def test_a_compacted_journal_says_the_same_as_the_whole_one(history: list[Entry]) -> None:
     latest = known(history)

@@ -261,7 +261,7 @@ def lists(name: str) -> bool:
 def test_any_text_arrives_in_its_place_byte_by_byte_or_is_refused_unsent(name: str) -> None:
     call, expect = WAYS[name]
 
-    @settings(deadline=None, max_examples=30, database=None)
+    @settings(max_examples=30, database=None)
     @given(text=TEXT)
     def any_text(text: str) -> None:
         asyncio.run(once(text))
@@ -290,7 +290,7 @@ async def test_an_id_that_is_no_segment_is_refused(name: str, text: str) -> None
     assert server.connections == []
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(header=TEXT, value=TEXT, key=TEXT)
 def test_no_header_and_no_key_holds_another_header(header: str, value: str, key: str) -> None:
     async def run() -> None:
@@ -308,7 +308,7 @@ def test_no_header_and_no_key_holds_another_header(header: str, value: str, key:
     asyncio.run(run())
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(text=TEXT | st.binary(max_size=8).map(lambda data: data.decode("latin-1")))
 def test_what_a_server_says_is_one_line_of_a_log(text: str) -> None:
     header = "".join(character for character in text if " " <= character <= "\xff" and character != "\x7f")
@@ -337,7 +337,7 @@ def test_what_a_server_says_is_one_line_of_a_log(text: str) -> None:
     asyncio.run(run())
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(text=TEXT)
 def test_a_checkpoint_is_read_or_refused_in_one_line(text: str) -> None:
     client = TelepathClient("key")
@@ -352,7 +352,7 @@ def test_a_checkpoint_is_read_or_refused_in_one_line(text: str) -> None:
         assert_one_line(str(caught.value))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=TEXT)
 def test_a_bad_spec_is_refused_in_one_line(text: str) -> None:
     for name in ("sip_username", "ai_provider", "name", "custom_endpoint"):

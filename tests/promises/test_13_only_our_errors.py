@@ -93,7 +93,7 @@ def test_a_refusal_with_any_byte_changed_is_a_refusal(status: int) -> None:
             refusal(Response(status=status, headers={}, body=mutant, endpoint="GET /x"), secrets=(), wall_clock=0.0)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.binary(max_size=80), good_start=st.booleans(), name=st.sampled_from(sorted(BY_NAME)))
 def test_random_bytes_make_a_good_result_or_our_error(data: bytes, good_start: bool, name: str) -> None:
     async def run() -> None:

@@ -147,7 +147,7 @@ async def test_a_page_without_its_rows_or_a_row_without_its_id_is_an_error(missi
     assert error is not None
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     sizes=st.lists(st.integers(0, 4), min_size=1, max_size=8),
     cursors=st.lists(st.text(min_size=1, max_size=6), min_size=8, max_size=8, unique=True),

@@ -763,6 +763,14 @@ def test_a_row_from_before_the_resume_that_a_step_back_and_an_insertion_bring_ag
     assert paging.drift.uncertain == 1
 
 
+def test_a_row_from_before_the_resume_that_comes_where_those_behind_it_were_deleted_is_uncertain() -> None:
+    server = OffsetServer(list("abcdefgh"), before={2: drop(2, 2), 4: put(0, "new 1", "new 2", "new 3")})
+    paging = Paging(plan(Checkpoint(of="calls", filters={}, style="offset", at=3, last="c", total=8), page_size=3))
+    assert walk(paging, server) == ["d", "e", "f", "g", "b", "h"]
+    assert server.offsets == [2, 5, 2, 4, 6]
+    assert paging.drift.uncertain == 1
+
+
 def test_a_cursor_resume_whose_row_is_gone_hands_the_page_out_again_and_says_so() -> None:
     paging = Paging(plan(page_size=5))
     ask(paging, cursor_server("abcdef"))

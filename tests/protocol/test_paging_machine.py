@@ -222,6 +222,6 @@ class CursorList(ChangingList):
 
 
 TestOffsetList = OffsetList.TestCase
-TestOffsetList.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestOffsetList.settings = settings(max_examples=200, stateful_step_count=40)
 TestCursorList = CursorList.TestCase
-TestCursorList.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestCursorList.settings = settings(max_examples=100, stateful_step_count=40)

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from telepath_async.protocol.ratelimit import MAX_LIMIT, RateLimit, TokenBucket, read_rate_limit
 
-unhurried = settings(deadline=None)  # a slow machine is no failure
 RESET = 1_741_603_260
 RESET_AT = datetime.fromtimestamp(RESET, UTC)
 LIMITS = st.one_of(st.integers(1, 300), st.sampled_from([600, 6000, 100_000]))
@@ -47,9 +46,6 @@ def seen(
 
 
 # --- the window ---
-
-
-@unhurried
 @given(limit=LIMITS, period=PERIODS, burst=BURSTS, start=STARTS, steps=st.lists(st.floats(0, 2), max_size=60))
 def test_no_window_holds_more_than_the_limit(
     limit: int, period: float, burst: int | None, start: float, steps: list[float]
@@ -64,7 +60,6 @@ def test_no_window_holds_more_than_the_limit(
     assert most_in_a_window(grants, period) <= limit
 
 
-@unhurried
 @given(limit=st.sampled_from([1, 2, 3, 7, 49, 50, 99, 100, 199, 200, 6000]), period=PERIODS, start=STARTS)
 def test_steady_demand_gets_nearly_the_whole_limit_and_never_more(limit: int, period: float, start: float) -> None:
     grants = drain(TokenBucket(limit, period), start, start + 5 * period)
@@ -78,7 +73,6 @@ def test_steady_demand_with_late_timers_still_gets_98_percent(limit: int) -> Non
     assert len(grants) >= 10 * limit * 0.98
 
 
-@unhurried
 @given(limit=LIMITS, period=PERIODS, start=STARTS)
 def test_an_idle_bucket_never_saves_up_more_than_one_percent(limit: int, period: float, start: float) -> None:
     bucket = TokenBucket(limit, period)
@@ -87,7 +81,6 @@ def test_an_idle_bucket_never_saves_up_more_than_one_percent(limit: int, period:
     assert sum(bucket.take(later) for _ in range(limit + 1)) == max(1, limit // 100)
 
 
-@unhurried
 @given(limit=LIMITS, start=st.floats(1000, 1e6), jumps=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=40))
 def test_a_clock_that_goes_backwards_grants_nothing_extra(limit: int, start: float, jumps: list[tuple[float, float]]) -> None:
     bucket, now = TokenBucket(limit, 60.0), start
@@ -100,7 +93,6 @@ def test_a_clock_that_goes_backwards_grants_nothing_extra(limit: int, start: flo
     assert most_in_a_window(grants, 60.0) <= limit
 
 
-@unhurried
 @given(limit=LIMITS, back=st.floats(0, 1e9))
 def test_a_clock_that_was_set_back_blocks_for_no_more_than_two_periods(limit: int, back: float) -> None:
     bucket = TokenBucket(limit, 60.0)
@@ -112,7 +104,6 @@ def test_a_clock_that_was_set_back_blocks_for_no_more_than_two_periods(limit: in
     assert bucket.take(now + 120.2)
 
 
-@unhurried
 @given(limit=LIMITS, ahead=st.integers(0, 400), start=st.floats(0, 1e6), left=st.none() | st.integers(0, 50))
 def test_the_foretold_time_is_the_time_of_the_grant(limit: int, ahead: int, start: float, left: int | None) -> None:
     bucket = TokenBucket(limit, 60.0)
@@ -144,7 +135,6 @@ def test_a_token_given_back_after_the_bucket_ran_over_is_gone() -> None:
     assert len(later + drain(bucket, 100.0, 160.0)) == 3
 
 
-@unhurried
 @given(
     limit=st.integers(1, 40),
     burst=st.integers(1, 40),
@@ -195,9 +185,6 @@ def test_a_bucket_is_idle_when_its_window_and_the_servers_are_over() -> None:
 
 
 # --- what the headers teach ---
-
-
-@unhurried
 @given(changes=st.lists(st.tuples(st.integers(1, 500), st.floats(0, 90)), min_size=1, max_size=12), start=STARTS)
 def test_through_changes_of_the_limit_no_window_holds_more_than_the_highest_in_force(
     changes: list[tuple[int, float]], start: float
@@ -214,7 +201,6 @@ def test_through_changes_of_the_limit_no_window_holds_more_than_the_highest_in_f
         assert bisect_left(grants, t + 60, i) - i <= max(in_force)
 
 
-@unhurried
 @given(old=st.integers(1, 6000), new=st.integers(1, 6000), busy=st.floats(0, 5))
 def test_after_a_change_the_new_limit_is_used_in_full_and_not_overstepped(old: int, new: int, busy: float) -> None:
     bucket = TokenBucket(old, 60.0)
@@ -459,7 +445,6 @@ def test_a_reset_may_have_a_fraction() -> None:
     assert answer.resets_in == 20.5
 
 
-@unhurried
 @given(
     st.dictionaries(
         st.sampled_from([*GOOD, "x-ratelimit-reset"]),

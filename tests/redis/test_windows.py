@@ -214,7 +214,7 @@ async def befall(world: World, processes: list[Process], fault: str, victim: int
             process.server.cut = False
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     troubles=st.lists(
         st.tuples(st.sampled_from(["mended", "mended", *FAULTS]), st.floats(0, 4), st.integers(0, 3)), min_size=5, max_size=15

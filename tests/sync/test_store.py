@@ -56,7 +56,7 @@ async def store_twice(database_url: str, history: list[list[Call]]) -> None:
         assert {row["start_time"] for row in before.values()} == {call.start_time for call in table.values()}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(histories)
 async def test_storing_again_what_is_stored_changes_nothing_in_sqlite(history: list[list[Call]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
