@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import random
 import threading
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import pytest
 from attrs import field, frozen, mutable
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from telepath_async import Page, Paginator, RetryPolicy, ServerError, TelepathClient, UsageError
-from telepath_async.errors import PagingError
-from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint
+from telepath_async.errors import ConnectionFailed, PagingError
+from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint, read_checkpoints
 from telepath_async.protocol.paging import Plan
 from telepath_async.protocol.shapes import ListBody
 from telepath_async.protocol.wire import Query, Response
@@ -75,6 +78,36 @@ class Api:
         start = Checkpoint(of="calls", filters={}) if resume is None else read_checkpoint(resume, of="calls", filters={})
         plan: Plan[Item] = Plan(of="calls", page_size=10, start=start)
         return Paginator(self.fetch, self.read, lambda: [plan], max_items=max_items, prefetch=prefetch)
+
+
+@frozen
+class Shards:
+    """One list in several parts. With a `chance`, answers come late, in any order, and one in ten is an error."""
+
+    apis: list[Api]
+    chance: random.Random | None = None
+
+    async def fetch(self, query: Query) -> Response:
+        shard = dict(query)["shard"]
+        if self.chance is not None:
+            for _ in range(self.chance.randrange(5)):
+                await asyncio.sleep(0)
+            if self.chance.random() < 0.1:
+                raise ConnectionFailed("made up")
+        return replace(await self.apis[int(shard)].fetch(query), endpoint=shard)
+
+    def read(self, response: Response) -> ListBody[Item]:
+        body = self.apis[int(response.endpoint)].read(response)
+        return replace(body, rows=[Item(f"{response.endpoint}-{row.id}") for row in body.rows])
+
+    def list(self, *, resume: str | None = None, prefetch: int = 0) -> Paginator[Item]:
+        starts = [Checkpoint(of="calls", filters={"shard": str(shard)}) for shard in range(len(self.apis))]
+        starts = starts if resume is None else read_checkpoints(resume, of="calls", filters={})
+        plans: list[Plan[Item]] = [
+            Plan(of="calls", filters=tuple(start.filters.items()), page_size=10, start=start, walks=len(starts))
+            for start in starts
+        ]
+        return Paginator(self.fetch, self.read, lambda: plans, max_items=None, prefetch=prefetch)
 
 
 @pytest.fixture(params=["offset", "cursor"])
@@ -245,20 +278,44 @@ async def test_pages_that_arrive_out_of_order_are_handed_out_in_order() -> None:
 
 
 async def test_shards_whose_pages_are_there_take_turns() -> None:
-    api = Api(50, "cursor")
-    plans: list[Plan[Item]] = [
-        Plan(of="calls", filters=(("shard", str(shard)),), page_size=10, start=Checkpoint(of="calls", filters={}))
-        for shard in range(8)
-    ]
     turns: list[str] = []
-
-    async def fetch(query: Query) -> Response:
-        return replace(await api.fetch(query), endpoint=dict(query)["shard"])
-
-    async for page in Paginator(fetch, api.read, lambda: plans, max_items=None, prefetch=0).pages():
+    async for page in Shards([Api(50, "cursor") for _ in range(8)]).list().pages():
         turns.append(page.raw.endpoint)
         await settle()
     assert turns == [*"01234567"] * 5
+
+
+@given(
+    style=st.sampled_from(["offset", "cursor"]),
+    sizes=st.lists(st.integers(1, 45), min_size=2, max_size=5),
+    prefetch=st.integers(0, 3),
+    seed=st.integers(0, 2**32),
+)
+def test_shards_hand_every_row_out_once_whatever_is_late_or_fails_or_is_resumed(
+    style: str, sizes: list[int], prefetch: int, seed: int
+) -> None:
+    chance = random.Random(seed)
+    shards = Shards([Api(size, style) for size in sizes], chance)
+
+    async def walked() -> list[str]:
+        got: list[str] = []
+        calls = shards.list(prefetch=prefetch)
+        walk: AsyncIterator[Page[Item]] | AsyncIterator[Item] = calls.pages()
+        while True:
+            try:
+                page = await anext(walk)
+            except ConnectionFailed:
+                continue
+            except StopAsyncIteration:
+                return got
+            items = page.items if isinstance(page, Page) else [page]
+            assert items
+            got += [item.id for item in items]
+            if chance.random() < 0.1:
+                calls = shards.list(resume=calls.checkpoint, prefetch=prefetch)
+                walk = calls.pages() if chance.random() < 0.5 else aiter(calls)
+
+    assert sorted(asyncio.run(walked())) == sorted(f"{shard}-{row}" for shard, size in enumerate(sizes) for row in range(size))
 
 
 async def test_a_cursor_is_asked_one_ahead() -> None:

@@ -142,7 +142,7 @@ def lock_file(path: str) -> sqlite3.Connection | None:
 
     It is a database of no content, for SQLite knows how to lock a file on every system.
     """
-    lock = sqlite3.connect(f"{path}-worker", timeout=0, isolation_level=None)
+    lock = _connect_to_lock(path, timeout=1.0)  # those who ask whether a worker runs are away at once
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError:
@@ -153,8 +153,13 @@ def lock_file(path: str) -> sqlite3.Connection | None:
 
 def is_served(path: str) -> bool:
     """Whether a worker runs on this state file."""
-    lock = lock_file(path)
-    if lock is None:
-        return True
-    with closing(lock):
-        return False
+    with closing(_connect_to_lock(path, timeout=0.0)) as lock:
+        try:
+            lock.execute("SELECT * FROM sqlite_master")
+        except sqlite3.OperationalError:
+            return True
+    return False
+
+
+def _connect_to_lock(path: str, *, timeout: float) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path}-worker", timeout=timeout, isolation_level=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -70,3 +71,19 @@ def test_a_state_file_serves_one_worker(tmp_path: Path) -> None:
     assert is_served(path)
     lock.close()
     assert not is_served(path)
+
+
+def test_asking_whether_a_worker_runs_keeps_none_from_starting(tmp_path: Path) -> None:
+    path = str(tmp_path / "state")
+    with ThreadPoolExecutor(3) as threads:
+        asking = [threads.submit(is_served, path) for _ in range(1_000)]
+        while not all(asked.done() for asked in asking):
+            lock = lock_file(path)
+            assert lock is not None
+            lock.close()
+
+
+def test_two_who_ask_do_not_take_each_other_for_a_worker(tmp_path: Path) -> None:
+    path = str(tmp_path / "state")
+    with ThreadPoolExecutor(2) as threads:
+        assert not any(threads.map(is_served, [path] * 400))
