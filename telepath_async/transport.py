@@ -6,13 +6,13 @@ nothing is sent twice, and no exception of aiohttp leaves this file: several of 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import io
 import math
 import platform
 import warnings
-from asyncio import AbstractEventLoop
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from functools import lru_cache
@@ -96,7 +96,7 @@ async def abandon(session: aiohttp.ClientSession) -> None:
         gc.collect()
 
 
-def loop_of(session: aiohttp.ClientSession) -> AbstractEventLoop:
+def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop:
     """Return the loop that a session belongs to; on another one it fails with a RuntimeError of its timers."""
     return session._loop  # pyright: ignore[reportPrivateUsage]  # `session.loop` is deprecated
 
@@ -110,6 +110,9 @@ async def send(
     (the cut body of a 2xx).
     """
     exchange = _Exchange()
+    task = asyncio.current_task()
+    assert task is not None
+    cancelled_before = task.cancelling()
     try:
         answer = await session.request(
             request.method,
@@ -132,6 +135,11 @@ async def send(
             del answer  # its repr shows the headers, and a traceback keeps this frame
     except (aiohttp.ClientError, OSError) as error:
         failure = _failure(error, request, origin, timeout, sent=exchange.sent)
+    except asyncio.CancelledError:
+        if task.cancelling() > cancelled_before:
+            raise
+        # Nobody cancelled us: the caller closed his own session, and aiohttp the futures of those who wait for a connection.
+        failure = _failure(_Broken("session closed"), request, origin, timeout, sent=exchange.sent)
     else:
         if whole or not 200 <= response.status < 300:
             return response

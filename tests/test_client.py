@@ -31,6 +31,7 @@ from telepath_async import (
     UsageError,
 )
 from telepath_async.limiter import shared_limiter
+from telepath_async.sandbox import Sandbox
 from tests.hostile import HANG, Hostile, raw, redirect, reply
 
 KEY = "sk_live_seeded_key"
@@ -561,3 +562,19 @@ async def test_a_client_that_was_cancelled_a_hundred_times_has_no_connection_lef
                 async with asyncio.timeout(0.001):
                     await client.request("GET", "/a")
         await server.until(lambda it: it.open == 0)
+
+
+# --- a session of the caller's own that is closed under calls ---
+
+
+async def test_calls_that_wait_for_a_connection_of_a_session_that_is_closed_fail_and_are_not_cancelled() -> None:
+    async with Sandbox(latency=0.3) as sandbox:
+        own = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+        client = TelepathClient(sandbox.api_key, base_url=sandbox.base_url, session=own)
+        calls = [asyncio.ensure_future(client.request("GET", "/trunks")) for _ in range(3)]
+        while not sandbox.requests:
+            await asyncio.sleep(0.01)
+        await own.close()
+        await asyncio.wait(calls)
+    assert [call.cancelled() for call in calls] == [False] * 3
+    assert {type(call.exception()) for call in calls} == {UsageError}

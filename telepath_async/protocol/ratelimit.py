@@ -99,8 +99,8 @@ class TokenBucket:
     """
 
     __slots__ = (
-        "_burst", "_earliest", "_left", "_left_until", "_limit", "_period", "_reset_at", "_spacing", "_taken_at",
-        "_tolerance", "_wanted_burst", "_window",
+        "_burst", "_earliest", "_left", "_left_learned_at", "_left_until", "_limit", "_period", "_reset_at", "_shrunk",
+        "_spacing", "_taken_at", "_tolerance", "_wanted_burst", "_window",
     )  # fmt: skip
 
     def __init__(self, limit: int, period: float, burst: int | None = None) -> None:
@@ -111,8 +111,10 @@ class TokenBucket:
         self._wanted_burst = burst
         self._earliest = -math.inf
         self._taken_at = -math.inf
+        self._shrunk = 0  # tokens that smaller bursts have taken so far
         self._left = math.inf  # requests left in the server's window, as far as we know
         self._left_until = -math.inf
+        self._left_learned_at = -math.inf
         self._reset_at = datetime.min.replace(tzinfo=UTC)
         self._set_limit(limit)
 
@@ -143,7 +145,8 @@ class TokenBucket:
         """
         if taken_at == self._taken_at:
             self._earliest -= self._spacing
-            self._left += 1
+            if self._left_learned_at <= taken_at:  # what the server said since does not count it
+                self._left += 1
 
     def next_at(self, now: float, ahead: int = 0) -> float:
         """Return when there will be a token for one who has `ahead` others before him; `now`, when there is one."""
@@ -180,15 +183,18 @@ class TokenBucket:
         owed = (max(self._earliest, now - self._tolerance) - now) / self._spacing
         burst = self._burst
         self._set_limit(limit)
-        owed += max(0, burst - self._burst)
+        # What a smaller burst took, a larger one gives back: limits that alternate must not eat a burst at each turn.
+        shrunk = max(burst - self._burst, -self._shrunk)
+        self._shrunk += shrunk
+        owed += shrunk
         self._earliest = now + min(owed * self._spacing, self._window)  # nobody waits for more than a window
 
     def _learn_left(self, remaining: int, reset_at: datetime, until: float, now: float) -> None:
         if now >= self._left_until or reset_at > self._reset_at:
-            self._left, self._left_until, self._reset_at = remaining, until, reset_at
-        elif reset_at == self._reset_at:
+            self._left, self._left_until, self._reset_at, self._left_learned_at = remaining, until, reset_at, now
+        elif reset_at == self._reset_at and remaining < self._left:
             # Ours also counts the requests that are still on their way; theirs, those of other processes.
-            self._left = min(self._left, remaining)
+            self._left, self._left_learned_at = remaining, now
 
     def _bound_waits(self, now: float) -> None:
         """Let nobody wait for ever after a clock was set back.

@@ -113,6 +113,9 @@ if ask.remaining then
   elseif ask.reset == s.reset then
     s.left = math.min(s.left, ask.remaining)
   end
+  if ask.remaining < 1 and ask.reset == s.reset then
+    s.left = -1e9 -- until it ends: tokens that come back were lent before, and are none that the API has left
+  end
 end
 
 local granted, again = 0, 0

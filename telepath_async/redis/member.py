@@ -7,6 +7,7 @@ together hold the limit is in limiter.py.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from math import ceil, inf
 from typing import Any, Final, Literal, final
 
@@ -36,6 +37,7 @@ _PATIENT_WORDS: Final = 3  # so many in a row without an answer, and we keep sil
 _BEAT: Final = 0.4  # an idle limiter gives back what it holds by then; well within LEASE
 _AHEAD: Final = 0.5  # seconds of demand to hold tokens for
 _PATIENCE: Final = 0.1  # between two words for new waiters: at most ten a second
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _BATCH: Final = 12  # tokens a word that those who wait should bring home
 _CLOCK_AGE: Final = 60.0  # two clocks drift apart by milliseconds in that
 _KEEP: Final = 3600.0
@@ -75,6 +77,7 @@ class Member:
         self._conf = f"{shares.limit} {shares.burst}"
         self._tokens = 0
         self._use_by = -inf
+        self._void_at = -inf
         self._taken = 0
         self._pace = 0.0  # tokens a second
         self._taken_at = -inf
@@ -94,6 +97,7 @@ class Member:
         self._asked_spare = 0
         # What Redis has still to hear.
         self._news: RateLimit | None = None
+        self._known: RateLimit | None = None  # the strictest of the API's present window
         self._news_ends = -inf
         self._learned = False
         self._urgent = False
@@ -133,7 +137,7 @@ class Member:
         """Return a token that was not used. Once Redis was told that it was, it is gone."""
         if self._local is not None:
             self._local.give_back(taken_at)
-        elif taken_at > self._spoken_at and now < self._use_by:
+        elif taken_at > self._spoken_at and taken_at >= self._void_at and now < self._use_by:
             self._tokens += 1
             self._taken -= 1
 
@@ -278,6 +282,8 @@ class Member:
         self.told_time(answer.server_time, now)
         if answer.late:
             self._present, self._unmet, self._again, self._tokens = False, True, _PATIENCE / 2, 0
+            self._void_at = now
+            self._tell_again()  # what it said was not heard
             return
         self._failed_at = -inf
         self._was_alone = False
@@ -289,6 +295,7 @@ class Member:
         self._again = answer.again
         if not answer.renewed:
             self._tokens = 0
+            self._void_at = now  # also of what was taken since we spoke
         self._tokens += answer.granted
         # By our clock this is before Redis takes them for void: it heard us after we spoke.
         self._use_by = self._spoken_at + LEASE * 0.999
@@ -321,7 +328,7 @@ class Member:
 
     def _tell_again(self) -> None:
         news, learned, urgent = self._told
-        self._news = self._news or news
+        self._news = _strictest(self._news, news)
         self._learned = self._learned or learned
         self._urgent = self._urgent or urgent
 
@@ -335,11 +342,21 @@ class Member:
             self._learned = True
             self._local = None
         if seen.remaining is not None and seen.reset_at is not None and seen.resets_in is not None:
-            self._news = seen
-            self._news_ends = now + min(seen.resets_in, self.shares.period)
+            if self._news_ends <= now:
+                self._known = None
+            self._known = _strictest(seen, self._known)
+            if self._known is seen:
+                self._news_ends = now + min(seen.resets_in, self.shares.period)
+            self._news = self._known
             if self._local is not None:
                 self._local.learn(replace(seen, limit=None), now)
-            if seen.remaining == 0 and self._news_ends > max(now, self._paused_until):
+            if self._known is seen and seen.remaining == 0 and self._news_ends > max(now, self._paused_until):
                 self._paused_until = self._news_ends
                 self._urgent = True
         return self._urgent
+
+
+def _strictest(*answers: RateLimit | None) -> RateLimit | None:
+    """Return what counts of answers that may come in any order: the latest window's, and there the least that is left."""
+    seen = [answer for answer in answers if answer is not None]
+    return max(seen, key=lambda answer: (answer.reset_at or _NEVER, -(answer.remaining or 0)), default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final, final
@@ -70,8 +71,10 @@ class Server:
 
     async def hang_up(self) -> None:
         """Drop the connection: an answer that comes late must not be taken for the next one."""
-        await self._redis.connection_pool.disconnect(inuse_connections=True)
+        with contextlib.suppress(*OUTAGE):  # over TLS it waits for an answer to its goodbye, and raises without one
+            await self._redis.connection_pool.disconnect(inuse_connections=True)
 
     async def aclose(self) -> None:
         """Close."""
-        await self._redis.aclose()
+        with contextlib.suppress(*OUTAGE):
+            await self._redis.aclose()

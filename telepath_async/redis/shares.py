@@ -35,7 +35,8 @@ class Shares:
     @property
     def rate(self) -> float:
         """Tokens a second."""
-        return (self.limit - self.burst) / (self.period * _SLACK)
+        # A limit of 1 (the API may say so) leaves nothing beside the burst: one in two periods is never two in one.
+        return ((self.limit - self.burst) or 0.5) / (self.period * _SLACK)
 
     def local(self, now: float) -> TokenBucket:
         """Return the local share's bucket: it starts empty, as if all had just been used."""

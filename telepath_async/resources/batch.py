@@ -155,8 +155,9 @@ class Crew:
 
     def _hand_over(self, task: asyncio.Task[TrunkOutcome]) -> None:
         self._running.discard(task)
+        if self.left:
+            self._finished.put_nowait(task)  # also where somebody else has cancelled it: nobody must wait for it for ever
         if not task.cancelled():
-            self._finished.put_nowait(task)
             self._start()
 
     async def _outcome(self, index: int, spec: TrunkSpec) -> TrunkOutcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -173,25 +174,31 @@ class Trunks:
         Source: seed 003; public page of rotate-sip-password.
         """
         segment = path_segment("trunk_id", trunk_id)
+        began = asyncio.get_running_loop().time()
         try:
-            return await self._rotate(trunk_id, segment, "rotate-sip-password")
+            return await self._rotate(self._session, trunk_id, segment, "rotate-sip-password")
         except NotFoundError as error:
             if error.code == "trunk_not_found":
                 raise
             not_found = error
         # One public page spells the path like this; a 404 means that nothing has happened yet.
-        try:
-            return await self._rotate(trunk_id, segment, "rotate-password")
-        except NotFoundError:
-            pass
+        time_left = self._time_left(began)
+        if time_left is None or time_left > 0:
+            with contextlib.suppress(NotFoundError):
+                return await self._rotate(self._session.with_options(timeout=time_left), trunk_id, segment, "rotate-password")
         raise not_found
 
-    async def _rotate(self, trunk_id: str, segment: str, action: str) -> SipCredentials:
+    def _time_left(self, began: float) -> float | None:
+        """Return how much of `timeout` is left to a call that is not its first request; None = no bound."""
+        timeout = self._session.options.timeout
+        return None if timeout is None else timeout - (asyncio.get_running_loop().time() - began)
+
+    async def _rotate(self, session: Session, trunk_id: str, segment: str, action: str) -> SipCredentials:
         request = Request(
             method="POST", path=f"/trunks/{segment}/{action}", template=f"/trunks/{{id}}/{action}", repeatable=False
         )
         try:
-            response = await self._session.send(request)
+            response = await session.send(request)
         except TelepathError as error:
             if isinstance(error, ResponseError) or not in_doubt(error):
                 raise
@@ -226,8 +233,7 @@ class Trunks:
     async def _settle(self, spec: TrunkSpec, doubt: TelepathError, began: float) -> Trunk:
         """Look up a create in doubt, inside the call's own deadline, and out of the budget that retries share."""
         clock = asyncio.get_running_loop().time
-        timeout = self._session.options.timeout
-        time_left = None if timeout is None else timeout - (clock() - began)
+        time_left = self._time_left(began)
         unknown = OutcomeUnknown(
             f"the create of trunk {spec.sip_username!r} was sent and its answer was lost, and a look-up could not tell; "
             f"call trunks.find({spec.sip_username!r}) before you create it again",
@@ -237,8 +243,9 @@ class Trunks:
         if (time_left is not None and time_left <= 0) or not self._session.pay_for_more():
             raise unknown from doubt
         try:
-            page, found = await self._look_up(self._session.with_options(timeout=time_left), spec.sip_username)
-        except TelepathError:
+            async with asyncio.timeout(time_left):  # that of the session is for each page
+                page, found = await self._look_up(self._session.with_options(timeout=time_left), spec.sip_username)
+        except (TelepathError, TimeoutError):
             page = found = None
         if page is None:
             raise unknown from doubt

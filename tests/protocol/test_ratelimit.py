@@ -467,3 +467,25 @@ def test_random_use_for_an_hour_keeps_the_window() -> None:
         while chance.random() < 0.97 and bucket.take(now):
             grants.append(now)
     assert most_in_a_window(grants, 60.0) <= 6000
+
+
+@pytest.mark.parametrize("limits", [[600], [6000, 600], [6000] * 10 + [600], [12000, 6000]], ids=str)
+def test_limits_that_alternate_cost_no_more_than_the_lowest_of_them(limits: list[int]) -> None:
+    bucket, now, granted = TokenBucket(6000, 60.0), 1000.0, 0
+    while now < 1300.0:
+        now = max(bucket.next_at(now), now)
+        if bucket.take(now):
+            bucket.learn(RateLimit(limits[granted % len(limits)], None, None), now)
+            granted += 1
+        else:
+            now += 0.01
+    assert granted / 5 >= 0.97 * min(limits)
+
+
+def test_a_token_from_before_the_servers_count_adds_nothing_to_it() -> None:
+    bucket, now = TokenBucket(6000, 60.0), 1000.0
+    assert all(bucket.take(now) for _ in range(30))
+    bucket.learn(RateLimit(6000, 0, datetime(2026, 1, 1, tzinfo=UTC), 30.0), now + 0.0005)
+    for _ in range(30):
+        bucket.give_back(now)
+    assert not bucket.take(now + 1)

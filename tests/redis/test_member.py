@@ -178,3 +178,17 @@ def test_headers_slow_a_local_share_too() -> None:
         assert moment < 105
     member.learn(RateLimit(None, 0, datetime.fromtimestamp(SERVER + 30, UTC), 30.0), moment)
     assert not member.take(moment + 5.0)
+
+
+def test_a_token_of_a_lease_that_was_not_renewed_is_not_given_back() -> None:
+    member = present(5)
+    assert member.take(100.9)
+    member.ask(100.95, 0, 0)
+    assert member.take(100.96)
+    member.answered(answer(101.1, renewed=False), 101.15)
+    member.give_back(100.96, 101.16)
+    assert not member.take(101.2)
+
+
+def test_a_limit_of_one_lets_one_through_in_two_periods() -> None:
+    assert Shares(1, 60.0, None, 4).rate == pytest.approx(1 / 120, rel=0.01)

@@ -523,3 +523,99 @@ def test_a_redis_that_hears_but_never_answers_stops_nobody(redis_url: str) -> No
     world = in_world(redis_url, story)
     assert granted[1] - granted[0] >= 500
     assert most_in_a_window(world.grants, 60.0) <= 6000
+
+
+def requests_after(redis_url: str, *answers: dict[str, str], step: float = 0.0) -> tuple[int, int]:
+    """Return how many requests two busy processes make in the 20 s after one has heard this, and the limit then.
+
+    `step`: by how many seconds Redis's clock is set forward at that moment.
+    """
+    heard: list[tuple[int, int]] = []
+    figures = {"limit": 6000, "period": 60.0, "expected_processes": 4}
+
+    async def story(world: World) -> None:
+        first, second = await opened(world, 0, **figures), await opened(world, 0, **figures)
+        for process in (first, second):
+            process._wants = 20
+            process.want()
+        await asyncio.sleep(2)
+        before = len(world.grants)
+        world.offset += step
+        for answer in answers:
+            first.limiter.observe(answer)
+        await asyncio.sleep(20)
+        heard.append((len(world.grants) - before, first.limiter._member.shares.limit))
+        await first.stop()
+        await second.stop()
+
+    in_world(redis_url, story)
+    return heard[0]
+
+
+LATE_OF_THE_LAST_WINDOW = headers(5) | {
+    "X-RateLimit-Reset": str(int(EPOCH) - 60),
+    "Date": formatdate(int(EPOCH) - 61, usegmt=True),
+}
+
+
+@pytest.mark.parametrize("late", [headers(40), LATE_OF_THE_LAST_WINDOW], ids=["of this window", "of the last window"])
+def test_an_answer_that_comes_late_does_not_end_a_pause(redis_url: str, late: dict[str, str]) -> None:
+    assert requests_after(redis_url, headers(0), late)[0] == 0
+
+
+def test_what_the_api_said_is_said_again_where_redis_came_too_late_to_hear_it(redis_url: str) -> None:
+    assert requests_after(redis_url, headers(0), step=0.8)[0] == 0
+    made, limit = requests_after(redis_url, headers(500, limit=600), step=0.8)
+    assert (made <= 250, limit) == (True, 600)
+
+
+def test_tokens_that_are_given_back_do_not_end_a_pause(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        figures = {"limit": 6000, "period": 60.0, "expected_processes": 4}
+        busy = await Process(world, 0, pause=0.5, **figures).start()
+        holder = await Process(world, 0, pause=0.1, **figures).start()
+        await asyncio.gather(busy.limiter.acquire(), holder.limiter.acquire())
+        await asyncio.sleep(5)
+        holder._wants = 4
+        holder.want()
+        await asyncio.sleep(3)
+        while holder.limiter._member._tokens < 8:
+            await asyncio.sleep(0.01)
+        await holder.rest()
+        busy.limiter.observe(headers(0))
+        before = len(world.grants)
+        await asyncio.sleep(1)  # the other one gives back what it holds
+        busy._wants = 2
+        busy.want()
+        await asyncio.sleep(20)
+        assert len(world.grants) == before
+        await busy.stop()
+        await holder.stop()
+
+    in_world(redis_url, story)
+
+
+async def test_at_a_limit_of_one_nobody_waits_longer_than_he_wants(redis_url: str) -> None:
+    limiter = limiter_on(redis_url)
+    async with limiter:
+        waiting = asyncio.ensure_future(limiter.acquire(max_wait=0.3))  # nothing comes in the first second
+        await asyncio.sleep(0.1)
+        limiter.observe({"X-RateLimit-Limit": "1"})
+        with pytest.raises(ThrottledError):
+            await asyncio.wait_for(waiting, 10)
+        with pytest.raises(ThrottledError):
+            await limiter.acquire(max_wait=5.0)
+
+
+async def test_a_goodbye_that_is_not_answered_is_no_error(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Over TLS, redis-py waits for the answer to its goodbye, and raises where there is none.
+    disconnect = redis.asyncio.ConnectionPool.disconnect
+
+    async def unanswered(*arguments: Any, **options: Any) -> None:
+        await disconnect(*arguments, **options)
+        raise redis.exceptions.TimeoutError("Timed out closing connection")
+
+    async with limiter_on(redis_url) as limiter:
+        await limiter.acquire()
+        monkeypatch.setattr(redis.asyncio.ConnectionPool, "disconnect", unanswered)
+        await limiter._server.hang_up()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import aiohttp
 import pytest
 
 from telepath_async import (
@@ -302,3 +303,26 @@ class TestTasks:
         batch.__del__()
         assert abandoned.cancelling() == 0
         abandoned._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio would complain, rightly
+
+
+async def test_a_batch_whose_own_session_is_closed_ends(sandbox: Sandbox) -> None:
+    sandbox.fail_next(delay=0.3, times=3)
+    own = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+    batch = TelepathClient(sandbox.api_key, base_url=sandbox.base_url, session=own).trunks.create_many(specs(3))
+    first = asyncio.ensure_future(anext(batch))
+    while not sandbox.requests:
+        await asyncio.sleep(0.01)
+    await own.close()
+    assert {outcome.state for outcome in [await first, *await by_index(batch)]} == {"failed", "unknown"}
+
+
+async def test_a_create_that_somebody_else_cancels_ends_the_batch(sandbox: Sandbox, telepath: TelepathClient) -> None:
+    sandbox.fail_next(delay=30, times=3)
+    batch = telepath.trunks.create_many(specs(3))
+    first = asyncio.ensure_future(anext(batch))
+    while not sandbox.requests:
+        await asyncio.sleep(0.01)
+    next(iter(batch._crew._running)).cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert len(batch) == 0

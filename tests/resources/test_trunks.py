@@ -34,6 +34,7 @@ from telepath_async import (
 from telepath_async.protocol.wire import Request, Response
 from telepath_async.resources.trunks import Trunks
 from telepath_async.sandbox import RecordedRequest, Sandbox
+from telepath_async.session import Session
 
 SPEC: dict[str, Any] = {
     "name": "Production OpenAI Agent",
@@ -215,6 +216,16 @@ class TestCreateInDoubt:
             await telepath.with_options(timeout=0.2).trunks.create(**SPEC)
         assert sent(sandbox, "GET") == []
 
+    async def test_the_timeout_bounds_the_whole_look_up_and_not_each_of_its_pages(self) -> None:
+        async with (
+            Sandbox(trunks=1_000, latency=0.3) as sandbox,
+            TelepathClient(sandbox.api_key, base_url=sandbox.base_url, timeout=1.0) as telepath,
+        ):
+            sandbox.fail_next(drop="before", method="POST", path="/trunks")
+            with pytest.raises(OutcomeUnknown):
+                await telepath.trunks.create(**SPEC)
+        assert len(sent(sandbox, "GET")) <= 4  # of ten pages
+
     @pytest.mark.parametrize("style", ["offset"])
     async def test_it_is_unknown_when_the_list_changed_so_that_it_may_have_been_missed(
         self, telepath: TelepathClient, sandbox: Sandbox
@@ -315,6 +326,31 @@ class TestRotate:
         credentials = await telepath.trunks.rotate_sip_password(known)
         assert credentials.sip_password.reveal() == sandbox.sip_password(known)
         assert sandbox.requests[-1].path == f"/v1/trunks/{known}/rotate-password"
+
+    async def test_the_other_spelling_has_what_is_left_of_the_timeout(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        timeouts: list[float] = []
+        send = Session.send
+
+        def noted(self: Session, request: Request) -> Any:
+            timeouts.append(self.options.timeout or 0.0)
+            return send(self, request)
+
+        monkeypatch.setattr(Session, "send", noted)
+        sandbox.fail_next(404, delay=0.1)
+        await telepath.trunks.rotate_sip_password(known)
+        first, second = timeouts
+        assert 0 < second <= first - 0.1
+
+    async def test_a_404_that_leaves_no_time_for_the_other_spelling_is_the_answer(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Trunks, "_time_left", lambda self, began: 0.0)
+        sandbox.fail_next(404, body={"error": "first"})
+        with pytest.raises(NotFoundError, match="first"):
+            await telepath.trunks.rotate_sip_password(known)
+        assert len(sandbox.requests) == 1
 
     async def test_a_404_in_both_spellings_is_the_first_one(
         self, telepath: TelepathClient, sandbox: Sandbox, known: str
