@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,12 +16,14 @@ from telepath_async import AnalyticsOverview, UsageError
 
 from .calls import COLUMNS as CALL_COLUMNS
 from .exits import FAILED, OK, code_of
-from .hooks import run_hook
+from .hooks import checked_command, run_hook
 from .output import draw, draw_rows, fields_table, json_line, shown_text, tell
 from .shell import Shell, Since, TrunkId, Until, command, span_option
 
 if TYPE_CHECKING:
     from telepath_async.jobs import LatencyAlert
+
+_EXEC_SECONDS: Final = 60.0
 
 group: Final = typer.Typer(help="Figures over all calls, and alerts when they are bad.", no_args_is_help=True)
 
@@ -108,18 +111,27 @@ async def watch(
     ]
     if not thresholds:
         raise UsageError("nothing to watch: give --max-ai-latency-ms, --max-carrier-lag-ms or --min-success-rate")
+    if exec_ is not None:
+        checked_command("--exec", exec_)
     polls: list[LatencyPoll] = []
     untold: list[LatencyAlert] = []
+    unprinted: list[OSError] = []
 
     async def on_alert(alert: LatencyAlert) -> None:
         untold.append(alert)
-        _show_alert(shell, alert)
-        if exec_ is not None:
-            await run_hook(exec_, json_line(alert))
+        if exec_ is not None:  # first: it may be the pager, and standard output a pipe that nobody reads any more
+            async with asyncio.timeout(_EXEC_SECONDS):
+                await run_hook(exec_, json_line(alert))
+        try:
+            _show_alert(shell, alert)
+        except OSError as error:
+            unprinted.append(error)
         untold.remove(alert)
 
     def on_poll(poll: LatencyPoll) -> None:
         _remember(state, poll.state)
+        if unprinted:
+            raise unprinted[0]
         if once:
             polls.append(poll)
             raise _PolledOnce

@@ -59,7 +59,7 @@ async def _outcomes(shell: Shell, rows: list[Row], if_exists: IfExists, concurre
 
     async with shell.client() as telepath:
         batch = telepath.trunks.create_many([row.spec for row in rows], concurrency=concurrency, if_exists=if_exists)
-        with going_on(how), shell.bar("create", "trunks", telepath) as bar:
+        with going_on(how, changes=True), shell.bar("create", "trunks", telepath) as bar:
             bar.show(0, len(rows))
             async for outcome in batch:
                 outcomes.append(outcome)

@@ -64,12 +64,16 @@ def given_secret(source: Source, file: str | None) -> Secret | None:
 
 def _first_line(source: Source, file: str) -> Secret:
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        with _signals_raise():  # it may be a pipe to which nobody writes
+            text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"{source.option}: {file} is no text in UTF-8") from None
     except OSError as error:
         raise UsageError(f"{source.option}: cannot read {file}: {error.strerror}") from None
-    return Secret(text.removesuffix("\n").removesuffix("\r"))
+    lines = text.removeprefix("\ufeff").split("\n")
+    if any(line.strip() for line in lines[1:]):
+        raise UsageError(f"{source.option}: {file} must hold the {source.called} in its first line, and nothing else")
+    return Secret(lines[0].removesuffix("\r"))
 
 
 def _not_empty(secret: Secret, source: Source, where: str) -> Secret:

@@ -6,16 +6,23 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from tempfile import TemporaryFile
 from typing import Final
 
-from telepath_async import TelepathError
+from telepath_async import TelepathError, UsageError
 
 _SECONDS_TO_LEAVE: Final = 2.0
 
 
 class HookFailed(TelepathError):
     """The program ended with another exit code than 0."""
+
+
+def checked_command(option: str, command: str) -> None:
+    """Raise UsageError for an empty command: the shell runs it well, and nobody has been told."""
+    if not command.strip():
+        raise UsageError(f"{option} is empty; give the command that is to run (is a variable of your shell not set?)")
 
 
 async def run_hook(command: str, line: bytes) -> None:
@@ -38,7 +45,9 @@ async def run_hook(command: str, line: bytes) -> None:
             if process.returncode is None:
                 await _end(process)
             printed.seek(0)
-            sys.stderr.write(printed.read().decode(errors="replace"))
+            with suppress(OSError):  # what it did does not depend on whether anybody reads what it says
+                sys.stderr.write(printed.read().decode(errors="replace"))
+                sys.stderr.flush()
     if process.returncode:
         raise HookFailed(f"the command ended with exit code {process.returncode}: {command}")
 

@@ -11,7 +11,7 @@ import typer
 from telepath_async import SipCredentials, TelepathClient, Trunk, UsageError
 
 from .exits import OK, PARTLY
-from .hooks import run_hook
+from .hooks import checked_command, run_hook
 from .output import Column, draw_rows, json_line, tell
 from .shell import Shell, command, going_on, span_option
 
@@ -69,12 +69,13 @@ async def rotate(
     """
     if bool(trunk_ids) + everything + finish != 1:
         raise UsageError("say which trunks: their ids, or --all, or --finish for those that the journal holds")
+    checked_command("--apply", apply)
     from telepath_async.jobs import rotate_passwords
 
     async with shell.client() as telepath:
-        trunks = await _trunks(telepath, trunk_ids or [], everything)
+        trunks, uncertain = await _trunks(telepath, trunk_ids or [], everything)
         applied: set[str | None] = set()
-        with going_on(lambda: _HOW), shell.bar("rotate", "trunks", telepath) as bar:
+        with going_on(lambda: _HOW, changes=True), shell.bar("rotate", "trunks", telepath) as bar:
             bar.show(0, len(trunks) or None)
 
             async def tell_carrier(credentials: SipCredentials) -> None:
@@ -93,14 +94,17 @@ async def rotate(
                 apply_timeout=apply_timeout,
                 not_again_within=not_again_within,
             )
-    return _report(shell, report)
+    return _report(shell, report, uncertain)
 
 
-async def _trunks(telepath: TelepathClient, trunk_ids: list[str], everything: bool) -> list[Trunk | str]:
-    return [*await telepath.trunks.list(overlap=10).collect()] if everything else [*trunk_ids]
+async def _trunks(telepath: TelepathClient, trunk_ids: list[str], everything: bool) -> tuple[list[Trunk | str], int]:
+    if not everything:
+        return [*trunk_ids], 0
+    listed = telepath.trunks.list(overlap=10)
+    return [*await listed.collect()], listed.drift.uncertain
 
 
-def _report(shell: Shell, report: RotationReport) -> int:
+def _report(shell: Shell, report: RotationReport, uncertain: int) -> int:
     if shell.as_json:
         shell.write(report)
     elif not report.complete:
@@ -111,4 +115,6 @@ def _report(shell: Shell, report: RotationReport) -> int:
     )
     if report.pending:
         tell(f"{len(report.pending):,} carriers may hold a dead password; {_HOW}", kind="warning")
-    return OK if report.complete else PARTLY
+    if uncertain:
+        tell(f"the list changed while it was read: {uncertain:,} trunks may be missing; run again", kind="warning")
+    return OK if report.complete and not uncertain else PARTLY

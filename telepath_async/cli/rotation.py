@@ -32,8 +32,11 @@ async def rotate_one(shell: Shell, telepath: TelepathClient, trunk_id: str, kept
 
 
 def _keep_raw(shell: Shell, error: ResponseError, kept: SecretFile | None) -> None:
-    """The answer makes no sense to us, and the new password stands in it."""
-    if kept is not None:
+    """The answer makes no sense to us, and the new password stands in it, where it is not empty."""
+    if not error.raw:
+        tell("the answer was empty, and the old password may be dead: rotate again", kind="warning")
+        _discard(kept)
+    elif kept is not None:
         kept.replace(error.raw)
         kept.close()
         tell("the answer was saved as it came: the new password stands in it", kind="warning")

@@ -106,6 +106,8 @@ class Shell:
     @property
     def as_json(self) -> bool:
         """Whether standard output gets NDJSON."""
+        if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # `>&-`
+            raise UsageError("standard output is closed; send it to a file, or to /dev/null")
         return not sys.stdout.isatty() if self.json is None else self.json
 
     def client(self, *, numbers_base_url: str | None = None, numbers_api_key_file: str | None = None) -> TelepathClient:
@@ -238,11 +240,13 @@ def _log_told(*, debug: bool) -> Iterator[None]:
 
 
 @contextmanager
-def going_on(how: Callable[[], str]) -> Iterator[None]:
+def going_on(how: Callable[[], str], *, changes: bool = False) -> Iterator[None]:
     """Say how to go on when the block is interrupted, or fails."""
     try:
         yield
     except BrokenPipeError:  # the reader has what it wants
+        if changes:
+            tell(how())
         raise
     except (asyncio.CancelledError, Exception):
         tell(how())

@@ -98,6 +98,9 @@ def _spec(fields: Any, keys: Mapping[str, Secret | None]) -> TrunkSpec | str:
 def _csv(text: str) -> _Numbered:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restkey="(beyond the last column)")
     try:
+        if reader.fieldnames and not any(name.strip() in _FIELDS for name in reader.fieldnames):
+            # A trunk, most likely, and its password would be called an unknown field.
+            raise _Damaged("line 1: this must name the columns, with commas between them: name,ai_provider,…")
         for row in reader:
             yield reader.line_num, {(name or "").strip(): value or None for name, value in row.items()}
     except csv.Error:

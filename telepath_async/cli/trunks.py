@@ -21,7 +21,7 @@ from .credentials import (
     warn_of_credential,
 )
 from .listing import All, MaxItems, Resume, list_options, print_list, wanted_items
-from .output import Column, draw, fields_table
+from .output import Column, draw, fields_table, tell
 from .rotation import rotate_one
 from .shell import Shell, command
 
@@ -189,9 +189,15 @@ async def rotate(
     """
     if save is None and not shell.show_secrets:
         raise UsageError("the new password is shown only once: give --save FILE or --show-secrets; nothing was sent")
+    _ = shell.as_json  # standard output may be closed: better known before the old password is dead
     async with shell.client() as telepath:
         credentials = await rotate_one(shell, telepath, trunk_id, None if save is None else SecretFile(save))
-    _show_credentials(shell, credentials, save)
+        try:  # inside, for nothing may wait, and so be cut off, between the answer and this
+            _show_credentials(shell, credentials, save)
+        except Exception:
+            where = "it is new, the old one is dead: rotate again" if save is None else f"it stands in {save}"
+            tell(f"the new password could not be printed; {where}", kind="warning")
+            raise
 
 
 def _show_credentials(shell: Shell, credentials: SipCredentials, save: str | None) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from telepath_async import TelepathError
+from telepath_async import TelepathError, UsageError
 
 from .ledger import Entry, note, read_entries, write_line, write_lines
 
@@ -48,6 +48,8 @@ class Journal:
             )
         if whole < size:
             os.ftruncate(self._fd, whole)
+        if whole and os.pread(self._fd, 1, whole - 1) != b"\n":
+            _write(self._fd, memoryview(b"\n"))
         return entries
 
     def write(self, entry: Entry) -> None:
@@ -82,7 +84,9 @@ class Journal:
 
 @contextmanager
 def open_journal(path: str | os.PathLike[str]) -> Iterator[Journal]:
-    """Open the journal, and make it where there is none. Raises JournalBusy, JournalDamaged, and OSError."""
+    """Open the journal, and make it where there is none. Raises UsageError, JournalBusy, JournalDamaged, OSError."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError(f"{os.fspath(path)!r} is no file; a journal must be one that can be replaced")
     path = os.path.realpath(path)  # a link would be replaced by `compact`, and leave its secrets where it points to
     lock = _locked(f"{path}.lock")
     try:

@@ -17,6 +17,7 @@ from attrs import frozen
 from telepath_async import Secret, SipCredentials
 
 State: TypeAlias = Literal["in doubt", "rotated", "finished", "untouched"]
+_BEGINNING: Final = b'{"state":"'
 _STATES: Final = frozenset(get_args(State))
 
 
@@ -40,16 +41,28 @@ class Entry:
 def read_entries(content: bytes) -> tuple[dict[str, Entry] | int, int]:
     """Return what is known of each trunk, or the number of a line that makes no sense; and the length of the whole lines.
 
-    What stands behind the last whole line was torn by a crash, and nothing relies on it.
+    What stands behind the last whole line was torn by a crash, and nothing relies on it. An object that is whole was not
+    torn, it lacks the end of its line: an editor leaves that out.
     """
     entries: dict[str, Entry] = {}
     *lines, torn = content.split(b"\n")
+    if torn.strip() and not _is_torn(torn):
+        lines, torn = [*lines, torn], b""
     for number, line in enumerate(lines, 1):
         try:
             note(entries, _entry(json.loads(line)))
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return number, len(content)
     return entries, len(content) - len(torn)
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether it is the beginning of one of our lines, which no JSON value is."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return b"\0" in line or line.startswith(_BEGINNING[: len(line)])
+    return False
 
 
 def note(entries: dict[str, Entry], entry: Entry) -> None:

@@ -44,6 +44,8 @@ async def rotate_passwords(
     Raises UsageError, JournalBusy and JournalDamaged before anything is sent; what listing `trunks` raises; and OSError
     when the journal cannot be written.
     """
+    if apply_timeout is not None and not apply_timeout > 0:
+        raise UsageError(f"apply_timeout must be a number of seconds above 0, or None, not {apply_timeout!r}")
     _check(apply, concurrency=concurrency, stop_after=stop_after, attempts=attempts, backoff=backoff)
     with open_journal(journal) as opened:
         rotation = Rotation(

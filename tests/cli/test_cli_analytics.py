@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from telepath_async.cli import analytics
 from telepath_async.cli.exits import AUTH, FAILED, OK, USAGE
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, signalled
@@ -138,3 +140,30 @@ def test_a_command_that_does_not_end_is_killed(telepath: Telepath, tmp_path: Pat
     assert time.monotonic() - begun < 50  # it would have slept for 60
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)
+
+
+def test_the_command_gets_the_alert_where_it_cannot_be_printed(
+    telepath: Telepath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(analytics, "_show_alert", full)
+    ended = telepath(*SLOW[:-1], "--exec", f"cat >> {tmp_path}/alert.json")
+    assert ended.code == FAILED
+    assert "No space left on device" in ended.err
+    assert (tmp_path / "alert.json").read_text().count("\n") == 1
+
+
+def test_a_command_that_hangs_is_ended_and_the_alert_told_again(telepath: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analytics, "_EXEC_SECONDS", 0.2)
+    failed = telepath(*SLOW, "--exec", "sleep 60")
+    assert failed.code == FAILED
+    assert "on_alert failed for avg_ai_latency_ms" in failed.err
+
+
+def test_an_empty_command_of_a_watch_is_refused(telepath: Telepath, sandbox: Sandbox) -> None:
+    refused = telepath(*SLOW, "--exec", "")
+    assert refused.code == USAGE
+    assert "--exec is empty" in refused.err
+    assert sandbox.requests == []

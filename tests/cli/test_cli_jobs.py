@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from telepath_async import Drift, Paginator
+from telepath_async.cli import hooks
 from telepath_async.cli.exits import CONFLICT, NOT_FOUND, OK, PARTLY, USAGE
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Ended, Telepath
@@ -114,3 +119,29 @@ def test_a_journal_that_another_run_holds_is_a_conflict(rotate: Telepath, sandbo
         busy = rotate("--finish")
     assert busy.code == CONFLICT
     assert "another run holds" in busy.err
+
+
+@pytest.mark.parametrize("apply", ["", "  "])
+def test_an_empty_command_is_refused_before_anything_is_sent(rotate: Telepath, sandbox: Sandbox, apply: str) -> None:
+    refused = rotate("--all", apply=apply)
+    assert refused.code == USAGE
+    assert "--apply is empty" in refused.err
+    assert sandbox.requests == []
+
+
+def test_trunks_that_may_have_been_missed_are_told(rotate: Telepath, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Paginator, "drift", Drift(uncertain=3))
+    done = rotate("--all")
+    assert done.code == PARTLY
+    assert "3 trunks may be missing; run again" in done.err
+
+
+def test_a_carrier_is_told_though_nobody_reads_what_its_command_says(
+    rotate: Telepath, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(hooks, "sys", SimpleNamespace(stderr=Full()))
+    assert rotate("--all", apply="cat > /dev/null; echo done").code == OK

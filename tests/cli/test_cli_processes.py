@@ -57,6 +57,20 @@ def test_a_reader_that_leaves_ends_the_list_quietly(slow: Sandbox) -> None:
     assert len(slow.requests) < 60
 
 
+def test_a_reader_that_leaves_ends_a_batch_and_is_told_how_to_go_on(slow: Sandbox, tmp_path: Path) -> None:
+    fields = "custom", "s3cur3P@ssw0rd", "wss://agent.example"
+    rows = "\n".join(f"N{n},{fields[0]},many-{n},{fields[1]},{fields[2]}" for n in range(500))
+    (tmp_path / "many.csv").write_text(f"name,ai_provider,sip_username,sip_password,custom_endpoint\n{rows}\n")
+    with started(slow, "trunks", "create-many", str(tmp_path / "many.csv")) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert "--if-exists skip" in process.stderr.read()
+        assert process.wait(30) == 141
+    assert len(slow.trunks) < 500
+
+
 def test_lines_stream_while_the_list_is_read(slow: Sandbox) -> None:
     with started(slow, "calls", "list") as process:
         assert process.stdout

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import stat
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from telepath_async import ResponseError, Secret
-from telepath_async.cli import credentials
+from telepath_async.cli import credentials, shell, trunks
 from telepath_async.cli.exits import AUTH, CONFLICT, FAILED, NOT_FOUND, OK, UNKNOWN, USAGE
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, signalled
@@ -199,6 +202,58 @@ def test_an_answer_to_a_rotation_that_makes_no_sense_is_kept_as_it_came(
     assert "pa55word" not in kept.out + kept.err
     sandbox.fail_next(status=200, body='{"new": "pa55word"}', executed=True)
     assert "pa55word" in telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--show-secrets").err
+
+
+def test_an_empty_answer_to_a_rotation_is_not_kept(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "new.json"
+    sandbox.fail_next(status=200, body="", executed=True)
+    lost = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", file)
+    assert lost.code == FAILED
+    assert "the answer was empty, and the old password may be dead: rotate again" in lost.err
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(("save", "where"), [(False, "rotate again"), (True, "it stands in ")])
+def test_a_new_password_that_cannot_be_printed_is_told(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: bool, where: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trunks, "_show_credentials", full)
+    options = ["--save", tmp_path / "new.json"] if save else ["--show-secrets"]
+    failed = telepath("trunks", "rotate", next(iter(sandbox.trunks)), *options)
+    assert failed.code == FAILED
+    assert (
+        f"the new password could not be printed; {where if save else 'it is new, the old one is dead: ' + where}" in failed.err
+    )
+
+
+def test_nothing_is_rotated_where_nothing_can_be_printed(
+    telepath: Telepath, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "sys", SimpleNamespace(stdout=None, stderr=sys.stderr))
+    refused = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--show-secrets")
+    assert refused.code == USAGE
+    assert "standard output is closed" in refused.err
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("written", ["\ufefffrom-a-file\r\n", "from-a-file\n\n", "from-a-file"])
+def test_a_file_of_a_secret_may_end_and_begin_as_editors_like_it(
+    telepath: Telepath, sandbox: Sandbox, secrets: None, tmp_path: Path, written: str
+) -> None:
+    (tmp_path / "password").write_text(written, encoding="utf-8", newline="")
+    assert telepath(*CREATE, "--sip-password-file", tmp_path / "password").code == OK
+    assert trunk_of(sandbox, "front")["sip_password"] == "from-a-file"
+
+
+def test_a_file_with_more_than_a_secret_is_refused(telepath: Telepath, secrets: None, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from-a-file\nand-more\n")
+    refused = telepath(*CREATE, "--sip-password-file", tmp_path / "password")
+    assert refused.code == USAGE
+    assert "in its first line, and nothing else" in refused.err
+    assert "and-more" not in refused.err
 
 
 def test_interrupting_a_rotation_says_to_rotate_again(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:

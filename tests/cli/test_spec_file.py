@@ -140,6 +140,7 @@ def test_a_key_for_all_fills_the_rows_that_have_none(tmp_path: Path) -> None:
         (".csv", 'name,sip_username\n"SECRET', "line 2: this is no CSV"),
         (".csv", "name,sip_username\nSECRET,a,SECRET2", "(beyond the last column)"),
         (".csv", "name\n", "holds no trunks"),
+        (".csv", "Front,custom,front-1,SECRET\nBack,custom,back-1,SECRET", "line 1: this must name the columns"),
         (".csv", "", "holds no trunks"),
         (".json", "", "holds no trunks"),
         (".json", "[]", "holds no trunks"),

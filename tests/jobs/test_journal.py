@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from telepath_async import Secret, SipCredentials
+from telepath_async import Secret, SipCredentials, UsageError
 from telepath_async.jobs import JournalBusy, JournalDamaged
 from telepath_async.jobs.journal import open_journal
 from telepath_async.jobs.ledger import Entry
@@ -74,6 +74,32 @@ def test_a_torn_last_line_is_forgotten_and_written_over(journal: Path) -> None:
         opened.write(finished("b"))
     with open_journal(journal) as opened:
         assert list(opened.entries) == ["a", "b"]
+
+
+def test_a_last_line_without_its_end_is_kept_and_gets_one(journal: Path) -> None:
+    with open_journal(journal) as opened:
+        opened.write(rotated("a"))
+    whole = journal.read_bytes()
+    journal.write_bytes(whole.rstrip(b"\n"))
+    with open_journal(journal) as opened:
+        assert list(opened.entries) == ["a"]
+        opened.write(finished("b"))
+    with open_journal(journal) as opened:
+        assert list(opened.entries) == ["a", "b"]
+
+
+def test_another_file_is_refused_and_stays_as_it_is(journal: Path) -> None:
+    journal.write_text('[{"name":"A","sip_password":"only-copy-of-it"}]')
+    with pytest.raises(JournalDamaged), open_journal(journal):
+        pass
+    assert "only-copy-of-it" in journal.read_text()
+
+
+def test_what_is_no_file_is_refused_and_keeps_its_mode(tmp_path: Path) -> None:
+    before = mode(tmp_path)
+    with pytest.raises(UsageError, match="is no file"), open_journal(tmp_path):
+        pass
+    assert mode(tmp_path) == before
 
 
 def test_a_damaged_journal_is_refused_and_nothing_of_it_is_shown(journal: Path) -> None:
