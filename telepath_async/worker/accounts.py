@@ -135,7 +135,7 @@ def is_sqlite(database_url: Secret) -> bool:
 
 def without_password(url: str) -> str:
     """Return the URL with `**********` in the place of its password."""
-    for password in passwords_in(url):
+    for password in sorted(passwords_in(url), key=lambda form: (-len(form), form)):  # one may hold another
         url = url.replace(password, str(Secret(password)))
     return url
 

@@ -62,7 +62,8 @@ async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> As
     import psycopg
     from psycopg import conninfo
     from psycopg_pool import AsyncConnectionPool
-    from saq.queue.postgres import PostgresQueue
+
+    from .postgres_queue import PatientPostgresQueue
 
     try:
         conninfo.conninfo_to_dict(url.reveal())
@@ -87,7 +88,7 @@ async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> As
         store = PostgresStore(pool, name)
         await store.open()
         # SAQ's locks are the whole database's: another fleet's, in another schema, would keep ours from being swept.
-        make = partial(PostgresQueue, pool, manage_pool_lifecycle=False, saq_lock_keyspace=await store.lock_keyspace())
+        make = partial(PatientPostgresQueue, pool, manage_pool_lifecycle=False, saq_lock_keyspace=await store.lock_keyspace())
         broker = Broker(name, lambda queue: make(name=queue), store, outages)
         try:
             await _tables_made(cast("PostgresQueue", await broker.queue(None)))

@@ -52,7 +52,8 @@ class Dispatcher:
             self._woken.clear()
             try:
                 await self._round(utc_now())
-                pause = min(min(self._looks.values()) - utc_now().timestamp(), _MOST_SECONDS_TO_SLEEP)
+                now = utc_now().timestamp()
+                pause = min([_MOST_SECONDS_TO_SLEEP, *(look - now for look in self._looks.values())])
             except self.outages as error:
                 log_event("outage", level=logging.WARNING, error=self.runner.mask.error(error), worker=self.runner.worker)
                 pause = _SECONDS_OF_AN_OUTAGE

@@ -42,7 +42,7 @@ class Mask:
         """Return what may be told of an error: its class, and the first line of what it says."""
         first_line = (str(error).splitlines() or [""])[0]
         said = first_line if isinstance(error, TelepathError | JobFailed) else ""
-        return self.text(f"{type(error).__name__}: {said or first_line}"[:_LONGEST_ERROR].rstrip(": "))
+        return self.text(f"{type(error).__name__}: {said or first_line}")[:_LONGEST_ERROR].rstrip(": ")
 
 
 def log_event(event: str, *, level: int = logging.INFO, **fields: object) -> None:
@@ -68,7 +68,7 @@ class JsonFormatter(logging.Formatter):
             "event": "library",
             "library": record.name,
             "level": record.levelname.lower(),
-            "message": record.getMessage().splitlines()[0],
+            "message": self._mask.text((record.getMessage().splitlines() or [""])[0]),  # before JSON spells it otherwise
             **({} if error is None else {"error": self._mask.error(error)}),
         }
         return self._mask.text(json.dumps(line))

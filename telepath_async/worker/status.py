@@ -122,7 +122,7 @@ def succeeded(
         status, running_since=None, last_success=now, error=None, failures=0, fault=False, rows=rows, seconds=seconds,
         began=None, parts_done=status.parts_done + (status.part is not None), alerts=alerts or status.alerts,
     )  # fmt: skip
-    return evolve(after, next_run=_next_time(job, now) if after.part is None else now)
+    return evolve(after, next_run=_next_time(job, max(now, status.next_run)) if after.part is None else now)
 
 
 def cut_off(status: JobStatus, now: datetime, *, rows: int | None, seconds: float) -> JobStatus:

@@ -142,7 +142,10 @@ def lock_file(path: str) -> sqlite3.Connection | None:
 
     It is a database of no content, for SQLite knows how to lock a file on every system.
     """
-    lock = _connect_to_lock(path, timeout=1.0)  # those who ask whether a worker runs are away at once
+    try:
+        lock = _connect_to_lock(path, timeout=1.0)  # those who ask whether a worker runs are away at once
+    except sqlite3.Error as error:
+        raise UsageError(f"{path} cannot be used as the worker's state file: {error}; name another one") from None
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError:

@@ -119,6 +119,7 @@ def test_the_environment_of_the_process_is_the_default(tmp_path: Path, monkeypat
         ("limit = 3000", "limt = 3000", "limt: there is no such field here; there are api_key, "),
         ('cron = "*/5 * * * *"', 'cron = "every day"', "sync.cron: it must be a schedule"),
         ('cron = "*/5 * * * *"', "", "sync.cron: it must be a schedule"),
+        ('cron = "*/5 * * * *"', 'cron = "0 0 30 2 *"', "sync.cron: it must be a schedule"),
         ("since = 2026-01-01", "", "sync.since: partitions divide the time"),
         ("since = 2026-01-01", "since = 2026-01-01T00:00:00", "sync.since: it must be a date"),
         ("since = 2026-01-01", 'since = "2026-01-01"', "sync.since: it must be a date"),

@@ -64,3 +64,10 @@ def test_what_has_been_said_is_not_said_again() -> None:
     assert not is_news(record("saq", "Some tasks did not finish within the shutdown grace period, requesting cancellation"))
     assert is_news(record("saq", "Upkeep task failed unexpectedly", OSError()))
     assert is_news(record("saq", "Swept"))
+
+
+def test_a_secret_is_masked_where_a_line_is_cut_off_and_in_every_spelling() -> None:
+    mask = Mask.of(["sk_live_SECRETSECRET", 'pä"ss'])
+    assert "SECRET" not in mask.error(RuntimeError("x" * 470 + " sk_live_SECRETSECRETSECRET"))
+    assert json.loads(JsonFormatter(mask).format(record("saq", 'it is pä"ss\nand more')))["message"] == "it is **********"
+    assert json.loads(JsonFormatter(mask).format(record("saq", "")))["message"] == ""

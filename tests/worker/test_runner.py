@@ -25,9 +25,9 @@ from telepath_async.worker.work import Run
 from tests.sync.tables import stored, truth
 from tests.worker.running import accounts_of, file_store, runner_of
 
-SYNC = '[accounts.acme.sync]\ncron = "@hourly"\nsince = 2026-01-01\n'
-WATCH = '[accounts.acme.watch]\ncron = "@hourly"\nthresholds = {{ avg_ai_latency_ms = 1 }}\ncommand = {command}\n'
-ROTATE = '[accounts.acme.rotate]\ncron = "@hourly"\njournal = "{journal}"\ncommand = {command}\n'
+SYNC = '[accounts.acme.sync]\ncron = "@yearly"\nsince = 2026-01-01\n'
+WATCH = '[accounts.acme.watch]\ncron = "@yearly"\nthresholds = {{ avg_ai_latency_ms = 1 }}\ncommand = {command}\n'
+ROTATE = '[accounts.acme.rotate]\ncron = "@yearly"\njournal = "{journal}"\ncommand = {command}\n'
 KEEP = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + chr(10))"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from telepath_async import Secret, UsageError
 from telepath_async.sandbox import Sandbox
-from telepath_async.worker import BrokerUrl, WorkerOptions, read_report, run_worker, service
+from telepath_async.worker import BrokerUrl, WorkerOptions, read_report, run_worker
 from telepath_async.worker.stores import lock_file
 from tests.sync.tables import stored, truth
 from tests.worker.running import accounts_of
@@ -75,9 +75,8 @@ async def test_a_worker_that_is_stopped_before_it_has_begun_ends(
 
 async def test_what_is_bound_to_another_host_is_left_to_it(sandbox: Sandbox, tmp_path: Path) -> None:
     accounts, stop = accounts_of(tmp_path, sandbox, SYNC, host="elsewhere"), asyncio.Event()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.Embedded, "serve", lambda self, stop: asyncio.sleep(0))
-        await run_worker(accounts, broker=None, state=str(tmp_path / "state"), options=WorkerOptions(), stop=stop)
+    asyncio.get_running_loop().call_later(0.1, stop.set)
+    await run_worker(accounts, broker=None, state=str(tmp_path / "state"), options=WorkerOptions(), stop=stop)
     assert await read_report(None, str(tmp_path / "state")) == []
 
 

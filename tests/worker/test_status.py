@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async import Secret
-from telepath_async.worker.accounts import Account, Job, RotatePlan, SyncPlan
+from telepath_async.worker.accounts import Account, Job, RotatePlan, SyncPlan, without_password
 from telepath_async.worker.report import report_jobs
 from telepath_async.worker.status import (
     JobStatus,
@@ -187,3 +187,15 @@ def test_a_report_tells_what_each_job_is_doing(tmp_path: Path) -> None:
 def test_a_report_leaves_out_what_is_ours(name: str) -> None:
     (report,) = report_jobs([first_status(sync_job(), NOW)], {}, NOW)
     assert name not in report.to_dict()
+
+
+def test_a_run_a_little_early_does_not_bring_its_moment_again() -> None:
+    due = datetime(2026, 6, 1, 12, 5, tzinfo=UTC)
+    after = succeeded(
+        evolve(first_status(sync_job(), NOW), next_run=due), sync_job(), due - timedelta(seconds=3), rows=0, seconds=0.1
+    )
+    assert after.next_run == due + timedelta(minutes=5)
+
+
+def test_a_plan_is_the_same_whichever_spelling_of_a_password_is_looked_for_first() -> None:
+    assert without_password("postgresql://u:hunter2%25@h/d") == "postgresql://u:**********@h/d"

@@ -87,3 +87,8 @@ def test_two_who_ask_do_not_take_each_other_for_a_worker(tmp_path: Path) -> None
     path = str(tmp_path / "state")
     with ThreadPoolExecutor(2) as threads:
         assert not any(threads.map(is_served, [path] * 400))
+
+
+def test_a_state_file_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be used as the worker's state file: unable to open"):
+        lock_file(str(tmp_path / "nowhere" / "state"))
