@@ -184,6 +184,8 @@ class _Walk(Generic[T]):
         return self._in_hand
 
     async def _load_any(self) -> _Chain[T]:
+        if any(future.get_loop() is not asyncio.get_running_loop() for future in self._loading):
+            self._cancel()  # their loop has ended, and they with it
         for chain in self.chains:
             if chain in self._loading.values():
                 continue

@@ -318,6 +318,22 @@ def test_shards_hand_every_row_out_once_whatever_is_late_or_fails_or_is_resumed(
     assert sorted(asyncio.run(walked())) == sorted(f"{shard}-{row}" for shard, size in enumerate(sizes) for row in range(size))
 
 
+def test_a_sharded_walk_goes_on_in_another_loop() -> None:
+    iterator = aiter(Shards([Api(30), Api(30), Api(30)]).list())
+    got: list[str] = []
+
+    async def take_seven() -> bool:
+        async for item in iterator:
+            got.append(item.id)
+            if len(got) % 7 == 0:
+                return True
+        return False
+
+    while asyncio.run(take_seven()):
+        pass
+    assert sorted(got) == sorted(f"{shard}-{row}" for shard in range(3) for row in range(30))
+
+
 async def test_a_cursor_is_asked_one_ahead() -> None:
     api = Api(50, "cursor")
     iterator = aiter(api.list(prefetch=5))

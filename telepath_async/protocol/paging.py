@@ -10,7 +10,7 @@ The rules of CURSOR are in `_receive_cursor`; those of OFFSET, where the list sh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -18,12 +18,14 @@ from msgspec.structs import replace
 
 from .checkpoint import Checkpoint, Place, Style
 from .offsets import Drift as Drift
-from .offsets import Offsets, RecentIds, circular
+from .offsets import Offsets, circular
+from .offsets import RecentIds as RecentIds
 from .shapes import ListBody
 from .wire import Query, query_of
 
 _MOST_BARREN_PAGES: Final = 1_000
 _LARGEST_PAGE: Final = 100
+_LAST_SECOND: Final = datetime(9999, 12, 30, tzinfo=UTC)  # no zone's calendar ends before
 
 
 class Row(Protocol):
@@ -47,6 +49,12 @@ class DateRange(msgspec.Struct, frozen=True, kw_only=True):
         spelled = query_of(**{"from": self.since, "to": self.until})
         return spelled + query_of(start_date=self.since, end_date=self.until) if style == "offset" else spelled
 
+    def asked(self) -> DateRange:
+        """Return the range to ask for: up to a whole second, since a server may count in those; `holds` drops the rest."""
+        if self.until is None or not self.until.microsecond or self.until > _LAST_SECOND:
+            return self
+        return replace(self, until=self.until.replace(microsecond=0) + timedelta(seconds=1))
+
     def holds(self, moment: datetime | None) -> bool:
         """Whether `moment` lies inside; a row without a time cannot be judged and counts as inside."""
         if moment is None:
@@ -61,7 +69,8 @@ class Plan(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """What is listed: `of` (`calls`), under which `filters`, in pages of `page_size`, beginning at `start`.
 
     `started`: the time of a row, for the date range; `overlap`: rows by which each page of an offset list is asked early;
-    `walks`: how many are on their way through parts of the list, this one included.
+    `walks`: how many are on their way through parts of the list, this one included; `timeless`: the ids of the rows without
+    a time that any of them has met, for a server may put those into every part.
     """
 
     of: str
@@ -71,6 +80,7 @@ class Plan(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     page_size: int = 100
     overlap: int = 0
     walks: int = 1
+    timeless: RecentIds | None = None
     start: Checkpoint
     style_hint: Style | None = None
 
@@ -175,7 +185,7 @@ class Paging(Generic[T]):
         page = query_of(limit=limit, cursor=cursor, offset=offset)
         if self.plan.dates == _ALWAYS:
             return self.plan.filters + page
-        return self.plan.filters + self.plan.dates.query(self._dates_style) + page
+        return self.plan.filters + self.plan.dates.asked().query(self._dates_style) + page
 
     def receive(self, body: ListBody[T]) -> bool:
         """Take in the answer to `upcoming(1)[0]`. Return False when a page must be asked for once more, or elsewhere.
@@ -268,8 +278,10 @@ class Paging(Generic[T]):
         inside = fresh
         if self.plan.dates != _ALWAYS:
             kept = [index for index, row in enumerate(fresh) if self.plan.dates.holds(self.plan.started(row))]
-            inside, places = [fresh[index] for index in kept], [places[index] for index in kept]
-            self.drift.outside += len(fresh) - len(inside)
+            self.drift.outside += len(fresh) - len(kept)
+            ours = [index for index in kept if self._first_met(fresh[index])]
+            self.drift.repeated += len(kept) - len(ours)
+            inside, places = [fresh[index] for index in ours], [places[index] for index in ours]
         if rows and not fresh and here.style == "offset":
             # Insertions pushed rows on: the row that the checkpoint stands behind is further than where we are.
             behind = replace(self.checkpoint, style="offset", done=self.done)
@@ -279,6 +291,16 @@ class Paging(Generic[T]):
         self._barren = 0 if fresh else self._barren + 1
         if self._barren >= _MOST_BARREN_PAGES and not self.done:
             raise circular(self.plan.of, f"gave {_MOST_BARREN_PAGES} pages in a row without a new row")
+
+    def _first_met(self, row: T) -> bool:
+        """Whether no other walk through a part of the list has met this row, if it has no time that puts it into one part."""
+        timeless = self.plan.timeless
+        if timeless is None or self.plan.started(row) is not None:
+            return True
+        if row.id in timeless:
+            return False
+        timeless.add({row.id})
+        return True
 
     def _fresh(self, rows: list[T], ids: list[str], first: int) -> tuple[list[T], Sequence[int]]:
         """Return the rows that are new, and the places behind them; remember their ids."""

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..models.fields import Listed
 from ..paginator import Paginator
 from ..protocol.checkpoint import Checkpoint, read_checkpoints
-from ..protocol.paging import DateRange, Plan
+from ..protocol.paging import DateRange, Plan, RecentIds
 from ..protocol.shapes import ListBody, read_list
 from ..protocol.wire import Query, Request, Response
 from ..session import Session
@@ -53,7 +53,8 @@ def paginator(
     path = f"/{of}"
 
     def plans() -> list[Plan[T]]:
-        return [replace(base, style_hint=session.pool.style) for base in bases]
+        timeless = RecentIds() if len(bases) > 1 else None
+        return [replace(base, style_hint=session.pool.style, timeless=timeless) for base in bases]
 
     def fetch(query: Query) -> Coroutine[Any, Any, Response]:
         return session.send(Request(method="GET", path=path, template=path, query=query))
@@ -88,7 +89,7 @@ def _split(dates: DateRange, shards: int) -> list[DateRange]:
     if dates.since is None or dates.until is None:
         raise UsageError("shards need a range to be cut into: give since and until")
     step = (dates.until - dates.since) / shards
-    cuts = [dates.since + index * step for index in range(1, shards)]
+    cuts = [(dates.since + index * step).replace(microsecond=0) for index in range(1, shards)]
     if step < timedelta(seconds=1):
         raise UsageError(f"{shards} shards of this range would be shorter than a second; use fewer")
     return [

@@ -95,7 +95,7 @@ async def _in_one_piece(work: Coroutine[Any, Any, T]) -> T:
 def _url(database_url: object) -> URL:
     try:
         url = make_url(database_url) if isinstance(database_url, str) else None
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number: it may be half a password with an @ in it
         url = None
     if url is None or url.drivername not in _DRIVERS:
         scheme = "" if url is None else f", not {url.drivername}://"

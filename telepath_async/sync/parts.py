@@ -10,19 +10,35 @@ is not as we hope, some requests are wasted, and no row is lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
 from telepath_async import Call, Paginator, TelepathClient, TelepathError
 
 Place = tuple[str, str]
+T = TypeVar("T")
 
 PAGES_ALONE: Final = 10  # fewer are read before the answers have come
 _AT_ONCE: Final = 4
 _MOST_DOUBLINGS: Final = 16
+
+
+async def _all(asking: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Await all, or raise the first error. TaskGroup and gather take an error beside a cancellation for all there is."""
+    tasks = [asyncio.ensure_future(each) for each in asking]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for error in [task.exception() for task in tasks if not task.cancelled()]:
+        if error is not None:
+            raise error
+    return [task.result() for task in tasks]
 
 
 @define(kw_only=True)
@@ -53,7 +69,7 @@ class Scout:
             places = await self._places_ahead()
             if places and await self._meets_places(page, before):
                 in_parts = self.calls.in_parts(places)
-        except* TelepathError:  # the walk does without, and fails by itself where it must
+        except TelepathError:  # the walk does without, and fails by itself where it must
             pass
         return in_parts
 
@@ -61,10 +77,8 @@ class Scout:
         """Return the places found, the nearest first."""
         found: dict[str, str] = {}
         for doublings in range(1, _MOST_DOUBLINGS, _AT_ONCE):
-            async with asyncio.TaskGroup() as group:
-                moments = [self._ahead(2**n) for n in range(doublings, doublings + _AT_ONCE)]
-                asked = [group.create_task(self._place_behind(moment)) for moment in moments]
-            answers = [task.result() for task in asked]
+            moments = [self._ahead(2**n) for n in range(doublings, doublings + _AT_ONCE)]
+            answers = await _all(self._place_behind(moment) for moment in moments)
             found |= dict(place for place in answers if place is not None)
             if None in answers:
                 break

@@ -87,8 +87,8 @@ def extended(coverage: Coverage | None, walk: Walk) -> Coverage | None:
 
 
 def latest(*moments: datetime | None) -> datetime | None:
-    """Return the latest of the moments that are known."""
-    return max((moment for moment in moments if moment is not None), default=None)
+    """Return the latest of the moments that are known, in UTC; one that UTC's calendar cannot hold proves nothing."""
+    return max((utc for utc in map(_utc, moments) if utc is not None), default=None)
 
 
 def server_time(date: str | None, otherwise: datetime) -> datetime:
@@ -102,3 +102,10 @@ def server_time(date: str | None, otherwise: datetime) -> datetime:
 
 def _from(since: datetime | None) -> datetime:
     return _BEGINNING if since is None else since
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError:
+        return None

@@ -14,6 +14,7 @@ from telepath_async.errors import PagingError
 from telepath_async.protocol import offsets as offsets_module
 from telepath_async.protocol import paging as paging_module
 from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint
+from telepath_async.protocol.offsets import RecentIds
 from telepath_async.protocol.paging import DateRange, Paging, Plan
 from telepath_async.protocol.shapes import ListBody
 
@@ -778,3 +779,32 @@ def test_a_cursor_resume_whose_row_is_gone_hands_the_page_out_again_and_says_so(
     paging = resumed(paging)
     assert walk(paging, cursor_server("abdef")) == ["a", "b", "d", "e", "f"]
     assert paging.drift.uncertain == 3
+
+
+# --- parts of a date range ---
+
+
+@pytest.mark.parametrize(
+    ("until", "asked"),
+    [
+        (None, None),
+        (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)),
+        (datetime(2026, 1, 1, 23, 59, 59, 999_999, UTC), datetime(2026, 1, 2, tzinfo=UTC)),
+        (datetime.max.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
+    ],
+)
+def test_a_range_is_asked_for_up_to_a_whole_second(until: datetime | None, asked: datetime | None) -> None:
+    assert DateRange(until=until).asked().until == asked
+
+
+def test_a_row_without_a_time_that_stands_in_every_part_is_handed_out_once() -> None:
+    timeless, noon = RecentIds(), datetime(2026, 1, 1, 12, tzinfo=UTC)
+    rows = [Item("a", noon), Item("b"), Item("c", noon + timedelta(hours=3))]
+    handed_out, repeated = [], 0
+    for since in (noon - timedelta(hours=1), noon + timedelta(hours=2)):
+        dates = DateRange(since=since, until=since + timedelta(hours=2))
+        walking = Paging(plan(dates=dates, started=lambda row: row.at, timeless=timeless, style_hint="cursor"))
+        walking.receive(ListBody(rows=rows, paged_by_cursor=True))
+        handed_out += taken(walking)
+        repeated += walking.drift.repeated
+    assert (handed_out, repeated) == (["a", "b", "c"], 1)

@@ -57,9 +57,10 @@ def test_a_url_that_cannot_be_used_is_refused_and_the_message_says_which_can(wri
     assert refused.value.__context__ is None
 
 
-def test_a_password_in_a_refused_url_is_not_shown() -> None:
+@pytest.mark.parametrize("url", ["mysql://root:hunter2@localhost/calls", "postgresql://root:a@b:hunter2@localhost/calls"])
+def test_a_password_in_a_refused_url_is_not_shown(url: str) -> None:
     with pytest.raises(UsageError) as refused:
-        make_engine("mysql://root:hunter2@localhost/calls")
+        make_engine(url)
     assert "hunter2" not in str(refused.value)
 
 

@@ -333,3 +333,31 @@ async def test_a_page_whose_calls_have_no_start_is_no_trial() -> None:
     async with TelepathClient("key", base_url="http://127.0.0.1:9/v1") as telepath:
         scout = parts.Scout(telepath=telepath, calls=telepath.calls.list(), trunk_id=None, since=None, until=None)
         assert not await scout._meets_places([telepath_async.Call(id="call_1")], "unused")
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_cancellation_beside_an_error_is_not_lost(turns: int) -> None:
+    failing = asyncio.Event()
+
+    async def fail() -> None:
+        failing.set()
+        raise telepath_async.ConnectionFailed("made up")
+
+    looking = asyncio.create_task(parts._all([fail(), asyncio.sleep(3600)]))
+    await failing.wait()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    cancelled = looking.cancel()
+    with pytest.raises(asyncio.CancelledError if cancelled else telepath_async.ConnectionFailed):
+        await looking
+
+
+async def test_an_error_ends_the_others_and_leaves_the_task_as_it_was() -> None:
+    async def fail() -> None:
+        raise telepath_async.ConnectionFailed("made up")
+
+    with pytest.raises(telepath_async.ConnectionFailed):
+        await parts._all([asyncio.sleep(3600), fail()])
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 import pytest
@@ -159,3 +159,9 @@ def test_a_date_header_is_the_time_of_the_server(date: str) -> None:
 def test_the_latest_of_no_moments_is_none() -> None:
     assert latest(None, None) is None
     assert latest(None, MIDNIGHT, LATER, MIDNIGHT) == LATER
+
+
+def test_a_time_that_the_calendar_of_utc_cannot_hold_is_not_the_latest() -> None:
+    west = timezone(timedelta(hours=-5))
+    assert latest(MIDNIGHT, datetime.max.replace(tzinfo=west)) == MIDNIGHT
+    assert latest(datetime(2027, 1, 1, tzinfo=west)) == LATER + 5 * HOUR
