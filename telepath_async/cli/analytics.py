@@ -95,7 +95,7 @@ async def watch(
     """Alert when latency or success is bad.
 
     Once when a figure crosses its limit, with the calls that explain it, and once when it has recovered.
-    An alert whose --exec command fails is told again at the next poll.
+    An alert whose --exec command fails, or has not ended after a minute, is told again at the next poll.
     """
     from telepath_async.jobs import LatencyPoll, Threshold, watch_latency
 

@@ -68,10 +68,10 @@ class JsonFormatter(logging.Formatter):
             "event": "library",
             "library": record.name,
             "level": record.levelname.lower(),
-            "message": self._mask.text((record.getMessage().splitlines() or [""])[0]),  # before JSON spells it otherwise
+            "message": self._mask.text((record.getMessage().splitlines() or [""])[0]),
             **({} if error is None else {"error": self._mask.error(error)}),
         }
-        return self._mask.text(json.dumps(line))
+        return json.dumps(line)
 
 
 def is_news(record: logging.LogRecord) -> bool:
