@@ -1,4 +1,7 @@
-"""All that is run on this project: `nox -l` lists it. `nox -s demo` and `nox -s tests` are where to begin."""
+"""All that is run on this project: `nox -l` lists it.
+
+`nox -s demo` and `nox -s tests` are where to begin.
+"""
 
 import os
 import re
@@ -38,7 +41,8 @@ def tests(session: nox.Session) -> None:
         session.run("coverage", "erase")
         session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES)
         session.run("coverage", "combine", "--quiet")
-        # Without PostgreSQL, half of the sync is skipped; without Redis, the shared limiter; without either, the workers.
+        # Without PostgreSQL, half of the sync is skipped; without Redis, the shared limiter;
+        # without either, the workers.
         edges = ["demo.py", "cli/__main__.py", "sync/*", "redis/*", "worker/*"]
         omitted = ",".join(f"telepath_async/{edge}" for edge in edges)
         omit = [] if os.environ.get("TELEPATH_REQUIRE_SERVICES") else [f"--omit={omitted}"]
@@ -51,8 +55,14 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the tests on the lowest versions that pyproject.toml declares, those aside that prove by repetition."""
     extras = PYPROJECT["project"]["optional-dependencies"].values()
-    declared = [*PYPROJECT["project"]["dependencies"], *(item for extra in extras for item in extra), *group("test")]
-    session.install("-e", EVERYTHING, *(re.sub(r">=\s*", "==", requirement) for requirement in declared))
+    declared = [
+        *PYPROJECT["project"]["dependencies"],
+        *(item for extra in extras for item in extra),
+        *group("test"),
+    ]
+    session.install(
+        "-e", EVERYTHING, *(re.sub(r">=\s*", "==", requirement) for requirement in declared)
+    )
     session.run("pytest", *(session.posargs or [*ON_ALL_CORES, "-m", "not long"]))
 
 

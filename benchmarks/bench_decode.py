@@ -32,7 +32,11 @@ def measure(title: str, body: bytes) -> float:
 if __name__ == "__main__":
     free_a_large_block()
     plain = page({"limit": "100"}, "offset", 100)
-    goal("decode per item, against orjson.loads", measure("decode a page of 100 calls", plain), at_most=1.8)
+    goal(
+        "decode per item, against orjson.loads",
+        measure("decode a page of 100 calls", plain),
+        at_most=1.8,
+    )
     unknown = plain.replace(b'"direction"', b'"region":"eu","direction"')
     goal(
         "the same, where every item holds an unknown field",

@@ -56,7 +56,11 @@ async def main() -> None:
     table.show()
     for kind in FORMATS:
         goal(f"export to {kind}, rows/s", table.median(kind), at_least=5_000, digits=0)
-        goal(f"export to {kind}, growth of memory, MiB", growth[kind], at_most=16 if kind == "parquet" else 8)
+        goal(
+            f"export to {kind}, growth of memory, MiB",
+            growth[kind],
+            at_most=16 if kind == "parquet" else 8,
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""How it grows: throughput and CPU per request over concurrency 1 to 1,000; time of a whole list over 1,000 to 1,000,000 calls.
+"""How it grows: throughput and CPU per request over concurrency 1 to 1,000; time of a whole list
+over 1,000 to 1,000,000 calls.
 
-The server adds 5 ms to every answer, so that concurrency has something to win. Draws growth.png (not with --quick).
+The server adds 5 ms to every answer, so that concurrency has something to win. Draws growth.png
+(not with --quick).
 """
 
 import asyncio
@@ -29,7 +31,9 @@ async def over_concurrency(base_url: str) -> list[tuple[int, float, float]]:
         # aiohttp opens 100 connections at most, unless it is told otherwise.
         async with (
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
-            TelepathClient("sk_bench", base_url=base_url, limiter=wide_open(), session=session) as telepath,
+            TelepathClient(
+                "sk_bench", base_url=base_url, limiter=wide_open(), session=session
+            ) as telepath,
         ):
             await run(telepath, concurrency, concurrency)
             begun, cpu = time.perf_counter(), time.process_time()
@@ -74,7 +78,13 @@ def draw(concurrency: list[tuple[int, float, float]], size: list[tuple[int, floa
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     tasks, rates, cpu = zip(*concurrency, strict=True)
     left.plot(tasks, rates, "o-", color="tab:blue", label="requests/s")
-    left.set(xscale="log", yscale="log", xlabel="requests under way", ylabel="requests/s", title="one typed GET, 5 ms away")
+    left.set(
+        xscale="log",
+        yscale="log",
+        xlabel="requests under way",
+        ylabel="requests/s",
+        title="one typed GET, 5 ms away",
+    )
     costs = left.twinx()
     costs.plot(tasks, cpu, "s--", color="tab:orange", label="CPU µs each")
     costs.set(ylabel="CPU µs each", ylim=(0, max(cpu) * 1.2))
@@ -82,7 +92,11 @@ def draw(concurrency: list[tuple[int, float, float]], size: list[tuple[int, floa
     sizes, seconds = zip(*size, strict=True)
     right.plot(sizes, seconds, "o-", color="tab:blue")
     right.set(
-        xscale="log", yscale="log", xlabel="calls in the list", ylabel="seconds", title="a whole list, prefetch=8, 5 ms away"
+        xscale="log",
+        yscale="log",
+        xlabel="calls in the list",
+        ylabel="seconds",
+        title="a whole list, prefetch=8, 5 ms away",
     )
     for axes in (left, right):
         axes.grid(alpha=0.3)

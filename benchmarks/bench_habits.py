@@ -1,4 +1,7 @@
-"""What habits cost: one typed GET, 50 at a time, as it should be, and as it is often done. No goals: figures for the README."""
+"""What habits cost: one typed GET, 50 at a time, as it should be, and as it is often done.
+
+No goals: figures for the README.
+"""
 
 import asyncio
 import sys
@@ -31,7 +34,9 @@ def traced() -> aiohttp.TraceConfig:
 
 
 async def measure(base_url: str) -> None:
-    telemetry = Telemetry(tracer_provider=TracerProvider(), meter_provider=MeterProvider([InMemoryMetricReader()]))
+    telemetry = Telemetry(
+        tracer_provider=TracerProvider(), meter_provider=MeterProvider([InMemoryMetricReader()])
+    )
 
     async def a_client_each_time() -> object:
         async with TelepathClient(KEY, base_url=base_url, limiter=LIMITER) as telepath:
@@ -42,8 +47,12 @@ async def measure(base_url: str) -> None:
         TelepathClient(KEY, base_url=base_url, limiter=LIMITER) as one,
         TelepathClient(KEY, base_url=base_url, limiter=LIMITER, trust_env=True) as from_environment,
         TelepathClient(KEY, base_url=base_url, limiter=LIMITER, session=session) as with_traces,
-        TelepathClient(KEY, base_url=base_url, limiter=LIMITER, on_event=lambda event: None) as with_events,
-        TelepathClient(KEY, base_url=base_url, limiter=LIMITER, on_event=telemetry) as with_telemetry,
+        TelepathClient(
+            KEY, base_url=base_url, limiter=LIMITER, on_event=lambda event: None
+        ) as with_events,
+        TelepathClient(
+            KEY, base_url=base_url, limiter=LIMITER, on_event=telemetry
+        ) as with_telemetry,
     ):
         contenders: dict[str, Callable[[], Awaitable[object]]] = {
             "one client": lambda: one.calls.get("call_7"),
@@ -53,7 +62,10 @@ async def measure(base_url: str) -> None:
             "a session of one's own with a TraceConfig": lambda: with_traces.calls.get("call_7"),
             "a client per request": a_client_each_time,
         }
-        table = Table(f"one typed GET, 50 at a time, {type(asyncio.get_running_loop()).__module__}", "CPU µs each")
+        table = Table(
+            f"one typed GET, 50 at a time, {type(asyncio.get_running_loop()).__module__}",
+            "CPU µs each",
+        )
         for work in contenders.values():
             await cpu_us(work, 100, 50)
         for _ in range(ROUNDS):

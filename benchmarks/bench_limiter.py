@@ -19,13 +19,20 @@ async def uncontended() -> None:
     table = Table("an uncontended acquire", "CPU µs each")
     times = 20_000
     for _ in range(ROUNDS):
-        for name, acquire in {"aiolimiter": AsyncLimiter(times, 0.001).acquire, "telepath_async": wide_open().acquire}.items():
+        for name, acquire in {
+            "aiolimiter": AsyncLimiter(times, 0.001).acquire,
+            "telepath_async": wide_open().acquire,
+        }.items():
             begun = time.process_time()
             for _ in range(times):
                 await acquire()
             table.add(name, (time.process_time() - begun) / times * 1e6)
     table.show()
-    goal("uncontended acquire, against aiolimiter", table.ratio("telepath_async", "aiolimiter"), at_most=0.6)
+    goal(
+        "uncontended acquire, against aiolimiter",
+        table.ratio("telepath_async", "aiolimiter"),
+        at_most=0.6,
+    )
 
 
 def wide_open() -> LocalLimiter:
@@ -45,7 +52,11 @@ async def crowded() -> None:
             if name == "telepath_async":
                 inversions += sum(1 for before, after in pairwise(order) if before > after)
     table.show()
-    goal(f"{WAITERS:,} waiters, CPU against aiolimiter", table.ratio("telepath_async", "aiolimiter"), at_most=0.5)
+    goal(
+        f"{WAITERS:,} waiters, CPU against aiolimiter",
+        table.ratio("telepath_async", "aiolimiter"),
+        at_most=0.5,
+    )
     goal("order inversions", inversions, at_most=0, digits=0)
 
 
@@ -75,7 +86,10 @@ def sliding_minute(limit: int = 6000, period: float = 60.0, minutes: int = 10) -
         while grants[first] <= moment - period:
             first += 1
         most = max(most, last - first + 1)
-    print(f"\n{len(grants):,} grants in {minutes} minutes of {limit:,}; most in any sliding minute: {most:,}")
+    print(
+        f"\n{len(grants):,} grants in {minutes} minutes of {limit:,}; most in any sliding "
+        f"minute: {most:,}"
+    )
     goal("most grants in any sliding minute ÷ limit", most / limit, at_most=1.0, digits=4)
     goal("share of the limit that is used", len(grants) / minutes / limit, at_least=0.98, digits=4)
 

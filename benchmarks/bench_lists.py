@@ -16,10 +16,14 @@ BUSY = 0.05
 
 
 def client(base_url: str, limiter: LocalLimiter | None = None) -> TelepathClient:
-    return TelepathClient("sk_bench", base_url=base_url, limiter=limiter or LocalLimiter(limit=10_000_000, period=1.0))
+    return TelepathClient(
+        "sk_bench", base_url=base_url, limiter=limiter or LocalLimiter(limit=10_000_000, period=1.0)
+    )
 
 
-async def compare(title: str, contenders: dict[str, Callable[[], Awaitable[int]]], count: int) -> Table:
+async def compare(
+    title: str, contenders: dict[str, Callable[[], Awaitable[int]]], count: int
+) -> Table:
     table = Table(title, "seconds")
     for _ in range(ROUNDS):
         for name, walk in contenders.items():
@@ -38,7 +42,11 @@ async def offset(base_url: str) -> None:
 
         contenders = {"one page after the other": lambda: walk(0), "prefetch=8": lambda: walk(8)}
         table = await compare(f"{SIZE:,} calls, offset style, 50 ms", contenders, SIZE)
-        goal("offset, prefetch 8, times faster", table.ratio("one page after the other", "prefetch=8"), at_least=6)
+        goal(
+            "offset, prefetch 8, times faster",
+            table.ratio("one page after the other", "prefetch=8"),
+            at_least=6,
+        )
 
 
 async def cursor(base_url: str) -> None:
@@ -53,8 +61,14 @@ async def cursor(base_url: str) -> None:
             return count
 
         contenders = {"one page after the other": lambda: walk(0), "prefetch=1": lambda: walk(1)}
-        table = await compare(f"{size:,} calls, cursor style, 50 ms, the consumer busy 50 ms a page", contenders, size)
-        goal("cursor, busy consumer, times faster", table.ratio("one page after the other", "prefetch=1"), at_least=1.8)
+        table = await compare(
+            f"{size:,} calls, cursor style, 50 ms, the consumer busy 50 ms a page", contenders, size
+        )
+        goal(
+            "cursor, busy consumer, times faster",
+            table.ratio("one page after the other", "prefetch=1"),
+            at_least=1.8,
+        )
 
 
 async def shards(base_url: str) -> None:
@@ -63,7 +77,10 @@ async def shards(base_url: str) -> None:
     async with client(base_url) as telepath:
 
         async def walk(shards: int) -> int:
-            ids = {call.id async for call in telepath.calls.list(since=since, until=until, shards=shards)}
+            ids = {
+                call.id
+                async for call in telepath.calls.list(since=since, until=until, shards=shards)
+            }
             return len(ids)
 
         contenders = {"one chain": lambda: walk(1), "shards=8": lambda: walk(8)}
@@ -78,9 +95,12 @@ async def near_the_limit(base_url: str, size: int) -> None:
         count = sum([1 async for _ in telepath.calls.list(prefetch=32)])
         seconds = time.perf_counter() - begun
     requests = count / 100
-    allowed = 60 + (seconds - 0.4) * 100  # the burst, then 100 a second; the first and the last answer take 200 ms each
+    allowed = (
+        60 + (seconds - 0.4) * 100
+    )  # the burst, then 100 a second; the first and the last answer take 200 ms each
     print(
-        f"\n{count:,} calls at 200 ms under 6,000 a minute: {requests:,.0f} requests in {seconds:.1f} s, {allowed:,.0f} allowed"
+        f"\n{count:,} calls at 200 ms under 6,000 a minute: {requests:,.0f} requests in "
+        f"{seconds:.1f} s, {allowed:,.0f} allowed"
     )
     goal("share of the limit used by a long walk", requests / allowed, at_least=0.97, digits=3)
 

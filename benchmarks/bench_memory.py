@@ -31,7 +31,8 @@ async def stream(base_url: str) -> None:
                 peak = max(peak, resident_mib())
         seconds = time.perf_counter() - begun
     print(
-        f"\n{count:,} calls in {seconds:.1f} s ({count / seconds:,.0f}/s); {warm:.1f} MiB after a tenth, at most {peak:.1f} MiB"
+        f"\n{count:,} calls in {seconds:.1f} s ({count / seconds:,.0f}/s); {warm:.1f} MiB "
+        f"after a tenth, at most {peak:.1f} MiB"
     )
     goal(f"growth while streaming {SIZE:,} items, MiB", peak - warm, at_most=8)
 

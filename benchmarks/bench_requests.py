@@ -1,7 +1,9 @@
-"""CPU of one typed GET and of one page of 100 typed calls, 50 at a time, beside the peers; all get the same bytes.
+"""CPU of one typed GET and of one page of 100 typed calls, 50 at a time, beside the peers; all get
+the same bytes.
 
-The floor is raw aiohttp + orjson, which returns dicts: no types, no times, no errors, no limiter, no retries. The seed's
-own loop over `requests` has no 50 at a time: it runs alone, with a page of 50 dicts at a time, and counts per page of 100.
+The floor is raw aiohttp + orjson, which returns dicts: no types, no times, no errors, no limiter,
+no retries. The seed's own loop over `requests` has no 50 at a time: it runs alone, with a page of
+50 dicts at a time, and counts per page of 100.
 """
 
 import asyncio
@@ -21,7 +23,11 @@ ROUNDS = 3 if QUICK else 5
 CONCURRENCY = 50
 KEY = "sk_bench"
 FLOOR, OURS = "floor: aiohttp + orjson, dicts", "telepath_async"
-HTTPX, GENERATED, SEED = "httpx + pydantic", "openapi-python-client", "the seed's loop (requests, dicts)"
+HTTPX, GENERATED, SEED = (
+    "httpx + pydantic",
+    "openapi-python-client",
+    "the seed's loop (requests, dicts)",
+)
 
 
 async def measure(base_url: str, generated: Any) -> None:
@@ -36,7 +42,9 @@ async def measure(base_url: str, generated: Any) -> None:
     ):
 
         async def floor(path: str) -> object:
-            async with session.get(base_url + path, headers={"Authorization": f"Bearer {KEY}"}) as answer:
+            async with session.get(
+                base_url + path, headers={"Authorization": f"Bearer {KEY}"}
+            ) as answer:
                 return orjson.loads(await answer.read())
 
         async def our_page() -> object:
@@ -46,7 +54,9 @@ async def measure(base_url: str, generated: Any) -> None:
             return PydanticDetails.model_validate_json((await httpx.get("/calls/call_7")).content)
 
         async def httpx_page() -> object:
-            return PydanticPage.model_validate_json((await httpx.get("/calls", params={"limit": 100})).content)
+            return PydanticPage.model_validate_json(
+                (await httpx.get("/calls", params={"limit": 100})).content
+            )
 
         one = {
             FLOOR: lambda: floor("/calls/call_7"),
@@ -68,7 +78,11 @@ async def measure(base_url: str, generated: Any) -> None:
 
 
 async def compare(
-    title: str, times: int, contenders: dict[str, Callable[[], Awaitable[object]]], *, seed: str | None = None
+    title: str,
+    times: int,
+    contenders: dict[str, Callable[[], Awaitable[object]]],
+    *,
+    seed: str | None = None,
 ) -> Table:
     table = Table(f"{title}, {CONCURRENCY} at a time", "CPU µs each")
     for work in contenders.values():
@@ -77,7 +91,12 @@ async def compare(
     for _ in range(ROUNDS):
         for name, work in contenders.items():
             slow = name in (HTTPX, GENERATED)
-            table.add(name, await cpu_us(work, times // ((4 if QUICK else 1) * (4 if slow else 1)), CONCURRENCY))
+            table.add(
+                name,
+                await cpu_us(
+                    work, times // ((4 if QUICK else 1) * (4 if slow else 1)), CONCURRENCY
+                ),
+            )
         if seed is not None:
             begun = time.process_time()
             seed_loop(seed, KEY, 1_000)

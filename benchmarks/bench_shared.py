@@ -1,6 +1,8 @@
-"""One key in 1, 2 and 4 processes on a Redis of its own: the limit's use, its worst window, round trips, waits; and the script.
+"""One key in 1, 2 and 4 processes on a Redis of its own: the limit's use, its worst window, round
+trips, waits; and the script.
 
-Scaled: 1,800 requests in 6 seconds. Processes are real; a place is noted by the clock that they share.
+Scaled: 1,800 requests in 6 seconds. Processes are real; a place is noted by the clock that they
+share.
 """
 
 import asyncio
@@ -42,7 +44,9 @@ def own_redis() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     options = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with subprocess.Popen([program, *options], cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [program, *options], cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL
+    ) as process:
         with redis.Redis(port=int(port)) as client:
             while not pongs(client):
                 time.sleep(0.02)
@@ -58,13 +62,16 @@ def pongs(client: redis.Redis) -> bool:
 
 
 async def work(url: str, key: str, processes: int, begin: float) -> tuple[list[float], list[float]]:
-    """Want all there is until `begin + WARM_UP + SECONDS`, then half of this process's part, one call after the other.
+    """Want all there is until `begin + WARM_UP + SECONDS`, then half of this process's part, one
+    call after the other.
 
     Return when each place came, and the waits of the second part.
     """
     places: list[float] = []
     waits: list[float] = []
-    async with RedisLimiter(url, limit=LIMIT, period=PERIOD, burst=BURST, expected_processes=4) as limiter:
+    async with RedisLimiter(
+        url, limit=LIMIT, period=PERIOD, burst=BURST, expected_processes=4
+    ) as limiter:
         limiter.bind(key)
         await asyncio.sleep(begin - time.monotonic())
         end = begin + WARM_UP + SECONDS
@@ -84,7 +91,10 @@ async def work(url: str, key: str, processes: int, begin: float) -> tuple[list[f
 
 
 def fork(url: str, key: str, processes: int, begin: float, folder: str) -> int:
-    """Work in a child; return its id. Starting an interpreter for each would take seconds on a busy machine."""
+    """Work in a child; return its id.
+
+    Starting an interpreter for each would take seconds on a busy machine.
+    """
     child = os.fork()
     if child == 0:
         notes = asyncio.run(work(url, key, processes, begin))
@@ -96,7 +106,9 @@ def fork(url: str, key: str, processes: int, begin: float, folder: str) -> int:
 def words(url: str) -> int:
     with redis.Redis.from_url(url) as client:
         stats = client.info("commandstats")
-    return sum(int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("evalsha", "eval"))
+    return sum(
+        int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("evalsha", "eval")
+    )
 
 
 def share(url: str, processes: int) -> None:
@@ -112,14 +124,33 @@ def share(url: str, processes: int) -> None:
         notes = [json.loads(path.read_text()) for path in Path(folder).iterdir()]
     places = sorted(place for each, _ in notes for place in each)
     waits = sorted(wait * 1000 for _, each in notes for wait in each)
-    most = max(bisect.bisect_left(places, place + PERIOD) - index for index, place in enumerate(places))
+    most = max(
+        bisect.bisect_left(places, place + PERIOD) - index for index, place in enumerate(places)
+    )
     steady = sum(since <= place < until for place in places)
     p50, p99 = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
-    print(f"\n{processes} processes: {steady:,} places in {until - since:.1f} s, {spoken} round trips; in any window {most:,}")
+    print(
+        f"\n{processes} processes: {steady:,} places in {until - since:.1f} s, {spoken} "
+        f"round trips; in any window {most:,}"
+    )
     print(f"  an acquire at half load: p50 {p50:.2f} ms, p99 {p99:.1f} ms")
-    goal(f"{processes} processes on one key: share of the limit", steady / (until - since) / LIMIT * PERIOD, at_least=0.95)
-    goal(f"{processes} processes on one key: most in any window ÷ limit", most / LIMIT, at_most=1.0, digits=3)
-    goal(f"{processes} processes on one key: round trips a request", spoken / steady, at_most=0.2, digits=3)
+    goal(
+        f"{processes} processes on one key: share of the limit",
+        steady / (until - since) / LIMIT * PERIOD,
+        at_least=0.95,
+    )
+    goal(
+        f"{processes} processes on one key: most in any window ÷ limit",
+        most / LIMIT,
+        at_most=1.0,
+        digits=3,
+    )
+    goal(
+        f"{processes} processes on one key: round trips a request",
+        spoken / steady,
+        at_most=0.2,
+        digits=3,
+    )
 
 
 def many_keys(url: str) -> None:
@@ -128,7 +159,9 @@ def many_keys(url: str) -> None:
         sha = client.script_load(_SCRIPT)
         for members in (1, 4, 100):
             count = KEYS // members
-            crew = [Member(f"{number:012d}", Shares(6000, 60.0, None, 4)) for number in range(members)]
+            crew = [
+                Member(f"{number:012d}", Shares(6000, 60.0, None, 4)) for number in range(members)
+            ]
             client.config_resetstat()
             for chunk in range(0, count, 200):
                 with client.pipeline(transaction=False) as pipe:
@@ -136,11 +169,19 @@ def many_keys(url: str) -> None:
                         for member in crew:
                             now = time.monotonic()
                             member.told_time(time.time() + 60, now)
-                            pipe.evalsha(sha, 1, f"telepath:limiter:{members:04d}{key:028d}:60", member.ask(now, 3, 3))
+                            pipe.evalsha(
+                                sha,
+                                1,
+                                f"telepath:limiter:{members:04d}{key:028d}:60",
+                                member.ask(now, 3, 3),
+                            )
                     pipe.execute()
             each = client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"]
             size = client.memory_usage(f"telepath:limiter:{members:04d}{0:028d}:60")
-            print(f"  {count:6,} keys, {members:3} processes each: {each:6.1f} µs of Redis a round trip, {size:,} bytes a key")
+            print(
+                f"  {count:6,} keys, {members:3} processes each: {each:6.1f} µs of Redis a round "
+                f"trip, {size:,} bytes a key"
+            )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Rows a second from a server 20 ms away into SQLite and PostgreSQL, and the memory that it takes: it must stay flat.
+"""Rows a second from a server 20 ms away into SQLite and PostgreSQL, and the memory that it takes:
+it must stay flat.
 
-PostgreSQL: DATABASE_URL, or the server of this machine; without one, that part is left out, and says so.
+PostgreSQL: DATABASE_URL, or the server of this machine; without one, that part is left out, and
+says so.
 """
 
 import asyncio
@@ -42,7 +44,11 @@ class Memory:
 def whole_range(style: str) -> dict[str, datetime]:
     """With cursors, a range is cut by its dates at once, and a list without a range goes on in parts after ten pages."""
     begin = datetime.fromtimestamp(BEGIN, UTC)
-    return {"since": begin, "until": begin + timedelta(seconds=SIZE * STEP)} if style == "cursor, a range" else {}
+    return (
+        {"since": begin, "until": begin + timedelta(seconds=SIZE * STEP)}
+        if style == "cursor, a range"
+        else {}
+    )
 
 
 async def timed(base_url: str, database_url: str, style: str, memory: Memory) -> float:
@@ -63,7 +69,12 @@ async def into_postgresql(base_url: str, style: str, memory: Memory) -> float:
     connection = await asyncpg.connect(POSTGRES)
     try:
         await connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}")
-        return await timed(base_url, f"{POSTGRES}{'&' if '?' in POSTGRES else '?'}search_path={SCHEMA}", style, memory)
+        return await timed(
+            base_url,
+            f"{POSTGRES}{'&' if '?' in POSTGRES else '?'}search_path={SCHEMA}",
+            style,
+            memory,
+        )
     finally:
         await connection.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
         await connection.close()
@@ -79,7 +90,9 @@ async def has_postgresql() -> bool:
 
 
 async def main() -> None:
-    databases = {"SQLite": into_sqlite} | ({"PostgreSQL": into_postgresql} if await has_postgresql() else {})
+    databases = {"SQLite": into_sqlite} | (
+        {"PostgreSQL": into_postgresql} if await has_postgresql() else {}
+    )
     for style in ("offset", "cursor", "cursor, a range"):
         table = Table(f"{SIZE:,} calls, {style}, 20 ms, page size 100", "rows a second")
         memories = {name: Memory() for name in databases}
@@ -90,7 +103,11 @@ async def main() -> None:
         table.show()
         for name, memory in memories.items():
             goal(f"sync into {name}, {style}, rows/s", table.median(name), at_least=5_000, digits=0)
-            goal(f"sync into {name}, {style}, growth of memory, MiB", memory.peak - memory.warm, at_most=8)
+            goal(
+                f"sync into {name}, {style}, growth of memory, MiB",
+                memory.peak - memory.warm,
+                at_most=8,
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Rows a second of a fleet: many accounts, a key and a SQLite file each, over 1, 2 and 4 worker processes on one Redis.
+"""Rows a second of a fleet: many accounts, a key and a SQLite file each, over 1, 2 and 4 worker
+processes on one Redis.
 
-Redis: REDIS_URL, or the server of this machine (database 6 is emptied); without one, it says so. `--whole`: 200 accounts, which
-take minutes.
+Redis: REDIS_URL, or the server of this machine (database 6 is emptied); without one, it says so.
+`--whole`: 200 accounts, which take minutes.
 """
 
 import os
@@ -28,7 +29,8 @@ def accounts_file(folder: Path, base_url: str) -> Path:
     """Each account has a key of its own, so that no limit is shared, and is synced once."""
     path = folder / "accounts.toml"
     sections = (
-        f'[accounts.a{index}]\napi_key_env = "KEY_{index}"\nbase_url = "{base_url}"\nhost = "{socket.gethostname()}"\n'
+        f'[accounts.a{index}]\napi_key_env = "KEY_{index}"\nbase_url = "{base_url}"\nhost '
+        f'= "{socket.gethostname()}"\n'
         f'database_url = "sqlite:///{folder}/{index}.db"\nlimit = 1000000\nsync.cron = "@yearly"\n'
         for index in range(ACCOUNTS)
     )
@@ -42,7 +44,14 @@ def rows_a_second(workers: int, base_url: str, client: redis.Redis) -> float:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         keys = {f"KEY_{index}": f"sk_bench_{index}" for index in range(ACCOUNTS)}
-        arguments = ["--accounts", str(accounts_file(folder, base_url)), "--redis", URL, "--expected-processes", str(workers)]
+        arguments = [
+            "--accounts",
+            str(accounts_file(folder, base_url)),
+            "--redis",
+            URL,
+            "--expected-processes",
+            str(workers),
+        ]
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", COMMAND, *arguments],
@@ -76,12 +85,18 @@ def main() -> None:
     client = redis.Redis.from_url(URL)
     try:
         if client.dbsize():
-            print("\nworkers are left out: database 6 of this Redis is not empty, and they would empty it")
+            print(
+                "\nworkers are left out: database 6 of this Redis is not empty, and they would "
+                "empty it"
+            )
             return
     except redis.RedisError as error:
         print(f"\nworkers are left out: no Redis ({type(error).__name__})")
         return
-    table = Table(f"{ACCOUNTS} accounts x {CALLS:,} calls, 20 ms, SQLite, {os.cpu_count()} cores", "rows a second")
+    table = Table(
+        f"{ACCOUNTS} accounts x {CALLS:,} calls, 20 ms, SQLite, {os.cpu_count()} cores",
+        "rows a second",
+    )
     with server(size=CALLS, latency_ms=20) as base_url:
         for _ in range(ROUNDS):
             for workers in WORKERS:

@@ -18,8 +18,19 @@ HERE = Path(__file__).parent
 @contextmanager
 def server(*, style: str = "offset", size: int = 10_000, latency_ms: float = 0.0) -> Iterator[str]:
     """Run the benchmark server in a process of its own, and give its base URL."""
-    command = [sys.executable, str(HERE / "server.py"), "--style", style, "--size", str(size), "--latency-ms", str(latency_ms)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [
+        sys.executable,
+        str(HERE / "server.py"),
+        "--style",
+        style,
+        "--size",
+        str(size),
+        "--latency-ms",
+        str(latency_ms),
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         yield process.stdout.readline().strip()
@@ -70,10 +81,19 @@ class Table:
         print(f"  {'':44}{'median':>10}{'min':>10}{'max':>10}{'ratio':>8}")
         for contender, figures in self.figures.items():
             median, low, high = statistics.median(figures), min(figures), max(figures)
-            print(f"  {contender:44}{median:10.2f}{low:10.2f}{high:10.2f}{self.ratio(contender, measure):8.2f}")
+            print(
+                f"  {contender:44}{median:10.2f}{low:10.2f}{high:10.2f}{self.ratio(contender, measure):8.2f}"
+            )
 
 
-def goal(what: str, figure: float, *, at_most: float | None = None, at_least: float | None = None, digits: int = 2) -> None:
+def goal(
+    what: str,
+    figure: float,
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+    digits: int = 2,
+) -> None:
     """Print a goal and its figure, and keep it for RESULTS.md where TELEPATH_BENCH_RESULTS names a file."""
     bound, sign = (at_most, "≤") if at_most is not None else (at_least, "≥")
     assert bound is not None
@@ -82,6 +102,11 @@ def goal(what: str, figure: float, *, at_most: float | None = None, at_least: fl
     verdict = "met" if met else f"missed by {missed_by:.{digits}f}"
     print(f"  goal: {what}: {figure:.{digits}f} ({sign} {bound:g}): {verdict}")
     if path := os.environ.get("TELEPATH_BENCH_RESULTS"):
-        row = {"what": what, "figure": round(figure, digits), "goal": f"{sign} {bound:g}", "verdict": verdict}
+        row = {
+            "what": what,
+            "figure": round(figure, digits),
+            "goal": f"{sign} {bound:g}",
+            "verdict": verdict,
+        }
         with Path(path).open("a") as results:
             results.write(json.dumps(row, ensure_ascii=False) + "\n")

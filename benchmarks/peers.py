@@ -1,4 +1,7 @@
-"""The peers: what people write, or generate, when there is no SDK. Each gets the same bytes and makes typed objects of them."""
+"""The peers: what people write, or generate, when there is no SDK.
+
+Each gets the same bytes and makes typed objects of them.
+"""
 
 import importlib
 import json
@@ -72,7 +75,9 @@ class PydanticPage(pydantic.BaseModel):
 @asynccontextmanager
 async def httpx_client(base_url: str, key: str) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=base_url, headers=headers, limits=CONNECTIONS, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=base_url, headers=headers, limits=CONNECTIONS, trust_env=False
+    ) as client:
         yield client
 
 
@@ -84,7 +89,16 @@ def generated_client() -> Iterator[Any]:
         document.write_text(json.dumps(openapi("offset")))
         target = Path(folder, "generated_telepath")
         program = str(Path(sys.executable).with_name("openapi-python-client"))
-        command = [program, "generate", "--path", str(document), "--output-path", str(target), "--meta", "none"]
+        command = [
+            program,
+            "generate",
+            "--path",
+            str(document),
+            "--output-path",
+            str(target),
+            "--meta",
+            "none",
+        ]
         subprocess.run(command, check=True, capture_output=True)
         sys.path.insert(0, folder)
         try:

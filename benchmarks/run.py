@@ -1,4 +1,7 @@
-"""Run every benchmark, print what it prints, and keep it all in RESULTS.md beside the goals. `--quick` keeps nothing."""
+"""Run every benchmark, print what it prints, and keep it all in RESULTS.md beside the goals.
+
+`--quick` keeps nothing.
+"""
 
 import json
 import os
@@ -12,7 +15,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LIBRARIES = ["aiohttp", "attrs", "msgspec", "yarl", "orjson", "httpx", "pydantic", "aiolimiter", "openapi-python-client"]
+LIBRARIES = [
+    "aiohttp",
+    "attrs",
+    "msgspec",
+    "yarl",
+    "orjson",
+    "httpx",
+    "pydantic",
+    "aiolimiter",
+    "openapi-python-client",
+]
 
 
 def run(program: Path, results: Path) -> str:
@@ -39,19 +52,24 @@ def machine() -> str:
     models = [line.split(":", 1)[1].strip() for line in cpus if "model name" in line]
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({models[0] if models else platform.machine()}), "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}; {libraries}."
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores "
+        f"({models[0] if models else platform.machine()}), "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}; "
+        f"{libraries}."
     )
 
 
 def report(output: dict[str, str], goals: list[dict[str, str]], seconds: float) -> str:
     """Return RESULTS.md."""
-    rows = [f"| {goal['what']} | {goal['goal']} | {goal['figure']} | {goal['verdict']} |" for goal in goals]
+    rows = [
+        f"| {goal['what']} | {goal['goal']} | {goal['figure']} | {goal['verdict']} |"
+        for goal in goals
+    ]
     tables = [f"## {name}\n\n```\n{text.strip()}\n```\n" for name, text in output.items()]
     return "\n".join([
         "# Results\n",
         f"Written by `nox -s bench` in {seconds:.0f} s. {machine()}\n",
-        "Shared machines are noisy: contenders take turns in one run; a ratio is the median of the ratios round by round.\n",
+        "Shared machines are noisy: contenders take turns in one run; a " "ratio is the " "median of the ratios " "round by " "round.\n",
         "| what | goal | figure | |",
         "| --- | --- | --- | --- |",
         *rows,
@@ -65,10 +83,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "goals.ndjson")
         results.touch()
-        output = {program.name: run(program, results) for program in sorted(HERE.glob("bench_*.py"))}
+        output = {
+            program.name: run(program, results) for program in sorted(HERE.glob("bench_*.py"))
+        }
         goals = [json.loads(line) for line in results.read_text().splitlines()]
     missed = [goal for goal in goals if goal["verdict"] != "met"]
-    print(f"\n{len(goals) - len(missed)} of {len(goals)} goals met, in {time.perf_counter() - begun:.0f} s")
+    print(
+        f"\n{len(goals) - len(missed)} of {len(goals)} goals met, in "
+        f"{time.perf_counter() - begun:.0f} s"
+    )
     for goal in missed:
         print(f"  {goal['what']}: {goal['figure']} ({goal['goal']}): {goal['verdict']}")
     if "--quick" not in sys.argv:

@@ -1,7 +1,8 @@
-"""A server that costs as little as can be, in a process of its own: `python benchmarks/server.py [--latency-ms 50]`.
+"""A server that costs as little as can be, in a process of its own: `python benchmarks/server.py
+[--latency-ms 50]`.
 
-It speaks enough of the API for the benchmarks: one call, lists of calls in both styles (cut by `from` and `to`), creates.
-It prints its base URL and serves until its standard input closes.
+It speaks enough of the API for the benchmarks: one call, lists of calls in both styles (cut by
+`from` and `to`), creates. It prints its base URL and serves until its standard input closes.
 """
 
 import argparse
@@ -45,10 +46,19 @@ def page(query: dict[str, str], style: str, size: int) -> bytes:
     if style == "offset":
         offset = int(query.get("offset", 0))
         body = rows(low + offset, min(low + offset + limit, high))
-        return b'{"calls":[%s],"pagination":{"limit":%d,"offset":%d,"total":%d}}' % (body, limit, offset, high - low)
+        return b'{"calls":[%s],"pagination":{"limit":%d,"offset":%d,"total":%d}}' % (
+            body,
+            limit,
+            offset,
+            high - low,
+        )
     first = int(query.get("cursor", low))
     last = min(first + limit, high)
-    more = b'"next_cursor":"%d","has_more":true' % last if last < high else b'"next_cursor":null,"has_more":false'
+    more = (
+        b'"next_cursor":"%d","has_more":true' % last
+        if last < high
+        else b'"next_cursor":null,"has_more":false'
+    )
     return b'{"data":[%s],%s}' % (rows(first, last), more)
 
 
@@ -83,7 +93,10 @@ class Api(asyncio.Protocol):
                 length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
             if len(self.buffer) < end + 4 + length:
                 return
-            body, self.buffer = self.buffer[end + 4 : end + 4 + length], self.buffer[end + 4 + length :]
+            body, self.buffer = (
+                self.buffer[end + 4 : end + 4 + length],
+                self.buffer[end + 4 + length :],
+            )
             answer = self.answer(head.split(b" ", 2)[1].decode(), body)
             if self.latency:
                 asyncio.get_running_loop().call_later(self.latency, self.write, answer)
@@ -119,13 +132,18 @@ LIMITS = (
 
 @lru_cache(maxsize=4096)
 def head(content: bytes) -> bytes:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n" % (LIMITS, len(content))
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n" % (
+        LIMITS,
+        len(content),
+    )
     return head + content
 
 
 async def main(style: str, size: int, latency: float) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Api(style, size, latency), "127.0.0.1", 0, backlog=2048)
+    server = await loop.create_server(
+        lambda: Api(style, size, latency), "127.0.0.1", 0, backlog=2048
+    )
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 

@@ -1,6 +1,8 @@
-"""Write the last month's calls into a file: python export_calls.py calls.parquet (or .csv, .ndjson).
+"""Write the last month's calls into a file: python export_calls.py calls.parquet (or .csv,
+.ndjson).
 
-The file appears under its name when it is whole. Parquet needs `pip install "telepath-async[parquet]"`.
+The file appears under its name when it is whole. Parquet needs `pip install
+"telepath-async[parquet]"`.
 """
 
 import asyncio
@@ -18,7 +20,9 @@ def show(progress: ExportProgress) -> None:
 async def main(path: str) -> int:
     now = datetime.now(UTC)
     async with TelepathClient() as telepath:
-        report = await export_calls(telepath, path, since=now - timedelta(days=31), until=now, on_progress=show)
+        report = await export_calls(
+            telepath, path, since=now - timedelta(days=31), until=now, on_progress=show
+        )
     print(f"\n{report.rows:,} rows, {report.bytes:,} bytes in {report.path}")
     if report.uncertain:
         print(f"the list changed meanwhile: {report.uncertain} calls may be missing; run it again")

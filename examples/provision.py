@@ -1,7 +1,9 @@
-"""Create the trunks that are missing, and keep their passwords in a file of their own. Run it again: nothing changes.
+"""Create the trunks that are missing, and keep their passwords in a file of their own. Run it
+again: nothing changes.
 
-A password is in the vault before its trunk exists, so that it can be killed at any moment: the next run goes on with the
-same passwords. VAULT: vault.db when it is not set; an SQLite file that only its owner can read.
+A password is in the vault before its trunk exists, so that it can be killed at any moment: the next
+run goes on with the same passwords. VAULT: vault.db when it is not set; an SQLite file that only
+its owner can read.
 """
 
 import asyncio
@@ -21,14 +23,18 @@ class Vault:
         os.close(os.open(path, os.O_CREAT, 0o600))
         self.database = sqlite3.connect(path)
         self.database.execute(
-            "CREATE TABLE IF NOT EXISTS trunks (username TEXT PRIMARY KEY, password TEXT, state TEXT, id TEXT)"
+            "CREATE TABLE IF NOT EXISTS trunks (username TEXT PRIMARY KEY, password TEXT, "
+            "state TEXT, id TEXT)"
         )
 
     async def sink(self, trunk: ProvisionedTrunk) -> Secret | None:
         with self.database:
             if trunk.state == "planned" and trunk.sip_password:
                 planned = (trunk.sip_username, trunk.sip_password.reveal(), "planned")
-                self.database.execute("INSERT OR IGNORE INTO trunks (username, password, state) VALUES (?, ?, ?)", planned)
+                self.database.execute(
+                    "INSERT OR IGNORE INTO trunks (username, password, state) VALUES (?, ?, ?)",
+                    planned,
+                )
                 query = "SELECT password FROM trunks WHERE username = ?"
                 (held,) = self.database.execute(query, [trunk.sip_username]).fetchone()
                 return Secret(held)  # an earlier run's, where that was killed

@@ -1,4 +1,7 @@
-"""List trunks, create one, and look at the latest calls. Needs TELEPATH_API_KEY (and TELEPATH_BASE_URL for a sandbox)."""
+"""List trunks, create one, and look at the latest calls.
+
+Needs TELEPATH_API_KEY (and TELEPATH_BASE_URL for a sandbox).
+"""
 
 import asyncio
 

@@ -1,6 +1,8 @@
-"""Give every active trunk a new SIP password, and its carrier too; for cron. Killed at any moment, the next run finishes it.
+"""Give every active trunk a new SIP password, and its carrier too; for cron. Killed at any moment,
+the next run finishes it.
 
-ROTATION_JOURNAL: rotation.ndjson when it is not set; it holds what is not finished, for its owner only.
+ROTATION_JOURNAL: rotation.ndjson when it is not set; it holds what is not finished, for its owner
+only.
 """
 
 import asyncio
@@ -12,7 +14,10 @@ from telepath_async.jobs import rotate_passwords
 
 
 async def apply(credentials: SipCredentials) -> None:
-    """Tell your carrier, with credentials.sip_password.reveal(). Raise when it says no: it is asked again."""
+    """Tell your carrier, with credentials.sip_password.reveal().
+
+    Raise when it says no: it is asked again.
+    """
     await asyncio.sleep(0.01)
     print("the carrier has the new password of", credentials.sip_username)
 

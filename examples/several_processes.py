@@ -1,9 +1,10 @@
-"""Several processes, one key: each wants more than the limit; together they keep it. Needs Redis, here or at REDIS_URL.
+"""Several processes, one key: each wants more than the limit; together they keep it. Needs Redis,
+here or at REDIS_URL.
 
     python examples/several_processes.py --processes 4 --seconds 12
 
-It brings its own sandbox, whose key allows 600 requests in 6 seconds, and prints what each process got, what all got, and
-the most in any 6 seconds.
+It brings its own sandbox, whose key allows 600 requests in 6 seconds, and prints what each process
+got, what all got, and the most in any 6 seconds.
 """
 
 import argparse
@@ -50,7 +51,13 @@ async def main(processes: int, seconds: float) -> None:
             work = [(sandbox.base_url, sandbox.api_key, seconds)] * processes
             parts = await asyncio.to_thread(pool.starmap, process, work)
     everything = sorted(moment for part in parts for moment in part)
-    most = max((bisect_left(everything, moment + PERIOD) - index for index, moment in enumerate(everything)), default=0)
+    most = max(
+        (
+            bisect_left(everything, moment + PERIOD) - index
+            for index, moment in enumerate(everything)
+        ),
+        default=0,
+    )
     for number, part in enumerate(parts, 1):
         print(f"process {number}: {len(part)} requests")
     print(f"together: {len(everything)} requests; most in any {PERIOD:g} s: {most} of {LIMIT}")

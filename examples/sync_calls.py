@@ -1,7 +1,9 @@
-"""Keep the call history in SQL. Run it again: the second time takes over only what is new or has changed.
+"""Keep the call history in SQL. Run it again: the second time takes over only what is new or has
+changed.
 
-DATABASE_URL: sqlite:///calls.db when it is not set, or postgresql://user:password@host/name. Kill it at any moment, and
-start it again: it goes on behind the last committed page. Needs `pip install "telepath-async[sync]"`.
+DATABASE_URL: sqlite:///calls.db when it is not set, or postgresql://user:password@host/name. Kill
+it at any moment, and start it again: it goes on behind the last committed page. Needs `pip install
+"telepath-async[sync]"`.
 """
 
 import asyncio
@@ -20,8 +22,13 @@ def show(progress: SyncProgress) -> None:
 async def main() -> None:
     database_url = os.environ.get("DATABASE_URL", "sqlite:///calls.db")
     async with TelepathClient() as telepath:
-        report = await sync_calls(telepath, database_url, lookback=timedelta(hours=1), on_progress=show)
-    print(f"\n{report.inserted:,} inserted, {report.updated:,} updated, {report.unchanged:,} unchanged")
+        report = await sync_calls(
+            telepath, database_url, lookback=timedelta(hours=1), on_progress=show
+        )
+    print(
+        f"\n{report.inserted:,} inserted, {report.updated:,} updated, "
+        f"{report.unchanged:,} unchanged"
+    )
     print(f"complete up to {report.watermark}")
 
 

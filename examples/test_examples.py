@@ -17,9 +17,20 @@ EXAMPLES = Path(__file__).parent
 
 
 async def run(sandbox: Sandbox, name: str, *arguments: str, **more: str) -> str:
-    environment = {**os.environ, "TELEPATH_API_KEY": sandbox.api_key, "TELEPATH_BASE_URL": sandbox.base_url, **more}
+    environment = {
+        **os.environ,
+        "TELEPATH_API_KEY": sandbox.api_key,
+        "TELEPATH_BASE_URL": sandbox.base_url,
+        **more,
+    }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", str(EXAMPLES / name), *arguments, env=environment, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-W",
+        "error",
+        str(EXAMPLES / name),
+        *arguments,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()
     assert process.returncode == 0
@@ -47,21 +58,31 @@ async def test_batch_create_changes_nothing_when_run_again(telepath_sandbox: San
     assert await run(telepath_sandbox, "batch_create.py") == "40 exists\n"
 
 
-async def test_sync_calls_takes_over_only_what_is_new_the_second_time(telepath_sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_sync_calls_takes_over_only_what_is_new_the_second_time(
+    telepath_sandbox: Sandbox, tmp_path: Path
+) -> None:
     database = f"sqlite:///{tmp_path}/calls.db"
-    assert "1,000 inserted, 0 updated" in await run(telepath_sandbox, "sync_calls.py", DATABASE_URL=database)
+    assert "1,000 inserted, 0 updated" in await run(
+        telepath_sandbox, "sync_calls.py", DATABASE_URL=database
+    )
     telepath_sandbox.add_call()
-    assert "1 inserted, 0 updated" in await run(telepath_sandbox, "sync_calls.py", DATABASE_URL=database)
+    assert "1 inserted, 0 updated" in await run(
+        telepath_sandbox, "sync_calls.py", DATABASE_URL=database
+    )
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "ndjson"])
-async def test_export_calls_writes_a_file(telepath_sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
+async def test_export_calls_writes_a_file(
+    telepath_sandbox: Sandbox, tmp_path: Path, kind: str
+) -> None:
     path = tmp_path / f"calls.{kind}"
     told = await run(telepath_sandbox, "export_calls.py", str(path))
     assert f"1,000 rows, {path.stat().st_size:,} bytes in {path}" in told
 
 
-async def test_provision_finds_its_trunks_the_second_time(telepath_sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_provision_finds_its_trunks_the_second_time(
+    telepath_sandbox: Sandbox, tmp_path: Path
+) -> None:
     vault = str(tmp_path / "vault")
     assert (await run(telepath_sandbox, "provision.py", VAULT=vault)).count(" created") == 3
     assert (await run(telepath_sandbox, "provision.py", VAULT=vault)).count(" exists") == 3
@@ -75,17 +96,31 @@ async def test_rotate_passwords_tells_the_carrier_of_each_and_does_not_rotate_ag
     count = first.count("the carrier has the new password of")
     assert count > 0
     assert f"{count} rotated, 0 were" in first
-    assert f"0 rotated, {count} were" in await run(telepath_sandbox, "rotate_passwords.py", ROTATION_JOURNAL=journal)
+    assert f"0 rotated, {count} were" in await run(
+        telepath_sandbox, "rotate_passwords.py", ROTATION_JOURNAL=journal
+    )
 
 
 async def test_watch_latency_alerts_once(telepath_sandbox: Sandbox, tmp_path: Path) -> None:
     state = str(tmp_path / "state.json")
-    assert "crossed: avg_ai_latency_ms" in await run(telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state)
-    assert "0 alerts" in await run(telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state)
+    assert "crossed: avg_ai_latency_ms" in await run(
+        telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state
+    )
+    assert "0 alerts" in await run(
+        telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state
+    )
 
 
 async def test_several_processes_share_one_limit(telepath_sandbox: Sandbox, redis_url: str) -> None:
-    output = await run(telepath_sandbox, "several_processes.py", "--processes", "2", "--seconds", "6", REDIS_URL=redis_url)
+    output = await run(
+        telepath_sandbox,
+        "several_processes.py",
+        "--processes",
+        "2",
+        "--seconds",
+        "6",
+        REDIS_URL=redis_url,
+    )
     *_, together = output.splitlines()
     assert output.count("requests\n") == 2
     assert int(together.split()[1]) > 50
@@ -101,7 +136,10 @@ async def test_fastapi_app_serves_and_says_503_when_throttled(
     from fastapi_app import app, lifespan
 
     transport = httpx.ASGITransport(app)
-    async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://app") as browser:
+    async with (
+        lifespan(app),
+        httpx.AsyncClient(transport=transport, base_url="http://app") as browser,
+    ):
         assert len((await browser.get("/trunks")).json()) > 5
         call_id = next(iter(telepath_sandbox.calls))
         assert (await browser.get(f"/calls/{call_id}")).json()["turns"] > 0

@@ -1,7 +1,7 @@
 """Alert when the last day's calls are slow or fail, and when that is over. Ctrl-C ends it.
 
-python watch_latency.py          # polls every 30 seconds
-python watch_latency.py --once   # polls once, for cron; ALERT_STATE (alerts.json) remembers what was told
+python watch_latency.py          # polls every 30 seconds python watch_latency.py --once   # polls
+once, for cron; ALERT_STATE (alerts.json) remembers what was told
 """
 
 import asyncio
@@ -24,9 +24,15 @@ STATE = Path(os.environ.get("ALERT_STATE", "alerts.json"))
 
 async def on_alert(alert: LatencyAlert) -> None:
     """Call your pager here; when it raises, the alert is told again at the next poll."""
-    print(f"{alert.kind}: {alert.threshold.metric} is {alert.value}, the limit {alert.threshold.limit}")
+    print(
+        f"{alert.kind}: {alert.threshold.metric} is {alert.value}, the limit "
+        f"{alert.threshold.limit}"
+    )
     for call in alert.worst_calls:
-        print(f"  {call.id}  AI {call.ai_latency_ms} ms, carrier {call.carrier_lag_ms} ms, {call.status}")
+        print(
+            f"  {call.id}  AI {call.ai_latency_ms} ms, carrier {call.carrier_lag_ms} ms, "
+            f"{call.status}"
+        )
 
 
 def remember(poll: LatencyPoll) -> None:
@@ -36,7 +42,15 @@ def remember(poll: LatencyPoll) -> None:
 async def main(state: str | None) -> None:
     async with TelepathClient() as telepath:
         if "--once" not in sys.argv:
-            await watch_latency(telepath, THRESHOLDS, on_alert, interval=30.0, state=state, on_poll=remember, window=DAY)
+            await watch_latency(
+                telepath,
+                THRESHOLDS,
+                on_alert,
+                interval=30.0,
+                state=state,
+                on_poll=remember,
+                window=DAY,
+            )
         poll = await poll_latency(telepath, THRESHOLDS, state, window=DAY)
         for alert in poll.alerts:
             await on_alert(alert)

@@ -35,7 +35,16 @@ from .events import (
 )
 from .limiter import Limiter, LocalLimiter
 from .models.analytics import AnalyticsOverview
-from .models.calls import Call, CallDetails, CallDirection, CallMetrics, CallStatus, Speaker, TimelineEvent, Turn
+from .models.calls import (
+    Call,
+    CallDetails,
+    CallDirection,
+    CallMetrics,
+    CallStatus,
+    Speaker,
+    TimelineEvent,
+    Turn,
+)
 from .models.numbers import AccountConnection, Agent, PhoneNumber
 from .models.trunks import AIProvider, SipCredentials, Trunk, TrunkMetrics, TrunkStatus
 from .paginator import Page, Paginator

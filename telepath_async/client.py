@@ -1,4 +1,7 @@
-"""`TelepathClient`: opens, wires and closes. Its options are checked in `options.py`; nothing is sent from here."""
+"""`TelepathClient`: opens, wires and closes.
+
+Its options are checked in `options.py`; nothing is sent from here.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,16 @@ from .options import (
 from .pool import Pool
 from .protocol.ratelimit import RateLimit
 from .protocol.retry import RetryPolicy, seconds_or_refuse
-from .protocol.wire import Request, Response, concealed, given, path_segment, query_of, secrets_in, write_json
+from .protocol.wire import (
+    Request,
+    Response,
+    concealed,
+    given,
+    path_segment,
+    query_of,
+    secrets_in,
+    write_json,
+)
 from .resources.analytics import Analytics
 from .resources.calls import Calls
 from .resources.numbers import Numbers
@@ -40,28 +52,37 @@ from .session import Account, Options, Session, shared_budget
 from .transport import Origin
 from .unset import UNSET, UnsetType
 
-_METHODS: Final = {"GET": True, "HEAD": True, "PUT": True, "DELETE": True, "PATCH": False, "POST": False}
+_METHODS: Final = {
+    "GET": True,
+    "HEAD": True,
+    "PUT": True,
+    "DELETE": True,
+    "PATCH": False,
+    "POST": False,
+}
 
 
 class TelepathClient:
     """A client of the Telepath Voice API for one API key.
 
-    Open it with `async with`, or call `aclose()`. It serves any number of tasks of one event loop; its connections open
-    at the first call. Loops, forks and ends:
+    Open it with `async with`, or call `aclose()`. It serves any number of tasks of one event loop;
+    its connections open at the first call. Loops, forks and ends:
 
     - When its loop has been closed, the next call opens fresh connections on the new loop: `asyncio.run` twice is fine. A list
       goes on there too; a `create_many` that was begun on the old one is a UsageError.
     - On a second loop while its own is open, a call or `aclose` is a UsageError, and harms nobody.
     - A child forked before the first call, or after the loop was closed, opens connections of its own. In a child forked
-      while the loop is open, a call or `aclose` is a UsageError, and the parent goes on unharmed: make a client in the child.
+      while the loop is open, a call or `aclose` is a UsageError, and the parent goes on unharmed:
+      make a client in the child.
     - Use after close is a ClientClosedError, and sends nothing.
     - `aclose` cuts calls off that hang: ClientClosedError, or OutcomeUnknown of a create or a rotate.
 
-    `api_key`, `base_url`: from TELEPATH_API_KEY and TELEPATH_BASE_URL when None. `timeout`: seconds for a whole call,
-    waits and retries included; `attempt_timeout`: seconds for one attempt; None = no bound. `limiter`: None = the one
-    that all clients of this key in this process share (6,000 a minute). `proxy`: the URL of a proxy; `trust_env`: take it
-    from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, as they are now; no .netrc is ever read.
-    `numbers_base_url`, `numbers_api_key`: where `numbers` lives, if elsewhere. `on_event`: called with an `Event`.
+    `api_key`, `base_url`: from TELEPATH_API_KEY and TELEPATH_BASE_URL when None. `timeout`: seconds
+    for a whole call, waits and retries included; `attempt_timeout`: seconds for one attempt; None =
+    no bound. `limiter`: None = the one that all clients of this key in this process share (6,000 a
+    minute). `proxy`: the URL of a proxy; `trust_env`: take it from HTTPS_PROXY, HTTP_PROXY,
+    ALL_PROXY and NO_PROXY, as they are now; no .netrc is ever read. `numbers_base_url`,
+    `numbers_api_key`: where `numbers` lives, if elsewhere. `on_event`: called with an `Event`.
 
     `session`: an aiohttp session of your own, which is never closed here. Its connector, proxy, default headers and trace
     configs are used (mind that traces see the API key); its cookies, middlewares, timeouts and `raise_for_status` are
@@ -95,21 +116,40 @@ class TelepathClient:
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
         # A traceback keeps this frame, and crash reporters print its locals.
-        api_key, numbers_api_key, proxy_url = hidden(api_key), hidden(numbers_api_key), hidden(proxy)
+        api_key, numbers_api_key, proxy_url = (
+            hidden(api_key),
+            hidden(numbers_api_key),
+            hidden(proxy),
+        )
         del proxy
         key = checked_key("api_key", api_key or hidden(os.environ.get("TELEPATH_API_KEY") or None))
-        base = checked_url("base_url", base_url or os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL)
-        numbers_base = base if numbers_base_url is None else checked_url("numbers_base_url", numbers_base_url)
+        base = checked_url(
+            "base_url", base_url or os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL
+        )
+        numbers_base = (
+            base if numbers_base_url is None else checked_url("numbers_base_url", numbers_base_url)
+        )
         if numbers_api_key is None and numbers_base.origin() != base.origin():
             raise UsageError(
-                f"numbers_base_url is at another origin ({numbers_base.origin()}), where this API key must never go; "
+                f"numbers_base_url is at another origin ({numbers_base.origin()}), where this API "
+                "key must never go; "
                 "pass numbers_api_key"
             )
-        numbers_key = key if numbers_api_key is None else checked_key("numbers_api_key", numbers_api_key)
-        if isinstance(max_response_bytes, bool) or not isinstance(max_response_bytes, int) or max_response_bytes < 1:
-            raise UsageError(f"max_response_bytes must be a whole number from 1, not {max_response_bytes!r}")
+        numbers_key = (
+            key if numbers_api_key is None else checked_key("numbers_api_key", numbers_api_key)
+        )
+        if (
+            isinstance(max_response_bytes, bool)
+            or not isinstance(max_response_bytes, int)
+            or max_response_bytes < 1
+        ):
+            raise UsageError(
+                f"max_response_bytes must be a whole number from 1, not {max_response_bytes!r}"
+            )
         if on_event is not None and not callable(on_event):
-            raise UsageError(f"on_event must be a function that takes an event, not {type(on_event).__name__}")
+            raise UsageError(
+                f"on_event must be a function that takes an event, not {type(on_event).__name__}"
+            )
         options = Options(
             timeout=checked_seconds("timeout", timeout),
             attempt_timeout=checked_seconds("attempt_timeout", attempt_timeout),
@@ -124,14 +164,22 @@ class TelepathClient:
                 proxy=proxy_for(url, proxy_url, trust_env),
                 max_bytes=max_response_bytes,
             )
-            account = Account(origin=origin, limiter=limiter, budget=shared_budget(_hash(f"{url.origin()} {secret.reveal()}")))
+            account = Account(
+                origin=origin,
+                limiter=limiter,
+                budget=shared_budget(_hash(f"{url.origin()} {secret.reveal()}")),
+            )
             return Session(pool=pool, account=account, options=options, on_event=on_event)
 
         ours = _limiter(limiter, key)
         main = numbers = open_at(base, key, ours)
         if (numbers_base, numbers_key) != (base, key):
             # The limit belongs to the key.
-            numbers = open_at(numbers_base, numbers_key, ours if numbers_key == key else _limiter(None, numbers_key))
+            numbers = open_at(
+                numbers_base,
+                numbers_key,
+                ours if numbers_key == key else _limiter(None, numbers_key),
+            )
         self.key_id = _hash(key.reveal())
         self._wire(pool, main, numbers, owner=True)
 
@@ -149,14 +197,18 @@ class TelepathClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connections and cut off the calls under way (ClientClosedError). Twice is fine.
 
-        A client from `with_options` shares the connections of the first one, and leaves closing to it.
+        A client from `with_options` shares the connections of the first one, and leaves closing to
+        it.
         """
         if self._owner:
             await self._pool.aclose()
@@ -171,7 +223,8 @@ class TelepathClient:
         priority: Priority | UnsetType = UNSET,
         headers: Mapping[str, str] | UnsetType = UNSET,
     ) -> TelepathClient:
-        """Return a cheap client with other options that shares connections, limiter and retry budget with this one.
+        """Return a cheap client with other options that shares connections, limiter and retry
+        budget with this one.
 
         `max_wait`: seconds; a call that the limiter would hold longer raises ThrottledError at once. `priority`:
         "interactive" goes before "bulk". `headers`: sent besides our own, and never to a `numbers_base_url` at another
@@ -185,9 +238,13 @@ class TelepathClient:
             if attempt_timeout is UNSET
             else checked_seconds("attempt_timeout", attempt_timeout),
             retry=retry if retry is UNSET else checked_policy(retry),
-            max_wait=max_wait if max_wait in (UNSET, None) else seconds_or_refuse("max_wait", max_wait, least=0.0),
+            max_wait=max_wait
+            if max_wait in (UNSET, None)
+            else seconds_or_refuse("max_wait", max_wait, least=0.0),
             priority=priority if priority is UNSET else checked_priority(priority),
-            headers=UNSET if secret_headers is UNSET else {**self._session.options.headers, **checked_headers(secret_headers)},
+            headers=UNSET
+            if secret_headers is UNSET
+            else {**self._session.options.headers, **checked_headers(secret_headers)},
         )
         clone = object.__new__(TelepathClient)
         clone.key_id = self.key_id
@@ -201,7 +258,12 @@ class TelepathClient:
         return clone
 
     async def request(
-        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, json: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
     ) -> Response:
         """Call an endpoint that this SDK does not know, and return its 2xx answer.
 
@@ -217,7 +279,9 @@ class TelepathClient:
         encoded = "".join(f"/{path_segment('path', segment)}" for segment in path[1:].split("/"))
         for name in params or ():
             if not isinstance(name, str) or not name or not name.isprintable():
-                raise UsageError(f"params must be a mapping whose keys are printable text, and {name!r} is none")
+                raise UsageError(
+                    f"params must be a mapping whose keys are printable text, and {name!r} is none"
+                )
         request = Request(
             method=verb,
             path=encoded,
@@ -246,7 +310,9 @@ def _limiter(limiter: Limiter | None, key: Secret) -> Limiter:
     if limiter is None:
         return shared_limiter(key_id)
     if not all(callable(getattr(limiter, name, None)) for name in ("acquire", "observe", "bind")):
-        raise UsageError(f"limiter must have acquire, observe and bind, and {type(limiter).__name__} has not")
+        raise UsageError(
+            f"limiter must have acquire, observe and bind, and {type(limiter).__name__} has not"
+        )
     limiter.bind(key_id)
     return limiter
 

@@ -1,8 +1,8 @@
 """The main job, to watch: `python -m telepath_async.demo` (extra `[demo]`).
 
-Against two embedded sandboxes over real sockets, one in each paging style: create trunks concurrently while faults are
-injected, walk a long call history and bring it into SQL, rotate a password, read the overview, and say how near to the rate
-limit it all ran.
+Against two embedded sandboxes over real sockets, one in each paging style: create trunks
+concurrently while faults are injected, walk a long call history and bring it into SQL, rotate a
+password, read the overview, and say how near to the rate limit it all ran.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from statistics import fmean
 
 from attrs import define, field
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from telepath_async import Event, RetryScheduled, TelepathClient, TrunkSpec
@@ -63,10 +70,18 @@ async def main(console: Console) -> bool:
     meter = Meter()
     began = time.monotonic()
     async with AsyncExitStack() as stack:
-        offset = await stack.enter_async_context(Sandbox(style="offset", trunks=0, calls=CALLS, rate_limit=LIMIT))
-        cursor = await stack.enter_async_context(Sandbox(style="cursor", calls=CALLS, rate_limit=LIMIT))
-        telepath = await stack.enter_async_context(TelepathClient(offset.api_key, base_url=offset.base_url, on_event=meter))
-        other = await stack.enter_async_context(TelepathClient(cursor.api_key, base_url=cursor.base_url))
+        offset = await stack.enter_async_context(
+            Sandbox(style="offset", trunks=0, calls=CALLS, rate_limit=LIMIT)
+        )
+        cursor = await stack.enter_async_context(
+            Sandbox(style="cursor", calls=CALLS, rate_limit=LIMIT)
+        )
+        telepath = await stack.enter_async_context(
+            TelepathClient(offset.api_key, base_url=offset.base_url, on_event=meter)
+        )
+        other = await stack.enter_async_context(
+            TelepathClient(cursor.api_key, base_url=cursor.base_url)
+        )
         bars = stack.enter_context(
             Progress(
                 TextColumn("{task.description:<34}"),
@@ -97,7 +112,10 @@ async def create(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> 
     sandbox.fail_next(drop="after", method="POST", path="/trunks")
     specs = [
         TrunkSpec.openai(
-            f"Customer {n:03}", sip_username=f"customer-{n:03}", sip_password=f"s3cur3-P@ss-{n:03}", api_key="sk-demo"
+            f"Customer {n:03}",
+            sip_username=f"customer-{n:03}",
+            sip_password=f"s3cur3-P@ss-{n:03}",
+            api_key="sk-demo",
         )
         for n in range(TRUNKS)
     ]
@@ -110,7 +128,8 @@ async def create(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> 
     told = ", ".join(f"{count} {state}" for state, count in states.items())
     return Step(
         "trunks.create_many()",
-        f"{told}, {len(sandbox.trunks)} exist: a 429 was waited out, a 500 and a lost answer were looked up",
+        f"{told}, {len(sandbox.trunks)} exist: a 429 was waited out, a 500 and a lost "
+        "answer were looked up",
         time.monotonic() - began,
         good=states == {"created": TRUNKS} and len(sandbox.trunks) == TRUNKS,
     )
@@ -120,7 +139,12 @@ async def list_trunks(telepath: TelepathClient) -> Step:
     """Walk the list of trunks."""
     began = time.monotonic()
     active = len([trunk async for trunk in telepath.trunks.list(status="active")])
-    return Step('trunks.list(status="active")', f"{active} trunks", time.monotonic() - began, good=active == TRUNKS)
+    return Step(
+        'trunks.list(status="active")',
+        f"{active} trunks",
+        time.monotonic() - began,
+        good=active == TRUNKS,
+    )
 
 
 async def walk(telepath: TelepathClient, bars: Progress, style: str) -> Step:
@@ -130,7 +154,9 @@ async def walk(telepath: TelepathClient, bars: Progress, style: str) -> Step:
     calls = telepath.calls.list(prefetch=4)
     slow = 0
     async for page in calls.pages():
-        slow += sum(1 for call in page.items if call.ai_latency_ms is not None and call.ai_latency_ms > 400)
+        slow += sum(
+            1 for call in page.items if call.ai_latency_ms is not None and call.ai_latency_ms > 400
+        )
         bars.advance(bar, len(page.items))
     done = int(bars.tasks[bar].completed)
     return Step(
@@ -155,8 +181,14 @@ async def sync(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> St
         with closing(sqlite3.connect(file)) as database:
             (rows,) = database.execute("SELECT count(*) FROM telepath_calls").fetchone()
             trunk_id, latency = database.execute(SLOWEST_TRUNK).fetchone()
-    told = f"{report.inserted:,} inserted, {rows:,} rows; slowest by SQL: {trunk_id}, {latency:.0f} ms"
-    good = report.inserted == rows == CALLS and not report.uncertain and round(latency, 6) == round(slowest(sandbox), 6)
+    told = (
+        f"{report.inserted:,} inserted, {rows:,} rows; slowest by SQL: {trunk_id}, {latency:.0f} ms"
+    )
+    good = (
+        report.inserted == rows == CALLS
+        and not report.uncertain
+        and round(latency, 6) == round(slowest(sandbox), 6)
+    )
     return Step("sync_calls(), SQLite", told, time.monotonic() - began, good)
 
 
@@ -178,17 +210,29 @@ async def rotate(telepath: TelepathClient, sandbox: Sandbox) -> Step:
     credentials = await telepath.trunks.rotate_sip_password(trunk.id)
     new_works = sandbox.sip_login("customer-007", credentials.sip_password.reveal())
     old_works = sandbox.sip_login("customer-007", old)
-    told = f"new one {'works' if new_works else 'fails'}, old one {'still works' if old_works else 'is dead'}"
-    return Step("trunks.rotate_sip_password()", told, time.monotonic() - began, good=new_works and not old_works)
+    told = (
+        f"new one {'works' if new_works else 'fails'}, old one "
+        f"{'still works' if old_works else 'is dead'}"
+    )
+    return Step(
+        "trunks.rotate_sip_password()",
+        told,
+        time.monotonic() - began,
+        good=new_works and not old_works,
+    )
 
 
 async def overview(telepath: TelepathClient) -> Step:
     """Read the aggregated figures."""
     began = time.monotonic()
     figures = await telepath.analytics.overview()
-    latencies = f"AI latency {figures.avg_ai_latency_ms} ms, carrier lag {figures.avg_carrier_lag_ms} ms"
+    latencies = (
+        f"AI latency {figures.avg_ai_latency_ms} ms, carrier lag {figures.avg_carrier_lag_ms} ms"
+    )
     told = f"{figures.success_rate} % success, {latencies}"
-    return Step("analytics.overview()", told, time.monotonic() - began, good=figures.total_calls == CALLS)
+    return Step(
+        "analytics.overview()", told, time.monotonic() - began, good=figures.total_calls == CALLS
+    )
 
 
 def table(steps: list[Step]) -> Table:
@@ -209,11 +253,18 @@ def limiter_line(meter: Meter, elapsed: float, throttled: int) -> str:
     sent = meter.counts["RequestStarted"]
     burst = LIMIT // 100
     allowed = burst + (LIMIT - burst) / 60 * elapsed
-    retries = [f"{count} {name}" for name, count in sorted(meter.counts.items()) if name.startswith("retry after")]
+    retries = [
+        f"{count} {name}"
+        for name, count in sorted(meter.counts.items())
+        if name.startswith("retry after")
+    ]
     return (
-        f"Limit of the first key: {LIMIT:,} a minute. Sent: {sent} requests in {elapsed:.1f} s, {sent / allowed:.0%} of what "
-        f"it lets through in that time (a burst of {burst}, then {(LIMIT - burst) / 60:.0f}/s); {meter.counts['Throttled']} "
-        f"of them waited for their turn. Refused for the limit: {throttled}. Retries: {', '.join(retries) or 'none'}."
+        f"Limit of the first key: {LIMIT:,} a minute. Sent: {sent} requests in "
+        f"{elapsed:.1f} s, {sent / allowed:.0%} of what "
+        f"it lets through in that time (a burst of {burst}, then "
+        f"{(LIMIT - burst) / 60:.0f}/s); {meter.counts['Throttled']} "
+        f"of them waited for their turn. Refused for the limit: {throttled}. Retries: "
+        f"{', '.join(retries) or 'none'}."
     )
 
 

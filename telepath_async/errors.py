@@ -1,4 +1,5 @@
-"""One tree of exceptions: every failure of the SDK is one of these, says what to do next, and never holds a secret.
+"""One tree of exceptions: every failure of the SDK is one of these, says what to do next, and never
+holds a secret.
 
 TelepathError
 ├── UsageError (also ValueError)      refused before anything was sent: bad id, bad spec, bad key, bad option, wrong loop
@@ -30,7 +31,10 @@ from typing import Any
 
 
 class TelepathError(Exception):
-    """What every error of this SDK is. `str(error)` is one line: the fact, the value, the remedy."""
+    """What every error of this SDK is.
+
+    `str(error)` is one line: the fact, the value, the remedy.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -42,7 +46,9 @@ class TelepathError(Exception):
         return self.__dict__.copy()
 
 
-def _unpickled(cls: type[TelepathError], args: tuple[Any, ...], state: dict[str, Any]) -> TelepathError:
+def _unpickled(
+    cls: type[TelepathError], args: tuple[Any, ...], state: dict[str, Any]
+) -> TelepathError:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -106,7 +112,8 @@ class OutcomeUnknown(TransportError):
 
 
 class ThrottledError(TelepathError):
-    """Our own limiter would have to wait longer than `max_wait`, or than the call's timeout, allows.
+    """Our own limiter would have to wait longer than `max_wait`, or than the call's timeout,
+    allows.
 
     `retry_after`: seconds until there would be a place. Nothing was sent.
     """

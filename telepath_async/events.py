@@ -1,7 +1,8 @@
 """What `on_event` is told: enough for logs, metrics, traces and progress bars, and never a secret.
 
-A call is told in this order, in the task that makes it: CallStarted; for each attempt Throttled (if it had to wait),
-RequestStarted, then ResponseReceived or RequestFailed, and RetryScheduled if another one follows; CallEnded, whatever happened.
+A call is told in this order, in the task that makes it: CallStarted; for each attempt Throttled (if
+it had to wait), RequestStarted, then ResponseReceived or RequestFailed, and RetryScheduled if
+another one follows; CallEnded, whatever happened.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import msgspec
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """What all events have.
 
-    `method` and `template` name the endpoint (`GET`, `/calls/{id}`; of `request()`, the path that was given); `call` is the
-    number of the call in this process; `attempt` counts from 1, and is 0 where none has begun.
+    `method` and `template` name the endpoint (`GET`, `/calls/{id}`; of `request()`, the path that
+    was given); `call` is the number of the call in this process; `attempt` counts from 1, and is 0
+    where none has begun.
     """
 
     method: str
@@ -23,7 +25,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallStarted(Event, frozen=True, kw_only=True):
-    """A call begins: one answer is wanted, in as many attempts as it takes. `base_url`: where it goes."""
+    """A call begins: one answer is wanted, in as many attempts as it takes.
+
+    `base_url`: where it goes.
+    """
 
     base_url: str
 

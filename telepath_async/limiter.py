@@ -1,6 +1,8 @@
-"""Waiting for the rate limit: the `Limiter` protocol, `LocalLimiter`, and the process's one limiter of each key.
+"""Waiting for the rate limit: the `Limiter` protocol, `LocalLimiter`, and the process's one limiter
+of each key.
 
-Whether a token is there is decided in `protocol/ratelimit.py`; here is only who waits, in what order, on which loop.
+Whether a token is there is decided in `protocol/ratelimit.py`; here is only who waits, in what
+order, on which loop.
 """
 
 from __future__ import annotations
@@ -21,17 +23,22 @@ from .protocol.ratelimit import TokenBucket, read_rate_limit
 Priority = Literal["interactive", "bulk"]
 
 _NOT_YET: Final = math.inf
-_MIN_DELAY: Final = 0.001  # loops count in milliseconds: a shorter timer would spin, and wakes fewer at a time
+_MIN_DELAY: Final = (
+    0.001  # loops count in milliseconds: a shorter timer would spin, and wakes fewer at a time
+)
 
 
 class Limiter(Protocol):
     """What a client asks before every attempt."""
 
-    async def acquire(self, *, priority: Priority = "interactive", max_wait: float | None = None) -> float:
+    async def acquire(
+        self, *, priority: Priority = "interactive", max_wait: float | None = None
+    ) -> float:
         """Wait for a place, and return the seconds waited.
 
         Raises:
-            ThrottledError: the place would come later than `max_wait` seconds from now; nothing was taken.
+            ThrottledError: the place would come later than `max_wait` seconds from now; nothing was
+            taken.
         """
         ...
 
@@ -45,11 +52,13 @@ class Limiter(Protocol):
 
 
 class LocalLimiter:
-    """Keeps the requests of one process under `limit` in every `period` seconds, wherever they begin.
+    """Keeps the requests of one process under `limit` in every `period` seconds, wherever they
+    begin.
 
-    One instance serves any number of event loops and threads. Waiters go in the order of their coming, every
-    "interactive" one before the first "bulk" one: bulk work starves as long as interactive work takes the whole limit.
-    A waiter who is cancelled gives up the place at once. It starts no task and no thread.
+    One instance serves any number of event loops and threads. Waiters go in the order of their
+    coming, every "interactive" one before the first "bulk" one: bulk work starves as long as
+    interactive work takes the whole limit. A waiter who is cancelled gives up the place at once. It
+    starts no task and no thread.
 
     `limit`: requests a period; `period`: seconds; `burst`: requests at once, None = 1 % of the limit, at least 1.
     `X-RateLimit-Limit` replaces `limit`, up or down, where `period` is 60: to stay below the key's own limit, choose
@@ -74,25 +83,33 @@ class LocalLimiter:
         _instances.add(self)
 
     def _start_afresh(self) -> None:
-        # Reentrant: dropping the waiters of a dead loop destroys their coroutines, whose `finally` may call us.
+        # Reentrant: dropping the waiters of a dead loop destroys their coroutines, whose `finally`
+        # may call us.
         self._lock = threading.RLock()
         self._interactive: _Lane = OrderedDict()
         self._bulk: _Lane = OrderedDict()
-        self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}  # of the loops that have waiters, and of no other
+        self._homes: dict[
+            asyncio.AbstractEventLoop, _Home
+        ] = {}  # of the loops that have waiters, and of no other
 
-    async def acquire(self, *, priority: Priority = "interactive", max_wait: float | None = None) -> float:
-        """Wait for a place, and return the seconds waited: 0.0, without yielding to the loop, when there is one.
+    async def acquire(
+        self, *, priority: Priority = "interactive", max_wait: float | None = None
+    ) -> float:
+        """Wait for a place, and return the seconds waited: 0.0, without yielding to the loop, when
+        there is one.
 
-        Whether `max_wait` suffices is told at once from those who are ahead. What comes later can still delay the place
-        (interactive work ahead of a bulk waiter, a header that slows all of us down): then it is told when it is over.
+        Whether `max_wait` suffices is told at once from those who are ahead. What comes later can
+        still delay the place (interactive work ahead of a bulk waiter, a header that slows all of
+        us down): then it is told when it is over.
 
         Raises:
-            ThrottledError: the place comes later than `max_wait` seconds from now; nothing was taken.
-            UsageError: no such priority.
+            ThrottledError: the place comes later than `max_wait` seconds from now; nothing was
+            taken. UsageError: no such priority.
         """
         if priority != "interactive" and priority != "bulk":
             raise UsageError(f"no such priority: {priority!r}; use 'interactive' or 'bulk'")
-        self._lock.acquire()  # `with` costs twice as much, and this is the one path that every request takes
+        # `with` costs twice as much, and this is the one path that every request takes
+        self._lock.acquire()
         try:
             now = self._clock()
             if not self._homes and self._bucket.take(now):
@@ -141,7 +158,8 @@ class LocalLimiter:
                 waiter.home.disarm()
             if waiter.granted_at != _NOT_YET:
                 self._bucket.give_back(waiter.granted_at)
-                # Later, not now: where a whole group is cancelled, all of it must give back before the first place goes on.
+                # Later, not now: where a whole group is cancelled, all of it must give back before
+                # the first place goes on.
                 waiter.home.loop.call_soon(self._tick, waiter.home)
 
     def _expire(self, waiter: _Waiter, max_wait: float) -> None:
@@ -155,7 +173,9 @@ class LocalLimiter:
             wait = self._bucket.next_at(now, waiter.ahead) - now
         waiter.future.set_exception(
             ThrottledError(
-                f"no place came within {max_wait:g} s, others went first; it may take {wait:.3f} s more", retry_after=wait
+                f"no place came within {max_wait:g} s, others went first; it may take "
+                f"{wait:.3f} s more",
+                retry_after=wait,
             )
         )
 
@@ -167,7 +187,9 @@ class LocalLimiter:
         ahead = len(self._interactive) + (len(lane) if lane is self._bulk else 0)
         wait = self._bucket.next_at(now, ahead + self._bucket.batch(ahead) - 1) - now
         if max_wait is not None and not wait <= max_wait:
-            raise ThrottledError(f"no place within {max_wait:g} s: the next is in {wait:.3f} s", retry_after=wait)
+            raise ThrottledError(
+                f"no place within {max_wait:g} s: the next is in {wait:.3f} s", retry_after=wait
+            )
         loop = asyncio.get_running_loop()
         home = self._homes.setdefault(loop, _Home(loop))
         home.waiting += 1
@@ -226,9 +248,11 @@ class LocalLimiter:
 
 @final
 class _Home:
-    """A loop that has waiters: its one timer, and those who were granted a place and do not know it yet.
+    """A loop that has waiters: its one timer, and those who were granted a place and do not know it
+    yet.
 
-    Every loop has its own timer, and whichever fires serves all: a blocked or dead loop never holds up the others.
+    Every loop has its own timer, and whichever fires serves all: a blocked or dead loop never holds
+    up the others.
     """
 
     __slots__ = ("due", "granted", "loop", "timer", "waiting")
@@ -288,8 +312,9 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 class _Registry:
     """The process's one limiter of each key.
 
-    Limiters are kept as long as somebody holds them; their buckets, as long as their window matters, so that a client
-    that is closed and opened anew gets no fresh burst. The rest is swept out whenever the number of keys has doubled.
+    Limiters are kept as long as somebody holds them; their buckets, as long as their window
+    matters, so that a client that is closed and opened anew gets no fresh burst. The rest is swept
+    out whenever the number of keys has doubled.
     """
 
     _FIRST_SWEEP: Final = 64

@@ -41,12 +41,16 @@ def hidden(value: str | Secret | None) -> Secret | None:
 def checked_key(name: str, value: Secret | None) -> Secret:
     """Return an API key without the white space around it. Raises UsageError."""
     if value is None:
-        raise UsageError(f"{name} is missing: pass it, or set TELEPATH_API_KEY (Settings > API Keys in the dashboard)")
+        raise UsageError(
+            f"{name} is missing: pass it, or set TELEPATH_API_KEY (Settings > API Keys in the "
+            "dashboard)"
+        )
     if not isinstance(value, Secret):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"{name} must be the key's text or a Secret, not {type(value).__name__}")
     if not _is_printable(value):
         raise UsageError(
-            f"{name} is blank, came out of a pickle, or holds characters that no key has (spaces, control characters, "
+            f"{name} is blank, came out of a pickle, or holds characters that no key has "
+            "(spaces, control characters, "
             "not ASCII); copy it again"
         )
     return Secret(value.reveal().strip())
@@ -69,7 +73,10 @@ def checked_url(name: str, value: object) -> URL:
     if url.query_string or url.fragment:
         raise UsageError(f"{name} must not hold a query or a fragment")
     if url.scheme == "http" and not _is_loopback(url.host):
-        raise UsageError(f"{name} must be https:// ({url.host} is not this machine, and the key would travel in clear text)")
+        raise UsageError(
+            f"{name} must be https:// ({url.host} is not this machine, and the key would "
+            "travel in clear text)"
+        )
     return url
 
 
@@ -93,8 +100,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def proxy_for(url: URL, proxy: Secret | None, trust_env: bool) -> Secret | None:
-    """Return the proxy on the way to `url`, given or from the environment, or None. Raises UsageError."""
-    # Read here once: aiohttp's own trust_env costs 176 to 323 µs of CPU a request, and sends .netrc's passwords.
+    """Return the proxy on the way to `url`, given or from the environment, or None.
+
+    Raises UsageError.
+    """
+    # Read here once: aiohttp's own trust_env costs 176 to 323 µs of CPU a request, and sends
+    # .netrc's passwords.
     given = proxy is not None
     if proxy is None and trust_env and not urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
         proxies = urllib.request.getproxies()
@@ -104,11 +115,17 @@ def proxy_for(url: URL, proxy: Secret | None, trust_env: bool) -> Secret | None:
         return None
     place = _http_url(proxy.reveal()) if isinstance(proxy, Secret) else None  # pyright: ignore[reportUnnecessaryIsInstance]
     if place is None or place.host is None:
-        raise UsageError("proxy (or HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) must be the http:// or https:// URL of a proxy")
+        raise UsageError(
+            "proxy (or HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) must be the http:// or https:// "
+            "URL of a proxy"
+        )
     if url.scheme == "https" or _is_loopback(place.host):
         return proxy
     if given:
-        raise UsageError(f"an http:// base URL does not go through a proxy elsewhere ({place.host}): it could read the key")
+        raise UsageError(
+            f"an http:// base URL does not go through a proxy elsewhere ({place.host}): it "
+            "could read the key"
+        )
     return None  # a proxy elsewhere cannot reach this machine's loopback
 
 
@@ -119,7 +136,10 @@ def checked_session(session: object) -> aiohttp.ClientSession | None:
     if not isinstance(session, aiohttp.ClientSession):
         raise UsageError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
     if session.auth is not None or session.trust_env:
-        raise UsageError("session must have neither auth nor trust_env; pass proxy or trust_env to TelepathClient instead")
+        raise UsageError(
+            "session must have neither auth nor trust_env; pass proxy or trust_env to "
+            "TelepathClient instead"
+        )
     return session
 
 
@@ -132,7 +152,10 @@ def checked_policy(value: object) -> RetryPolicy:
     """Return the retry policy. Raises UsageError."""
     if isinstance(value, RetryPolicy):
         return value
-    raise UsageError(f"retry must be a RetryPolicy, not {type(value).__name__}; RetryPolicy(max_attempts=1) turns it off")
+    raise UsageError(
+        f"retry must be a RetryPolicy, not {type(value).__name__}; "
+        "RetryPolicy(max_attempts=1) turns it off"
+    )
 
 
 def checked_priority(value: object) -> Priority:
@@ -146,16 +169,29 @@ def checked_priority(value: object) -> Priority:
 
 def hidden_headers(headers: object) -> object:
     """Return headers with every value as a Secret, before anything can fail and show them."""
-    return {name: hidden(value) for name, value in headers.items()} if isinstance(headers, Mapping) else headers
+    return (
+        {name: hidden(value) for name, value in headers.items()}
+        if isinstance(headers, Mapping)
+        else headers
+    )
 
 
 def checked_headers(headers: object) -> dict[str, Secret]:
     """Return headers that may be sent besides our own. Raises UsageError."""
     if not isinstance(headers, Mapping):
-        raise UsageError(f"headers must be a mapping of names to text, not {type(headers).__name__}")
+        raise UsageError(
+            f"headers must be a mapping of names to text, not {type(headers).__name__}"
+        )
     for name, value in headers.items():
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS:
-            raise UsageError(f"headers must not hold {name!r}: it is no header's name, or it is set by the client")
+        if (
+            not isinstance(name, str)
+            or not _HEADER_NAME.fullmatch(name)
+            or name.lower() in _OUR_HEADERS
+        ):
+            raise UsageError(
+                f"headers must not hold {name!r}: it is no header's name, or it is set by "
+                "the client"
+            )
         if not isinstance(value, Secret) or not _is_header_text(value):
             raise UsageError(f"the header {name} must be printable ASCII text")
     return dict(headers)

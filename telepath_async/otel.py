@@ -1,8 +1,10 @@
-"""OpenTelemetry: `TelepathClient(on_event=Telemetry())` makes spans and metrics of what the client tells (extra `[otel]`).
+"""OpenTelemetry: `TelepathClient(on_event=Telemetry())` makes spans and metrics of what the client
+tells (extra `[otel]`).
 
-Attributes follow the stable conventions of HTTP clients; `url.template`, which they still call a development, and our own
-under `telepath.` stand beside them. No URL, header, id, message or traceback goes in: `url.full` is left out on purpose, and
-what went wrong is the name of a class or a status.
+Attributes follow the stable conventions of HTTP clients; `url.template`, which they still call a
+development, and our own under `telepath.` stand beside them. No URL, header, id, message or
+traceback goes in: `url.full` is left out on purpose, and what went wrong is the name of a class or
+a status.
 """
 
 from __future__ import annotations
@@ -32,7 +34,15 @@ from telepath_async import (
 try:
     from opentelemetry.context import Context
     from opentelemetry.metrics import MeterProvider, get_meter
-    from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, TracerProvider, get_tracer, set_span_in_context
+    from opentelemetry.trace import (
+        INVALID_SPAN,
+        Span,
+        SpanKind,
+        StatusCode,
+        TracerProvider,
+        get_tracer,
+        set_span_in_context,
+    )
 except ModuleNotFoundError as error:
     message = f'telepath_async.otel needs {error.name}: pip install "telepath-async[otel]"'
     raise ModuleNotFoundError(message, name=error.name) from error
@@ -41,8 +51,36 @@ T = TypeVar("T")
 Value = str | bool | int | float
 
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.27.0"  # the first that knows all names below
-_BOUNDARIES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)  # the conventions' own
-_JOB_BOUNDARIES: Final = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0)
+_BOUNDARIES: Final = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+    5.0,
+    7.5,
+    10.0,
+)  # the conventions' own
+_JOB_BOUNDARIES: Final = (
+    0.1,
+    0.5,
+    1.0,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    300.0,
+    900.0,
+    3600.0,
+    14400.0,
+    43200.0,
+)
 
 _METHOD: Final = "http.request.method"
 _TEMPLATE: Final = "url.template"
@@ -55,7 +93,8 @@ _WAIT: Final = "telepath.limiter.wait_seconds"
 _JOB: Final = "telepath.job"
 _OUTCOME: Final = "telepath.outcome"
 
-# The template of `request()` is the path that was given, ids and all: only what stands here is shown.
+# The template of `request()` is the path that was given, ids and all: only what stands here is
+# shown.
 _TEMPLATES: Final = frozenset(
     (
         "/trunks",
@@ -73,12 +112,13 @@ _TEMPLATES: Final = frozenset(
 class Telemetry:
     """Spans and metrics of all calls whose events it is given; one may listen to many clients.
 
-    Spans: one for each call (INTERNAL), under the span that is current where the call is made, and in it one for each
-    attempt (CLIENT): the conventions want an HTTP span for every request that is sent, and none around them. Both are called
-    `GET /calls/{id}`, or `GET` for a path that `request()` was given. A call is one exchange: a create whose answer is lost
-    is followed by the calls that look it up. Errors set `error.type` (a status, or a class of `telepath_async.errors`) and
-    the span's status; a call that was cancelled has `error.type` CancelledError, and its status stays unset. The spans are
-    not made current, and no `traceparent` is sent.
+    Spans: one for each call (INTERNAL), under the span that is current where the call is made, and
+    in it one for each attempt (CLIENT): the conventions want an HTTP span for every request that is
+    sent, and none around them. Both are called `GET /calls/{id}`, or `GET` for a path that
+    `request()` was given. A call is one exchange: a create whose answer is lost is followed by the
+    calls that look it up. Errors set `error.type` (a status, or a class of `telepath_async.errors`)
+    and the span's status; a call that was cancelled has `error.type` CancelledError, and its status
+    stays unset. The spans are not made current, and no `traceparent` is sent.
 
     Metrics, with the attributes of the spans:
 
@@ -88,8 +128,9 @@ class Telemetry:
     - `telepath.rate_limit.remaining`: requests left in the server's window, as its last answer said
     - `telepath.sync.rows`, `telepath.job.outcomes`, `telepath.job.duration`: of what `job` awaits
 
-    `tracer_provider`, `meter_provider`: None = the global ones. `attributes`: put on every span and metric, to tell the
-    accounts apart where each has a client and a Telemetry of its own. Raises UsageError.
+    `tracer_provider`, `meter_provider`: None = the global ones. `attributes`: put on every span and
+    metric, to tell the accounts apart where each has a client and a Telemetry of its own. Raises
+    UsageError.
     """
 
     def __init__(
@@ -102,7 +143,9 @@ class Telemetry:
         self._own = dict(attributes or {})
         for name, value in self._own.items():
             if not (isinstance(name, str) and name and isinstance(value, Value)):
-                raise UsageError(f"attributes must map names to text, numbers or booleans, and {name!r} does not")
+                raise UsageError(
+                    f"attributes must map names to text, numbers or booleans, and {name!r} does not"
+                )
         release = version("telepath-async")
         self._tracer = get_tracer("telepath_async", release, tracer_provider, _SCHEMA)
         meter = get_meter("telepath_async", release, meter_provider, _SCHEMA)
@@ -118,12 +161,20 @@ class Telemetry:
             description="Waits for the limiter, those of no length left out.",
             explicit_bucket_boundaries_advisory=_BOUNDARIES,
         )
-        self._retries = meter.create_counter("telepath.retries", "{retry}", "Attempts that were tried again.")
-        self._remaining = meter.create_gauge(
-            "telepath.rate_limit.remaining", "{request}", "Requests left in the server's window, as its last answer said."
+        self._retries = meter.create_counter(
+            "telepath.retries", "{retry}", "Attempts that were tried again."
         )
-        self._rows = meter.create_counter("telepath.sync.rows", "{row}", "Calls that a sync inserted, updated, or found so.")
-        self._outcomes = meter.create_counter("telepath.job.outcomes", "{outcome}", "What became of what a job worked on.")
+        self._remaining = meter.create_gauge(
+            "telepath.rate_limit.remaining",
+            "{request}",
+            "Requests left in the server's window, as its last answer said.",
+        )
+        self._rows = meter.create_counter(
+            "telepath.sync.rows", "{row}", "Calls that a sync inserted, updated, or found so."
+        )
+        self._outcomes = meter.create_counter(
+            "telepath.job.outcomes", "{outcome}", "What became of what a job worked on."
+        )
         self._job_durations = meter.create_histogram(
             "telepath.job.duration",
             unit="s",
@@ -153,11 +204,13 @@ class Telemetry:
                 pass
 
     async def job(self, name: str, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work` in a span of this name, under which its calls stand, and return what it returns.
+        """Await `work` in a span of this name, under which its calls stand, and return what it
+        returns.
 
-        `sync_calls(…)` adds to `telepath.sync.rows` what its report says, `rotate_passwords(…)`, `provision_trunks(…)` and
-        `poll_latency(…)` to `telepath.job.outcomes`; `telepath.job.duration` counts every run, by `error.type`. Rows of a run
-        that fails are not counted. Raises what `work` raises.
+        `sync_calls(…)` adds to `telepath.sync.rows` what its report says, `rotate_passwords(…)`,
+        `provision_trunks(…)` and `poll_latency(…)` to `telepath.job.outcomes`;
+        `telepath.job.duration` counts every run, by `error.type`. Rows of a run that fails are not
+        counted. Raises what `work` raises.
         """
         attributes: dict[str, Value] = {**self._own, _JOB: name}
         began = time.monotonic()
@@ -178,7 +231,9 @@ class Telemetry:
         return report
 
     def _begin(self, event: CallStarted) -> None:
-        name, endpoint = _endpoint(event.method, event.template if event.template in _TEMPLATES else None, event.base_url)
+        name, endpoint = _endpoint(
+            event.method, event.template if event.template in _TEMPLATES else None, event.base_url
+        )
         attributes = {**self._own, **endpoint}
         span = self._tracer.start_span(name, kind=SpanKind.INTERNAL, attributes=attributes)
         self._calls[event.call] = _Call(name, attributes, span, set_span_in_context(span))
@@ -201,12 +256,18 @@ class Telemetry:
             outcome[_ERROR] = str(event.status)
         self._close(call, event.seconds, outcome)
         if event.remaining is not None:
-            place = {name: value for name, value in call.attributes.items() if name not in (_METHOD, _TEMPLATE)}
+            place = {
+                name: value
+                for name, value in call.attributes.items()
+                if name not in (_METHOD, _TEMPLATE)
+            }
             self._remaining.set(event.remaining, place)
 
     def _close(self, call: _Call, seconds: float, outcome: dict[str, Value]) -> None:
         _mark(call.attempt, outcome)
-        self._durations.record(seconds, {**call.attributes, **outcome}, set_span_in_context(call.attempt, call.context))
+        self._durations.record(
+            seconds, {**call.attributes, **outcome}, set_span_in_context(call.attempt, call.context)
+        )
         call.attempt.end()
 
     def _end(self, call: _Call, event: CallEnded) -> None:
@@ -229,7 +290,9 @@ class _Call:
 
 def _mark(span: Span, outcome: Mapping[str, Value]) -> None:
     span.set_attributes(outcome)
-    if outcome.get(_ERROR, "CancelledError") != "CancelledError":  # who cancels means to; a list left by `break` does it too
+    if (
+        outcome.get(_ERROR, "CancelledError") != "CancelledError"
+    ):  # who cancels means to; a list left by `break` does it too
         span.set_status(StatusCode.ERROR)
 
 
@@ -278,12 +341,23 @@ class _Polled(Protocol):
 def _outcomes(report: object) -> Mapping[str, int]:
     match report:
         case _Synced():
-            return {name: getattr(report, name) for name in ("inserted", "updated", "unchanged", "uncertain")}
+            return {
+                name: getattr(report, name)
+                for name in ("inserted", "updated", "unchanged", "uncertain")
+            }
         case _Rotated():
-            return {name: len(getattr(report, name)) for name in ("rotated", "applied", "pending", "untouched", "recent")}
+            return {
+                name: len(getattr(report, name))
+                for name in ("rotated", "applied", "pending", "untouched", "recent")
+            }
         case _Provisioned():
             return Counter(trunk.state for trunk in report.trunks)
         case _Polled():
-            return Counter([*(alert.kind for alert in report.alerts), *(["failed"] if report.error is not None else [])])
+            return Counter(
+                [
+                    *(alert.kind for alert in report.alerts),
+                    *(["failed"] if report.error is not None else []),
+                ]
+            )
         case _:
             return {}

@@ -34,9 +34,10 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 class Paginator(Generic[T]):
     """A list that is read as it is walked. Every `async for` begins anew.
 
-    `checkpoint` and `drift` speak of the latest walk. Plain iteration asks for a page only when it is needed; with
-    `prefetch=n`, up to n pages are under way ahead of the consumer, and are cancelled when the consumer leaves.
-    After an error the same iterator can go on: it asks for the same page again. Several tasks may share one iterator.
+    `checkpoint` and `drift` speak of the latest walk. Plain iteration asks for a page only when it
+    is needed; with `prefetch=n`, up to n pages are under way ahead of the consumer, and are
+    cancelled when the consumer leaves. After an error the same iterator can go on: it asks for the
+    same page again. Several tasks may share one iterator.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Paginator(Generic[T]):
         self._plans = plans
         self._max_items = max_items
         self._prefetch = prefetch
-        self._latest: list[Paging[T]] | None = None  # not the walk itself: dropping that is what ends it
+        self._latest: list[Paging[T]] | None = (
+            None  # not the walk itself: dropping that is what ends it
+        )
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Each(self._begin(self._prefetch, self._max_items).next_item)
@@ -80,22 +83,27 @@ class Paginator(Generic[T]):
 
     @property
     def place(self) -> Place | None:
-        """Where the latest walk stands: the id of the last row handed out, and the cursor behind it.
+        """Where the latest walk stands: the id of the last row handed out, and the cursor behind
+        it.
 
-        None where that cannot be said: not at the end of a page, at the end of the list, without cursors, in several parts.
+        None where that cannot be said: not at the end of a page, at the end of the list, without
+        cursors, in several parts.
         """
         pagings = self._pagings()
         return pagings[0].place if len(pagings) == 1 else None
 
     def in_parts(self, places: Sequence[Place]) -> str:
-        """Return a checkpoint from which `list(resume=…)` reads the rest in parts: from here, and from all `places` at once.
+        """Return a checkpoint from which `list(resume=…)` reads the rest in parts: from here, and
+        from all `places` at once.
 
         `places`: what `place` was of lists under narrower filters, in the order in which this list will come by. Each part
         ends where it meets the row and the cursor of a later one: what it would ask for next has been asked already. A place
         that is never met costs requests, and no rows. Raises UsageError unless the walk stands in a cursor list.
         """
         if self.place is None:
-            raise UsageError("only a walk that stands at the end of a page of a cursor list can go on in parts")
+            raise UsageError(
+                "only a walk that stands at the end of a page of a cursor list can go on in parts"
+            )
         return _text(in_parts(self._pagings()[0].checkpoint, places))
 
     @property
@@ -117,8 +125,12 @@ class Paginator(Generic[T]):
     def _walk(self, prefetch: int, max_items: int | None) -> _Walk[T]:
         plans = self._plans()
         if max_items is not None:
-            plans = [replace(plan, page_size=max(1, min(plan.page_size, max_items))) for plan in plans]
-        return _Walk([_Chain(self._fetch, self._read, Paging(plan), prefetch) for plan in plans], max_items)
+            plans = [
+                replace(plan, page_size=max(1, min(plan.page_size, max_items))) for plan in plans
+            ]
+        return _Walk(
+            [_Chain(self._fetch, self._read, Paging(plan), prefetch) for plan in plans], max_items
+        )
 
 
 def _text(checkpoints: list[Checkpoint]) -> str:
@@ -169,7 +181,10 @@ class _Walk(Generic[T]):
         return None if None in totals else sum(total for total in totals if total is not None)
 
     async def _load(self) -> _Chain[T]:
-        """Return the chain that has the next page in hand. Raises StopAsyncIteration when there is no page any more."""
+        """Return the chain that has the next page in hand.
+
+        Raises StopAsyncIteration when there is no page any more.
+        """
         if self._left == 0:
             raise StopAsyncIteration
         try:
@@ -196,7 +211,9 @@ class _Walk(Generic[T]):
         if not self._loading:
             raise StopAsyncIteration
         await asyncio.wait(self._loading, return_when=asyncio.FIRST_COMPLETED)
-        loaded = next(future for future in self._loading if future.done())  # in turn: no shard waits for ever
+        loaded = next(
+            future for future in self._loading if future.done()
+        )  # in turn: no shard waits for ever
         chain = self._loading.pop(loaded)
         loaded.result()  # raises what went wrong
         return chain
@@ -213,7 +230,10 @@ class _Walk(Generic[T]):
 
 
 class _Chain(Generic[T]):
-    """One page after the other. It owns the requests that run ahead, and cancels them when it fails or is dropped."""
+    """One page after the other.
+
+    It owns the requests that run ahead, and cancels them when it fails or is dropped.
+    """
 
     def __init__(
         self,
@@ -230,10 +250,17 @@ class _Chain(Generic[T]):
         self._ahead: deque[tuple[Query, asyncio.Future[Response]]] = deque()
 
     async def load(self, wanted: int | None) -> bool:
-        """Get the next page in hand; return False when there is none. `wanted`: the rows that are worth asking for."""
+        """Get the next page in hand; return False when there is none.
+
+        `wanted`: the rows that are worth asking for.
+        """
         try:
             while not self.paging.done:
-                response = await (self._next_ahead(wanted) if self._prefetch else self._fetch(self.paging.upcoming(1)[0]))
+                response = await (
+                    self._next_ahead(wanted)
+                    if self._prefetch
+                    else self._fetch(self.paging.upcoming(1)[0])
+                )
                 received = self.paging.receive(self._read(response))
                 self._ask_ahead(wanted)
                 if received:
@@ -253,11 +280,15 @@ class _Chain(Generic[T]):
         if not self._prefetch:
             return
         if self._ahead and self._ahead[0][1].get_loop() is not asyncio.get_running_loop():
-            _cancel(under_way for _, under_way in self._ahead)  # their loop has ended, and they with it
+            _cancel(
+                under_way for _, under_way in self._ahead
+            )  # their loop has ended, and they with it
             self._ahead.clear()
         queries = self.paging.upcoming(self._pages_worth_asking(wanted))
         right = 0
-        while right < min(len(queries), len(self._ahead)) and self._ahead[right][0] == queries[right]:
+        while (
+            right < min(len(queries), len(self._ahead)) and self._ahead[right][0] == queries[right]
+        ):
             right += 1
         self.drop(right)
         for query in queries[right:]:

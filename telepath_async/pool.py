@@ -17,7 +17,8 @@ from .protocol.checkpoint import Style
 
 
 class Pool:
-    """What all clients of a family share: the aiohttp session and its loop, and the calls that are under way.
+    """What all clients of a family share: the aiohttp session and its loop, and the calls that are
+    under way.
 
     The session opens at the first call. `style`: how this server pages, once a list has shown it.
     """
@@ -35,15 +36,23 @@ class Pool:
         self.style: Style | None = None
 
     def enter(self) -> asyncio.Task[Any]:
-        """Note that the current task makes a call, and return it. Raises ClientClosedError, or UsageError on a second loop."""
+        """Note that the current task makes a call, and return it.
+
+        Raises ClientClosedError, or UsageError on a second loop.
+        """
         if self.closed:
-            raise ClientClosedError("this client is closed; open a new one, or keep its `async with` block open longer")
+            raise ClientClosedError(
+                "this client is closed; open a new one, or keep its `async with` block open longer"
+            )
         loop = asyncio.get_running_loop()
         if self._loop is not loop or self._process != os.getpid():
             self._move_to(loop)
         task = asyncio.current_task()
         if task is None:
-            raise UsageError("a call must be awaited inside a task; use asyncio.run(...) or your framework's handlers")
+            raise UsageError(
+                "a call must be awaited inside a task; use asyncio.run(...) or your framework's "
+                "handlers"
+            )
         self._calling.add(task)
         return task
 
@@ -60,9 +69,11 @@ class Pool:
 
     def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not None and (self._theirs or not self._loop.is_closed()):
-            # In a forked child, the parent's loop and its connections look as if they were the child's own.
+            # In a forked child, the parent's loop and its connections look as if they were the
+            # child's own.
             raise UsageError(
-                "this client (or the session passed in) belongs to another event loop; make one for each loop, and in a child "
+                "this client (or the session passed in) belongs to another event loop; make one "
+                "for each loop, and in a child "
                 "that was forked while it was in use"
             )
         self._left = self._session or self._left
@@ -75,11 +86,17 @@ class Pool:
         return None if self._session is None or self._session.closed else self._session
 
     async def open(self) -> aiohttp.ClientSession:
-        """Open a session and return it. Raises ClientClosedError, or UsageError when the caller's own is closed."""
+        """Open a session and return it.
+
+        Raises ClientClosedError, or UsageError when the caller's own is closed.
+        """
         if self.closed:
             raise ClientClosedError("this client was closed while a call was under way")
         if self._theirs:
-            raise UsageError("the aiohttp session that was passed in is closed; keep it open as long as the client is used")
+            raise UsageError(
+                "the aiohttp session that was passed in is closed; keep it open as long as the "
+                "client is used"
+            )
         self._holder = transport.hold_open()
         self._session = session = await anext(self._holder)
         await self._let_go()
@@ -92,7 +109,10 @@ class Pool:
             await transport.abandon(left)
 
     async def aclose(self) -> None:
-        """Cut off the calls under way and close the session, unless it is the caller's. Raises UsageError on a second loop."""
+        """Cut off the calls under way and close the session, unless it is the caller's.
+
+        Raises UsageError on a second loop.
+        """
         loop = asyncio.get_running_loop()
         if self._theirs and self._loop is not None and self._loop.is_closed():
             self._calling.clear()
@@ -106,7 +126,8 @@ class Pool:
         session, self._session = self._session, None
         if session is None or self._holder is None:
             return
-        # A loop that shuts down closes the holder too, and a generator cannot be closed twice at the same time.
+        # A loop that shuts down closes the holder too, and a generator cannot be closed twice at
+        # the same time.
         await session.close()
         with contextlib.suppress(RuntimeError):
             await self._holder.aclose()

@@ -16,13 +16,17 @@ from telepath_async.sandbox import Sandbox
 try:
     import pytest_asyncio
 
-    fixture = pytest_asyncio.fixture  # in its strict mode, pytest-asyncio runs no other async fixtures than its own
+    fixture = (
+        pytest_asyncio.fixture
+    )  # in its strict mode, pytest-asyncio runs no other async fixtures than its own
 except ImportError:  # pragma: no cover  # our own tests run under pytest-asyncio
     fixture = pytest.fixture  # type: ignore[assignment]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "telepath_sandbox(**options): the options of this test's telepath_sandbox")
+    config.addinivalue_line(
+        "markers", "telepath_sandbox(**options): the options of this test's telepath_sandbox"
+    )
 
 
 @fixture
@@ -36,5 +40,7 @@ async def telepath_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sand
 @fixture
 async def telepath_client(telepath_sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
     """A client of `telepath_sandbox`."""
-    async with TelepathClient(telepath_sandbox.api_key, base_url=telepath_sandbox.base_url) as client:
+    async with TelepathClient(
+        telepath_sandbox.api_key, base_url=telepath_sandbox.base_url
+    ) as client:
         yield client

@@ -10,9 +10,10 @@ _MASK: Final = "**********"
 class Secret:
     """A string that shows `**********` wherever it is printed, formatted, logged or pickled.
 
-    `reveal()` is the one way to the value. Two secrets are equal when their values are; a secret never equals a plain
-    string. A pickle leaves the value behind (it is a file or a queue message that others read): the copy on the other
-    side raises ValueError when it is asked to reveal, so that a mask never becomes somebody's password, and equals no other.
+    `reveal()` is the one way to the value. Two secrets are equal when their values are; a secret
+    never equals a plain string. A pickle leaves the value behind (it is a file or a queue message
+    that others read): the copy on the other side raises ValueError when it is asked to reveal, so
+    that a mask never becomes somebody's password, and equals no other.
     """
 
     __slots__ = ("_value",)
@@ -26,7 +27,10 @@ class Secret:
     def reveal(self) -> str:
         """Return the value itself. Raises ValueError on a secret that came out of a pickle."""
         if self._value is None:
-            raise ValueError("this Secret came out of a pickle, which leaves the value behind; pass revealed values yourself")
+            raise ValueError(
+                "this Secret came out of a pickle, which leaves the value behind; pass revealed "
+                "values yourself"
+            )
         return self._value
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

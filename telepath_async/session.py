@@ -78,7 +78,14 @@ def shared_budget(account_id: str) -> RetryBudget:
 class Session:
     """Sends requests for one account, with the options of one client."""
 
-    def __init__(self, *, pool: Pool, account: Account, options: Options, on_event: Callable[[Event], object] | None) -> None:
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        account: Account,
+        options: Options,
+        on_event: Callable[[Event], object] | None,
+    ) -> None:
         self.pool = pool
         self.options = options
         self._account = account
@@ -92,7 +99,12 @@ class Session:
 
     def with_options(self, **changes: Any) -> Session:
         """Return a session with other options that shares all else."""
-        return Session(pool=self.pool, account=self._account, options=replace(self.options, **changes), on_event=self._on_event)
+        return Session(
+            pool=self.pool,
+            account=self._account,
+            options=replace(self.options, **changes),
+            on_event=self._on_event,
+        )
 
     def pay_for_more(self) -> bool:
         """Take the price of one more request after a failure out of the retry budget; False when it is empty."""
@@ -113,9 +125,23 @@ class Session:
             response = await self._send(request)
         except BaseException as error:
             status, name = getattr(error, "status", None), type(error).__name__
-            self._tell(CallEnded, request, request.attempts, seconds=clock() - began, status=status, error=name)
+            self._tell(
+                CallEnded,
+                request,
+                request.attempts,
+                seconds=clock() - began,
+                status=status,
+                error=name,
+            )
             raise
-        self._tell(CallEnded, request, request.attempts, seconds=clock() - began, status=response.status, error=None)
+        self._tell(
+            CallEnded,
+            request,
+            request.attempts,
+            seconds=clock() - began,
+            status=response.status,
+            error=None,
+        )
         return response
 
     async def _send(self, request: Request) -> Response:
@@ -129,7 +155,9 @@ class Session:
         finally:
             self.pool.leave(task)
         raise ClientClosedError(
-            f"the client was closed while {request.endpoint} was under way; whether it arrived is unknown", sent=True
+            f"the client was closed while {request.endpoint} was under way; whether it "
+            "arrived is unknown",
+            sent=True,
         )
 
     async def _attempts(self, request: Request) -> Response:
@@ -152,7 +180,9 @@ class Session:
             request.attempts = attempt
             session = self.pool.session or await self.pool.open()
             timeout = _least(options.attempt_timeout, deadline - clock())
-            sending = transport.send(session, account.origin, request, headers=self._headers, timeout=timeout)
+            sending = transport.send(
+                session, account.origin, request, headers=self._headers, timeout=timeout
+            )
             try:
                 result = await (sending if self._on_event is None else self._told(request, sending))
             except TransportError as error:
@@ -163,7 +193,8 @@ class Session:
                     account.budget.give_back()
                     return result
             if outcome is None or isinstance(result, Response) or result.sent:
-                outcome = result  # what reached the server once is not undone by a later attempt that did not
+                # what reached the server once is not undone by a later attempt that did not
+                outcome = result
             delay = decide(
                 options.retry,
                 request,
@@ -188,10 +219,23 @@ class Session:
         try:
             response = await sending
         except BaseException as error:
-            self._tell(RequestFailed, request, request.attempts, seconds=clock() - began, error=type(error).__name__)
+            self._tell(
+                RequestFailed,
+                request,
+                request.attempts,
+                seconds=clock() - began,
+                error=type(error).__name__,
+            )
             raise
         left, seconds = read_remaining(response.headers), clock() - began
-        self._tell(ResponseReceived, request, request.attempts, status=response.status, seconds=seconds, remaining=left)
+        self._tell(
+            ResponseReceived,
+            request,
+            request.attempts,
+            status=response.status,
+            seconds=seconds,
+            remaining=left,
+        )
         return response
 
     @property
@@ -202,8 +246,13 @@ class Session:
 
     def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
         if isinstance(outcome, Response):
-            # A short header ("1") would be masked wherever it stands; nothing so short is a credential.
-            headers = (value for value in self.options.headers.values() if len(value.reveal()) >= _SHORTEST_CREDENTIAL)
+            # A short header ("1") would be masked wherever it stands; nothing so short is a
+            # credential.
+            headers = (
+                value
+                for value in self.options.headers.values()
+                if len(value.reveal()) >= _SHORTEST_CREDENTIAL
+            )
             secrets = (*request.secrets, *self._account.origin.secrets(), *headers)
             return refusal(outcome, secrets=secrets, wall_clock=time.time())
         assert outcome is not None
@@ -214,7 +263,13 @@ class Session:
             return
         try:
             self._on_event(
-                kind(method=request.method, template=request.template, call=request.call, attempt=attempt, **details)
+                kind(
+                    method=request.method,
+                    template=request.template,
+                    call=request.call,
+                    attempt=attempt,
+                    **details,
+                )
             )
         except Exception:  # noqa: BLE001  # a listener's fault must not lose an answer
             _log.exception("on_event failed on %s; the call goes on", kind.__name__)

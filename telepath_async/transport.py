@@ -1,7 +1,9 @@
-"""The only file that calls aiohttp's client: sends one request once, and returns its answer or one of our errors.
+"""The only file that calls aiohttp's client: sends one request once, and returns its answer or one
+of our errors.
 
-Bounds: the whole exchange in seconds, the body in bytes after decompression. No redirect is followed, no cookie is kept,
-nothing is sent twice, and no exception of aiohttp leaves this file: several of them hold the Authorization header.
+Bounds: the whole exchange in seconds, the body in bytes after decompression. No redirect is
+followed, no cookie is kept, nothing is sent twice, and no exception of aiohttp leaves this file:
+several of them hold the Authorization header.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ from .protocol.wire import Request, Response, unreadable
 from .secret import Secret
 from .version import __version__
 
-USER_AGENT: Final = f"telepath-async/{__version__} (Python {platform.python_version()}; aiohttp {aiohttp.__version__})"
+USER_AGENT: Final = (
+    f"telepath-async/{__version__} (Python {platform.python_version()}; aiohttp "
+    f"{aiohttp.__version__})"
+)
 
 _JSON: Final = {"Content-Type": "application/json"}
 _LARGEST_REST: Final = 2**20  # bytes of a body that is too large
@@ -75,8 +80,9 @@ class Headers(dict[str, str]):
 async def hold_open() -> AsyncGenerator[aiohttp.ClientSession]:
     """Hold a session of our own open on the running loop: no cookies, nothing from the environment.
 
-    It is a generator because `asyncio.run` closes those of its loop before it closes the loop: connections that nobody
-    closed end there in good order, and not with a warning from a loop that is dead.
+    It is a generator because `asyncio.run` closes those of its loop before it closes the loop:
+    connections that nobody closed end there in good order, and not with a warning from a loop that
+    is dead.
     """
     session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
     try:
@@ -87,7 +93,9 @@ async def hold_open() -> AsyncGenerator[aiohttp.ClientSession]:
 
 async def abandon(session: aiohttp.ClientSession) -> None:
     """Let go of a session whose loop was closed under it, sockets included, without a word."""
-    with contextlib.suppress(RuntimeError):  # a look-up of a host that was under way, and cannot tell its loop
+    with contextlib.suppress(
+        RuntimeError
+    ):  # a look-up of a host that was under way, and cannot tell its loop
         await session.close()
     session.detach()
     # A dead loop closes no socket; the collector does, and warns of each.
@@ -102,12 +110,17 @@ def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop:
 
 
 async def send(
-    session: aiohttp.ClientSession, origin: Origin, request: Request, *, headers: Headers, timeout: float | None
+    session: aiohttp.ClientSession,
+    origin: Origin,
+    request: Request,
+    *,
+    headers: Headers,
+    timeout: float | None,
 ) -> Response:
     """Send the request once. `timeout`: seconds for the whole exchange, None = no bound.
 
-    A body larger than `origin.max_bytes` is cut. Raises ConnectionFailed, ConnectionLost, RequestTimeout, or ResponseError
-    (the cut body of a 2xx).
+    A body larger than `origin.max_bytes` is cut. Raises ConnectionFailed, ConnectionLost,
+    RequestTimeout, or ResponseError (the cut body of a 2xx).
     """
     exchange = _Exchange()
     task = asyncio.current_task()
@@ -128,17 +141,21 @@ async def send(
         )
         try:
             body, whole = await _read(answer.content, origin.max_bytes)
-            response = Response(status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint)
+            response = Response(
+                status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint
+            )
             del body
         finally:
-            answer.close()  # where it was read to its end, the connection is back in the pool already
+            # where it was read to its end, the connection is back in the pool already
+            answer.close()
             del answer  # its repr shows the headers, and a traceback keeps this frame
     except (aiohttp.ClientError, OSError) as error:
         failure = _failure(error, request, origin, timeout, sent=exchange.sent)
     except asyncio.CancelledError:
         if task.cancelling() > cancelled_before:
             raise
-        # Nobody cancelled us: the caller closed his own session, and aiohttp the futures of those who wait for a connection.
+        # Nobody cancelled us: the caller closed his own session, and aiohttp the futures of those
+        # who wait for a connection.
         failure = _failure(_Broken("session closed"), request, origin, timeout, sent=exchange.sent)
     else:
         if whole or not 200 <= response.status < 300:
@@ -150,7 +167,11 @@ async def send(
 
 def _body(request: Request) -> bytes | io.BytesIO | None:
     # aiohttp warns of bytes above 1 MiB, and writes a file in pieces.
-    return io.BytesIO(request.body) if request.body is not None and len(request.body) > 2**20 else request.body
+    return (
+        io.BytesIO(request.body)
+        if request.body is not None and len(request.body) > 2**20
+        else request.body
+    )
 
 
 @lru_cache(maxsize=16)
@@ -160,7 +181,9 @@ def _total(timeout: float | None) -> aiohttp.ClientTimeout:
 
 async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, bool]:
     """Return the body, decompressed, and whether that is all of it; one that is larger is cut, at 1 MiB at most."""
-    body = io.BytesIO(await content.readany())  # shows nothing of what it holds, where a traceback keeps this frame
+    body = io.BytesIO(
+        await content.readany()
+    )  # shows nothing of what it holds, where a traceback keeps this frame
     size = body.seek(0, io.SEEK_END)
     while size <= max_bytes and not content.at_eof():
         size += body.write(await content.readany())
@@ -170,9 +193,11 @@ async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, b
 
 
 class _Exchange:
-    """A middleware of one request, the last before the wire: knows whether it was written, and keeps things out.
+    """A middleware of one request, the last before the wire: knows whether it was written, and
+    keeps things out.
 
-    What it keeps out: the cookies of a caller's own session, and aiohttp's habit of sending a request a second time.
+    What it keeps out: the cookies of a caller's own session, and aiohttp's habit of sending a
+    request a second time.
     """
 
     __slots__ = ("_request",)
@@ -180,7 +205,9 @@ class _Exchange:
     def __init__(self) -> None:
         self._request: aiohttp.ClientRequest | None = None
 
-    async def __call__(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: ClientHandlerType
+    ) -> aiohttp.ClientResponse:
         self._request = request
         request.headers.popall("Cookie", None)
         try:
@@ -188,7 +215,8 @@ class _Exchange:
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            # aiohttp answers these two on a reused connection by sending a GET once more, behind our back.
+            # aiohttp answers these two on a reused connection by sending a GET once more, behind
+            # our back.
             raise _Broken(type(error).__name__) from None
 
     @property
@@ -201,19 +229,32 @@ class _Broken(aiohttp.ClientError):
     """The connection broke under a request."""
 
 
-def _failure(error: Exception, request: Request, origin: Origin, timeout: float | None, *, sent: bool) -> TransportError:
+def _failure(
+    error: Exception, request: Request, origin: Origin, timeout: float | None, *, sent: bool
+) -> TransportError:
     place = f"{request.endpoint} at {URL(origin.base_url).origin()}"
     if isinstance(error, TimeoutError):
         state = "it was sent and may have been carried out" if sent else "it was never sent"
         return RequestTimeout(
-            f"{place}: no complete answer within {timeout or math.inf:.3g} s, {state}; raise timeout or attempt_timeout if it "
+            f"{place}: no complete answer within {timeout or math.inf:.3g} s, {state}; raise "
+            "timeout or attempt_timeout if it "
             "needs longer",
             sent=sent,
         )
     if sent:
-        remedy = "try again" if request.repeatable else "it may have been carried out: look before you repeat it"
-        return ConnectionLost(f"{place}: the connection broke before the answer was complete ({_cause(error)}); {remedy}")
-    return ConnectionFailed(f"{place}: no connection ({_cause(error)}), nothing was sent; check base_url, network and proxy")
+        remedy = (
+            "try again"
+            if request.repeatable
+            else "it may have been carried out: look before you repeat it"
+        )
+        return ConnectionLost(
+            f"{place}: the connection broke before the answer was complete ({_cause(error)}); "
+            f"{remedy}"
+        )
+    return ConnectionFailed(
+        f"{place}: no connection ({_cause(error)}), nothing was sent; check base_url, "
+        "network and proxy"
+    )
 
 
 def _cause(error: Exception) -> str:

@@ -35,7 +35,10 @@ def _stream(loop: asyncio.AbstractEventLoop) -> aiohttp.StreamReader:
 
 @pytest.fixture
 def mocked_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
-    """Answer for aiohttp's sessions without a socket. Middlewares, tracing and timeouts never run under it."""
+    """Answer for aiohttp's sessions without a socket.
+
+    Middlewares, tracing and timeouts never run under it.
+    """
     monkeypatch.setattr(aioresponses_core, "ClientResponse", _Answer)
     monkeypatch.setattr(aioresponses_core, "stream_reader_factory", _stream)
     with aioresponses() as mocked:

@@ -1,10 +1,12 @@
-"""A server that does what a script says, byte for byte, and records all that it is sent. Standard library only.
+"""A server that does what a script says, byte for byte, and records all that it is sent. Standard
+library only.
 
     async with Hostile([reply(503), cut(reply(200, b"{}"), -1), reply(200, b"{}")]) as server:
         ...  # server.url; server.requests
 
-A step is taken up when a connection opens, and then with the first byte of each further request on it; the last step
-is played for ever. It reads what `read` says (None = one whole request), plays `data`, and does what `then` says:
+A step is taken up when a connection opens, and then with the first byte of each further request on
+it; the last step is played for ever. It reads what `read` says (None = one whole request), plays
+`data`, and does what `then` says:
 
 - keep: wait for the next request on this connection      - close: end the connection as servers do
 - reset: end it with a TCP RST                            - hang: say no more, and leave it open
@@ -27,7 +29,8 @@ Then = Literal["keep", "close", "reset", "hang"]
 
 @dataclass(frozen=True)
 class Step:
-    """What happens on one request. `data`: the bytes to send, or pieces without end; `pause`: seconds after each piece.
+    """What happens on one request. `data`: the bytes to send, or pieces without end; `pause`:
+    seconds after each piece.
 
     `choose`: returns the step to go on with, once the request has been read whole.
     """
@@ -64,7 +67,9 @@ def chunked(*pieces: bytes, headers: Sequence[tuple[str, str]] = (), then: Then 
     """Answer in chunks; the last one is not added: pass b"" for it."""
     head = "".join(f"{name}: {value}\r\n" for name, value in headers)
     body = b"".join(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces)
-    return Step(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{head}\r\n".encode() + body, then)
+    return Step(
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{head}\r\n".encode() + body, then
+    )
 
 
 def raw(data: bytes, then: Then = "keep") -> Step:
@@ -156,11 +161,18 @@ class Hostile:
         self._taken = 0
         self._open: set[_Connection] = set()
         self._changed = asyncio.Event()
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=1024)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(self), "127.0.0.1", 0, backlog=1024
+        )
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self._server.close()
         players = [connection.end() for connection in list(self._open)]
         await asyncio.gather(*players, return_exceptions=True)
@@ -190,7 +202,11 @@ class Hostile:
 
     def next_step(self) -> Step:
         number, self._taken = self._taken, self._taken + 1
-        return self.script(number) if callable(self.script) else self.script[min(number, len(self.script) - 1)]
+        return (
+            self.script(number)
+            if callable(self.script)
+            else self.script[min(number, len(self.script) - 1)]
+        )
 
 
 class _Connection(asyncio.Protocol):
@@ -267,7 +283,9 @@ class _Connection(asyncio.Protocol):
         length = next(iter(Received(self._number, head, b"").all("Content-Length")), "0")
         await self._until(lambda: len(self._received) >= start + int(length))
         self._read = start + int(length)
-        self._server.requests.append(Received(self._number, head, bytes(self._received[start : self._read])))
+        self._server.requests.append(
+            Received(self._number, head, bytes(self._received[start : self._read]))
+        )
         self._server._changed.set()
 
     async def _until(self, condition: Callable[[], bool]) -> None:

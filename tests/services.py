@@ -44,13 +44,20 @@ def postgres_server() -> Iterator[str]:
     """The URL of a database on a real PostgreSQL server: DATABASE_URL, or the one of this machine, or one of our own."""
     named = os.environ.get("DATABASE_URL", "")
     candidates = [named] if named.startswith("postgres") else []
-    for url in [*candidates, "postgresql://postgres@127.0.0.1:5432/test", "postgresql://postgres@127.0.0.1:5432/postgres"]:
+    for url in [
+        *candidates,
+        "postgresql://postgres@127.0.0.1:5432/test",
+        "postgresql://postgres@127.0.0.1:5432/postgres",
+    ]:
         if _answers(url):
             yield url
             return
     initdb = _program("initdb")
     if initdb is None:
-        missing("PostgreSQL", "nothing answers at DATABASE_URL or 127.0.0.1:5432, and initdb is not installed")
+        missing(
+            "PostgreSQL",
+            "nothing answers at DATABASE_URL or 127.0.0.1:5432, and initdb is not installed",
+        )
     with _own_postgres(initdb) as url:
         yield url
 
@@ -121,7 +128,9 @@ def own_redis() -> Iterator[RedisServer]:
 
 def _start_redis(program: str, port: int) -> subprocess.Popen[bytes]:
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen([program, *options], cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [program, *options], cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL
+    )
     end = time.monotonic() + _SECONDS_TO_START
     while not _pongs(f"redis://127.0.0.1:{port}"):
         if time.monotonic() > end:
@@ -164,7 +173,9 @@ def _program(name: str) -> str | None:
 
 @contextmanager
 def _own_postgres(initdb: str) -> Iterator[str]:
-    user = next((name for name in _UNPRIVILEGED if _exists(name)), None) if os.geteuid() == 0 else None
+    user = (
+        next((name for name in _UNPRIVILEGED if _exists(name)), None) if os.geteuid() == 0 else None
+    )
     server = Path(initdb).resolve().with_name("postgres")
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         if user is not None:
@@ -173,8 +184,22 @@ def _own_postgres(initdb: str) -> Iterator[str]:
         port = str(free.getsockname()[1])
         free.close()
         options = ["-D", f"{folder}/data", "-U", "postgres", "-A", "trust", "--no-sync"]
-        subprocess.run([initdb, *options], user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        command = [str(server), "-D", f"{folder}/data", "-p", port, "-k", folder, "-h", "127.0.0.1", "-c", "fsync=off"]
+        subprocess.run(
+            [initdb, *options], user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
+        command = [
+            str(server),
+            "-D",
+            f"{folder}/data",
+            "-p",
+            port,
+            "-k",
+            folder,
+            "-h",
+            "127.0.0.1",
+            "-c",
+            "fsync=off",
+        ]
         with subprocess.Popen(command, user=user, cwd=folder, stderr=subprocess.DEVNULL) as process:
             try:
                 yield _once_up(f"postgresql://postgres@127.0.0.1:{port}/postgres")

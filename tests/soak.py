@@ -1,6 +1,8 @@
-"""A long run under mixed load and faults, against sandboxes in a process of their own: `nox -s soak`, `-- --seconds 30`.
+"""A long run under mixed load and faults, against sandboxes in a process of their own: `nox -s
+soak`, `-- --seconds 30`.
 
-Prints which promises held, and how memory, tasks and file descriptors went. Its exit status is 1 when a promise broke.
+Prints which promises held, and how memory, tasks and file descriptors went. Its exit status is 1
+when a promise broke.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def serve(wire: Connection, worlds: int) -> None:
 async def _serve(wire: Connection, count: int) -> None:
     async with AsyncExitStack() as stack:
         sandboxes = [
-            await stack.enter_async_context(Sandbox(style=style, trunks=10, calls=CALLS, seed=seed, rate_limit=10**7))
+            await stack.enter_async_context(
+                Sandbox(style=style, trunks=10, calls=CALLS, seed=seed, rate_limit=10**7)
+            )
             for seed, style in zip(range(count), itertools.cycle(("offset", "cursor")))  # type: ignore[arg-type]
         ]
         worlds = [World(sandbox) for sandbox in sandboxes]
@@ -131,7 +135,9 @@ class Soak:
         """Walk the calls; leave early, now and then."""
         while time.monotonic() < until:
             await asyncio.sleep(0.3)  # or the servers would do nothing else
-            calls = client.calls.list(page_size=how.choice((20, 100)), prefetch=how.choice((0, 2, 8)))
+            calls = client.calls.list(
+                page_size=how.choice((20, 100)), prefetch=how.choice((0, 2, 8))
+            )
             most = how.choice((CALLS, CALLS, 30))
             got: list[str] = []
             try:
@@ -149,7 +155,10 @@ class Soak:
                 got += [call.id for call in await self._rest(client, calls.checkpoint)]
                 most = CALLS
             if len(set(got)) != len(got) or len(got) != most:
-                self.breaks("a list is whole, or an error that its checkpoint makes good", f"{len(got)} of {most} calls")
+                self.breaks(
+                    "a list is whole, or an error that its checkpoint makes good",
+                    f"{len(got)} of {most} calls",
+                )
             self.held["a list is whole, or an error that its checkpoint makes good"] += 1
             try:
                 await client.analytics.overview()
@@ -174,15 +183,29 @@ class Soak:
     def sample(self, began: float) -> None:
         steps = self.held["what the SDK says is true"]
         tasks = len(asyncio.all_tasks())
-        self.samples.append(Sample(time.monotonic() - began, steps, memory_mib(), tasks, len(os.listdir("/proc/self/fd"))))
+        self.samples.append(
+            Sample(
+                time.monotonic() - began,
+                steps,
+                memory_mib(),
+                tasks,
+                len(os.listdir("/proc/self/fd")),
+            )
+        )
 
     def judge_leaks(self) -> None:
         first, *_, last, after = self.samples
         self.held |= Counter({"memory stays flat": 1, "no task and no file is left open": 1})
-        if max(sample.memory_mib for sample in self.samples[-4:]) > first.memory_mib * LARGEST_GROWTH:
+        if (
+            max(sample.memory_mib for sample in self.samples[-4:])
+            > first.memory_mib * LARGEST_GROWTH
+        ):
             self.breaks("memory stays flat", f"{first.memory_mib:.1f} -> {last.memory_mib:.1f} MiB")
         if after.tasks > 1 or after.files > self.samples[0].files:
-            self.breaks("no task and no file is left open", f"{after.tasks} tasks, {after.files} files at the end")
+            self.breaks(
+                "no task and no file is left open",
+                f"{after.tasks} tasks, {after.files} files at the end",
+            )
 
 
 def memory_mib() -> float:
@@ -200,7 +223,14 @@ async def run(wire: Connection, seconds: float, seed: int) -> Soak:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         group.create_task(soak.watch(began, until))
         for number, (url, key) in enumerate(places):
-            client = TelepathClient(key, base_url=url, limiter=no_limit(), retry=POLICY, timeout=3.0, attempt_timeout=PATIENCE)
+            client = TelepathClient(
+                key,
+                base_url=url,
+                limiter=no_limit(),
+                retry=POLICY,
+                timeout=3.0,
+                attempt_timeout=PATIENCE,
+            )
             await stack.enter_async_context(client)
             how = random.Random(f"{seed} {number}")
             group.create_task(soak.drive(Driver(client, line.of(number), how), until))
@@ -220,19 +250,29 @@ def report(soak: Soak) -> None:
         print(f"{promise:<64} {checks:>9,}  {'yes' if why is None else f'NO: {why}'}")
     print(f"\n{'seconds':>8} {'steps':>9} {'MiB':>8} {'tasks':>6} {'files':>6}")
     for sample in soak.samples:
-        print(f"{sample.seconds:>8.0f} {sample.steps:>9,} {sample.memory_mib:>8.1f} {sample.tasks:>6} {sample.files:>6}")
-    print("\nwhat was said: " + ", ".join(f"{count} {what}" for what, count in sorted(soak.said.items())))
+        print(
+            f"{sample.seconds:>8.0f} {sample.steps:>9,} {sample.memory_mib:>8.1f} "
+            f"{sample.tasks:>6} {sample.files:>6}"
+        )
+    print(
+        "\nwhat was said: "
+        + ", ".join(f"{count} {what}" for what, count in sorted(soak.said.items()))
+    )
 
 
 def main() -> int:
     """Run, print, and return the exit status."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=float, default=600.0)
-    options.add_argument("--worlds", type=int, default=8, help="how many sandboxes, each with a client of its own")
+    options.add_argument(
+        "--worlds", type=int, default=8, help="how many sandboxes, each with a client of its own"
+    )
     options.add_argument("--seed", type=int, default=0)
     chosen = options.parse_args()
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs, chosen.worlds), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(
+        target=serve, args=(theirs, chosen.worlds), daemon=True
+    )
     process.start()
     theirs.close()
     soak = asyncio.run(run(ours, chosen.seconds, chosen.seed))

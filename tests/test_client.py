@@ -48,7 +48,9 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def client_at(server: Hostile, **options: Any) -> TelepathClient:
-    return TelepathClient(KEY, base_url=f"{server.url}/v1", **({"limiter": LocalLimiter()} | options))
+    return TelepathClient(
+        KEY, base_url=f"{server.url}/v1", **({"limiter": LocalLimiter()} | options)
+    )
 
 
 # Options.
@@ -83,12 +85,21 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"base_url": "https://user@host"}, "must not hold a user or a password"),
     ({"base_url": "https://host/v1?a=b"}, "must not hold a query or a fragment"),
     ({"base_url": "https://host/v1#a"}, "must not hold a query or a fragment"),
-    ({"base_url": "http://api.telepathvoice.com/v1"}, r"base_url must be https:// \(api.telepathvoice.com is not this machine"),
+    (
+        {"base_url": "http://api.telepathvoice.com/v1"},
+        r"base_url must be https:// \(api.telepathvoice.com is not this machine",
+    ),
     ({"base_url": "http://10.0.0.1"}, "base_url must be https://"),
     ({"base_url": "http://localhost.evil.com"}, "base_url must be https://"),
     ({"base_url": "http://0.0.0.0"}, "base_url must be https://"),
-    ({"numbers_base_url": "http://api.fluents.ai/v1", "numbers_api_key": OTHER_KEY}, "numbers_base_url must be https://"),
-    ({"numbers_base_url": "https://api.fluents.ai/v1"}, r"another origin \(https://api.fluents.ai\).*pass numbers_api_key"),
+    (
+        {"numbers_base_url": "http://api.fluents.ai/v1", "numbers_api_key": OTHER_KEY},
+        "numbers_base_url must be https://",
+    ),
+    (
+        {"numbers_base_url": "https://api.fluents.ai/v1"},
+        r"another origin \(https://api.fluents.ai\).*pass numbers_api_key",
+    ),
     ({"numbers_base_url": "https://api.telepathvoice.com:8443/v1"}, "another origin"),
     ({"numbers_api_key": "a b"}, "numbers_api_key is blank"),
     ({"timeout": 0}, "timeout must be a number above 0, not 0"),
@@ -97,7 +108,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"timeout": "30"}, "timeout must be"),
     ({"timeout": True}, "timeout must be"),
     ({"attempt_timeout": math.nan}, "attempt_timeout must be"),
-    ({"retry": 3}, r"retry must be a RetryPolicy, not int; RetryPolicy\(max_attempts=1\) turns it off"),
+    (
+        {"retry": 3},
+        r"retry must be a RetryPolicy, not int; RetryPolicy\(max_attempts=1\) turns it off",
+    ),
     ({"retry": None}, "retry must be a RetryPolicy"),
     ({"limiter": 6000}, "limiter must have acquire, observe and bind, and int has not"),
     ({"limiter": Halfway()}, "limiter must have acquire, observe and bind, and Halfway has not"),
@@ -106,7 +120,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"proxy": f"socks5://user:{KEY}@host"}, "must be the http:// or https:// URL of a proxy"),
     ({"proxy": "http://a..b"}, "must be the http:// or https:// URL of a proxy"),
     ({"proxy": 3128}, "must be the http:// or https:// URL of a proxy"),
-    ({"proxy": "http://elsewhere:3128", "base_url": "http://127.0.0.1:1"}, "does not go through a proxy elsewhere"),
+    (
+        {"proxy": "http://elsewhere:3128", "base_url": "http://127.0.0.1:1"},
+        "does not go through a proxy elsewhere",
+    ),
     ({"max_response_bytes": 0}, "max_response_bytes must be a whole number from 1, not 0"),
     ({"max_response_bytes": 1e6}, "max_response_bytes"),
     ({"max_response_bytes": True}, "max_response_bytes"),
@@ -115,7 +132,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED)
-def test_an_option_that_makes_no_sense_is_refused_by_name(options: dict[str, Any], message: str) -> None:
+def test_an_option_that_makes_no_sense_is_refused_by_name(
+    options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         TelepathClient(**({"api_key": KEY} | options))
     assert KEY not in f"{caught.value!r}"
@@ -124,10 +143,16 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(options: dict[str, Any
 
 def assert_no_frame_of_ours_shows(secret: str, error: BaseException) -> None:
     package = str(Path(telepath_async.__file__).parent)
-    ours = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename.startswith(package)]
+    ours = [
+        frame
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename.startswith(package)
+    ]
     assert ours
     for frame in ours:
-        assert secret not in "".join(f"{value!r}" for value in frame.f_locals.values()), frame.f_code.co_name
+        assert secret not in "".join(f"{value!r}" for value in frame.f_locals.values()), (
+            frame.f_code.co_name
+        )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +174,9 @@ def test_a_refusal_leaves_no_key_in_the_locals_of_our_frames(options: dict[str, 
 async def test_a_failed_request_leaves_no_body_and_no_header_in_the_locals_of_our_frames() -> None:
     async with Hostile([reply(500)]) as server, client_at(server) as client:
         with pytest.raises(TelepathError) as caught:
-            await client.with_options(headers={"X-A": "seeded_value"}).request("POST", "/a", json={"b": "seeded_body"})
+            await client.with_options(headers={"X-A": "seeded_value"}).request(
+                "POST", "/a", json={"b": "seeded_body"}
+            )
     assert b"seeded_body" in server.received
     assert b"seeded_value" in server.received
     assert_no_frame_of_ours_shows("seeded", caught.value)
@@ -180,13 +207,21 @@ def test_a_base_url_is_https_or_this_machine(base_url: str) -> None:
     assert TelepathClient(KEY, base_url=base_url)._session.base_url == base_url.rstrip("/")
 
 
-def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_passed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TELEPATH_API_KEY", f" {KEY}\n")
     monkeypatch.setenv("TELEPATH_BASE_URL", "https://env.example/v9")
     account = TelepathClient()._session._account
-    assert (account.origin.api_key.reveal(), account.origin.base_url) == (KEY, "https://env.example/v9")
+    assert (account.origin.api_key.reveal(), account.origin.base_url) == (
+        KEY,
+        "https://env.example/v9",
+    )
     account = TelepathClient(Secret("passed"), base_url="https://passed.example")._session._account
-    assert (account.origin.api_key.reveal(), account.origin.base_url) == ("passed", "https://passed.example")
+    assert (account.origin.api_key.reveal(), account.origin.base_url) == (
+        "passed",
+        "https://passed.example",
+    )
 
 
 def test_empty_variables_count_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +245,11 @@ async def test_repr_shows_where_and_whether_it_is_closed_and_no_key() -> None:
 
 
 def test_clients_of_one_key_share_one_limiter_and_others_do_not() -> None:
-    first, second, other = TelepathClient(KEY), TelepathClient(KEY, base_url="https://elsewhere"), TelepathClient(OTHER_KEY)
+    first, second, other = (
+        TelepathClient(KEY),
+        TelepathClient(KEY, base_url="https://elsewhere"),
+        TelepathClient(OTHER_KEY),
+    )
     assert first._session._account.limiter is second._session._account.limiter
     assert first._session._account.limiter is shared_limiter(sha256(KEY.encode()).hexdigest())
     assert first._session._account.limiter is not other._session._account.limiter
@@ -236,8 +275,15 @@ def test_numbers_with_the_same_key_share_its_limiter_and_with_another_do_not() -
     same = TelepathClient(KEY, limiter=limiter, numbers_base_url="https://api.telepathvoice.com/v2")
     assert same._numbers_session is not same._session
     assert same._numbers_session._account.limiter is limiter
-    other = TelepathClient(KEY, limiter=limiter, numbers_base_url="https://api.fluents.ai/v1", numbers_api_key=OTHER_KEY)
-    assert other._numbers_session._account.limiter is shared_limiter(sha256(OTHER_KEY.encode()).hexdigest())
+    other = TelepathClient(
+        KEY,
+        limiter=limiter,
+        numbers_base_url="https://api.fluents.ai/v1",
+        numbers_api_key=OTHER_KEY,
+    )
+    assert other._numbers_session._account.limiter is shared_limiter(
+        sha256(OTHER_KEY.encode()).hexdigest()
+    )
     plain = TelepathClient(KEY, limiter=limiter)
     assert plain._numbers_session is plain._session
 
@@ -246,8 +292,13 @@ def test_numbers_with_the_same_key_share_its_limiter_and_with_another_do_not() -
 
 
 async def test_a_client_with_other_options_shares_connections_limiter_and_budget() -> None:
-    async with Hostile([reply(200, headers={"X-RateLimit-Remaining": "5"})]) as server, client_at(server) as client:
-        other = client.with_options(timeout=5, attempt_timeout=None, priority="bulk", retry=RetryPolicy(max_attempts=1))
+    async with (
+        Hostile([reply(200, headers={"X-RateLimit-Remaining": "5"})]) as server,
+        client_at(server) as client,
+    ):
+        other = client.with_options(
+            timeout=5, attempt_timeout=None, priority="bulk", retry=RetryPolicy(max_attempts=1)
+        )
         await other.request("GET", "/a")
         await client.request("GET", "/b")
         assert client.rate_limit is not None
@@ -269,7 +320,9 @@ async def test_closing_a_client_with_other_options_leaves_the_first_open() -> No
 
 
 async def test_options_reach_numbers_elsewhere_too() -> None:
-    client = TelepathClient(KEY, numbers_base_url="https://api.fluents.ai/v1", numbers_api_key=OTHER_KEY)
+    client = TelepathClient(
+        KEY, numbers_base_url="https://api.fluents.ai/v1", numbers_api_key=OTHER_KEY
+    )
     other = client.with_options(timeout=1)
     assert other._numbers_session.options.timeout == 1
     assert other._numbers_session.base_url == "https://api.fluents.ai/v1"
@@ -284,7 +337,10 @@ async def test_max_wait_bounds_the_wait_for_a_place() -> None:
         with pytest.raises(ThrottledError):
             await hasty.request("GET", "/a")
         patient = hasty.with_options(max_wait=None, priority="interactive")
-        assert (patient._session.options.max_wait, patient._session.options.priority) == (None, "interactive")
+        assert (patient._session.options.max_wait, patient._session.options.priority) == (
+            None,
+            "interactive",
+        )
     assert len(server.requests) == 1
 
 
@@ -318,7 +374,9 @@ async def test_headers_add_up_and_are_sent() -> None:
         ({"headers": {"A": 1}}, "the header A must be printable ASCII text"),
     ],
 )
-def test_a_changed_option_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+def test_a_changed_option_that_makes_no_sense_is_refused(
+    options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         TelepathClient(KEY).with_options(**options)
 
@@ -330,7 +388,9 @@ async def test_numbers_elsewhere_get_their_own_key_and_never_ours() -> None:
     async with (
         Hostile([reply(404)]) as server,
         Hostile([reply(404)]) as elsewhere,
-        client_at(server, numbers_base_url=f"{elsewhere.url}/v1", numbers_api_key=OTHER_KEY) as client,
+        client_at(
+            server, numbers_base_url=f"{elsewhere.url}/v1", numbers_api_key=OTHER_KEY
+        ) as client,
     ):
         with pytest.raises(NotFoundError):
             await client.numbers.update("+15551234567", label="a")
@@ -342,7 +402,10 @@ async def test_numbers_elsewhere_get_their_own_key_and_never_ours() -> None:
 
 
 async def test_numbers_under_another_path_of_our_own_origin_get_our_key() -> None:
-    async with Hostile([reply(404)]) as server, client_at(server, numbers_base_url=f"{server.url}/v2") as client:
+    async with (
+        Hostile([reply(404)]) as server,
+        client_at(server, numbers_base_url=f"{server.url}/v2") as client,
+    ):
         with pytest.raises(NotFoundError):
             await client.numbers.update("+15551234567", label="a")
     assert server.requests[0].target == "/v2/numbers/update?phone_number=%2B15551234567"
@@ -350,17 +413,28 @@ async def test_numbers_under_another_path_of_our_own_origin_get_our_key() -> Non
 
 
 async def test_a_redirect_is_an_error_that_says_so_and_the_key_stays() -> None:
-    async with Hostile([reply()]) as elsewhere, Hostile([redirect(elsewhere.url)]) as server, client_at(server) as client:
-        with pytest.raises(TelepathError, match="was redirected, which is never followed: check the base URL"):
+    async with (
+        Hostile([reply()]) as elsewhere,
+        Hostile([redirect(elsewhere.url)]) as server,
+        client_at(server) as client,
+    ):
+        with pytest.raises(
+            TelepathError, match="was redirected, which is never followed: check the base URL"
+        ):
             await client.request("POST", "/trunks", json={"a": 1})
     assert elsewhere.connections == []
 
 
-NETRC = "machine 127.0.0.1 login seeded_login password seeded_netrc\ndefault login seeded_login password seeded_netrc\n"
+NETRC = (
+    "machine 127.0.0.1 login seeded_login password seeded_netrc\ndefault login "
+    "seeded_login password seeded_netrc\n"
+)
 
 
 @pytest.mark.parametrize("trust_env", [False, True])
-async def test_no_netrc_is_ever_read(trust_env: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_netrc_is_ever_read(
+    trust_env: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".netrc").write_text(NETRC)
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -373,7 +447,9 @@ async def test_no_netrc_is_ever_read(trust_env: bool, tmp_path: Path, monkeypatc
     assert request.all("Proxy-Authorization") == []
 
 
-async def test_the_environments_proxy_is_asked_only_on_request_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environments_proxy_is_asked_only_on_request_and_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with Hostile([reply()]) as proxy, Hostile([reply()]) as server:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         async with client_at(server) as client:
@@ -388,12 +464,20 @@ async def test_the_environments_proxy_is_asked_only_on_request_and_read_once(mon
 @pytest.mark.parametrize(
     ("environment", "base_url", "proxy"),
     [
-        ({"HTTPS_PROXY": "http://secure:1", "ALL_PROXY": "http://all:1"}, "https://host", "http://secure:1"),
+        (
+            {"HTTPS_PROXY": "http://secure:1", "ALL_PROXY": "http://all:1"},
+            "https://host",
+            "http://secure:1",
+        ),
         ({"ALL_PROXY": "http://all:1"}, "https://host", "http://all:1"),
         ({"HTTP_PROXY": "http://plain:1"}, "https://host", None),
         ({"HTTPS_PROXY": "http://secure:1", "NO_PROXY": "host"}, "https://host", None),
         ({"HTTPS_PROXY": "http://secure:1", "NO_PROXY": "host:443"}, "https://host", None),
-        ({"HTTPS_PROXY": "http://secure:1", "NO_PROXY": "host:444"}, "https://host", "http://secure:1"),
+        (
+            {"HTTPS_PROXY": "http://secure:1", "NO_PROXY": "host:444"},
+            "https://host",
+            "http://secure:1",
+        ),
         ({"HTTPS_PROXY": "http://secure:1", "NO_PROXY": ".example"}, "https://api.example", None),
         ({"HTTPS_PROXY": "http://secure:1", "NO_PROXY": "*"}, "https://host", None),
         # A proxy elsewhere cannot reach this machine's loopback, and would read the key.
@@ -403,7 +487,10 @@ async def test_the_environments_proxy_is_asked_only_on_request_and_read_once(mon
     ],
 )
 def test_which_proxy_the_environment_names(
-    environment: Mapping[str, str], base_url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+    environment: Mapping[str, str],
+    base_url: str,
+    proxy: str | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -411,15 +498,21 @@ def test_which_proxy_the_environment_names(
     assert (chosen and chosen.reveal()) == proxy
 
 
-def test_a_proxy_of_the_environment_that_is_none_is_refused_and_not_gone_around(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_that_is_none_is_refused_and_not_gone_around(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "socks5://localhost:1080")
     with pytest.raises(UsageError, match="HTTPS_PROXY"):
         TelepathClient(KEY, trust_env=True)
 
 
-def test_a_proxy_that_is_passed_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_is_passed_goes_before_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://env:1")
-    chosen = TelepathClient(KEY, proxy="https://user:secret@passed:1", trust_env=True)._session._account.origin
+    chosen = TelepathClient(
+        KEY, proxy="https://user:secret@passed:1", trust_env=True
+    )._session._account.origin
     assert chosen.proxy is not None
     assert chosen.proxy.reveal() == "https://user:secret@passed:1"
     assert "secret@" not in repr(chosen)
@@ -429,20 +522,32 @@ def test_a_proxy_that_is_passed_goes_before_the_environment(monkeypatch: pytest.
 
 
 async def test_request_sends_path_params_and_body_and_returns_the_answer() -> None:
-    async with Hostile([reply(201, b'{"ok": true}', headers={"X-Request-Id": "r1"})]) as server, client_at(server) as client:
+    async with (
+        Hostile([reply(201, b'{"ok": true}', headers={"X-Request-Id": "r1"})]) as server,
+        client_at(server) as client,
+    ):
         response = await client.request(
-            "post", "/new things/a%b", params={"limit": 5, "since": None, "all": True, "to": "+1"}, json={"key": Secret("s")}
+            "post",
+            "/new things/a%b",
+            params={"limit": 5, "since": None, "all": True, "to": "+1"},
+            json={"key": Secret("s")},
         )
     (request,) = server.requests
     assert (response.status, response.json(), response.request_id) == (201, {"ok": True}, "r1")
-    assert (request.method, request.target) == ("POST", "/v1/new%20things/a%25b?limit=5&all=true&to=%2B1")
+    assert (request.method, request.target) == (
+        "POST",
+        "/v1/new%20things/a%25b?limit=5&all=true&to=%2B1",
+    )
     assert request.body == b'{"key":"s"}'
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "POST"])
 async def test_request_repeats_only_what_is_safe_to_repeat(method: str) -> None:
     script = [reply(503, b""), reply(200, b"")]
-    async with Hostile(script) as server, client_at(server, retry=RetryPolicy(backoff=0.001)) as client:
+    async with (
+        Hostile(script) as server,
+        client_at(server, retry=RetryPolicy(backoff=0.001)) as client,
+    ):
         if method in ("PATCH", "POST"):
             with pytest.raises(TelepathError):
                 await client.request(method, "/a")
@@ -466,7 +571,10 @@ async def test_request_repeats_only_what_is_safe_to_repeat(method: str) -> None:
         (("GET", "/a/../b"), r"path '\.\.' cannot be part"),
         (("GET", "/./b"), "cannot be part"),
         (("GET", "/a\r\nb"), "cannot be part"),
-        (("GET", "/a", {"": "x"}), "params must be a mapping whose keys are printable text, and '' is none"),
+        (
+            ("GET", "/a", {"": "x"}),
+            "params must be a mapping whose keys are printable text, and '' is none",
+        ),
         (("GET", "/a", {1: "x"}), "params must be"),
         (("GET", "/a", {"a\ud800": "x"}), "params must be"),
         (("GET", "/a", {"a": "\ud800"}), "half a character"),
@@ -475,7 +583,9 @@ async def test_request_repeats_only_what_is_safe_to_repeat(method: str) -> None:
         (("GET", "/a", None, {"a": math.nan}), "cannot be sent as JSON"),
     ],
 )
-async def test_request_refuses_what_cannot_be_sent(arguments: tuple[Any, ...], message: str) -> None:
+async def test_request_refuses_what_cannot_be_sent(
+    arguments: tuple[Any, ...], message: str
+) -> None:
     method, path, params, body = (*arguments, None, None)[:4]
     async with Hostile([reply()]) as server, client_at(server) as client:
         with pytest.raises(UsageError, match=message):
@@ -495,7 +605,13 @@ def test_no_text_gets_out_of_its_place_in_the_request(path: str, name: str, valu
                 return
         (request,) = server.requests
         names = [line.partition(b":")[0].lower() for line in request.head.split(b"\r\n")[1:-2]]
-        assert sorted(names) == [b"accept", b"accept-encoding", b"authorization", b"host", b"user-agent"]
+        assert sorted(names) == [
+            b"accept",
+            b"accept-encoding",
+            b"authorization",
+            b"host",
+            b"user-agent",
+        ]
         assert request.target.isascii()
         assert request.target.startswith("/v1/x/")
 
@@ -508,7 +624,11 @@ CALLS = {
     "a list": lambda client: client.trunks.list().collect(),
     "an object": lambda client: client.calls.get("c1"),
     "a create": lambda client: client.trunks.create(
-        name="n", ai_provider="openai", sip_username="u", sip_password="seeded-password", openai_api_key="seeded-provider"
+        name="n",
+        ai_provider="openai",
+        sip_username="u",
+        sip_password="seeded-password",
+        openai_api_key="seeded-provider",
     ),
     "a rotation": lambda client: client.trunks.rotate_sip_password("t1"),
     "an overview": lambda client: client.analytics.overview(),
@@ -518,14 +638,29 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["data", "trunks", "pagination", "id", "error", "total", "next_cursor"]), inner, max_size=4
+            st.sampled_from(
+                ["data", "trunks", "pagination", "id", "error", "total", "next_cursor"]
+            ),
+            inner,
+            max_size=4,
         )
     ),
     max_leaves=8,
 )
 HEADERS = st.dictionaries(
-    st.sampled_from(["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Date", "Retry-After", "X-Request-Id"]),
-    st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=12)
+    st.sampled_from(
+        [
+            "X-RateLimit-Limit",
+            "X-RateLimit-Remaining",
+            "X-RateLimit-Reset",
+            "Date",
+            "Retry-After",
+            "X-Request-Id",
+        ]
+    ),
+    st.text(
+        st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=12
+    )
     | st.integers().map(str),
     max_size=4,
 )
@@ -542,10 +677,15 @@ HEADERS = st.dictionaries(
     | st.binary(max_size=50).map(lambda data: raw(data, "close")),
     call=st.sampled_from(list(CALLS)),
 )
-def test_a_strange_server_can_only_make_the_sdk_raise_its_own_errors(answer: Any, call: str) -> None:
+def test_a_strange_server_can_only_make_the_sdk_raise_its_own_errors(
+    answer: Any, call: str
+) -> None:
     async def run() -> None:
         retry = RetryPolicy(max_attempts=2, backoff=0.001, max_wait=0.01)
-        async with Hostile([answer]) as server, client_at(server, retry=retry, timeout=2.0) as client:
+        async with (
+            Hostile([answer]) as server,
+            client_at(server, retry=retry, timeout=2.0) as client,
+        ):
             with contextlib.suppress(TelepathError):
                 await CALLS[call](client)
             assert len(server.requests) <= 6
@@ -567,7 +707,9 @@ async def test_a_client_that_was_cancelled_a_hundred_times_has_no_connection_lef
 # --- a session of the caller's own that is closed under calls ---
 
 
-async def test_calls_that_wait_for_a_connection_of_a_session_that_is_closed_fail_and_are_not_cancelled() -> None:
+async def test_calls_that_wait_for_a_connection_of_a_session_that_is_closed_fail_and_are_not_cancelled() -> (
+    None
+):
     async with Sandbox(latency=0.3) as sandbox:
         own = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
         client = TelepathClient(sandbox.api_key, base_url=sandbox.base_url, session=own)

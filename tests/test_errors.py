@@ -35,7 +35,15 @@ EXAMPLES = [
     ResponseError("why", status=200, raw=b"needle"),
     PagingError("why"),
     APIError("why", status=418),
-    ServerError("why", status=500, code="oops", request_id="req_1", headers={"X": "1"}, retry_after=2.0, hint="do this"),
+    ServerError(
+        "why",
+        status=500,
+        code="oops",
+        request_id="req_1",
+        headers={"X": "1"},
+        retry_after=2.0,
+        hint="do this",
+    ),
 ]
 
 
@@ -52,26 +60,40 @@ def drawn_tree() -> dict[str, str]:
 
 
 def real_tree() -> dict[str, str]:
-    classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TelepathError)]
-    return {kind.__name__: kind.__bases__[0].__name__ for kind in classes if kind is not TelepathError}
+    classes = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, TelepathError)
+    ]
+    return {
+        kind.__name__: kind.__bases__[0].__name__ for kind in classes if kind is not TelepathError
+    }
 
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:
     assert real_tree() == drawn_tree()
 
 
-@pytest.mark.parametrize(("kind", "other"), [(UsageError, ValueError), (RequestTimeout, TimeoutError)])
-def test_an_error_is_caught_under_the_builtin_name_that_people_expect(kind: type, other: type) -> None:
+@pytest.mark.parametrize(
+    ("kind", "other"), [(UsageError, ValueError), (RequestTimeout, TimeoutError)]
+)
+def test_an_error_is_caught_under_the_builtin_name_that_people_expect(
+    kind: type, other: type
+) -> None:
     assert issubclass(kind, other)
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("travel", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+@pytest.mark.parametrize(
+    "travel", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))]
+)
 def test_an_error_travels_with_all_but_its_raw_bytes(error: TelepathError, travel: Any) -> None:
     arrived = travel(error)
     assert type(arrived) is type(error)
     assert str(arrived) == str(error)
-    assert vars(arrived) == {name: b"" if name == "raw" else value for name, value in vars(error).items()}
+    assert vars(arrived) == {
+        name: b"" if name == "raw" else value for name, value in vars(error).items()
+    }
 
 
 def test_notes_travel_too() -> None:
@@ -88,9 +110,12 @@ def test_raw_bytes_are_there_to_look_at_and_shown_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "sent"), [(ConnectionFailed("why"), False), (ConnectionLost("why"), True), (EXAMPLES[5], True)]
+    ("error", "sent"),
+    [(ConnectionFailed("why"), False), (ConnectionLost("why"), True), (EXAMPLES[5], True)],
 )
-def test_a_transport_error_says_whether_the_request_may_have_arrived(error: ConnectionLost, sent: bool) -> None:
+def test_a_transport_error_says_whether_the_request_may_have_arrived(
+    error: ConnectionLost, sent: bool
+) -> None:
     assert error.sent is sent
 
 
@@ -103,7 +128,9 @@ def test_a_transport_error_says_whether_the_request_may_have_arrived(error: Conn
         (EXAMPLES[-1], "500 oops: why [request req_1]; do this"),
     ],
 )
-def test_a_refusal_is_one_line_with_status_code_words_request_and_remedy(error: APIError, text: str) -> None:
+def test_a_refusal_is_one_line_with_status_code_words_request_and_remedy(
+    error: APIError, text: str
+) -> None:
     assert str(error) == text
 
 

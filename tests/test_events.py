@@ -21,7 +21,15 @@ from telepath_async import (
 )
 from tests.hostile import RESET, Hostile, reply
 
-KINDS = (CallStarted, Throttled, RequestStarted, ResponseReceived, RequestFailed, RetryScheduled, CallEnded)
+KINDS = (
+    CallStarted,
+    Throttled,
+    RequestStarted,
+    ResponseReceived,
+    RequestFailed,
+    RetryScheduled,
+    CallEnded,
+)
 FIELDS = {
     "method": "GET",
     "template": "/calls/{id}",
@@ -37,7 +45,9 @@ FIELDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_event_names_the_endpoint_and_the_attempt_and_cannot_be_changed(kind: type[Event]) -> None:
+def test_every_event_names_the_endpoint_and_the_attempt_and_cannot_be_changed(
+    kind: type[Event],
+) -> None:
     event = kind(**{field.name: FIELDS[field.name] for field in msgspec.structs.fields(kind)})
     assert (event.method, event.template, event.call, event.attempt) == ("GET", "/calls/{id}", 1, 1)
     with pytest.raises(AttributeError, match="immutable"):

@@ -39,16 +39,26 @@ CONTRACT = {
 
 
 def test_the_public_names_are_these() -> None:
-    assert sorted(telepath_async.__all__) == sorted(name for names in CONTRACT.values() for name in names)
+    assert sorted(telepath_async.__all__) == sorted(
+        name for names in CONTRACT.values() for name in names
+    )
 
 
 def test_nothing_else_looks_public() -> None:
-    public = {name for name, value in vars(telepath_async).items() if name[0] != "_" and not isinstance(value, ModuleType)}
+    public = {
+        name
+        for name, value in vars(telepath_async).items()
+        if name[0] != "_" and not isinstance(value, ModuleType)
+    }
     assert public == set(telepath_async.__all__)
 
 
 def test_every_error_is_public() -> None:
-    kinds = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TelepathError)}
+    kinds = {
+        kind.__name__
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, TelepathError)
+    }
     assert kinds == CONTRACT["errors"]
 
 
@@ -56,17 +66,39 @@ def test_every_error_is_public() -> None:
 def loaded() -> set[str]:
     """What a fresh interpreter has loaded after `import telepath_async`."""
     program = "import sys, json, telepath_async; print(json.dumps(list(sys.modules)))"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
     return set(json.loads(run.stdout))
 
 
 def test_importing_the_package_imports_no_extra_and_no_test_tool(loaded: set[str]) -> None:
     needed = importlib.metadata.requires("telepath-async") or []
-    extras = {re.split(r"[^\w.-]", line)[0].replace("-", "_") for line in needed if "extra ==" in line}
+    extras = {
+        re.split(r"[^\w.-]", line)[0].replace("-", "_") for line in needed if "extra ==" in line
+    }
     extras.discard("typing_extensions")  # the core's own dependencies import it
-    assert loaded & (extras | {"rich", "pytest", "hypothesis", "aioresponses", "cattrs", "orjson", "opentelemetry"}) == set()
+    assert (
+        loaded
+        & (
+            extras
+            | {"rich", "pytest", "hypothesis", "aioresponses", "cattrs", "orjson", "opentelemetry"}
+        )
+        == set()
+    )
 
 
 def test_importing_the_package_imports_no_edge_of_it(loaded: set[str]) -> None:
-    edges = ("sandbox", "pytest_plugin", "demo", "sync", "jobs", "export", "otel", "cli", "redis", "worker")
+    edges = (
+        "sandbox",
+        "pytest_plugin",
+        "demo",
+        "sync",
+        "jobs",
+        "export",
+        "otel",
+        "cli",
+        "redis",
+        "worker",
+    )
     assert loaded & {f"telepath_async.{edge}" for edge in edges} == set()

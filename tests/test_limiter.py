@@ -79,7 +79,9 @@ def jump_loop() -> Iterator[JumpLoop]:
         loop.close()
 
 
-def limiter_on(loop: JumpLoop, limit: int = 6000, period: float = 60.0, burst: int | None = None) -> LocalLimiter:
+def limiter_on(
+    loop: JumpLoop, limit: int = 6000, period: float = 60.0, burst: int | None = None
+) -> LocalLimiter:
     return LocalLimiter(limit, period, burst, clock=loop.time)
 
 
@@ -119,7 +121,9 @@ def count_ticks(limiter: LocalLimiter) -> list[Any]:
     return ticks
 
 
-def headers(limit: int = 6000, remaining: int = 0, resets_in: int = 30, reset: int = 1_741_603_260) -> dict[str, str]:
+def headers(
+    limit: int = 6000, remaining: int = 0, resets_in: int = 30, reset: int = 1_741_603_260
+) -> dict[str, str]:
     return {
         "X-RateLimit-Limit": str(limit),
         "X-RateLimit-Remaining": str(remaining),
@@ -156,7 +160,9 @@ def test_a_local_limiter_is_a_limiter() -> None:
         ({"burst": 1.5}, "burst"),
     ],
 )
-def test_figures_that_make_no_sense_are_refused_by_name_and_value(options: dict[str, Any], named: str) -> None:
+def test_figures_that_make_no_sense_are_refused_by_name_and_value(
+    options: dict[str, Any], named: str
+) -> None:
     with pytest.raises(UsageError) as refused:
         LocalLimiter(**options)
     assert str(refused.value).startswith(f"{named} is {options[named]!r}; it must be ")
@@ -185,7 +191,9 @@ async def test_acquire_returns_the_seconds_waited(loop: JumpLoop) -> None:
 
 
 @jumping
-async def test_waiters_go_in_the_order_of_their_coming_and_interactive_before_bulk(loop: JumpLoop) -> None:
+async def test_waiters_go_in_the_order_of_their_coming_and_interactive_before_bulk(
+    loop: JumpLoop,
+) -> None:
     limiter, order = limiter_on(loop, 60), []
 
     async def go(name: str, lane: Any) -> None:
@@ -193,7 +201,14 @@ async def test_waiters_go_in_the_order_of_their_coming_and_interactive_before_bu
         order.append(name)
 
     await limiter.acquire()
-    lanes = {"b1": "bulk", "i1": "interactive", "b2": "bulk", "i2": "interactive", "b3": "bulk", "i3": "interactive"}
+    lanes = {
+        "b1": "bulk",
+        "i1": "interactive",
+        "b2": "bulk",
+        "i2": "interactive",
+        "b3": "bulk",
+        "i3": "interactive",
+    }
     async with asyncio.TaskGroup() as group:
         for name, lane in lanes.items():
             group.create_task(go(name, lane))
@@ -220,7 +235,9 @@ async def test_a_newcomer_does_not_overtake_those_who_wait_for_a_late_loop(loop:
 
 
 @jumping
-async def test_an_interactive_newcomer_takes_a_free_place_before_the_bulk_waiters_are_woken(loop: JumpLoop) -> None:
+async def test_an_interactive_newcomer_takes_a_free_place_before_the_bulk_waiters_are_woken(
+    loop: JumpLoop,
+) -> None:
     limiter = limiter_on(loop, 60)
     await limiter.acquire()
     bulk = asyncio.create_task(limiter.acquire(priority="bulk"))
@@ -234,7 +251,10 @@ async def test_an_interactive_newcomer_takes_a_free_place_before_the_bulk_waiter
 async def test_max_wait_counts_those_ahead_and_takes_nothing(loop: JumpLoop) -> None:
     limiter = limiter_on(loop, 60)
     await limiter.acquire(max_wait=0)
-    ahead = [asyncio.create_task(limiter.acquire(priority=lane)) for lane in ("interactive", "interactive", "bulk")]
+    ahead = [
+        asyncio.create_task(limiter.acquire(priority=lane))
+        for lane in ("interactive", "interactive", "bulk")
+    ]
     await settle()
     with pytest.raises(ThrottledError) as interactive:
         await limiter.acquire(max_wait=3.0)
@@ -247,7 +267,9 @@ async def test_max_wait_counts_those_ahead_and_takes_nothing(loop: JumpLoop) -> 
 
 
 @jumping
-async def test_a_waiter_who_is_overtaken_hears_of_it_when_max_wait_is_over_and_takes_nothing(loop: JumpLoop) -> None:
+async def test_a_waiter_who_is_overtaken_hears_of_it_when_max_wait_is_over_and_takes_nothing(
+    loop: JumpLoop,
+) -> None:
     limiter, began = limiter_on(loop, 60), loop.now
     await limiter.acquire()
     bulk = asyncio.create_task(limiter.acquire(priority="bulk", max_wait=1.5))
@@ -327,7 +349,9 @@ async def test_a_long_queue_is_served_at_the_full_rate_with_few_wake_ups(loop: J
 
 
 @jumping
-async def test_an_interactive_newcomer_does_not_wait_for_a_batch_of_bulk_work(loop: JumpLoop) -> None:
+async def test_an_interactive_newcomer_does_not_wait_for_a_batch_of_bulk_work(
+    loop: JumpLoop,
+) -> None:
     limiter = limiter_on(loop)
     bulk = [asyncio.create_task(limiter.acquire(priority="bulk")) for _ in range(5000)]
     await asyncio.sleep(40)
@@ -363,7 +387,9 @@ async def test_a_cancelled_waiter_gives_up_the_place_at_once(loop: JumpLoop) -> 
 
 
 @jumping
-async def test_the_place_of_one_cancelled_in_the_moment_of_the_grant_goes_to_the_next(loop: JumpLoop) -> None:
+async def test_the_place_of_one_cancelled_in_the_moment_of_the_grant_goes_to_the_next(
+    loop: JumpLoop,
+) -> None:
     limiter = limiter_on(loop, 60)
     await limiter.acquire()
     gone, after = (asyncio.create_task(limiter.acquire()) for _ in range(2))
@@ -375,7 +401,9 @@ async def test_the_place_of_one_cancelled_in_the_moment_of_the_grant_goes_to_the
 
 
 @jumping
-async def test_the_places_of_a_whole_group_cancelled_in_that_moment_all_go_to_the_next(loop: JumpLoop) -> None:
+async def test_the_places_of_a_whole_group_cancelled_in_that_moment_all_go_to_the_next(
+    loop: JumpLoop,
+) -> None:
     limiter = LocalLimiter(300, 60.0, clock=ticking(loop))
     for _ in range(3):
         await limiter.acquire()
@@ -428,7 +456,12 @@ async def test_a_caller_whose_time_runs_out_leaves_the_queue(loop: JumpLoop) -> 
     assert await limiter.acquire() == pytest.approx(0.501, abs=1e-6)
 
 
-STEPS = st.lists(st.tuples(st.sampled_from(["interactive", "bulk", "cancel", "cancel granted", "sleep"]), st.integers(0, 30)))
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["interactive", "bulk", "cancel", "cancel granted", "sleep"]),
+        st.integers(0, 30),
+    )
+)
 
 
 @given(limit=st.integers(1, 400), burst=st.none() | st.integers(1, 20), steps=STEPS)
@@ -460,7 +493,9 @@ def test_whatever_is_acquired_and_cancelled_no_token_is_lost_or_made(
         grants = sorted(task.result() for task in tasks if not task.cancelled())
         assert not limiter._homes
         assert loop.timers() == 0
-        assert limiter._bucket.next_at(loop.now) == pytest.approx(next_after(grants, limiter, loop.now))
+        assert limiter._bucket.next_at(loop.now) == pytest.approx(
+            next_after(grants, limiter, loop.now)
+        )
         return grants
 
     with asyncio.Runner(loop_factory=JumpLoop) as runner:
@@ -714,7 +749,9 @@ def test_keys_that_are_idle_for_a_period_are_forgotten(
 
     held = shared_limiter("held")
     for number in range(5000):
-        asyncio.run(use(f"busy {number}")) if number % 100 == 0 else shared_limiter(f"idle {number}")
+        asyncio.run(use(f"busy {number}")) if number % 100 == 0 else shared_limiter(
+            f"idle {number}"
+        )
     gc.collect()
     assert len(registry._buckets) < 300
     assert sum(key_id.startswith("busy") for key_id in registry._buckets) == 50
@@ -727,7 +764,9 @@ def test_keys_that_are_idle_for_a_period_are_forgotten(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_has_free_locks_and_none_of_the_parents_waiters(registry: limiter_module._Registry) -> None:
+def test_a_forked_child_has_free_locks_and_none_of_the_parents_waiters(
+    registry: limiter_module._Registry,
+) -> None:
     with jump_loop() as loop:
         limiter = limiter_on(loop, 60)
         loop.run_until_complete(limiter.acquire())

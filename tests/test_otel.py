@@ -42,7 +42,13 @@ from telepath_async import (
     TrunkSpec,
     UsageError,
 )
-from telepath_async.jobs import LatencyPoll, Threshold, poll_latency, provision_trunks, rotate_passwords
+from telepath_async.jobs import (
+    LatencyPoll,
+    Threshold,
+    poll_latency,
+    provision_trunks,
+    rotate_passwords,
+)
 from telepath_async.otel import Telemetry
 from telepath_async.sandbox import Sandbox
 from tests.hostile import HANG, Hostile, reply
@@ -78,7 +84,11 @@ class Watch:
         return Telemetry(tracer_provider=self.tracers, meter_provider=self.meters, **options)
 
     def client(self, sandbox: Sandbox, **options: Any) -> TelepathClient:
-        defaults = {"limiter": no_limit(), "retry": RetryPolicy(backoff=0.001), "on_event": self.telemetry}
+        defaults = {
+            "limiter": no_limit(),
+            "retry": RetryPolicy(backoff=0.001),
+            "on_event": self.telemetry,
+        }
         return TelepathClient(sandbox.api_key, base_url=sandbox.base_url, **(defaults | options))
 
     def under_a_span(self) -> Any:
@@ -99,7 +109,11 @@ class Watch:
     def points(self, name: str) -> list[Any]:
         """The data points of a metric, by its attributes as text."""
         data = self.reader.get_metrics_data()
-        scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics] if data else []
+        scopes = (
+            [scope for resource in data.resource_metrics for scope in resource.scope_metrics]
+            if data
+            else []
+        )
         metrics = [metric for scope in scopes for metric in scope.metrics if metric.name == name]
         return [point for metric in metrics for point in metric.data.data_points]
 
@@ -109,7 +123,12 @@ class Watch:
     def everything(self) -> str:
         """All that would be exported, as text."""
         data = self.reader.get_metrics_data()
-        return "\n".join([*(span.to_json() for span in self.spans_held.get_finished_spans()), data.to_json() if data else ""])
+        return "\n".join(
+            [
+                *(span.to_json() for span in self.spans_held.get_finished_spans()),
+                data.to_json() if data else "",
+            ]
+        )
 
 
 @define
@@ -118,7 +137,9 @@ class Waits:
 
     seconds: list[float]
 
-    async def acquire(self, *, priority: str = "interactive", max_wait: float | None = None) -> float:
+    async def acquire(
+        self, *, priority: str = "interactive", max_wait: float | None = None
+    ) -> float:
         return self.seconds.pop(0) if self.seconds else 0.0
 
     def observe(self, headers: Mapping[str, str]) -> None: ...
@@ -161,7 +182,9 @@ def only(items: list[Any]) -> Any:
 # Spans.
 
 
-async def test_a_call_stands_under_the_callers_span_and_its_attempt_under_the_call(watch: Watch, sandbox: Sandbox) -> None:
+async def test_a_call_stands_under_the_callers_span_and_its_attempt_under_the_call(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     call_id = next(iter(sandbox.calls))
     async with watch.client(sandbox) as client:
         with watch.under_a_span() as user:
@@ -185,28 +208,42 @@ async def test_a_call_stands_under_the_callers_span_and_its_attempt_under_the_ca
     assert (call.status.status_code, attempt.status.status_code) == (UNSET, UNSET)
 
 
-async def test_without_a_span_of_the_caller_a_call_begins_a_trace(watch: Watch, sandbox: Sandbox) -> None:
+async def test_without_a_span_of_the_caller_a_call_begins_a_trace(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     async with watch.client(sandbox) as client:
         await client.analytics.overview()
     assert parent(only(watch.calls)) is None
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_retry_is_another_attempt_of_the_same_call(watch: Watch, sandbox: Sandbox, status: int) -> None:
+async def test_a_retry_is_another_attempt_of_the_same_call(
+    watch: Watch, sandbox: Sandbox, status: int
+) -> None:
     sandbox.fail_next(status=status, times=2, headers={"Retry-After": "0"})
     async with watch.client(sandbox) as client:
         await client.analytics.overview()
     call, attempts = only(watch.calls), watch.attempts
     assert [parent(span) for span in attempts] == [context(call).span_id] * 3
     assert [attributes(span).get("http.request.resend_count") for span in attempts] == [None, 1, 2]
-    assert [attributes(span)["http.response.status_code"] for span in attempts] == [status, status, 200]
-    assert [attributes(span).get("error.type") for span in attempts] == [str(status), str(status), None]
+    assert [attributes(span)["http.response.status_code"] for span in attempts] == [
+        status,
+        status,
+        200,
+    ]
+    assert [attributes(span).get("error.type") for span in attempts] == [
+        str(status),
+        str(status),
+        None,
+    ]
     assert [span.status.status_code for span in attempts] == [ERROR, ERROR, UNSET]
     assert (call.status.status_code, attributes(call).get("error.type")) == (UNSET, None)
     assert watch.counts("telepath.retries", "error.type") == {str(status): 2}
 
 
-async def test_a_lost_connection_names_its_class_and_no_status(watch: Watch, sandbox: Sandbox) -> None:
+async def test_a_lost_connection_names_its_class_and_no_status(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     sandbox.fail_next(drop="before")
     async with watch.client(sandbox, retry=RetryPolicy(max_attempts=1)) as client:
         with pytest.raises(ConnectionLost):
@@ -217,7 +254,9 @@ async def test_a_lost_connection_names_its_class_and_no_status(watch: Watch, san
         assert span.status.status_code is ERROR
 
 
-async def test_a_refusal_is_its_status_on_the_attempt_and_its_class_on_the_call(watch: Watch, sandbox: Sandbox) -> None:
+async def test_a_refusal_is_its_status_on_the_attempt_and_its_class_on_the_call(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     async with watch.client(sandbox) as client:
         with pytest.raises(NotFoundError):
             await client.calls.get("call_that_is_not_there")
@@ -238,7 +277,9 @@ async def test_a_redirect_is_an_error_as_it_is_to_the_caller(watch: Watch) -> No
     assert (attributes(attempt)["error.type"], attempt.status.status_code) == ("307", ERROR)
 
 
-async def test_no_span_has_a_message_a_traceback_or_an_event(watch: Watch, sandbox: Sandbox) -> None:
+async def test_no_span_has_a_message_a_traceback_or_an_event(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     sandbox.fail_next(status=500, times=4)
     async with watch.client(sandbox) as client:
         with pytest.raises(TelepathError):
@@ -247,11 +288,17 @@ async def test_no_span_has_a_message_a_traceback_or_an_event(watch: Watch, sandb
         assert (span.status.description, list(span.events)) == (None, [])
 
 
-async def test_a_wait_for_the_limiter_is_told_on_the_attempt_that_waited(watch: Watch, sandbox: Sandbox) -> None:
+async def test_a_wait_for_the_limiter_is_told_on_the_attempt_that_waited(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     async with watch.client(sandbox, limiter=Waits([0.0, 0.5, 0.25])) as client:
         for _ in range(3):
             await client.analytics.overview()
-    assert [attributes(span).get("telepath.limiter.wait_seconds") for span in watch.attempts] == [None, 0.5, 0.25]
+    assert [attributes(span).get("telepath.limiter.wait_seconds") for span in watch.attempts] == [
+        None,
+        0.5,
+        0.25,
+    ]
     point = only(watch.points("telepath.limiter.wait"))
     assert (point.count, point.sum) == (2, 0.75)
 
@@ -268,10 +315,15 @@ def test_the_wait_before_an_attempt_is_not_told_of_the_next_one_again(watch: Wat
         CallEnded(**of, attempt=2, seconds=1.0, status=200, error=None),
     ):
         watch.telemetry(event)
-    assert [attributes(span).get("telepath.limiter.wait_seconds") for span in watch.attempts] == [0.5, None]
+    assert [attributes(span).get("telepath.limiter.wait_seconds") for span in watch.attempts] == [
+        0.5,
+        None,
+    ]
 
 
-async def test_a_call_that_the_limiter_refuses_ends_with_no_attempt(watch: Watch, sandbox: Sandbox) -> None:
+async def test_a_call_that_the_limiter_refuses_ends_with_no_attempt(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     async with watch.client(sandbox, limiter=LocalLimiter(limit=1, period=50.0)) as client:
         await client.analytics.overview()
         with pytest.raises(ThrottledError):
@@ -281,7 +333,9 @@ async def test_a_call_that_the_limiter_refuses_ends_with_no_attempt(watch: Watch
     assert watch.calls[1].status.status_code is ERROR
 
 
-async def test_a_cancelled_call_ends_its_spans_and_is_no_error(watch: Watch, sandbox: Sandbox) -> None:
+async def test_a_cancelled_call_ends_its_spans_and_is_no_error(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     sandbox.fail_next(delay=60.0)
     async with watch.client(sandbox) as client:
         call = asyncio.ensure_future(client.analytics.overview())
@@ -291,8 +345,14 @@ async def test_a_cancelled_call_ends_its_spans_and_is_no_error(watch: Watch, san
         with pytest.raises(asyncio.CancelledError):
             await call
         for span in (only(watch.calls), only(watch.attempts)):
-            assert (attributes(span)["error.type"], span.status.status_code) == ("CancelledError", UNSET)
-    assert only(watch.points("http.client.request.duration")).attributes["error.type"] == "CancelledError"
+            assert (attributes(span)["error.type"], span.status.status_code) == (
+                "CancelledError",
+                UNSET,
+            )
+    assert (
+        only(watch.points("http.client.request.duration")).attributes["error.type"]
+        == "CancelledError"
+    )
 
 
 async def test_a_call_that_closing_cuts_off_is_an_error(watch: Watch) -> None:
@@ -315,24 +375,35 @@ async def test_creates_at_the_same_time_stand_under_the_callers_span_each_with_i
     watch: Watch, sandbox: Sandbox
 ) -> None:
     specs = [
-        TrunkSpec.openai(f"Desk {n}", sip_username=f"desk-{n}", sip_password="s3cur3P@ssw0rd!", api_key="sk-openai")
+        TrunkSpec.openai(
+            f"Desk {n}",
+            sip_username=f"desk-{n}",
+            sip_password="s3cur3P@ssw0rd!",
+            api_key="sk-openai",
+        )
         for n in range(30)
     ]
     sandbox.fail_next(status=429, times=3, headers={"Retry-After": "0"})
     async with watch.client(sandbox) as client:
         with watch.under_a_span() as user:
-            outcomes = [outcome async for outcome in client.trunks.create_many(specs, concurrency=10)]
+            outcomes = [
+                outcome async for outcome in client.trunks.create_many(specs, concurrency=10)
+            ]
     assert {outcome.state for outcome in outcomes} == {"created"}
     assert [parent(span) for span in watch.calls] == [context(user).span_id] * 30
     assert {span.name for span in watch.calls} == {"POST /trunks"}
     assert len(watch.attempts) == 33
-    assert {parent(span) for span in watch.attempts} == {context(span).span_id for span in watch.calls}
+    assert {parent(span) for span in watch.attempts} == {
+        context(span).span_id for span in watch.calls
+    }
     for attempt in watch.attempts:
         call = only([span for span in watch.calls if context(span).span_id == parent(attempt)])
         assert call.start_time <= attempt.start_time <= attempt.end_time <= call.end_time
 
 
-async def test_pages_that_are_asked_for_ahead_stand_under_the_span_of_the_loop(watch: Watch, sandbox: Sandbox) -> None:
+async def test_pages_that_are_asked_for_ahead_stand_under_the_span_of_the_loop(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     async with watch.client(sandbox) as client:
         with watch.under_a_span() as user:
             got = [call async for call in client.calls.list(page_size=25, prefetch=4)]
@@ -342,7 +413,9 @@ async def test_pages_that_are_asked_for_ahead_stand_under_the_span_of_the_loop(w
     assert {span.name for span in watch.spans()} == {"GET /calls"}
 
 
-async def test_pages_that_a_loop_left_behind_end_their_spans(watch: Watch, sandbox: Sandbox) -> None:
+async def test_pages_that_a_loop_left_behind_end_their_spans(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     async with watch.client(sandbox) as client:
         async for _ in client.calls.list(page_size=25, prefetch=4):
             sandbox.fail_next(delay=60.0, times=10)
@@ -355,10 +428,14 @@ async def test_pages_that_a_loop_left_behind_end_their_spans(watch: Watch, sandb
 
 async def test_numbers_at_another_origin_are_shown_there(watch: Watch, sandbox: Sandbox) -> None:
     async with Hostile([BY_NAME["number"].answer]) as elsewhere:
-        client = watch.client(sandbox, numbers_base_url=f"{elsewhere.url}/v1", numbers_api_key="fluents_key")
+        client = watch.client(
+            sandbox, numbers_base_url=f"{elsewhere.url}/v1", numbers_api_key="fluents_key"
+        )
         async with client:
             await client.numbers.update("+15550100001", label="Desk")
-            assert attributes(only(watch.attempts))["server.port"] == int(elsewhere.url.rpartition(":")[2])
+            assert attributes(only(watch.attempts))["server.port"] == int(
+                elsewhere.url.rpartition(":")[2]
+            )
 
 
 @pytest.mark.parametrize(
@@ -370,7 +447,9 @@ async def test_numbers_at_another_origin_are_shown_there(watch: Watch, sandbox: 
         ("http://[::1]:8080/v1", "::1", 8080),
     ],
 )
-def test_the_server_is_named_by_host_and_port_alone(watch: Watch, base_url: str, address: str, port: int) -> None:
+def test_the_server_is_named_by_host_and_port_alone(
+    watch: Watch, base_url: str, address: str, port: int
+) -> None:
     of = {"method": "GET", "template": "/trunks", "call": 1}
     watch.telemetry(CallStarted(**of, attempt=0, base_url=base_url))
     watch.telemetry(CallEnded(**of, attempt=0, seconds=0.0, status=None, error=None))
@@ -388,7 +467,10 @@ def test_events_of_kinds_that_come_later_are_let_pass(watch: Watch) -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 async def test_every_endpoint_is_called_by_its_template(watch: Watch, operation: Operation) -> None:
-    async with Hostile([operation.answer]) as server, client_at(server, on_event=watch.telemetry) as client:
+    async with (
+        Hostile([operation.answer]) as server,
+        client_at(server, on_event=watch.telemetry) as client,
+    ):
         await operation.call(client)
     for span in watch.spans():
         told = attributes(span)
@@ -398,7 +480,10 @@ async def test_every_endpoint_is_called_by_its_template(watch: Watch, operation:
 
 
 async def test_the_other_spelling_of_a_rotation_is_known_too(watch: Watch) -> None:
-    async with Hostile([reply(404)]) as server, client_at(server, on_event=watch.telemetry) as client:
+    async with (
+        Hostile([reply(404)]) as server,
+        client_at(server, on_event=watch.telemetry) as client,
+    ):
         with pytest.raises(NotFoundError):
             await client.trunks.rotate_sip_password("trunk_1")
     assert [span.name for span in watch.calls] == [
@@ -407,13 +492,19 @@ async def test_the_other_spelling_of_a_rotation_is_known_too(watch: Watch) -> No
     ]
 
 
-async def test_attributes_are_the_stable_conventions_the_template_and_our_own(watch: Watch, sandbox: Sandbox) -> None:
+async def test_attributes_are_the_stable_conventions_the_template_and_our_own(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     sandbox.fail_next(status=503)
     async with watch.client(sandbox, limiter=Waits([0.0, 0.5])) as client:
         await client.analytics.overview()
     names = {name for span in watch.spans() for name in attributes(span)}
-    assert {name for name in names if not name.startswith("telepath.")} == CONVENTIONS | {"url.template"}
-    assert {name for name in names if name.startswith("telepath.")} == {"telepath.limiter.wait_seconds"}
+    assert {name for name in names if not name.startswith("telepath.")} == CONVENTIONS | {
+        "url.template"
+    }
+    assert {name for name in names if name.startswith("telepath.")} == {
+        "telepath.limiter.wait_seconds"
+    }
 
 
 # Secrets.
@@ -423,13 +514,18 @@ SEEDED = "seeded"
 
 async def _every_call(client: TelepathClient) -> None:
     spec = TrunkSpec.openai(
-        "seeded name", sip_username="seeded-user", sip_password="seeded-password", api_key="seeded-provider"
+        "seeded name",
+        sip_username="seeded-user",
+        sip_password="seeded-password",
+        api_key="seeded-provider",
     )
     calls: list[Callable[[], Any]] = [
         lambda: client.trunks.list(status="seeded-status", sort="seeded-sort").collect(),
         lambda: client.trunks.find("seeded-user"),
         lambda: client.trunks.create(**spec.fields()),
-        lambda: client.trunks.update("seeded-trunk", openai_api_key="seeded-provider", vad={"seeded": "seeded"}),
+        lambda: client.trunks.update(
+            "seeded-trunk", openai_api_key="seeded-provider", vad={"seeded": "seeded"}
+        ),
         lambda: client.trunks.rotate_sip_password("seeded-trunk"),
         lambda: client.calls.list(trunk_id="seeded-trunk", prefetch=2).collect(),
         lambda: client.calls.get("seeded-call"),
@@ -452,7 +548,10 @@ ANSWERS = {
     "not found": reply(404, BAD_WORDS),
     "limit": reply(429, BAD_WORDS, headers={"Retry-After": "0", "X-RateLimit-Remaining": "0"}),
     "failed": reply(500, BAD_WORDS),
-    "good": reply(200, b'{"id": "seeded", "name": "seeded", "status": "seeded", "sip_password": "seeded", "data": []}'),
+    "good": reply(
+        200,
+        b'{"id": "seeded", "name": "seeded", "status": "seeded", "sip_password": "seeded", "data": []}',
+    ),
     "no sense": reply(200, b"seeded"),
     "elsewhere": reply(302, b"seeded", headers={"Location": "/seeded"}),
     "cut": reply(200, b"seeded", length=1000, then="close"),
@@ -460,10 +559,15 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-async def test_nothing_that_is_exported_holds_a_key_a_password_an_id_or_a_query(watch: Watch, answer: str) -> None:
+async def test_nothing_that_is_exported_holds_a_key_a_password_an_id_or_a_query(
+    watch: Watch, answer: str
+) -> None:
     async with Hostile([ANSWERS[answer]]) as server:
         client = client_at(
-            server, api_key="seeded_key", on_event=watch.telemetry, retry=RetryPolicy(max_attempts=2, backoff=0.001)
+            server,
+            api_key="seeded_key",
+            on_event=watch.telemetry,
+            retry=RetryPolicy(max_attempts=2, backoff=0.001),
         )
         async with client:
             await _every_call(client)
@@ -478,17 +582,35 @@ async def test_nothing_that_is_exported_holds_a_key_a_password_an_id_or_a_query(
 # Metrics.
 
 
-async def test_the_duration_of_every_attempt_is_measured_as_the_conventions_say(watch: Watch, sandbox: Sandbox) -> None:
+async def test_the_duration_of_every_attempt_is_measured_as_the_conventions_say(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     sandbox.fail_next(status=503)
     async with watch.client(sandbox) as client:
         await client.analytics.overview()
         await client.analytics.overview()
     good, bad = sorted(
-        watch.points("http.client.request.duration"), key=lambda point: point.attributes["http.response.status_code"]
+        watch.points("http.client.request.duration"),
+        key=lambda point: point.attributes["http.response.status_code"],
     )
     assert (good.count, bad.count) == (2, 1)
     for point, status in ((good, 200), (bad, 503)):
-        assert set(point.explicit_bounds) == {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+        assert set(point.explicit_bounds) == {
+            0.005,
+            0.01,
+            0.025,
+            0.05,
+            0.075,
+            0.1,
+            0.25,
+            0.5,
+            0.75,
+            1,
+            2.5,
+            5,
+            7.5,
+            10,
+        }
         assert dict(point.attributes) == {
             "http.request.method": "GET",
             "url.template": "/analytics/overview",
@@ -500,14 +622,18 @@ async def test_the_duration_of_every_attempt_is_measured_as_the_conventions_say(
     assert 0 < good.sum + bad.sum <= spent
 
 
-async def test_a_measured_duration_points_to_the_span_of_its_attempt(watch: Watch, sandbox: Sandbox) -> None:
+async def test_a_measured_duration_points_to_the_span_of_its_attempt(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     async with watch.client(sandbox) as client:
         await client.analytics.overview()
     exemplar = only(only(watch.points("http.client.request.duration")).exemplars)
     assert exemplar.span_id == context(only(watch.attempts)).span_id
 
 
-async def test_what_is_left_of_the_limit_is_what_the_last_answer_said(watch: Watch, sandbox: Sandbox) -> None:
+async def test_what_is_left_of_the_limit_is_what_the_last_answer_said(
+    watch: Watch, sandbox: Sandbox
+) -> None:
     async with watch.client(sandbox) as client:
         for _ in range(3):
             await client.analytics.overview()
@@ -520,7 +646,10 @@ async def test_what_is_left_of_the_limit_is_what_the_last_answer_said(watch: Wat
 
 
 async def test_without_the_header_nothing_is_said_of_what_is_left(watch: Watch) -> None:
-    async with Hostile([reply(200)]) as server, client_at(server, on_event=watch.telemetry) as client:
+    async with (
+        Hostile([reply(200)]) as server,
+        client_at(server, on_event=watch.telemetry) as client,
+    ):
         await client.analytics.overview()
     assert watch.points("telepath.rate_limit.remaining") == []
 
@@ -529,12 +658,17 @@ async def test_two_accounts_are_told_apart_by_attributes_of_the_users_own(watch:
     answers = [reply(200, headers={"X-RateLimit-Remaining": left}) for left in ("7", "3")]
     async with Hostile(answers) as server:
         for account, calls in (("acme", 1), ("zenith", 2)):
-            async with client_at(server, on_event=watch.another(attributes={"tenant": account})) as client:
+            async with client_at(
+                server, on_event=watch.another(attributes={"tenant": account})
+            ) as client:
                 for _ in range(calls):
                     await client.analytics.overview()
     assert watch.counts("telepath.rate_limit.remaining", "tenant") == {"acme": 7, "zenith": 3}
     assert [attributes(span)["tenant"] for span in watch.calls] == ["acme", "zenith", "zenith"]
-    counted = {point.attributes["tenant"]: point.count for point in watch.points("http.client.request.duration")}
+    counted = {
+        point.attributes["tenant"]: point.count
+        for point in watch.points("http.client.request.duration")
+    }
     assert counted == {"acme": 1, "zenith": 2}
 
 
@@ -554,30 +688,46 @@ async def test_a_sync_is_one_span_around_its_calls_and_its_rows_are_counted(
 
     async with watch.client(sandbox) as client:
         for _ in range(2):
-            report = await watch.telemetry.job("nightly sync", sync_calls(client, f"sqlite:///{tmp_path}/calls.db"))
+            report = await watch.telemetry.job(
+                "nightly sync", sync_calls(client, f"sqlite:///{tmp_path}/calls.db")
+            )
     assert report.inserted == 0
     assert report.unchanged > 0
     rows = watch.counts("telepath.sync.rows", "telepath.outcome")
     assert rows == {"inserted": 250, "updated": 0, "unchanged": report.unchanged, "uncertain": 0}
     jobs = [span for span in watch.calls if span.name == "nightly sync"]
-    assert {parent(span) for span in watch.calls if span not in jobs} == {context(span).span_id for span in jobs}
+    assert {parent(span) for span in watch.calls if span not in jobs} == {
+        context(span).span_id for span in jobs
+    }
     assert only(watch.points("telepath.job.duration")).count == 2
     assert dict(jobs[0].attributes or {}) == {"telepath.job": "nightly sync"}
 
 
-async def test_what_became_of_trunks_is_counted(watch: Watch, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_what_became_of_trunks_is_counted(
+    watch: Watch, sandbox: Sandbox, tmp_path: Path
+) -> None:
     async def carrier(credentials: SipCredentials) -> None:
         pass
 
     async def vault(trunk: object) -> None:
         pass
 
-    specs = [TrunkSpec.openai(f"Desk {n}", sip_username=f"desk-{n}", sip_password="s3cur3P@ss", api_key="sk") for n in range(3)]
+    specs = [
+        TrunkSpec.openai(
+            f"Desk {n}", sip_username=f"desk-{n}", sip_password="s3cur3P@ss", api_key="sk"
+        )
+        for n in range(3)
+    ]
     job = watch.telemetry.job
     async with watch.client(sandbox) as client:
         await job("provision", provision_trunks(client, specs[:1], sink=vault))
         await job("provision", provision_trunks(client, specs, sink=vault))
-        await job("rotate", rotate_passwords(client, client.trunks.list(max_items=4), carrier, tmp_path / "journal"))
+        await job(
+            "rotate",
+            rotate_passwords(
+                client, client.trunks.list(max_items=4), carrier, tmp_path / "journal"
+            ),
+        )
     told = {
         (point.attributes["telepath.job"], point.attributes["telepath.outcome"]): point.value
         for point in watch.points("telepath.job.outcomes")
@@ -611,7 +761,11 @@ async def test_a_job_that_fails_is_counted_by_its_class_and_raises(watch: Watch)
     with pytest.raises(RuntimeError):
         await watch.telemetry.job("nightly", job())
     span = only(watch.calls)
-    assert (attributes(span)["error.type"], span.status.status_code, list(span.events)) == ("RuntimeError", ERROR, [])
+    assert (attributes(span)["error.type"], span.status.status_code, list(span.events)) == (
+        "RuntimeError",
+        ERROR,
+        [],
+    )
     assert only(watch.points("telepath.job.duration")).attributes["error.type"] == "RuntimeError"
     assert SEEDED not in watch.everything()
 
@@ -622,7 +776,10 @@ async def test_a_job_that_is_cancelled_is_no_error_and_stays_cancelled(watch: Wa
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (attributes(only(watch.calls))["error.type"], only(watch.calls).status.status_code) == ("CancelledError", UNSET)
+    assert (attributes(only(watch.calls))["error.type"], only(watch.calls).status.status_code) == (
+        "CancelledError",
+        UNSET,
+    )
 
 
 async def test_any_coroutine_can_be_a_job_and_gives_what_it_gives(watch: Watch) -> None:
@@ -636,13 +793,17 @@ async def test_any_coroutine_can_be_a_job_and_gives_what_it_gives(watch: Watch) 
 
 async def test_without_an_sdk_it_does_nothing_and_harms_nothing(sandbox: Sandbox) -> None:
     telemetry = Telemetry()
-    client = TelepathClient(sandbox.api_key, base_url=sandbox.base_url, limiter=no_limit(), on_event=telemetry)
+    client = TelepathClient(
+        sandbox.api_key, base_url=sandbox.base_url, limiter=no_limit(), on_event=telemetry
+    )
     async with client:
         assert len(await telemetry.job("all", client.trunks.list().collect())) == 25
     assert telemetry._calls == {}
 
 
-async def test_a_tracer_that_fails_loses_no_answer(watch: Watch, sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_tracer_that_fails_loses_no_answer(
+    watch: Watch, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     class Broken:
         def start_span(self, *_: object, **__: object) -> None:
             raise RuntimeError
@@ -655,7 +816,9 @@ async def test_a_tracer_that_fails_loses_no_answer(watch: Watch, sandbox: Sandbo
 
 async def test_several_listeners_are_one_function(watch: Watch, sandbox: Sandbox) -> None:
     seen: list[Event] = []
-    async with watch.client(sandbox, on_event=lambda event: (watch.telemetry(event), seen.append(event))) as client:
+    async with watch.client(
+        sandbox, on_event=lambda event: (watch.telemetry(event), seen.append(event))
+    ) as client:
         await client.analytics.overview()
     assert len(watch.spans()) == 2
     assert len(seen) == 4
@@ -687,5 +850,8 @@ def test_what_is_exported_can_be_read_as_json_and_names_its_scope(watch: Watch) 
 def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.context", None)
     monkeypatch.delitem(sys.modules, "telepath_async.otel")
-    with pytest.raises(ModuleNotFoundError, match=r'needs opentelemetry\.context: pip install "telepath-async\[otel\]"'):
+    with pytest.raises(
+        ModuleNotFoundError,
+        match=r'needs opentelemetry\.context: pip install "telepath-async\[otel\]"',
+    ):
         import_module("telepath_async.otel")

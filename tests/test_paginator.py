@@ -32,7 +32,10 @@ class Item:
 
 @mutable
 class Api:
-    """`rows` rows in pages of 10; an answer comes when `open` is set. `failing`: errors of the nth request, from 1."""
+    """`rows` rows in pages of 10; an answer comes when `open` is set.
+
+    `failing`: errors of the nth request, from 1.
+    """
 
     rows: int
     style: str = "offset"
@@ -63,7 +66,12 @@ class Api:
         if number in self.failing:
             raise self.failing[number]
         limit = int(dict(query)["limit"])
-        body = json.dumps({"first": int(place), "ids": [str(i) for i in range(self.rows)][int(place) : int(place) + limit]})
+        body = json.dumps(
+            {
+                "first": int(place),
+                "ids": [str(i) for i in range(self.rows)][int(place) : int(place) + limit],
+            }
+        )
         return Response(status=200, headers={}, body=body.encode(), endpoint="GET /calls")
 
     def read(self, response: Response) -> ListBody[Item]:
@@ -72,17 +80,32 @@ class Api:
         reached = page["first"] + len(rows)
         if self.style == "offset":
             return ListBody(rows=rows, paged_by_cursor=False, total=self.rows)
-        return ListBody(rows=rows, paged_by_cursor=True, next_cursor=str(reached) if reached < self.rows else None)
+        return ListBody(
+            rows=rows,
+            paged_by_cursor=True,
+            next_cursor=str(reached) if reached < self.rows else None,
+        )
 
-    def list(self, *, resume: str | None = None, prefetch: int = 0, max_items: int | None = None) -> Paginator[Item]:
-        start = Checkpoint(of="calls", filters={}) if resume is None else read_checkpoint(resume, of="calls", filters={})
+    def list(
+        self, *, resume: str | None = None, prefetch: int = 0, max_items: int | None = None
+    ) -> Paginator[Item]:
+        start = (
+            Checkpoint(of="calls", filters={})
+            if resume is None
+            else read_checkpoint(resume, of="calls", filters={})
+        )
         plan: Plan[Item] = Plan(of="calls", page_size=10, start=start)
-        return Paginator(self.fetch, self.read, lambda: [plan], max_items=max_items, prefetch=prefetch)
+        return Paginator(
+            self.fetch, self.read, lambda: [plan], max_items=max_items, prefetch=prefetch
+        )
 
 
 @frozen
 class Shards:
-    """One list in several parts. With a `chance`, answers come late, in any order, and one in ten is an error."""
+    """One list in several parts.
+
+    With a `chance`, answers come late, in any order, and one in ten is an error.
+    """
 
     apis: list[Api]
     chance: random.Random | None = None
@@ -101,10 +124,18 @@ class Shards:
         return replace(body, rows=[Item(f"{response.endpoint}-{row.id}") for row in body.rows])
 
     def list(self, *, resume: str | None = None, prefetch: int = 0) -> Paginator[Item]:
-        starts = [Checkpoint(of="calls", filters={"shard": str(shard)}) for shard in range(len(self.apis))]
+        starts = [
+            Checkpoint(of="calls", filters={"shard": str(shard)}) for shard in range(len(self.apis))
+        ]
         starts = starts if resume is None else read_checkpoints(resume, of="calls", filters={})
         plans: list[Plan[Item]] = [
-            Plan(of="calls", filters=tuple(start.filters.items()), page_size=10, start=start, walks=len(starts))
+            Plan(
+                of="calls",
+                filters=tuple(start.filters.items()),
+                page_size=10,
+                start=start,
+                walks=len(starts),
+            )
             for start in starts
         ]
         return Paginator(self.fetch, self.read, lambda: plans, max_items=None, prefetch=prefetch)
@@ -223,7 +254,9 @@ async def test_first_asks_for_one_row(style: str) -> None:
 
 @pytest.mark.parametrize("prefetch", [0, 8])
 @pytest.mark.parametrize(("most", "pages"), [(0, 0), (1, 1), (10, 1), (11, 2), (25, 3), (99, 4)])
-async def test_max_items_bounds_the_rows_and_the_requests(style: str, most: int, pages: int, prefetch: int) -> None:
+async def test_max_items_bounds_the_rows_and_the_requests(
+    style: str, most: int, pages: int, prefetch: int
+) -> None:
     api = Api(35, style)
     calls = api.list(max_items=most, prefetch=prefetch)
     assert [int(item.id) async for item in calls] == list(range(min(most, 35)))
@@ -269,7 +302,9 @@ async def test_pages_that_arrive_out_of_order_are_handed_out_in_order() -> None:
         return await plain_fetch(query)
 
     plan: Plan[Item] = Plan(of="calls", page_size=10, start=Checkpoint(of="calls", filters={}))
-    walking = asyncio.create_task(Paginator(fetch, api.read, lambda: [plan], max_items=None, prefetch=3).collect())
+    walking = asyncio.create_task(
+        Paginator(fetch, api.read, lambda: [plan], max_items=None, prefetch=3).collect()
+    )
     for number in (0, 3, 2, 1):
         await settle()
         gates[number].set()
@@ -315,7 +350,9 @@ def test_shards_hand_every_row_out_once_whatever_is_late_or_fails_or_is_resumed(
                 calls = shards.list(resume=calls.checkpoint, prefetch=prefetch)
                 walk = calls.pages() if chance.random() < 0.5 else aiter(calls)
 
-    assert sorted(asyncio.run(walked())) == sorted(f"{shard}-{row}" for shard, size in enumerate(sizes) for row in range(size))
+    assert sorted(asyncio.run(walked())) == sorted(
+        f"{shard}-{row}" for shard, size in enumerate(sizes) for row in range(size)
+    )
 
 
 def test_a_sharded_walk_goes_on_in_another_loop() -> None:
@@ -412,7 +449,9 @@ async def test_an_iterator_dropped_in_another_thread_cancels_in_its_own_loop() -
     assert (api.under_way, api.cancelled) == (0, 3)
 
 
-def test_an_iterator_dropped_after_its_loop_is_closed_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_iterator_dropped_after_its_loop_is_closed_is_silent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     held = []
 
     async def begin(api: Api) -> None:
@@ -420,7 +459,9 @@ def test_an_iterator_dropped_after_its_loop_is_closed_is_silent(caplog: pytest.L
         await take(held[-1], 1)
         await settle()
 
-    asyncio.run(begin(Api(100, failing={number: ServerError("down", status=500) for number in (2, 3, 4)})))
+    asyncio.run(
+        begin(Api(100, failing={number: ServerError("down", status=500) for number in (2, 3, 4)}))
+    )
     held.clear()
     gc.collect()
     assert caplog.records == []
@@ -478,7 +519,9 @@ async def test_a_timeout_in_the_middle_loses_no_row() -> None:
 
 
 @pytest.mark.parametrize("prefetch", [0, 3])
-async def test_after_an_error_the_same_iterator_asks_for_the_same_page_again(style: str, prefetch: int) -> None:
+async def test_after_an_error_the_same_iterator_asks_for_the_same_page_again(
+    style: str, prefetch: int
+) -> None:
     api = Api(50, style, failing={3: ServerError("down", status=500)})
     iterator = aiter(api.list(prefetch=prefetch))
     got = await take(iterator, 20)
@@ -509,7 +552,9 @@ async def test_an_error_cancels_what_runs_ahead_at_once() -> None:
 
 async def test_an_error_of_a_page_that_nobody_waits_for_is_not_reported_to_asyncio() -> None:
     complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: complaints.append(context)
+    )
     api = Api(100, failing={number: ServerError("down", status=500) for number in (2, 3, 4)})
     iterator = aiter(api.list(prefetch=3))
     await take(iterator, 1)
@@ -580,11 +625,15 @@ async def sandbox(style: str) -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
-    async with TelepathClient(sandbox.api_key, base_url=sandbox.base_url, retry=RetryPolicy(max_attempts=1)) as client:
+    async with TelepathClient(
+        sandbox.api_key, base_url=sandbox.base_url, retry=RetryPolicy(max_attempts=1)
+    ) as client:
         yield client
 
 
-async def test_the_same_program_lists_5000_calls_of_either_style(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_the_same_program_lists_5000_calls_of_either_style(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     calls = telepath.calls.list()
     assert [call.id async for call in calls] == list(sandbox.calls)
     assert len(sandbox.requests) == 50
@@ -648,7 +697,9 @@ async def test_a_walk_over_a_list_that_shrinks_hands_every_remaining_call_out_on
     assert calls.drift.uncertain == 0
 
 
-async def test_a_server_error_in_the_middle_and_a_resume(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_a_server_error_in_the_middle_and_a_resume(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     calls = telepath.calls.list(prefetch=3)
     iterator = aiter(calls)
     got = [await anext(iterator) for _ in range(1234)]

@@ -27,6 +27,8 @@ def test_the_fixtures_serve_a_users_tests(pytester: pytest.Pytester, mode: str) 
     marks = "" if mode == "auto" else "import pytest\npytestmark = pytest.mark.asyncio\n"
     pytester.makepyfile(marks + USERS_TESTS)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
-    result = pytester.runpytest_inprocess(f"--asyncio-mode={mode}", "--strict-markers", "-p", "no:cacheprovider")
+    result = pytester.runpytest_inprocess(
+        f"--asyncio-mode={mode}", "--strict-markers", "-p", "no:cacheprovider"
+    )
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*style must be*sideways*"])

@@ -1,7 +1,8 @@
 """Who may import whom: the table, and the imports of every file held against it.
 
-A file belongs to the room with the longest name that fits. What it imports is named in full: `telepath_async` is the public
-face, `telepath_async.errors` the room `errors`. A room may always import itself.
+A file belongs to the room with the longest name that fits. What it imports is named in full:
+`telepath_async` is the public face, `telepath_async.errors` the room `errors`. A room may always
+import itself.
 """
 
 from __future__ import annotations
@@ -62,14 +63,18 @@ ROOMS: Final[dict[str, set[str]]] = {
     "worker": {
         STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq", PUBLIC_FACE, "jobs", "otel", "sync",
     },
-    # A limiter is a part of the core that lives outside of it: it counts by the core's own arithmetic.
+    # A limiter is a part of the core that lives outside of it: it counts by the core's own
+    # arithmetic.
     "redis": {STDLIB, "attrs", "redis", PUBLIC_FACE, "protocol.ratelimit"},
     "redis.member": {PURE_STDLIB, "attrs", "msgspec", "redis.shares", PUBLIC_FACE, "protocol.ratelimit"},
     "redis.shares": {PURE_STDLIB, "attrs", PUBLIC_FACE, "protocol.ratelimit"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip
 
-MODULES: Final = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES: Final = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
 def longest(module: str, names: Iterable[str]) -> str | None:
@@ -104,7 +109,11 @@ def violations(module: str, source: str) -> list[str]:
     room = longest(module, set(ROOMS))
     if room is None:
         return [f"{module} belongs to no room: give it one in the table"]
-    return [f"{module} ({room}) must not import {name}" for name in sorted(imports(module, source)) if not allowed(room, name)]
+    return [
+        f"{module} ({room}) must not import {name}"
+        for name in sorted(imports(module, source))
+        if not allowed(room, name)
+    ]
 
 
 def allowed(room: str, name: str) -> bool:
@@ -112,7 +121,11 @@ def allowed(room: str, name: str) -> bool:
     top = name.partition(".")[0]
     ours = name == PUBLIC_FACE or longest(name, set(ROOMS)) is not None
     if top in sys.stdlib_module_names and not ours:
-        return STDLIB in ROOMS[room] or top == "__future__" or (PURE_STDLIB in ROOMS[room] and top not in IMPURE)
+        return (
+            STDLIB in ROOMS[room]
+            or top == "__future__"
+            or (PURE_STDLIB in ROOMS[room] and top not in IMPURE)
+        )
     return longest(name, ROOMS[room] | {room}) is not None
 
 
@@ -123,7 +136,9 @@ def test_a_file_imports_only_what_its_room_may(module: str) -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_of_the_table_exists(room: str) -> None:
-    assert longest(room, {name for module in MODULES for name in (module, module.partition(".")[0])})
+    assert longest(
+        room, {name for module in MODULES for name in (module, module.partition(".")[0])}
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,7 +180,11 @@ def test_a_forbidden_import_is_found(module: str, source: str, culprit: str) -> 
         ("protocol.wire", "from . import shapes\nfrom datetime import UTC\nimport msgspec.json"),
         ("sandbox.server", "from . import timestamps\nimport asyncio\nfrom aiohttp import web"),
         ("session", "from . import transport"),
-        ("demo", "from telepath_async import TelepathClient\nfrom telepath_async.sandbox import Sandbox\nimport rich.table"),
+        (
+            "demo",
+            "from telepath_async import TelepathClient\nfrom telepath_async.sandbox import "
+            "Sandbox\nimport rich.table",
+        ),
         ("pytest_plugin", "from . import TelepathClient"),
     ],
 )

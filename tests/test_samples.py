@@ -85,7 +85,9 @@ CREATES = {
 
 
 @pytest.mark.parametrize("name", CREATES)
-async def test_create_sends_the_pages_request(name: str, telepath: TelepathClient, mocked_api: aioresponses) -> None:
+async def test_create_sends_the_pages_request(
+    name: str, telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
     mocked_api.post(f"{BASE}/trunks", status=201, body=sample("001_create_trunk_response.json"))
     await telepath.trunks.create(**json.loads(sample(name)))
     assert request_sent(mocked_api) == ("POST", URL(f"{BASE}/trunks"), json.loads(sample(name)))
@@ -102,9 +104,13 @@ async def test_a_spec_of_each_provider_is_the_pages_request(
 
 
 @pytest.mark.parametrize("status", [200, 201])
-async def test_create_reads_the_pages_answer(status: int, telepath: TelepathClient, mocked_api: aioresponses) -> None:
+async def test_create_reads_the_pages_answer(
+    status: int, telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
     mocked_api.post(f"{BASE}/trunks", status=status, body=sample("001_create_trunk_response.json"))
-    assert await telepath.trunks.create(**json.loads(sample("001_create_trunk_request.json"))) == Trunk(
+    assert await telepath.trunks.create(
+        **json.loads(sample("001_create_trunk_request.json"))
+    ) == Trunk(
         id="conn_abc123xyz",
         name="Production OpenAI Agent",
         status=TrunkStatus.ACTIVE,
@@ -115,9 +121,13 @@ async def test_create_reads_the_pages_answer(status: int, telepath: TelepathClie
     )
 
 
-async def test_create_reads_the_overviews_answer_in_its_envelope(telepath: TelepathClient, mocked_api: aioresponses) -> None:
+async def test_create_reads_the_overviews_answer_in_its_envelope(
+    telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
     mocked_api.post(f"{BASE}/trunks", status=201, body=sample("003_trunk_response.json"))
-    assert await telepath.trunks.create(**json.loads(sample("001_create_trunk_request.json"))) == Trunk(
+    assert await telepath.trunks.create(
+        **json.loads(sample("001_create_trunk_request.json"))
+    ) == Trunk(
         id="trunk_01abc123",
         name="My AI Agent",
         status=TrunkStatus.ACTIVE,
@@ -129,7 +139,9 @@ async def test_create_reads_the_overviews_answer_in_its_envelope(telepath: Telep
     )
 
 
-async def test_update_sends_the_pages_request_and_reads_its_answer(telepath: TelepathClient, mocked_api: aioresponses) -> None:
+async def test_update_sends_the_pages_request_and_reads_its_answer(
+    telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
     mocked_api.patch(f"{BASE}/trunks/conn_abc123xyz", body=sample("000_update_trunk_response.json"))
     trunk = await telepath.trunks.update(
         "conn_abc123xyz",
@@ -149,7 +161,9 @@ async def test_update_sends_the_pages_request_and_reads_its_answer(telepath: Tel
     )
 
 
-async def test_list_reads_the_pages_answer(telepath: TelepathClient, mocked_api: aioresponses) -> None:
+async def test_list_reads_the_pages_answer(
+    telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
     mocked_api.get(ANY_LIST, body=sample("002_list_trunks_response.json"))
     page = await anext(telepath.trunks.list(page_size=10, status="active").pages())
     assert list(mocked_api.requests) == [("GET", URL(f"{BASE}/trunks?limit=10&status=active"))]
@@ -186,8 +200,12 @@ async def test_the_schemas_placeholder_is_no_time_and_is_refused_by_its_path(
         await telepath.trunks.list().collect()
 
 
-async def test_the_schema_with_times_in_it_is_read(telepath: TelepathClient, mocked_api: aioresponses) -> None:
-    body = re.sub(rb'(_at": ")<string>', rb"\g<1>2024-03-10T12:00:00Z", sample("002_list_trunks_schema.json"))
+async def test_the_schema_with_times_in_it_is_read(
+    telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
+    body = re.sub(
+        rb'(_at": ")<string>', rb"\g<1>2024-03-10T12:00:00Z", sample("002_list_trunks_schema.json")
+    )
     body = body.replace(b'"total": 123', b'"total": 1').replace(b'"offset": 123', b'"offset": 0')
     mocked_api.get(ANY_LIST, body=body)
     (trunk,) = await telepath.trunks.list().collect()
@@ -195,7 +213,9 @@ async def test_the_schema_with_times_in_it_is_read(telepath: TelepathClient, moc
     assert trunk.metrics == TrunkMetrics(calls_today=123, success_rate=123.0, avg_latency_ms=123)
 
 
-async def test_list_follows_the_overviews_cursor(telepath: TelepathClient, mocked_api: aioresponses) -> None:
+async def test_list_follows_the_overviews_cursor(
+    telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
     row = json.dumps(json.loads(sample("003_trunk_response.json"))["data"]).encode()
     mocked_api.get(ANY_LIST, body=sample("003_list_page.txt").replace(b"...", row))
     mocked_api.get(ANY_LIST, payload={"data": [], "next_cursor": None, "has_more": False})
@@ -207,8 +227,12 @@ async def test_list_follows_the_overviews_cursor(telepath: TelepathClient, mocke
     ]
 
 
-async def test_a_number_is_read_as_the_page_shows_it(telepath: TelepathClient, mocked_api: aioresponses) -> None:
-    mocked_api.post(re.compile(".*/numbers/update.*"), body=sample("004_update_number_response.json"))
+async def test_a_number_is_read_as_the_page_shows_it(
+    telepath: TelepathClient, mocked_api: aioresponses
+) -> None:
+    mocked_api.post(
+        re.compile(".*/numbers/update.*"), body=sample("004_update_number_response.json")
+    )
     assert await telepath.numbers.update("+1234567890", label="My Phone Number") == PhoneNumber(
         id=UUID,
         user_id=UUID,
@@ -230,14 +254,22 @@ async def test_an_agents_credentials_and_keywords_go_out_as_given_and_come_back_
 ) -> None:
     credentials = json.loads(sample("004_account_connection_credentials.json"))
     keywords = json.loads(sample("004_deepgram_keywords.json"))
-    agent = {"deepgram_keywords": keywords, "telephony_account_connection": {"credentials": credentials}}
-    mocked_api.post(re.compile(".*/numbers/update.*"), payload={"number": "+1234567890", "inbound_agent": agent})
+    agent = {
+        "deepgram_keywords": keywords,
+        "telephony_account_connection": {"credentials": credentials},
+    }
+    mocked_api.post(
+        re.compile(".*/numbers/update.*"), payload={"number": "+1234567890", "inbound_agent": agent}
+    )
     number = await telepath.numbers.update("+1234567890", inbound_agent=agent)
     assert request_sent(mocked_api)[2] == {"inbound_agent": agent}
     assert number.inbound_agent == Agent(
         deepgram_keywords=keywords,
         telephony_account_connection=AccountConnection(
-            credentials={"twilio_account_sid": Secret("AC1234567890"), "twilio_auth_token": Secret("1234567890")}
+            credentials={
+                "twilio_account_sid": Secret("AC1234567890"),
+                "twilio_auth_token": Secret("1234567890"),
+            }
         ),
     )
 
@@ -262,8 +294,22 @@ async def rotate(telepath: TelepathClient) -> object:
 
 
 ERRORS: list[tuple[str, Call, type[APIError], int, str, str]] = [
-    ("000_error_404_not_found", update, NotFoundError, 404, "not_found", "Trunk 'conn_abc123xyz' not found"),
-    ("000_error_401_unauthorized", update, AuthenticationError, 401, "unauthorized", "Invalid or expired API key"),
+    (
+        "000_error_404_not_found",
+        update,
+        NotFoundError,
+        404,
+        "not_found",
+        "Trunk 'conn_abc123xyz' not found",
+    ),
+    (
+        "000_error_401_unauthorized",
+        update,
+        AuthenticationError,
+        401,
+        "unauthorized",
+        "Invalid or expired API key",
+    ),
     (
         "001_error_400_missing_required_field",
         create,
@@ -323,7 +369,9 @@ ERRORS: list[tuple[str, Call, type[APIError], int, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "call", "kind", "status", "code", "message"), ERRORS, ids=[row[0] for row in ERRORS])
+@pytest.mark.parametrize(
+    ("name", "call", "kind", "status", "code", "message"), ERRORS, ids=[row[0] for row in ERRORS]
+)
 async def test_an_error_of_the_pages_becomes_its_exception(
     name: str,
     call: Call,

@@ -19,7 +19,16 @@ def test_reveal_returns_the_value() -> None:
 
 @pytest.mark.parametrize(
     "shown",
-    [str(SECRET), repr(SECRET), f"{SECRET}", f"{SECRET!r:>30}", f"{SECRET:>20}", "%s" % SECRET, str([SECRET]), ascii(SECRET)],  # noqa: UP031
+    [
+        str(SECRET),
+        repr(SECRET),
+        f"{SECRET}",
+        f"{SECRET!r:>30}",
+        f"{SECRET:>20}",
+        "%s" % SECRET,  # noqa: UP031
+        str([SECRET]),
+        ascii(SECRET),
+    ],
 )
 def test_every_way_to_print_it_shows_a_mask(shown: str) -> None:
     assert "**********" in shown
@@ -54,7 +63,9 @@ def test_secrets_out_of_pickles_are_not_equal_because_nobody_knows_what_they_wer
     assert one != Secret("x")
 
 
-@pytest.mark.parametrize("copied", [copy.copy(SECRET), copy.deepcopy(SECRET), copy.deepcopy([SECRET])[0]])
+@pytest.mark.parametrize(
+    "copied", [copy.copy(SECRET), copy.deepcopy(SECRET), copy.deepcopy([SECRET])[0]]
+)
 def test_a_copy_keeps_the_value(copied: Secret) -> None:
     assert copied.reveal() == "needle"
 

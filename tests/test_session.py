@@ -98,7 +98,9 @@ def now() -> float:
 
 def answer(status: int = 200, **headers: str) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status=status, headers=CIMultiDict(named), body=b"{}", endpoint="GET /calls/{id}")
+    return Response(
+        status=status, headers=CIMultiDict(named), body=b"{}", endpoint="GET /calls/{id}"
+    )
 
 
 HANGING = object()
@@ -148,7 +150,9 @@ class Gate:
     observed: list[Mapping[str, str]] = field(factory=list)
     inside: int = 0
 
-    async def acquire(self, *, priority: str = "interactive", max_wait: float | None = None) -> float:
+    async def acquire(
+        self, *, priority: str = "interactive", max_wait: float | None = None
+    ) -> float:
         self.asked.append((priority, max_wait))
         wait = self.waits.pop(0) if self.waits else 0.0
         if isinstance(wait, Exception):
@@ -180,12 +184,22 @@ class Rig:
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
     def make(*script: object, waits: list[Any] | None = None, **options: Any) -> Rig:
-        wire, gate, events, budget, pool = Wire(*script), Gate(list(waits or [])), [], RetryBudget(), Pool(None)
+        wire, gate, events, budget, pool = (
+            Wire(*script),
+            Gate(list(waits or [])),
+            [],
+            RetryBudget(),
+            Pool(None),
+        )
         monkeypatch.setattr(transport, "send", wire.send)
         monkeypatch.setattr(random, "random", lambda: 1.0)
-        origin = transport.Origin(base_url="http://127.0.0.1:1/v1", api_key=Secret(KEY), max_bytes=1000)
+        origin = transport.Origin(
+            base_url="http://127.0.0.1:1/v1", api_key=Secret(KEY), max_bytes=1000
+        )
         account = Account(origin=origin, limiter=gate, budget=budget)
-        chosen = Options(**({"timeout": 30.0, "attempt_timeout": 10.0, "retry": RetryPolicy()} | options))
+        chosen = Options(
+            **({"timeout": 30.0, "attempt_timeout": 10.0, "retry": RetryPolicy()} | options)
+        )
         session = Session(pool=pool, account=account, options=chosen, on_event=events.append)
         return Rig(wire, gate, session, events, budget, pool)
 
@@ -252,7 +266,9 @@ async def test_the_refusal_of_the_last_attempt_is_raised_without_the_key(rig: An
     ],
 )
 @jumping
-async def test_what_is_not_worth_a_retry_is_raised_at_once(rig: Any, outcome: object, error: type[Exception]) -> None:
+async def test_what_is_not_worth_a_retry_is_raised_at_once(
+    rig: Any, outcome: object, error: type[Exception]
+) -> None:
     it = rig(outcome)
     with pytest.raises(error):
         await it.session.send(GET)
@@ -260,7 +276,9 @@ async def test_what_is_not_worth_a_retry_is_raised_at_once(rig: Any, outcome: ob
     await it.pool.aclose()
 
 
-@pytest.mark.parametrize("outcome", [LOST, RequestTimeout("late", sent=True), answer(500), answer(503, Retry_After="0")])
+@pytest.mark.parametrize(
+    "outcome", [LOST, RequestTimeout("late", sent=True), answer(500), answer(503, Retry_After="0")]
+)
 @jumping
 async def test_a_create_in_doubt_is_sent_once(rig: Any, outcome: object) -> None:
     it = rig(outcome, answer(201))
@@ -270,7 +288,9 @@ async def test_a_create_in_doubt_is_sent_once(rig: Any, outcome: object) -> None
     await it.pool.aclose()
 
 
-@pytest.mark.parametrize("outcome", [ConnectionFailed("no"), RequestTimeout("late", sent=False), answer(429)])
+@pytest.mark.parametrize(
+    "outcome", [ConnectionFailed("no"), RequestTimeout("late", sent=False), answer(429)]
+)
 @jumping
 async def test_a_create_that_did_not_happen_is_tried_again(rig: Any, outcome: object) -> None:
     it = rig(outcome, answer(201))
@@ -292,7 +312,9 @@ async def test_an_empty_budget_ends_the_retries_of_all_calls(rig: Any) -> None:
 
 
 @jumping
-async def test_an_attempt_is_given_its_own_time_and_never_more_than_the_call_has_left(rig: Any) -> None:
+async def test_an_attempt_is_given_its_own_time_and_never_more_than_the_call_has_left(
+    rig: Any,
+) -> None:
     it = rig(HANGING, timeout=15.0, retry=RetryPolicy(backoff=1))
     with pytest.raises(RequestTimeout):
         await it.session.send(GET)
@@ -301,9 +323,13 @@ async def test_an_attempt_is_given_its_own_time_and_never_more_than_the_call_has
     await it.pool.aclose()
 
 
-@pytest.mark.parametrize(("timeout", "attempt", "given"), [(None, None, None), (None, 7.0, 7.0), (5.0, None, 5.0)])
+@pytest.mark.parametrize(
+    ("timeout", "attempt", "given"), [(None, None, None), (None, 7.0, 7.0), (5.0, None, 5.0)]
+)
 @jumping
-async def test_none_is_no_bound(rig: Any, timeout: float | None, attempt: float | None, given: float | None) -> None:
+async def test_none_is_no_bound(
+    rig: Any, timeout: float | None, attempt: float | None, given: float | None
+) -> None:
     it = rig(answer(), timeout=timeout, attempt_timeout=attempt)
     await it.session.send(GET)
     assert it.wire.sent[0][1] == given
@@ -312,7 +338,9 @@ async def test_none_is_no_bound(rig: Any, timeout: float | None, attempt: float 
 
 
 @jumping
-async def test_a_wait_that_cannot_end_in_time_fails_at_once_with_what_the_server_asked_for(rig: Any) -> None:
+async def test_a_wait_that_cannot_end_in_time_fails_at_once_with_what_the_server_asked_for(
+    rig: Any,
+) -> None:
     it = rig(answer(429, Retry_After="31"))
     with pytest.raises(RateLimitError) as caught:
         await it.session.send(GET)
@@ -334,7 +362,9 @@ async def test_time_in_the_limiter_counts_as_time_of_the_call(rig: Any) -> None:
 
 @jumping
 async def test_a_limiter_that_would_take_too_long_is_an_error_at_once(rig: Any) -> None:
-    it = rig(answer(), waits=[ThrottledError("no place", retry_after=9.0)], max_wait=1.0, priority="bulk")
+    it = rig(
+        answer(), waits=[ThrottledError("no place", retry_after=9.0)], max_wait=1.0, priority="bulk"
+    )
     with pytest.raises(ThrottledError) as caught:
         await it.session.send(GET)
     assert caught.value.retry_after == 9.0
@@ -353,7 +383,9 @@ async def test_an_attempt_that_was_not_sent_does_not_hide_an_earlier_one_that_wa
 
 
 @jumping
-async def test_the_earlier_outcome_is_raised_when_the_limiter_has_no_place_for_a_retry(rig: Any) -> None:
+async def test_the_earlier_outcome_is_raised_when_the_limiter_has_no_place_for_a_retry(
+    rig: Any,
+) -> None:
     it = rig(answer(503), waits=[0.0, ThrottledError("no place", retry_after=9.0)])
     with pytest.raises(ServerError):
         await it.session.send(GET)
@@ -383,7 +415,9 @@ async def test_events_tell_what_happens_in_order_and_name_no_id(rig: Any) -> Non
 
 
 @jumping
-async def test_an_attempt_without_an_answer_and_a_call_that_fails_name_the_class_of_the_error(rig: Any) -> None:
+async def test_an_attempt_without_an_answer_and_a_call_that_fails_name_the_class_of_the_error(
+    rig: Any,
+) -> None:
     it = rig(0.25, LOST, retry=RetryPolicy(max_attempts=1))
     with pytest.raises(ConnectionLost):
         await it.session.send(GET)
@@ -439,7 +473,10 @@ async def test_a_call_that_never_got_a_place_ends_without_an_attempt(rig: Any) -
     it = rig(answer(), waits=[ThrottledError("full", retry_after=9.0)])
     with pytest.raises(ThrottledError):
         await it.session.send(GET)
-    assert [(type(event), event.attempt) for event in it.events] == [(CallStarted, 0), (CallEnded, 0)]
+    assert [(type(event), event.attempt) for event in it.events] == [
+        (CallStarted, 0),
+        (CallEnded, 0),
+    ]
     await it.pool.aclose()
 
 
@@ -464,18 +501,24 @@ async def test_calls_at_the_same_time_are_told_apart_by_their_numbers(rig: Any) 
 async def test_a_retry_after_a_lost_answer_names_the_class_of_the_error(rig: Any) -> None:
     it = rig(LOST, answer())
     await it.session.send(GET)
-    assert [event.reason for event in it.events if isinstance(event, RetryScheduled)] == ["ConnectionLost"]
+    assert [event.reason for event in it.events if isinstance(event, RetryScheduled)] == [
+        "ConnectionLost"
+    ]
     await it.pool.aclose()
 
 
 @jumping
-async def test_a_listener_that_raises_loses_nothing_and_is_logged(rig: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_listener_that_raises_loses_nothing_and_is_logged(
+    rig: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     it = rig(answer(200))
 
     def listener(event: Event) -> None:
         raise ZeroDivisionError
 
-    it.session = Session(pool=it.pool, account=it.session._account, options=it.session.options, on_event=listener)
+    it.session = Session(
+        pool=it.pool, account=it.session._account, options=it.session.options, on_event=listener
+    )
     assert (await it.session.send(GET)).status == 200
     assert [record.message for record in caplog.records] == [
         f"on_event failed on {kind}; the call goes on"
@@ -487,7 +530,9 @@ async def test_a_listener_that_raises_loses_nothing_and_is_logged(rig: Any, capl
 @jumping
 async def test_without_a_listener_nothing_is_told(rig: Any) -> None:
     it = rig(answer(200))
-    session = Session(pool=it.pool, account=it.session._account, options=it.session.options, on_event=None)
+    session = Session(
+        pool=it.pool, account=it.session._account, options=it.session.options, on_event=None
+    )
     assert (await session.send(GET)).status == 200
     await it.pool.aclose()
 
@@ -496,9 +541,13 @@ async def test_without_a_listener_nothing_is_told(rig: Any) -> None:
 
 
 @jumping
-async def test_a_session_with_other_options_shares_pool_limiter_budget_and_rate_limit(rig: Any) -> None:
+async def test_a_session_with_other_options_shares_pool_limiter_budget_and_rate_limit(
+    rig: Any,
+) -> None:
     it = rig(LOST, answer(X_RateLimit_Limit="60", X_RateLimit_Remaining="59"))
-    other = it.session.with_options(priority="bulk", headers={"X-A": Secret("b")}, retry=RetryPolicy(budget=5))
+    other = it.session.with_options(
+        priority="bulk", headers={"X-A": Secret("b")}, retry=RetryPolicy(budget=5)
+    )
     await other.send(GET)
     assert it.budget.spent == 4
     assert it.gate.asked == [("bulk", 30.0), ("bulk", pytest.approx(29.5))]
@@ -542,7 +591,9 @@ def begun(rig: Any, phase: dict[str, Any]) -> tuple[Rig, asyncio.Task[Response]]
 
 @in_every_phase
 @jumping
-async def test_a_cancelled_call_leaves_at_once_and_the_cancellation_is_not_wrapped(rig: Any, phase: dict[str, Any]) -> None:
+async def test_a_cancelled_call_leaves_at_once_and_the_cancellation_is_not_wrapped(
+    rig: Any, phase: dict[str, Any]
+) -> None:
     it, task = begun(rig, phase)
     await asyncio.sleep(1)
     task.cancel("by the caller")
@@ -605,7 +656,9 @@ async def test_a_task_that_was_cut_off_can_go_on_and_be_timed_out_later(rig: Any
 
 
 @jumping
-async def test_a_caller_who_cancels_in_the_moment_of_the_close_sees_the_cancellation(rig: Any) -> None:
+async def test_a_caller_who_cancels_in_the_moment_of_the_close_sees_the_cancellation(
+    rig: Any,
+) -> None:
     for first in ("close", "cancel"):
         it, task = begun(rig, PHASES["in the transport"])
         await asyncio.sleep(1)
@@ -716,7 +769,9 @@ def client_at(url: str, **options: Any) -> TelepathClient:
 
 
 @pytest.mark.parametrize("run", [asyncio.run, bluntly])
-def test_a_client_goes_from_one_closed_loop_to_the_next_without_a_word(run: Callable[[Any], Any]) -> None:
+def test_a_client_goes_from_one_closed_loop_to_the_next_without_a_word(
+    run: Callable[[Any], Any],
+) -> None:
     with server_in_a_thread(reply()) as server:
         client = client_at(server.url)
         for _ in range(3):
@@ -768,7 +823,8 @@ def test_a_client_whose_loop_was_closed_under_a_call_can_be_closed(own_session: 
         assert "closed" in repr(client)
         with pytest.raises(ClientClosedError):
             asyncio.run(client.request("GET", "/x"))
-    # What is left of the call, and of their session, belongs to the one who closed the loop under them.
+    # What is left of the call, and of their session, belongs to the one who closed the loop under
+    # them.
     task, own = left
     task._log_destroy_pending = False
     if own is not None:
@@ -779,7 +835,9 @@ async def test_a_second_loop_while_the_first_runs_is_refused_and_harms_nobody() 
     async with Hostile([reply()]) as server, client_at(server.url) as client:
         await client.request("GET", "/x")
         for work in (lambda: client.request("GET", "/x"), client.aclose):
-            with pytest.raises(UsageError, match="belongs to another event loop; make one for each loop"):
+            with pytest.raises(
+                UsageError, match="belongs to another event loop; make one for each loop"
+            ):
                 await asyncio.to_thread(lambda work=work: asyncio.run(work()))  # type: ignore[misc]
         assert (await client.request("GET", "/x")).status == 200
     assert len(server.requests) == 2
@@ -800,7 +858,10 @@ async def test_a_client_can_close_while_its_loop_shuts_down(first: str) -> None:
         client = client_at(server.url)
         await client.request("GET", "/x")
         assert client._pool._holder is not None
-        closings = [client._pool._holder.aclose(), client.aclose()]  # the loop closes every generator on its way out
+        closings = [
+            client._pool._holder.aclose(),
+            client.aclose(),
+        ]  # the loop closes every generator on its way out
         await asyncio.gather(*(closings if first == "loop" else reversed(closings)))
         await server.until(lambda it: it.open == 0)
 
@@ -848,12 +909,16 @@ async def test_a_callers_own_session_that_is_closed_is_named() -> None:
 async def test_a_callers_own_session_of_another_loop_is_refused() -> None:
     async with aiohttp.ClientSession() as own:
         client = client_at("http://127.0.0.1:1", session=own)
-        with pytest.raises(UsageError, match="the session passed in\\) belongs to another event loop"):
+        with pytest.raises(
+            UsageError, match="the session passed in\\) belongs to another event loop"
+        ):
             await asyncio.to_thread(lambda: asyncio.run(client.request("GET", "/x")))
         await client.aclose()
 
 
-async def test_a_callers_own_session_whose_loop_is_closed_is_refused_and_its_client_closes() -> None:
+async def test_a_callers_own_session_whose_loop_is_closed_is_refused_and_its_client_closes() -> (
+    None
+):
     async def make() -> aiohttp.ClientSession:
         return aiohttp.ClientSession()
 
@@ -871,7 +936,10 @@ async def test_a_callers_own_session_whose_loop_is_closed_is_refused_and_its_cli
 
 async def test_no_retry_is_hidden_from_the_count_when_kept_connections_die() -> None:
     patient = RetryPolicy(backoff=0.001)
-    async with Hostile([reply(), RESET, RESET, reply()]) as server, client_at(server.url, retry=patient) as client:
+    async with (
+        Hostile([reply(), RESET, RESET, reply()]) as server,
+        client_at(server.url, retry=patient) as client,
+    ):
         await client.request("GET", "/x")
         await client.request("GET", "/x")
     assert len(server.requests) == 4
@@ -914,9 +982,13 @@ async def test_a_call_cancelled_after_any_number_of_steps_harms_no_other_call() 
 async def test_300_calls_at_once_stay_under_the_limit_and_all_succeed() -> None:
     async with (
         Sandbox(rate_limit=50, rate_period=1.0) as sandbox,
-        TelepathClient(sandbox.api_key, base_url=sandbox.base_url, limiter=LocalLimiter(limit=50, period=1.0)) as client,
+        TelepathClient(
+            sandbox.api_key, base_url=sandbox.base_url, limiter=LocalLimiter(limit=50, period=1.0)
+        ) as client,
     ):
-        answers = await asyncio.gather(*(client.request("GET", "/trunks", params={"limit": 1}) for _ in range(300)))
+        answers = await asyncio.gather(
+            *(client.request("GET", "/trunks", params={"limit": 1}) for _ in range(300))
+        )
     assert [response.status for response in answers] == [200] * 300
     assert sandbox.throttled <= 6
 

@@ -22,13 +22,17 @@ SINCE, UNTIL = NOW - timedelta(days=20), NOW - timedelta(days=2)
 
 @pytest.fixture(params=["offset", "cursor"])
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
-    async with Sandbox(style=request.param, calls=1_500, rate_limit=1_000_000, now=int(NOW.timestamp())) as sandbox:
+    async with Sandbox(
+        style=request.param, calls=1_500, rate_limit=1_000_000, now=int(NOW.timestamp())
+    ) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
-    async with TelepathClient(sandbox.api_key, base_url=sandbox.base_url, retry=RetryPolicy(max_attempts=1)) as client:
+    async with TelepathClient(
+        sandbox.api_key, base_url=sandbox.base_url, retry=RetryPolicy(max_attempts=1)
+    ) as client:
         yield client
 
 
@@ -41,7 +45,9 @@ async def in_range(telepath: TelepathClient) -> set[str]:
 
 
 @pytest.mark.parametrize(("count", "prefetch"), [(2, 0), (8, 0), (8, 3)])
-async def test_every_call_of_the_range_comes_once(telepath: TelepathClient, count: int, prefetch: int) -> None:
+async def test_every_call_of_the_range_comes_once(
+    telepath: TelepathClient, count: int, prefetch: int
+) -> None:
     calls = shards(telepath, count, prefetch=prefetch)
     got = [call.id async for call in calls]
     assert len(got) == len(set(got))
@@ -51,19 +57,25 @@ async def test_every_call_of_the_range_comes_once(telepath: TelepathClient, coun
     assert calls.drift.uncertain == calls.drift.outside == 0
 
 
-async def test_a_call_at_the_moment_of_a_cut_belongs_to_one_shard(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_a_call_at_the_moment_of_a_cut_belongs_to_one_shard(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     cut = SINCE + (UNTIL - SINCE) / 2
     added = sandbox.add_call(start_time=f"{cut:%Y-%m-%dT%H:%M:%SZ}")["id"]
     got = [call.id async for call in shards(telepath, 2)]
     assert got.count(added) == 1
 
 
-async def test_one_page_of_each_shard_is_under_way_at_once(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_one_page_of_each_shard_is_under_way_at_once(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     await anext(aiter(shards(telepath)))
     assert len(sandbox.requests) >= 8
 
 
-async def test_a_page_says_the_total_of_all_shards_where_the_server_does(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_a_page_says_the_total_of_all_shards_where_the_server_does(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     pages = [page async for page in shards(telepath).pages()]
     assert [page.number for page in pages] == list(range(1, len(pages) + 1))
     expected = len(await in_range(telepath)) if "total" in str(pages[0].raw.json()) else None
@@ -77,19 +89,27 @@ async def test_max_items_counts_over_all_shards(telepath: TelepathClient) -> Non
 
 
 @pytest.mark.parametrize("taken", [0, 1, 20, 97, 400])
-async def test_a_checkpoint_goes_on_with_exactly_the_rest(telepath: TelepathClient, taken: int) -> None:
+async def test_a_checkpoint_goes_on_with_exactly_the_rest(
+    telepath: TelepathClient, taken: int
+) -> None:
     calls, before = shards(telepath), []
     async for call in calls:
         before.append(call.id)
         if len(before) == taken:
             break
-    rest = [call.id async for call in telepath.calls.list(resume=calls.checkpoint, page_size=20)] if taken else []
+    rest = (
+        [call.id async for call in telepath.calls.list(resume=calls.checkpoint, page_size=20)]
+        if taken
+        else []
+    )
     got = before + rest
     assert len(got) == len(set(got))
     assert set(got) == await in_range(telepath)
 
 
-async def test_a_finished_checkpoint_asks_for_nothing(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_a_finished_checkpoint_asks_for_nothing(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     calls = shards(telepath, 3)
     await calls.collect()
     asked = len(sandbox.requests)
@@ -128,14 +148,18 @@ async def test_a_cursor_list_goes_on_in_parts_from_the_places_that_other_lists_s
         older = telepath.calls.list(until=NOW - timedelta(days=days), page_size=1)
         await anext(older.pages())
         places.append(older.place)
-    rest = telepath.calls.list(resume=calls.in_parts([place for place in places if place]), page_size=20)
+    rest = telepath.calls.list(
+        resume=calls.in_parts([place for place in places if place]), page_size=20
+    )
     got = before + [call.id async for call in rest]
     assert len(got) == len(set(got))
     assert set(got) == set(sandbox.calls)
     assert rest.place is None
 
 
-async def test_only_a_walk_that_stands_in_a_cursor_list_goes_on_in_parts(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_only_a_walk_that_stands_in_a_cursor_list_goes_on_in_parts(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     calls = telepath.calls.list(page_size=20)
     with pytest.raises(UsageError, match="cursor list"):
         calls.in_parts([])
@@ -144,7 +168,9 @@ async def test_only_a_walk_that_stands_in_a_cursor_list_goes_on_in_parts(sandbox
         calls.in_parts([])
 
 
-async def test_leaving_the_loop_leaves_nothing_running(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_leaving_the_loop_leaves_nothing_running(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     async for _ in shards(telepath, prefetch=2):
         break
     gc.collect()
@@ -152,7 +178,9 @@ async def test_leaving_the_loop_leaves_nothing_running(sandbox: Sandbox, telepat
     assert asyncio.all_tasks() - {asyncio.current_task()} - _server_tasks(sandbox) == set()
 
 
-async def test_a_cancelled_consumer_leaves_nothing_running(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_a_cancelled_consumer_leaves_nothing_running(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     sandbox.fail_next(delay=30, times=8)
     consumer = asyncio.create_task(shards(telepath).collect())
     while len(sandbox.requests) < 8:
@@ -175,14 +203,19 @@ def _server_tasks(sandbox: Sandbox) -> set[asyncio.Task[Any]]:
         ({"shards": 101}, "from 1 to 100"),
         ({"shards": 2}, "give since and until"),
         ({"shards": 2, "since": SINCE}, "give since and until"),
-        ({"shards": 50, "since": SINCE, "until": SINCE + timedelta(seconds=49)}, "shorter than a second"),
+        (
+            {"shards": 50, "since": SINCE, "until": SINCE + timedelta(seconds=49)},
+            "shorter than a second",
+        ),
         ({"shards": 2, "resume": '{"v":1,"of":"calls"}'}, "beside resume"),
         ({"resume": "[]"}, "resume cannot be used"),
         ({"resume": '[{"v":1,"of":"calls"},5]'}, "resume cannot be used"),
         ({"resume": "[{]"}, "resume cannot be used"),
     ],
 )
-async def test_what_cannot_be_cut_is_refused_at_the_call(telepath: TelepathClient, options: dict[str, Any], why: str) -> None:
+async def test_what_cannot_be_cut_is_refused_at_the_call(
+    telepath: TelepathClient, options: dict[str, Any], why: str
+) -> None:
     with pytest.raises(UsageError, match=why):
         telepath.calls.list(**options)
 

@@ -83,13 +83,23 @@ async def send(
     headers: dict[str, str] | None = None,
 ) -> Response:
     origin = transport.Origin(
-        base_url=url, api_key=Secret(KEY), max_bytes=max_bytes, proxy=None if proxy is None else Secret(proxy)
+        base_url=url,
+        api_key=Secret(KEY),
+        max_bytes=max_bytes,
+        proxy=None if proxy is None else Secret(proxy),
     )
-    hidden = {name: Secret(value) for name, value in ({"X-Session": SESSION_KEY} if headers is None else headers).items()}
-    return await transport.send(session, origin, request, headers=origin.headers(hidden), timeout=timeout)
+    hidden = {
+        name: Secret(value)
+        for name, value in ({"X-Session": SESSION_KEY} if headers is None else headers).items()
+    }
+    return await transport.send(
+        session, origin, request, headers=origin.headers(hidden), timeout=timeout
+    )
 
 
-async def failure(session: aiohttp.ClientSession, url: str, request: Request = GET, **options: Any) -> TelepathError:
+async def failure(
+    session: aiohttp.ClientSession, url: str, request: Request = GET, **options: Any
+) -> TelepathError:
     with pytest.raises(TelepathError) as caught:
         await send(session, url, request, **options)
     assert_clean(caught.value)
@@ -105,7 +115,9 @@ def assert_clean(error: BaseException) -> None:
             # Crash reporters show a value by its repr, and look into containers.
             shown += "".join(f"\n{name} = {value!r}" for name, value in frame.f_locals.items())
         assert not [secret for secret in SECRETS if secret in shown], shown
-        assert not [secret for secret in SECRETS if secret in "".join(traceback.format_exception(link))]
+        assert not [
+            secret for secret in SECRETS if secret in "".join(traceback.format_exception(link))
+        ]
 
 
 def chain_of(error: BaseException | None) -> Iterator[BaseException]:
@@ -124,7 +136,9 @@ def frames_of(error: BaseException) -> Iterator[types.FrameType]:
 # What goes out.
 
 
-async def test_a_request_carries_one_key_and_says_who_sends_it(session: aiohttp.ClientSession) -> None:
+async def test_a_request_carries_one_key_and_says_who_sends_it(
+    session: aiohttp.ClientSession,
+) -> None:
     async with Hostile([reply()]) as server:
         await send(session, f"{server.url}/v1", POST)
     (request,) = server.requests
@@ -138,7 +152,9 @@ async def test_a_request_carries_one_key_and_says_who_sends_it(session: aiohttp.
     assert f"aiohttp {aiohttp.__version__}" in transport.USER_AGENT
 
 
-async def test_a_large_body_arrives_whole_and_without_a_warning(session: aiohttp.ClientSession) -> None:
+async def test_a_large_body_arrives_whole_and_without_a_warning(
+    session: aiohttp.ClientSession,
+) -> None:
     large = Request(method="PATCH", path="/x", template="/x", body=bytes(range(256)) * 20_000)
     async with Hostile([reply()]) as server:
         await send(session, server.url, large)
@@ -147,13 +163,17 @@ async def test_a_large_body_arrives_whole_and_without_a_warning(session: aiohttp
     assert server.requests[0].all("Content-Type") == ["application/json"]
 
 
-async def test_a_request_without_a_body_names_no_content_type(session: aiohttp.ClientSession) -> None:
+async def test_a_request_without_a_body_names_no_content_type(
+    session: aiohttp.ClientSession,
+) -> None:
     async with Hostile([reply()]) as server:
         await send(session, server.url)
     assert server.requests[0].all("Content-Type") == []
 
 
-async def test_a_callers_header_takes_the_place_of_ours_whatever_its_case(session: aiohttp.ClientSession) -> None:
+async def test_a_callers_header_takes_the_place_of_ours_whatever_its_case(
+    session: aiohttp.ClientSession,
+) -> None:
     async with Hostile([reply()]) as server:
         await send(session, server.url, headers={"user-agent": "mine", "ACCEPT": "text/csv"})
     assert server.requests[0].all("User-Agent") == ["mine"]
@@ -161,13 +181,20 @@ async def test_a_callers_header_takes_the_place_of_ours_whatever_its_case(sessio
 
 
 async def test_the_path_arrives_as_it_was_encoded(session: aiohttp.ClientSession) -> None:
-    request = Request(method="GET", path="/trunks/%2E%2E%2Fa%3Fb%20c", template="/trunks/{id}", query=(("phone", "+1 2"),))
+    request = Request(
+        method="GET",
+        path="/trunks/%2E%2E%2Fa%3Fb%20c",
+        template="/trunks/{id}",
+        query=(("phone", "+1 2"),),
+    )
     async with Hostile([reply()]) as server:
         await send(session, f"{server.url}/v1", request)
     assert server.requests[0].target == "/v1/trunks/%2E%2E%2Fa%3Fb%20c?phone=%2B1%202"
 
 
-async def test_a_callers_own_session_adds_no_second_key_and_no_cookie_and_runs_no_middleware() -> None:
+async def test_a_callers_own_session_adds_no_second_key_and_no_cookie_and_runs_no_middleware() -> (
+    None
+):
     ran = []
 
     async def middleware(request: aiohttp.ClientRequest, handler: Any) -> aiohttp.ClientResponse:
@@ -175,7 +202,12 @@ async def test_a_callers_own_session_adds_no_second_key_and_no_cookie_and_runs_n
         return await handler(request)  # type: ignore[no-any-return]
 
     own = aiohttp.ClientSession(
-        headers={"Authorization": "Basic theirs", "User-Agent": "theirs", "Cookie": "a=header", "X-Theirs": "kept"},
+        headers={
+            "Authorization": "Basic theirs",
+            "User-Agent": "theirs",
+            "Cookie": "a=header",
+            "X-Theirs": "kept",
+        },
         cookies={"b": "jar"},
         cookie_jar=aiohttp.CookieJar(unsafe=True),
         middlewares=(middleware,),
@@ -183,7 +215,10 @@ async def test_a_callers_own_session_adds_no_second_key_and_no_cookie_and_runs_n
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=0.001),
     )
-    async with Hostile([reply(404, gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})]) as server, own:
+    async with (
+        Hostile([reply(404, gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})]) as server,
+        own,
+    ):
         response = await send(own, server.url)
     (request,) = server.requests
     assert (response.status, response.body) == (404, b"{}")
@@ -202,8 +237,13 @@ async def test_a_cookie_that_a_server_sets_is_not_sent_back(session: aiohttp.Cli
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_an_answer_and_nothing_goes_to_where_it_points(session: aiohttp.ClientSession, status: int) -> None:
-    async with Hostile([reply()]) as elsewhere, Hostile([redirect(f"{elsewhere.url}/x", status)]) as server:
+async def test_a_redirect_is_an_answer_and_nothing_goes_to_where_it_points(
+    session: aiohttp.ClientSession, status: int
+) -> None:
+    async with (
+        Hostile([reply()]) as elsewhere,
+        Hostile([redirect(f"{elsewhere.url}/x", status)]) as server,
+    ):
         response = await send(session, server.url, POST)
     assert response.status == status
     assert (len(server.requests), elsewhere.connections) == (1, [])
@@ -220,7 +260,9 @@ async def test_an_answer_has_its_status_headers_and_body(session: aiohttp.Client
 
 
 async def test_a_1xx_before_the_answer_is_passed_over(session: aiohttp.ClientSession) -> None:
-    async with Hostile([raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + reply(200, b"[]").bytes)]) as server:
+    async with Hostile(
+        [raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + reply(200, b"[]").bytes)]
+    ) as server:
         assert (await send(session, server.url)).body == b"[]"
 
 
@@ -231,7 +273,9 @@ async def test_a_compressed_body_is_expanded(session: aiohttp.ClientSession, enc
         assert (await send(session, server.url)).body == b'{"a": 1}'
 
 
-async def test_a_body_of_just_the_cap_passes_and_one_byte_more_does_not(session: aiohttp.ClientSession) -> None:
+async def test_a_body_of_just_the_cap_passes_and_one_byte_more_does_not(
+    session: aiohttp.ClientSession,
+) -> None:
     async with Hostile([reply(200, b"x" * 100)]) as server:
         assert len((await send(session, server.url, max_bytes=100)).body) == 100
         error = await failure(session, server.url, max_bytes=99)
@@ -240,14 +284,18 @@ async def test_a_body_of_just_the_cap_passes_and_one_byte_more_does_not(session:
     assert "larger than max_response_bytes (99)" in str(error)
 
 
-async def test_the_body_of_an_error_is_cut_at_the_cap_and_its_status_stays(session: aiohttp.ClientSession) -> None:
+async def test_the_body_of_an_error_is_cut_at_the_cap_and_its_status_stays(
+    session: aiohttp.ClientSession,
+) -> None:
     async with Hostile([reply(503, b"x" * 1000)]) as server:
         response = await send(session, server.url, max_bytes=10)
     assert (response.status, response.body) == (503, b"x" * 10)
 
 
 @pytest.mark.parametrize("status", [200, 500])
-async def test_a_body_without_end_is_cut_and_its_connection_closed(session: aiohttp.ClientSession, status: int) -> None:
+async def test_a_body_without_end_is_cut_and_its_connection_closed(
+    session: aiohttp.ClientSession, status: int
+) -> None:
     head = f"HTTP/1.1 {status} OK\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     async with Hostile([endless(head, b"3e8\r\n" + b"x" * 1000 + b"\r\n")]) as server:
         if status == 200:
@@ -257,7 +305,9 @@ async def test_a_body_without_end_is_cut_and_its_connection_closed(session: aioh
         await server.until(lambda it: it.open == 0)
 
 
-async def test_a_gzip_bomb_is_counted_after_expansion_and_never_held_whole(session: aiohttp.ClientSession) -> None:
+async def test_a_gzip_bomb_is_counted_after_expansion_and_never_held_whole(
+    session: aiohttp.ClientSession,
+) -> None:
     packer = zlib.compressobj(9, wbits=31)
     bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(64)) + packer.flush()
     assert len(bomb) < 70_000
@@ -286,7 +336,16 @@ async def test_an_endless_row_of_1xx_ends_with_the_timeout(session: aiohttp.Clie
 # What breaks, and where.
 
 ANSWER = reply(200, b'{"id": "trunk_1"}', headers={"X-Request-Id": "r1"})
-CUTS = sorted({0, 1, 9, ANSWER.bytes.index(b"\r\n\r\n"), ANSWER.bytes.index(b"\r\n\r\n") + 4, len(ANSWER.bytes) - 1})
+CUTS = sorted(
+    {
+        0,
+        1,
+        9,
+        ANSWER.bytes.index(b"\r\n\r\n"),
+        ANSWER.bytes.index(b"\r\n\r\n") + 4,
+        len(ANSWER.bytes) - 1,
+    }
+)
 
 
 @pytest.mark.parametrize("then", ["close", "reset"])
@@ -303,7 +362,9 @@ async def test_an_answer_cut_anywhere_is_a_lost_connection_and_was_sent_once(
     assert ("look before you repeat it" in str(error)) is (request_ is POST)
 
 
-async def test_a_whole_answer_counts_whatever_happens_to_the_connection_afterwards(session: aiohttp.ClientSession) -> None:
+async def test_a_whole_answer_counts_whatever_happens_to_the_connection_afterwards(
+    session: aiohttp.ClientSession,
+) -> None:
     for then in ("close", "reset", "hang"):
         async with Hostile([Step(ANSWER.data, then)]) as server:
             assert (await send(session, server.url)).status == 200
@@ -338,7 +399,9 @@ async def test_nonsense_is_a_lost_connection(session: aiohttp.ClientSession, ste
     assert f"POST /trunks at {server.url}: the connection broke" in str(error)
 
 
-async def test_more_bytes_than_the_length_says_never_reach_the_next_call(session: aiohttp.ClientSession) -> None:
+async def test_more_bytes_than_the_length_says_never_reach_the_next_call(
+    session: aiohttp.ClientSession,
+) -> None:
     evil = reply(200, b'{"evil": 1}').bytes
     async with Hostile([raw(reply(200, b"{}").bytes + evil), reply(200, b'{"good": 1}')]) as server:
         assert (await send(session, server.url)).body == b"{}"
@@ -355,19 +418,25 @@ async def test_nobody_there_means_that_nothing_was_sent(session: aiohttp.ClientS
     assert "nothing was sent; check base_url, network and proxy" in str(error)
 
 
-async def test_a_host_that_no_one_knows_means_that_nothing_was_sent(session: aiohttp.ClientSession) -> None:
+async def test_a_host_that_no_one_knows_means_that_nothing_was_sent(
+    session: aiohttp.ClientSession,
+) -> None:
     error = await failure(session, "https://telepath.invalid")
     assert isinstance(error, ConnectionFailed)
 
 
-async def test_a_server_without_tls_behind_https_was_sent_nothing(session: aiohttp.ClientSession) -> None:
+async def test_a_server_without_tls_behind_https_was_sent_nothing(
+    session: aiohttp.ClientSession,
+) -> None:
     async with Hostile([Step(b"HTTP/1.1 400 Bad\r\n\r\n", "close", read=1)]) as server:
         error = await failure(session, server.url.replace("http:", "https:"))
     assert isinstance(error, ConnectionFailed)
     assert KEY.encode() not in server.received
 
 
-async def test_a_timeout_while_connecting_means_that_nothing_was_sent(session: aiohttp.ClientSession) -> None:
+async def test_a_timeout_while_connecting_means_that_nothing_was_sent(
+    session: aiohttp.ClientSession,
+) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -378,7 +447,9 @@ async def test_a_timeout_while_connecting_means_that_nothing_was_sent(session: a
     assert "no complete answer within 0.1 s, it was never sent" in str(error)
 
 
-async def test_a_timeout_while_waiting_for_a_connection_of_the_pool_means_that_nothing_was_sent() -> None:
+async def test_a_timeout_while_waiting_for_a_connection_of_the_pool_means_that_nothing_was_sent() -> (
+    None
+):
     async with (
         Hostile([HANG]) as server,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as own,
@@ -402,11 +473,17 @@ async def test_a_timeout_while_waiting_for_the_answer_may_have_been_carried_out(
         error = await failure(session, server.url, POST, timeout=0.1)
         assert isinstance(error, RequestTimeout)
         assert error.sent
-        await server.until(lambda it: it.open == 0 or step.deaf)  # a deaf one does not hear that we are gone
+        await server.until(
+            lambda it: it.open == 0 or step.deaf
+        )  # a deaf one does not hear that we are gone
 
 
-async def test_a_body_that_the_server_refuses_to_read_ends_with_the_timeout(session: aiohttp.ClientSession) -> None:
-    large = Request(method="POST", path="/x", template="/x", body=b"x" * 20_000_000, repeatable=False)
+async def test_a_body_that_the_server_refuses_to_read_ends_with_the_timeout(
+    session: aiohttp.ClientSession,
+) -> None:
+    large = Request(
+        method="POST", path="/x", template="/x", body=b"x" * 20_000_000, repeatable=False
+    )
     async with Hostile([deaf()]) as server:
         error = await failure(session, server.url, large, timeout=0.2)
     assert isinstance(error, RequestTimeout)
@@ -414,8 +491,14 @@ async def test_a_body_that_the_server_refuses_to_read_ends_with_the_timeout(sess
 
 
 @pytest.mark.parametrize("place", ["head", "body"])
-async def test_a_slow_drip_ends_with_the_timeout(session: aiohttp.ClientSession, place: str) -> None:
-    step = drip(reply(200, b"x" * 1000), 0.05) if place == "head" else drip(reply(200, b"x" * 5000), 0.05, size=25)
+async def test_a_slow_drip_ends_with_the_timeout(
+    session: aiohttp.ClientSession, place: str
+) -> None:
+    step = (
+        drip(reply(200, b"x" * 1000), 0.05)
+        if place == "head"
+        else drip(reply(200, b"x" * 5000), 0.05, size=25)
+    )
     async with Hostile([step]) as server:
         began = time.monotonic()
         error = await failure(session, server.url, timeout=0.15)
@@ -423,12 +506,17 @@ async def test_a_slow_drip_ends_with_the_timeout(session: aiohttp.ClientSession,
     assert time.monotonic() - began < 4.0
 
 
-async def test_without_a_timeout_a_slow_answer_is_waited_for(session: aiohttp.ClientSession) -> None:
+async def test_without_a_timeout_a_slow_answer_is_waited_for(
+    session: aiohttp.ClientSession,
+) -> None:
     async with Hostile([drip(reply(200, b"{}"), 0.002)]) as server:
         assert (await send(session, server.url, timeout=None)).body == b"{}"
 
 
-@pytest.mark.parametrize("step", [CLOSE, RESET, cut_request(0, "close"), cut_request(0, "reset"), cut_request(20, "reset")])
+@pytest.mark.parametrize(
+    "step",
+    [CLOSE, RESET, cut_request(0, "close"), cut_request(0, "reset"), cut_request(20, "reset")],
+)
 @pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
 async def test_a_kept_connection_that_dies_under_a_request_is_not_resent_behind_our_back(
     session: aiohttp.ClientSession, request_: Request, step: Step
@@ -442,7 +530,9 @@ async def test_a_kept_connection_that_dies_under_a_request_is_not_resent_behind_
     assert server.received.count(b"HTTP/1.1\r\n") == 2
 
 
-async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again(session: aiohttp.ClientSession) -> None:
+async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again(
+    session: aiohttp.ClientSession,
+) -> None:
     async with Hostile([reply(then="close")]) as server:
         for _ in range(3):
             await send(session, server.url, POST)
@@ -454,7 +544,9 @@ async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again(s
 async def test_a_cancelled_exchange_closes_its_connection_and_the_late_answer_reaches_nobody(
     session: aiohttp.ClientSession,
 ) -> None:
-    async with Hostile([drip(reply(200, b'{"late": 1}'), 0.001), reply(200, b'{"mine": 1}')]) as server:
+    async with Hostile(
+        [drip(reply(200, b'{"late": 1}'), 0.001), reply(200, b'{"mine": 1}')]
+    ) as server:
         task = asyncio.create_task(send(session, server.url))
         await server.until(lambda it: len(it.requests) == 1)
         await asyncio.sleep(0.005)
@@ -477,9 +569,15 @@ async def test_a_proxy_is_asked_and_gets_its_own_password(session: aiohttp.Clien
     assert request.all("Authorization") == [f"Bearer {KEY}"]
 
 
-async def test_the_proxy_of_an_https_origin_never_sees_the_key(session: aiohttp.ClientSession) -> None:
+async def test_the_proxy_of_an_https_origin_never_sees_the_key(
+    session: aiohttp.ClientSession,
+) -> None:
     async with Hostile([reply(407, b"", then="close")]) as proxy:
-        error = await failure(session, "https://api.telepath.invalid/v1", proxy=proxy.url.replace("//", "//user:pass@"))
+        error = await failure(
+            session,
+            "https://api.telepath.invalid/v1",
+            proxy=proxy.url.replace("//", "//user:pass@"),
+        )
     assert isinstance(error, ConnectionFailed)
     assert proxy.requests[0].method == "CONNECT"
     assert KEY.encode() not in proxy.received
@@ -488,7 +586,9 @@ async def test_the_proxy_of_an_https_origin_never_sees_the_key(session: aiohttp.
 
 # Any bytes at all.
 
-HEADER = st.tuples(st.from_regex(r"\A[A-Za-z-]{1,12}\Z"), st.text("abc\xff ;,=\t", max_size=8)) | st.sampled_from(
+HEADER = st.tuples(
+    st.from_regex(r"\A[A-Za-z-]{1,12}\Z"), st.text("abc\xff ;,=\t", max_size=8)
+) | st.sampled_from(
     [
         ("Content-Encoding", "gzip"),
         ("Content-Encoding", "br"),
@@ -554,7 +654,9 @@ async def test_no_log_record_of_any_logger_holds_a_secret(
     loop.set_debug(False)
     assert caplog.records
     for record in caplog.records:
-        assert not [secret for secret in SECRETS if secret in f"{record.getMessage()} {record.__dict__!r}"]
+        assert not [
+            secret for secret in SECRETS if secret in f"{record.getMessage()} {record.__dict__!r}"
+        ]
 
 
 # Sessions.
@@ -582,9 +684,13 @@ async def _leave_open(url: str) -> aiohttp.ClientSession:
     return session
 
 
-async def test_a_session_whose_loop_was_closed_is_abandoned_with_its_sockets_and_without_a_word() -> None:
+async def test_a_session_whose_loop_was_closed_is_abandoned_with_its_sockets_and_without_a_word() -> (
+    None
+):
     async with Hostile([reply()]) as server:
-        session = await asyncio.to_thread(lambda: _in_a_loop_that_is_closed_bluntly(_leave_open(server.url)))
+        session = await asyncio.to_thread(
+            lambda: _in_a_loop_that_is_closed_bluntly(_leave_open(server.url))
+        )
         assert server.open == 1
         await transport.abandon(session)
         await server.until(lambda it: it.open == 0)
@@ -594,7 +700,9 @@ async def test_a_session_whose_loop_was_closed_is_abandoned_with_its_sockets_and
 
 
 async def test_a_session_abandoned_while_a_host_was_looked_up_goes_without_a_word() -> None:
-    session = await asyncio.to_thread(lambda: _in_a_loop_that_is_closed_bluntly(_look_up_and_leave()))
+    session = await asyncio.to_thread(
+        lambda: _in_a_loop_that_is_closed_bluntly(_look_up_and_leave())
+    )
     await transport.abandon(session)
     assert session.closed
     del session
@@ -614,7 +722,9 @@ async def _look_up_and_leave() -> aiohttp.ClientSession:
     while not session.connector._resolve_host_tasks:  # type: ignore[union-attr]
         await asyncio.sleep(0)
     await asyncio.sleep(0)
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # "Task was destroyed", at its end
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: None
+    )  # "Task was destroyed", at its end
     _ABANDONED.append(task)
     return session
 

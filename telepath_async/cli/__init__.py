@@ -1,4 +1,5 @@
-"""The `telepath` command (extra `[cli]`): the SDK from a shell. One module for each group of commands.
+"""The `telepath` command (extra `[cli]`): the SDK from a shell. One module for each group of
+commands.
 
 `shell.py` holds what all commands share, `output.py` what they print, `exits.py` how they end.
 """

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
 _EXEC_SECONDS: Final = 60.0
 
-group: Final = typer.Typer(help="Figures over all calls, and alerts when they are bad.", no_args_is_help=True)
+group: Final = typer.Typer(
+    help="Figures over all calls, and alerts when they are bad.", no_args_is_help=True
+)
 
 
 @command(group, "overview", examples=["telepath analytics overview --since 24h"])
-async def overview(shell: Shell, *, since: Since = None, until: Until = None, trunk_id: TrunkId = None) -> None:
+async def overview(
+    shell: Shell, *, since: Since = None, until: Until = None, trunk_id: TrunkId = None
+) -> None:
     """Show the aggregated figures."""
     async with shell.client() as telepath:
         figures = await telepath.analytics.overview(since=since, until=until, trunk_id=trunk_id)
@@ -61,7 +65,8 @@ class _PolledOnce(Exception):
     group,
     "watch",
     examples=[
-        "telepath analytics watch --max-ai-latency-ms 400 --min-success-rate 95 --exec ./page-somebody",
+        "telepath analytics watch --max-ai-latency-ms 400 --min-success-rate 95 --exec "
+        "./page-somebody",
         "telepath analytics watch --max-ai-latency-ms 400 --once --state alerts.json   # from cron",
     ],
 )
@@ -72,30 +77,46 @@ async def watch(
         float | None, typer.Option(min=0, metavar="MS", help="Alert above this average AI latency.")
     ] = None,
     max_carrier_lag_ms: Annotated[
-        float | None, typer.Option(min=0, metavar="MS", help="Alert above this average carrier lag.")
+        float | None,
+        typer.Option(min=0, metavar="MS", help="Alert above this average carrier lag."),
     ] = None,
     min_success_rate: Annotated[
-        float | None, typer.Option(min=0, max=100, metavar="PERCENT", help="Alert below this rate of success.")
+        float | None,
+        typer.Option(min=0, max=100, metavar="PERCENT", help="Alert below this rate of success."),
     ] = None,
-    for_at_least: Annotated[timedelta, span_option("Alert when it has been so for this long:", "0s")] = timedelta(0),
-    interval: Annotated[timedelta, span_option("Between two polls:", "60s")] = timedelta(seconds=60),
-    window: Annotated[timedelta, span_option("Look at the calls of this span:", "15m")] = timedelta(minutes=15),
+    for_at_least: Annotated[
+        timedelta, span_option("Alert when it has been so for this long:", "0s")
+    ] = timedelta(0),
+    interval: Annotated[timedelta, span_option("Between two polls:", "60s")] = timedelta(
+        seconds=60
+    ),
+    window: Annotated[timedelta, span_option("Look at the calls of this span:", "15m")] = timedelta(
+        minutes=15
+    ),
     trunk_id: TrunkId = None,
-    once: Annotated[bool, typer.Option("--once", help="Poll once, and end: for cron; with --state.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Poll once, and end: for cron; with --state.")
+    ] = False,
     state: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Remember here what has been told, from one run to the next.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Remember here what has been told, from one run to the next."
+        ),
     ] = None,
     exec_: Annotated[
         str | None,
         typer.Option(
-            "--exec", metavar="CMD", help="Run this for each alert, with the alert as a JSON line on its standard input."
+            "--exec",
+            metavar="CMD",
+            help="Run this for each alert, with the alert as a JSON line on its standard input.",
         ),
     ] = None,
 ) -> int:
     """Alert when latency or success is bad.
 
-    Once when a figure crosses its limit, with the calls that explain it, and once when it has recovered.
-    An alert whose --exec command fails, or has not ended after a minute, is told again at the next poll.
+    Once when a figure crosses its limit, with the calls that explain it, and once when it has
+    recovered. An alert whose --exec command fails, or has not ended after a minute, is told again
+    at the next poll.
     """
     from telepath_async.jobs import LatencyPoll, Threshold, watch_latency
 
@@ -110,7 +131,9 @@ async def watch(
         if limit is not None
     ]
     if not thresholds:
-        raise UsageError("nothing to watch: give --max-ai-latency-ms, --max-carrier-lag-ms or --min-success-rate")
+        raise UsageError(
+            "nothing to watch: give --max-ai-latency-ms, --max-carrier-lag-ms or --min-success-rate"
+        )
     if exec_ is not None:
         checked_command("--exec", exec_)
     polls: list[LatencyPoll] = []
@@ -119,7 +142,9 @@ async def watch(
 
     async def on_alert(alert: LatencyAlert) -> None:
         untold.append(alert)
-        if exec_ is not None:  # first: it may be the pager, and standard output a pipe that nobody reads any more
+        if (
+            exec_ is not None
+        ):  # first: it may be the pager, and standard output a pipe that nobody reads any more
             async with asyncio.timeout(_EXEC_SECONDS):
                 await run_hook(exec_, json_line(alert))
         try:
@@ -177,9 +202,14 @@ def _show_alert(shell: Shell, alert: LatencyAlert) -> None:
 
     crossed = alert.kind == "crossed"
     said = (
-        f"{alert.threshold.metric} is {shown_text(alert.value)}, the limit {shown_text(alert.threshold.limit)}\n"
+        f"{alert.threshold.metric} is {shown_text(alert.value)}, the limit "
+        f"{shown_text(alert.threshold.limit)}\n"
         f"over the calls from {shown_text(alert.since)} to {shown_text(alert.at)} UTC"
     )
-    draw(Panel(said, title=alert.kind, title_align="left", border_style="red" if crossed else "green"))
+    draw(
+        Panel(
+            said, title=alert.kind, title_align="left", border_style="red" if crossed else "green"
+        )
+    )
     if alert.worst_calls:
         draw_rows(alert.worst_calls, CALL_COLUMNS)

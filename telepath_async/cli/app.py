@@ -16,11 +16,19 @@ from .shell import example_text, help_lines, pipe_closed
 
 app: Final = typer.Typer(
     name="telepath",
-    help="The Telepath Voice API from a shell: tables for people, NDJSON when piped. Set TELEPATH_API_KEY.",
+    help="The Telepath Voice API from a shell: tables for people, NDJSON when piped. Set "
+    "TELEPATH_API_KEY.",
     epilog="\n\n".join(
         [
-            example_text(["export TELEPATH_API_KEY=$(pass show telepath)", "telepath calls list --since 24h | head"]),
-            help_lines("Exit codes:", (f"{code:<4}{meaning}" for code, meaning in MEANINGS.items())),
+            example_text(
+                [
+                    "export TELEPATH_API_KEY=$(pass show telepath)",
+                    "telepath calls list --since 24h | head",
+                ]
+            ),
+            help_lines(
+                "Exit codes:", (f"{code:<4}{meaning}" for code, meaning in MEANINGS.items())
+            ),
         ]
     ),
     no_args_is_help=True,
@@ -37,7 +45,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version, and exit."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -68,7 +79,10 @@ def run(arguments: Sequence[str] | None) -> int:
 
 
 def _refusal(error: typer.TyperException) -> str:
-    """Return what is wrong with the arguments. Those that nobody expected may be secrets, and are not shown."""
+    """Return what is wrong with the arguments.
+
+    Those that nobody expected may be secrets, and are not shown.
+    """
     context = getattr(error, "ctx", None)
     said = error.format_message().removesuffix(".")
     if said.startswith("Got unexpected extra argument"):

@@ -1,4 +1,7 @@
-"""One call drawn: who spoke when, how long each answer took, and which part of the way took it. Nothing is fetched here."""
+"""One call drawn: who spoke when, how long each answer took, and which part of the way took it.
+
+Nothing is fetched here.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,9 @@ def call_pictures(call: CallDetails) -> Iterator[RenderableType]:
         yield _turns(call.turns)
     if call.timeline:
         yield ""
-        yield fields_table((shown_text(event.at), _event(event.type, event.extra)) for event in call.timeline)
+        yield fields_table(
+            (shown_text(event.at), _event(event.type, event.extra)) for event in call.timeline
+        )
 
 
 def _event(kind: str | None, extra: dict[str, object]) -> str:
@@ -54,7 +59,10 @@ def _facts(call: CallDetails) -> Iterator[tuple[str, object]]:
     yield "call", call.id
     yield "status", " · ".join(filter(None, (call.status, call.direction, call.disconnect_reason)))
     yield "started (UTC)", call.start_time
-    yield "lasted", None if call.duration_seconds is None else f"{shown_text(call.duration_seconds)} s"
+    yield (
+        "lasted",
+        None if call.duration_seconds is None else f"{shown_text(call.duration_seconds)} s",
+    )
     yield "from → to", f"{call.from_number or NONE} → {call.to_number or NONE}"
     yield "trunk", call.trunk_id
     yield "line", " · ".join(_line(metrics)) or None
@@ -82,9 +90,19 @@ class Part:
 
 def latency_parts(call: CallDetails) -> list[Part]:
     """Return the parts that are known, of the call's metrics where they have them, else of the call."""
-    known = ((name, getattr(call.metrics, field), getattr(call, field), style, mark) for name, field, style, mark in _PARTS)
-    found = ((name, of_call if figure is None else figure, style, mark) for name, figure, of_call, style, mark in known)
-    return [Part(name, figure, style, mark) for name, figure, style, mark in found if figure is not None and figure >= 0]
+    known = (
+        (name, getattr(call.metrics, field), getattr(call, field), style, mark)
+        for name, field, style, mark in _PARTS
+    )
+    found = (
+        (name, of_call if figure is None else figure, style, mark)
+        for name, figure, of_call, style, mark in known
+    )
+    return [
+        Part(name, figure, style, mark)
+        for name, figure, style, mark in found
+        if figure is not None and figure >= 0
+    ]
 
 
 def _latency_bar(parts: Sequence[Part]) -> Iterator[Text]:
@@ -93,10 +111,15 @@ def _latency_bar(parts: Sequence[Part]) -> Iterator[Text]:
     total = sum(part.milliseconds for part in parts)
     yield Text(f"an answer takes {shown_text(total)} ms", style="bold")
     widths = shares([part.milliseconds for part in parts], _BAR)
-    yield Text.assemble(*((part.mark * width, part.style) for part, width in zip(parts, widths, strict=True)))
+    yield Text.assemble(
+        *((part.mark * width, part.style) for part, width in zip(parts, widths, strict=True))
+    )
     for part in parts:
         share = f"{part.milliseconds / total:4.0%}" if total else ""
-        yield Text.assemble((f"{part.mark} ", part.style), f"{part.name:<8}{shown_text(part.milliseconds):>7} ms {share}")
+        yield Text.assemble(
+            (f"{part.mark} ", part.style),
+            f"{part.name:<8}{shown_text(part.milliseconds):>7} ms {share}",
+        )
 
 
 def shares(figures: Sequence[Number], width: int) -> list[int]:
@@ -117,7 +140,12 @@ def _turns(turns: Sequence[Turn]) -> RenderableType:
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for title, justify in (("#", "right"), ("speaker", "left"), ("who spoke when", "left"), ("spoke", "right")):
+    for title, justify in (
+        ("#", "right"),
+        ("speaker", "left"),
+        ("who spoke when", "left"),
+        ("spoke", "right"),
+    ):
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("thought", no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
@@ -130,7 +158,10 @@ def _turns(turns: Sequence[Turn]) -> RenderableType:
             Text(speaker),
             Text(" " * before + "█" * during, style=_SPEAKER_STYLE.get(speaker, "")),
             NONE if turn.duration_ms is None else f"{turn.duration_ms / 1000:.1f} s",
-            Text(smooth_bar(thought, slowest, _WAIT_BAR), style="bold red" if thought == slowest else "magenta"),
+            Text(
+                smooth_bar(thought, slowest, _WAIT_BAR),
+                style="bold red" if thought == slowest else "magenta",
+            ),
             "" if not thought else f"{shown_text(thought)} ms",
         )
     return table
@@ -145,7 +176,10 @@ def timeline(turns: Sequence[Turn], width: int) -> list[tuple[int, int]]:
         now = begins + max(turn.duration_ms or 0, 0)
         moments.append((begins, now))
     whole = now or 1
-    places = ((min(int(begins / whole * width), width - 1), round(ends / whole * width)) for begins, ends in moments)
+    places = (
+        (min(int(begins / whole * width), width - 1), round(ends / whole * width))
+        for begins, ends in moments
+    )
     return [(first, max(last - first, 1)) for first, last in places]
 
 

@@ -17,9 +17,13 @@ from .listing import All, MaxItems, Resume, list_options, print_list, wanted_ite
 from .output import Column, draw, fields_table, printable, tell
 from .shell import Shell, Since, TrunkId, Until, command, going_on, span_option
 
-group: Final = typer.Typer(help="Call history, and where the time of a call went.", no_args_is_help=True)
+group: Final = typer.Typer(
+    help="Call history, and where the time of a call went.", no_args_is_help=True
+)
 
-Status = Annotated[str | None, typer.Option("--status", help="completed, connected, failed, disconnected, …")]
+Status = Annotated[
+    str | None, typer.Option("--status", help="completed, connected, failed, disconnected, …")
+]
 
 COLUMNS: Final[tuple[Column[Call], ...]] = (
     Column("started (UTC)", lambda call: call.start_time and f"{call.start_time:%Y-%m-%d %H:%M}"),
@@ -36,7 +40,9 @@ COLUMNS: Final[tuple[Column[Call], ...]] = (
 )
 
 
-Direction = Annotated[Literal["inbound", "outbound"] | None, typer.Option("--direction", help="Who rang.")]
+Direction = Annotated[
+    Literal["inbound", "outbound"] | None, typer.Option("--direction", help="Who rang.")
+]
 
 
 @command(
@@ -77,12 +83,21 @@ async def list_(
         return await print_list(shell, telepath, calls, COLUMNS, unit="calls", wanted=wanted)
 
 
-@command(group, "get", examples=["telepath calls get call_1ea82e2a3c", "telepath calls get call_1ea82e2a3c --json | jq .turns"])
+@command(
+    group,
+    "get",
+    examples=[
+        "telepath calls get call_1ea82e2a3c",
+        "telepath calls get call_1ea82e2a3c --json | jq .turns",
+    ],
+)
 async def get(
     shell: Shell,
     call_id: Annotated[str, typer.Argument(metavar="CALL_ID")],
     *,
-    sip_trace: Annotated[bool, typer.Option("--sip-trace", help="Print the SIP trace too.")] = False,
+    sip_trace: Annotated[
+        bool, typer.Option("--sip-trace", help="Print the SIP trace too.")
+    ] = False,
 ) -> None:
     """Show one call: its turns, and where the time went."""
     async with shell.client() as telepath:
@@ -100,22 +115,31 @@ async def get(
 @command(
     group,
     "sync",
-    examples=["telepath calls sync sqlite:///calls.db", "TELEPATH_DATABASE_URL=postgresql://me@db/calls telepath calls sync"],
+    examples=[
+        "telepath calls sync sqlite:///calls.db",
+        "TELEPATH_DATABASE_URL=postgresql://me@db/calls telepath calls sync",
+    ],
 )
 async def sync(
     shell: Shell,
     database: Annotated[
-        str | None, typer.Argument(metavar="DATABASE_URL", help="Instead of TELEPATH_DATABASE_URL.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="DATABASE_URL", help="Instead of TELEPATH_DATABASE_URL.", show_default=False
+        ),
     ] = None,
     *,
     since: Since = None,
     until: Until = None,
-    lookback: Annotated[timedelta, span_option("How long after its start a call may still change:", "1h")] = timedelta(hours=1),
+    lookback: Annotated[
+        timedelta, span_option("How long after its start a call may still change:", "1h")
+    ] = timedelta(hours=1),
     trunk_id: TrunkId = None,
 ) -> int:
     """Bring the calls into a SQL database: all at first, later what is new or has changed.
 
-    They stand in the table telepath_calls. Stop it at any moment: the next run goes on behind the last committed page.
+    They stand in the table telepath_calls. Stop it at any moment: the next run goes on behind the
+    last committed page.
     """
     url = database_url(database)
     from telepath_async.sync import SyncProgress, sync_calls
@@ -127,7 +151,13 @@ async def sync(
                 bar.show(progress.rows, progress.total)
 
             report = await sync_calls(
-                telepath, url, since=since, until=until, lookback=lookback, trunk_id=trunk_id, on_progress=show
+                telepath,
+                url,
+                since=since,
+                until=until,
+                lookback=lookback,
+                trunk_id=trunk_id,
+                on_progress=show,
             )
     if shell.as_json:
         shell.write(report)
@@ -144,19 +174,31 @@ async def sync(
     return _verdict(report.uncertain, "the next run goes back to them")
 
 
-_SYNC_GOES_ON: Final = "what was committed stays; run the same command again, and it goes on from there"
+_SYNC_GOES_ON: Final = (
+    "what was committed stays; run the same command again, and it goes on from there"
+)
 
 
 @command(
     group,
     "export",
-    examples=["telepath calls export calls.parquet --since 7d", "telepath calls export november.csv --since 2026-11-01"],
+    examples=[
+        "telepath calls export calls.parquet --since 7d",
+        "telepath calls export november.csv --since 2026-11-01",
+    ],
 )
 async def export(
     shell: Shell,
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="What it is to hold is told by its ending, or by --format.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="What it is to hold is told by its ending, or by --format."
+        ),
+    ],
     *,
-    format: Annotated[Literal["parquet", "csv", "ndjson"] | None, typer.Option(help="What the file is to hold.")] = None,  # noqa: A002
+    format: Annotated[  # noqa: A002
+        Literal["parquet", "csv", "ndjson"] | None, typer.Option(help="What the file is to hold.")
+    ] = None,
     since: Since = None,
     until: Until = None,
     trunk_id: TrunkId = None,
@@ -189,7 +231,12 @@ async def export(
                 direction=direction,
                 on_progress=show,
             )
-    told = {"path": str(report.path), "rows": report.rows, "bytes": report.bytes, "seconds": report.seconds}
+    told = {
+        "path": str(report.path),
+        "rows": report.rows,
+        "bytes": report.bytes,
+        "seconds": report.seconds,
+    }
     if shell.as_json:
         shell.write({**told, "uncertain": report.uncertain})
     else:
@@ -200,5 +247,8 @@ async def export(
 def _verdict(uncertain: int, remedy: str) -> int:
     if not uncertain:
         return OK
-    tell(f"the list changed while it was read: {uncertain:,} calls may be missing; {remedy}", kind="warning")
+    tell(
+        f"the list changed while it was read: {uncertain:,} calls may be missing; {remedy}",
+        kind="warning",
+    )
     return PARTLY

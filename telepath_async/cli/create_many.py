@@ -42,23 +42,35 @@ async def create_many(
         left = [_told(rows, outcome) for outcome in outcomes if outcome.error is not None]
         if left:
             draw_rows(sorted(left, key=lambda outcome: outcome["line"]), _COLUMNS)
-    tell(", ".join(f"{states[state]:,} {state}" for state in ("created", "exists", "failed", "unknown")))
+    tell(
+        ", ".join(
+            f"{states[state]:,} {state}" for state in ("created", "exists", "failed", "unknown")
+        )
+    )
     if states["failed"] or states["unknown"]:
-        tell("correct the rest and run the same command with --if-exists skip: what exists is left as it is")
+        tell(
+            "correct the rest and run the same command with --if-exists skip: what exists is "
+            "left as it is"
+        )
     return _code(outcomes, states)
 
 
-async def _outcomes(shell: Shell, rows: list[Row], if_exists: IfExists, concurrency: int) -> list[TrunkOutcome]:
+async def _outcomes(
+    shell: Shell, rows: list[Row], if_exists: IfExists, concurrency: int
+) -> list[TrunkOutcome]:
     outcomes: list[TrunkOutcome] = []
 
     def how() -> str:
         return (
-            f"{len(outcomes):,} of {len(rows):,} are settled, and up to {concurrency} more may have been created; "
+            f"{len(outcomes):,} of {len(rows):,} are settled, and up to {concurrency} more "
+            "may have been created; "
             "run the same command with --if-exists skip to go on"
         )
 
     async with shell.client() as telepath:
-        batch = telepath.trunks.create_many([row.spec for row in rows], concurrency=concurrency, if_exists=if_exists)
+        batch = telepath.trunks.create_many(
+            [row.spec for row in rows], concurrency=concurrency, if_exists=if_exists
+        )
         with going_on(how, changes=True), shell.bar("create", "trunks", telepath) as bar:
             bar.show(0, len(rows))
             async for outcome in batch:
@@ -84,5 +96,9 @@ def _code(outcomes: list[TrunkOutcome], states: Counter[str]) -> int:
         return UNKNOWN
     if not states["failed"]:
         return OK
-    codes = {code_of(outcome.error) if outcome.error else FAILED for outcome in outcomes if outcome.state == "failed"}
+    codes = {
+        code_of(outcome.error) if outcome.error else FAILED
+        for outcome in outcomes
+        if outcome.state == "failed"
+    }
     return codes.pop() if states["failed"] == len(outcomes) and len(codes) == 1 else PARTLY

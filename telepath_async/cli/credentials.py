@@ -19,7 +19,9 @@ from telepath_async import Secret, UsageError
 
 from .output import tell
 
-_CREDENTIAL: Final = re.compile(r"passw|secret|token$|api_?key|credential|private_?key|^authorization$", re.IGNORECASE)
+_CREDENTIAL: Final = re.compile(
+    r"passw|secret|token$|api_?key|credential|private_?key|^authorization$", re.IGNORECASE
+)
 _OWNER_ONLY: Final = 0o600
 
 
@@ -34,19 +36,31 @@ class Source:
 
 
 API_KEY: Final = Source("Telepath API key", "--api-key-file", "TELEPATH_API_KEY")
-NUMBERS_API_KEY: Final = Source("numbers API key", "--numbers-api-key-file", "TELEPATH_NUMBERS_API_KEY")
-SIP_PASSWORD: Final = Source("SIP password", "--sip-password-file", "TELEPATH_SIP_PASSWORD", repeat=True)
+NUMBERS_API_KEY: Final = Source(
+    "numbers API key", "--numbers-api-key-file", "TELEPATH_NUMBERS_API_KEY"
+)
+SIP_PASSWORD: Final = Source(
+    "SIP password", "--sip-password-file", "TELEPATH_SIP_PASSWORD", repeat=True
+)
 OPENAI_API_KEY: Final = Source("OpenAI API key", "--openai-api-key-file", "OPENAI_API_KEY")
-ELEVENLABS_API_KEY: Final = Source("ElevenLabs API key", "--elevenlabs-api-key-file", "ELEVENLABS_API_KEY")
+ELEVENLABS_API_KEY: Final = Source(
+    "ElevenLabs API key", "--elevenlabs-api-key-file", "ELEVENLABS_API_KEY"
+)
 
 
 def read_secret(source: Source, file: str | None) -> Secret:
-    """Return a secret from its file, the environment, or a hidden prompt, in this order. Raises UsageError."""
+    """Return a secret from its file, the environment, or a hidden prompt, in this order.
+
+    Raises UsageError.
+    """
     found = given_secret(source, file)
     if found is not None:
         return found
     if not sys.stdin.isatty():
-        raise UsageError(f"no {source.called}: set {source.variable}, or give {source.option} FILE (- for standard input)")
+        raise UsageError(
+            f"no {source.called}: set {source.variable}, or give {source.option} FILE (- for "
+            "standard input)"
+        )
     with _signals_raise():
         secret = Secret(getpass(f"{source.called}: "))
         if source.repeat and Secret(getpass(f"{source.called}, once more: ")) != secret:
@@ -55,9 +69,14 @@ def read_secret(source: Source, file: str | None) -> Secret:
 
 
 def given_secret(source: Source, file: str | None) -> Secret | None:
-    """Return a secret from its file or the environment, or None where neither is given. Raises UsageError."""
+    """Return a secret from its file or the environment, or None where neither is given.
+
+    Raises UsageError.
+    """
     if file is not None:
-        return _not_empty(_first_line(source, file), source, "standard input" if file == "-" else file)
+        return _not_empty(
+            _first_line(source, file), source, "standard input" if file == "-" else file
+        )
     value = os.environ.get(source.variable)
     return Secret(value) if value else None
 
@@ -72,7 +91,10 @@ def _first_line(source: Source, file: str) -> Secret:
         raise UsageError(f"{source.option}: cannot read {file}: {error.strerror}") from None
     lines = text.removeprefix("\ufeff").split("\n")
     if any(line.strip() for line in lines[1:]):
-        raise UsageError(f"{source.option}: {file} must hold the {source.called} in its first line, and nothing else")
+        raise UsageError(
+            f"{source.option}: {file} must hold the {source.called} in its first line, and "
+            "nothing else"
+        )
     return Secret(lines[0].removesuffix("\r"))
 
 
@@ -100,19 +122,28 @@ def _signals_raise() -> Iterator[None]:
 def warn_of_credential(option: str, name: str) -> None:
     """Warn of a secret among the arguments, where every process of the machine can read it."""
     if _CREDENTIAL.search(name):
-        tell(f"{option} {name}: other users of this machine can read the arguments of a command", kind="warning")
+        tell(
+            f"{option} {name}: other users of this machine can read the arguments of a command",
+            kind="warning",
+        )
 
 
 def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") -> str:
-    """Return the URL of a database, with a warning when its password stands among the arguments. Raises UsageError."""
+    """Return the URL of a database, with a warning when its password stands among the arguments.
+
+    Raises UsageError.
+    """
     if argument is None:
         from_environment = os.environ.get(variable)
         if not from_environment:
-            raise UsageError(f"no database: give its URL, such as sqlite:///calls.db, or set {variable}")
+            raise UsageError(
+                f"no database: give its URL, such as sqlite:///calls.db, or set {variable}"
+            )
         return from_environment
     if _has_password(argument):
         tell(
-            "the database's password stands among the arguments, where other users of this machine can read it; "
+            "the database's password stands among the arguments, where other users of this "
+            "machine can read it; "
             f"set {variable} or PGPASSWORD, or use ~/.pgpass",
             kind="warning",
         )
@@ -137,8 +168,13 @@ class SecretFile:
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
         except OSError as error:
-            raise UsageError(f"--save: cannot make {path}: {error.strerror}; name a file that is not there yet") from None
-        self.replace(b'{"state":"a rotation was sent, and its answer is not here: rotate again"}'.ljust(2048) + b"\n")
+            raise UsageError(
+                f"--save: cannot make {path}: {error.strerror}; name a file that is not there yet"
+            ) from None
+        self.replace(
+            b'{"state":"a rotation was sent, and its answer is not here: rotate again"}'.ljust(2048)
+            + b"\n"
+        )
 
     def replace(self, content: bytes) -> None:
         """Have the disk hold just this."""

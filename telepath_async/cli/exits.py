@@ -63,7 +63,10 @@ def code_of(error: Exception) -> int:
 
 
 def line_of(error: Exception) -> str:
-    """Return what an error says, in one line, where it is no list of faults. None of our own errors shows a secret."""
+    """Return what an error says, in one line, where it is no list of faults.
+
+    None of our own errors shows a secret.
+    """
     if isinstance(error, TelepathError | ModuleNotFoundError):
         return str(error)
     said = next(iter(str(error).splitlines()), "")

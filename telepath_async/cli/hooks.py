@@ -22,19 +22,29 @@ class HookFailed(TelepathError):
 def checked_command(option: str, command: str) -> None:
     """Raise UsageError for an empty command: the shell runs it well, and nobody has been told."""
     if not command.strip():
-        raise UsageError(f"{option} is empty; give the command that is to run (is a variable of your shell not set?)")
+        raise UsageError(
+            f"{option} is empty; give the command that is to run (is a variable of your shell "
+            "not set?)"
+        )
 
 
 async def run_hook(command: str, line: bytes) -> None:
-    """Run a program and wait until it has ended well. What it prints goes to standard error then. Raises HookFailed.
+    """Run a program and wait until it has ended well. What it prints goes to standard error then.
+    Raises HookFailed.
 
-    Cancelled, it ends the program and all that this has started: SIGTERM, and SIGKILL two seconds later.
+    Cancelled, it ends the program and all that this has started: SIGTERM, and SIGKILL two seconds
+    later.
     """
-    # Not a pipe: somebody in the background may keep that open. Not our own standard error: a progress bar stands there.
+    # Not a pipe: somebody in the background may keep that open. Not our own standard error: a
+    # progress bar stands there.
     with TemporaryFile() as printed:
         spawning = asyncio.ensure_future(
             asyncio.create_subprocess_shell(
-                command, stdin=asyncio.subprocess.PIPE, stdout=printed, stderr=printed, start_new_session=True
+                command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=printed,
+                stderr=printed,
+                start_new_session=True,
             )
         )
         try:
@@ -45,7 +55,9 @@ async def run_hook(command: str, line: bytes) -> None:
             if process.returncode is None:
                 await _end(process)
             printed.seek(0)
-            with suppress(OSError):  # what it did does not depend on whether anybody reads what it says
+            with suppress(
+                OSError
+            ):  # what it did does not depend on whether anybody reads what it says
                 sys.stderr.write(printed.read().decode(errors="replace"))
                 sys.stderr.flush()
     if process.returncode:

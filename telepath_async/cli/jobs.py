@@ -18,9 +18,13 @@ from .shell import Shell, command, going_on, span_option
 if TYPE_CHECKING:
     from telepath_async.jobs import RotationReport, UnrotatedTrunk
 
-group: Final = typer.Typer(help="Jobs that can be killed at any moment, and run again.", no_args_is_help=True)
+group: Final = typer.Typer(
+    help="Jobs that can be killed at any moment, and run again.", no_args_is_help=True
+)
 
-_HOW: Final = "the journal knows what was begun: run the same command again, and it is finished first"
+_HOW: Final = (
+    "the journal knows what was begun: run the same command again, and it is finished first"
+)
 _MOST_UNTOUCHED: Final = 10
 _COLUMNS: Final[tuple[Column[UnrotatedTrunk], ...]] = (
     Column("trunk", lambda trunk: trunk.trunk_id),
@@ -39,36 +43,60 @@ def _group() -> None:
     "rotate",
     examples=[
         "telepath jobs rotate --all --journal rotation.ndjson --apply ./tell-carrier",
-        "telepath jobs rotate conn_abc123 --journal rotation.ndjson --apply 'ssh pbx set-sip-password'",
+        "telepath jobs rotate conn_abc123 --journal rotation.ndjson --apply 'ssh pbx "
+        "set-sip-password'",
     ],
 )
 async def rotate(
     shell: Shell,
-    trunk_ids: Annotated[list[str] | None, typer.Argument(metavar="TRUNK_ID", show_default=False)] = None,
+    trunk_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="TRUNK_ID", show_default=False)
+    ] = None,
     *,
-    journal: Annotated[Path, typer.Option(metavar="FILE", help="Keeps what is not finished, for you alone; one per account.")],
+    journal: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="Keeps what is not finished, for you alone; one per account."
+        ),
+    ],
     apply: Annotated[
         str,
         typer.Option(
             metavar="CMD",
-            help="Run for each trunk, with id, sip_username and the new sip_password as a JSON line on its standard input. "
+            help="Run for each trunk, with id, sip_username and the new sip_password as a JSON "
+            "line on its standard input. "
             "Exit code 0: the carrier has it.",
         ),
     ],
     everything: Annotated[bool, typer.Option("--all", help="All trunks of the account.")] = False,
-    finish: Annotated[bool, typer.Option("--finish", help="Begin nothing: only finish what the journal holds.")] = False,
-    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Trunks under way at once.")] = 2,
-    stop_after: Annotated[int, typer.Option(min=1, metavar="N", help="Begin no more after so many failures.")] = 3,
-    attempts: Annotated[int, typer.Option(min=1, metavar="N", help="Of --apply, for each trunk.")] = 4,
-    apply_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For each run of --apply.")] = 30.0,
-    not_again_within: Annotated[timedelta, span_option("Leave alone what was rotated so recently:", "1h")] = timedelta(hours=1),
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Begin nothing: only finish what the journal holds.")
+    ] = False,
+    concurrency: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Trunks under way at once.")
+    ] = 2,
+    stop_after: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Begin no more after so many failures.")
+    ] = 3,
+    attempts: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Of --apply, for each trunk.")
+    ] = 4,
+    apply_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="For each run of --apply.")
+    ] = 30.0,
+    not_again_within: Annotated[
+        timedelta, span_option("Leave alone what was rotated so recently:", "1h")
+    ] = timedelta(hours=1),
 ) -> int:
     """Rotate the SIP passwords of trunks, and have their carriers take the new ones.
 
-    Each new password is in the journal before the carrier is told. When carriers fail, no more trunks are begun.
+    Each new password is in the journal before the carrier is told. When carriers fail, no more
+    trunks are begun.
     """
     if bool(trunk_ids) + everything + finish != 1:
-        raise UsageError("say which trunks: their ids, or --all, or --finish for those that the journal holds")
+        raise UsageError(
+            "say which trunks: their ids, or --all, or --finish for those that the journal holds"
+        )
     checked_command("--apply", apply)
     from telepath_async.jobs import rotate_passwords
 
@@ -97,7 +125,9 @@ async def rotate(
     return _report(shell, report, uncertain)
 
 
-async def _trunks(telepath: TelepathClient, trunk_ids: list[str], everything: bool) -> tuple[list[Trunk | str], int]:
+async def _trunks(
+    telepath: TelepathClient, trunk_ids: list[str], everything: bool
+) -> tuple[list[Trunk | str], int]:
     if not everything:
         return [*trunk_ids], 0
     listed = telepath.trunks.list(overlap=10)
@@ -110,11 +140,15 @@ def _report(shell: Shell, report: RotationReport, uncertain: int) -> int:
     elif not report.complete:
         draw_rows([*report.pending, *report.untouched[:_MOST_UNTOUCHED]], _COLUMNS)
     tell(
-        f"{len(report.rotated):,} rotated, {len(report.applied):,} taken by their carriers, {len(report.recent):,} left alone "
+        f"{len(report.rotated):,} rotated, {len(report.applied):,} taken by their "
+        f"carriers, {len(report.recent):,} left alone "
         f"because they were rotated recently, {len(report.untouched):,} untouched"
     )
     if report.pending:
         tell(f"{len(report.pending):,} carriers may hold a dead password; {_HOW}", kind="warning")
     if uncertain:
-        tell(f"the list changed while it was read: {uncertain:,} trunks may be missing; run again", kind="warning")
+        tell(
+            f"the list changed while it was read: {uncertain:,} trunks may be missing; run again",
+            kind="warning",
+        )
     return OK if report.complete and not uncertain else PARTLY

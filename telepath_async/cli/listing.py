@@ -23,18 +23,31 @@ _OVERLAP: Final = 10
 MaxItems = Annotated[
     int | None,
     typer.Option(
-        "--max-items", min=0, metavar="N", help=f"No more than this; a table: {_ROWS_OF_A_TABLE}.", show_default=False
+        "--max-items",
+        min=0,
+        metavar="N",
+        help=f"No more than this; a table: {_ROWS_OF_A_TABLE}.",
+        show_default=False,
     ),
 ]
 All = Annotated[bool, typer.Option("--all", help="All of them, in a table too.")]
 Resume = Annotated[
-    str | None, typer.Option("--resume", metavar="CHECKPOINT", help="Go on where an earlier list was stopped: it said how.")
+    str | None,
+    typer.Option(
+        "--resume",
+        metavar="CHECKPOINT",
+        help="Go on where an earlier list was stopped: it said how.",
+    ),
 ]
 
 
 def wanted_items(shell: Shell, max_items: int | None, everything: bool) -> int | None:
     """Return how many items to list; None is all."""
-    return _ROWS_OF_A_TABLE if max_items is None and not everything and not shell.as_json else max_items
+    return (
+        _ROWS_OF_A_TABLE
+        if max_items is None and not everything and not shell.as_json
+        else max_items
+    )
 
 
 def list_options(shell: Shell, wanted: int | None) -> dict[str, Any]:
@@ -45,19 +58,31 @@ def list_options(shell: Shell, wanted: int | None) -> dict[str, Any]:
 
 
 async def print_list(
-    shell: Shell, telepath: TelepathClient, items: Paginator[T], columns: Sequence[Column[T]], *, unit: str, wanted: int | None
+    shell: Shell,
+    telepath: TelepathClient,
+    items: Paginator[T],
+    columns: Sequence[Column[T]],
+    *,
+    unit: str,
+    wanted: int | None,
 ) -> int:
     """Print the items; say how to go on when that is cut off, and return the exit code."""
     rows: list[T] = []
     done, place = 0, items.checkpoint
     try:
-        with going_on(lambda: _how_to_go_on(done, unit, place)), shell.bar("list", unit, telepath) as bar:
+        with (
+            going_on(lambda: _how_to_go_on(done, unit, place)),
+            shell.bar("list", unit, telepath) as bar,
+        ):
             async for page in items.pages():
                 if shell.as_json:
                     shell.write(*page.items)
                 else:
                     rows += page.items
-                done, place = done + len(page.items), items.checkpoint  # not before: what was not written is not behind us
+                done, place = (
+                    done + len(page.items),
+                    items.checkpoint,
+                )  # not before: what was not written is not behind us
                 bar.show(done, _least(page.total, wanted))
     finally:
         if not shell.as_json:
@@ -80,7 +105,8 @@ def _verdict(items: Paginator[Any], unit: str) -> int:
     if not uncertain:
         return OK
     tell(
-        f"the list changed while it was read: {uncertain:,} {unit} may be missing; list again, with --until if they are calls",
+        f"the list changed while it was read: {uncertain:,} {unit} may be missing; list "
+        "again, with --until if they are calls",
         kind="warning",
     )
     return PARTLY

@@ -13,7 +13,9 @@ from telepath_async import Agent, PhoneNumber, UsageError
 from .output import draw, fields_table
 from .shell import Shell, command
 
-group: Final = typer.Typer(help="Phone numbers, and the agents that answer them.", no_args_is_help=True)
+group: Final = typer.Typer(
+    help="Phone numbers, and the agents that answer them.", no_args_is_help=True
+)
 
 _CLEARABLE: Final = ("label", "description", "example-context", "inbound-agent")
 
@@ -33,21 +35,36 @@ def _group() -> None:
 )
 async def update(
     shell: Shell,
-    phone_number: Annotated[str, typer.Argument(metavar="PHONE_NUMBER", help="E.164: +15550100001")],
+    phone_number: Annotated[
+        str, typer.Argument(metavar="PHONE_NUMBER", help="E.164: +15550100001")
+    ],
     *,
     label: Annotated[str | None, typer.Option()] = None,
     description: Annotated[str | None, typer.Option()] = None,
-    outbound_only: Annotated[bool | None, typer.Option("--outbound-only/--no-outbound-only", show_default=False)] = None,
-    inbound_agent: Annotated[str | None, typer.Option(metavar="ID", help="The agent that answers.")] = None,
-    example_context: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Repeatable.")] = None,
+    outbound_only: Annotated[
+        bool | None, typer.Option("--outbound-only/--no-outbound-only", show_default=False)
+    ] = None,
+    inbound_agent: Annotated[
+        str | None, typer.Option(metavar="ID", help="The agent that answers.")
+    ] = None,
+    example_context: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Repeatable.")
+    ] = None,
     clear: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD", help=f"Empty one of {', '.join(_CLEARABLE)}. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="FIELD", help=f"Empty one of {', '.join(_CLEARABLE)}. Repeatable."),
     ] = None,
     numbers_base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where numbers live, if elsewhere; or TELEPATH_NUMBERS_BASE_URL.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="Where numbers live, if elsewhere; or TELEPATH_NUMBERS_BASE_URL."
+        ),
     ] = None,
     numbers_api_key_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Their own key (-: standard input), or TELEPATH_NUMBERS_API_KEY.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Their own key (-: standard input), or TELEPATH_NUMBERS_API_KEY."
+        ),
     ] = None,
 ) -> None:
     """Change a phone number: the fields that are given, and no others."""
@@ -61,7 +78,9 @@ async def update(
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     fields |= dict.fromkeys(_cleared(clear))
     url = numbers_base_url or os.environ.get("TELEPATH_NUMBERS_BASE_URL") or None
-    async with shell.client(numbers_base_url=url, numbers_api_key_file=numbers_api_key_file) as telepath:
+    async with shell.client(
+        numbers_base_url=url, numbers_api_key_file=numbers_api_key_file
+    ) as telepath:
         number = await telepath.numbers.update(phone_number, **fields)
     if shell.as_json:
         shell.write(number)
@@ -90,7 +109,11 @@ def _fields(number: PhoneNumber) -> Iterator[tuple[str, object]]:
     yield "description", number.description
     yield "active", number.active
     yield "outbound only", number.outbound_only
-    yield "answered by", number.inbound_agent_name or (agent.name or agent.id if isinstance(agent, Agent) else agent)
+    yield (
+        "answered by",
+        number.inbound_agent_name
+        or (agent.name or agent.id if isinstance(agent, Agent) else agent),
+    )
     yield "example context", number.example_context
     yield "provider", number.telephony_provider
     yield "besides", number.extra or None

@@ -1,7 +1,8 @@
-"""What is printed: NDJSON for programs, tables for people, one line on standard error for all that is said besides.
+"""What is printed: NDJSON for programs, tables for people, one line on standard error for all that
+is said besides.
 
-What a server sends is text of somebody else's: it reaches the terminal without control characters and without markup.
-rich is imported where a table is drawn: NDJSON does without.
+What a server sends is text of somebody else's: it reaches the terminal without control characters
+and without markup. rich is imported where a table is drawn: NDJSON does without.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ NONE: Final = "-"
 
 @frozen
 class Column(Generic[T]):
-    """A column of a table: its title, and what stands in it for a row. The last ones go first where there is no room."""
+    """A column of a table: its title, and what stands in it for a row.
+
+    The last ones go first where there is no room.
+    """
 
     title: str
     value: Callable[[T], object]
@@ -63,7 +67,11 @@ def _in_order(value: Any) -> Any:
 
 @cache
 def _names(model: Any) -> tuple[str, ...]:
-    names = model.__struct_fields__ if issubclass(model, msgspec.Struct) else (field.name for field in attrs.fields(model))
+    names = (
+        model.__struct_fields__
+        if issubclass(model, msgspec.Struct)
+        else (field.name for field in attrs.fields(model))
+    )
     return tuple(names)
 
 
@@ -99,19 +107,27 @@ def draw(*pictures: RenderableType) -> None:
         on.print(picture)
 
 
-def draw_rows(rows: Sequence[T], columns: Sequence[Column[T]], *, show_secrets: bool = False) -> None:
+def draw_rows(
+    rows: Sequence[T], columns: Sequence[Column[T]], *, show_secrets: bool = False
+) -> None:
     """Print a table with a line for each row, with as many columns as fit into the terminal."""
     from rich.measure import Measurement
 
     on = console()
     shown = list(columns)
     picture = _table(rows, shown, show_secrets)
-    while len(shown) > 1 and Measurement.get(on, on.options.update(max_width=10_000), picture).maximum > on.width:
+    while (
+        len(shown) > 1
+        and Measurement.get(on, on.options.update(max_width=10_000), picture).maximum > on.width
+    ):
         shown.pop()
         picture = _table(rows, shown, show_secrets)
     on.print(picture)
     if len(shown) < len(columns):
-        tell(f"columns left out for want of room: {len(columns) - len(shown)}; widen the terminal, or use --json")
+        tell(
+            f"columns left out for want of room: {len(columns) - len(shown)}; widen the "
+            "terminal, or use --json"
+        )
 
 
 def _table(rows: Sequence[T], columns: Sequence[Column[T]], show_secrets: bool) -> Table:

@@ -1,4 +1,7 @@
-"""Progress on standard error: a bar with the rate, the share of the rate limit, and the time left. None without a terminal."""
+"""Progress on standard error: a bar with the rate, the share of the rate limit, and the time left.
+
+None without a terminal.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,9 @@ class Bar:
 
 
 class _SeenBar(Bar):
-    def __init__(self, title: str, unit: str, meter: Meter, telepath: TelepathClient | None) -> None:
+    def __init__(
+        self, title: str, unit: str, meter: Meter, telepath: TelepathClient | None
+    ) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -64,15 +69,26 @@ class _SeenBar(Bar):
     def show(self, done: int, total: int | None = None) -> None:
         seconds = max(time.monotonic() - self._began, 0.1)
         of = "" if total is None else f"/{total:,}"
-        told = f"{done:,}{of} {self._unit} {done / seconds:,.0f}/s {self._meter.share(self._telepath):.0%} of limit"
+        told = (
+            f"{done:,}{of} {self._unit} {done / seconds:,.0f}/s "
+            f"{self._meter.share(self._telepath):.0%} of limit"
+        )
         self.progress.update(self._task, completed=done, total=total, told=told)
 
 
 @contextmanager
 def progress_bar(
-    title: str, unit: str, *, meter: Meter, telepath: TelepathClient | None, lines_on_terminal: bool = False
+    title: str,
+    unit: str,
+    *,
+    meter: Meter,
+    telepath: TelepathClient | None,
+    lines_on_terminal: bool = False,
 ) -> Iterator[Bar]:
-    """Show a bar while the block runs. `lines_on_terminal`: the block prints where the bar would stand."""
+    """Show a bar while the block runs.
+
+    `lines_on_terminal`: the block prints where the bar would stand.
+    """
     if not sys.stderr.isatty() or (lines_on_terminal and sys.stdout.isatty()):
         yield Bar()
         return

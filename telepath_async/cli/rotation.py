@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
-from telepath_async import OutcomeUnknown, ResponseError, SipCredentials, TelepathClient, TelepathError
+from telepath_async import (
+    OutcomeUnknown,
+    ResponseError,
+    SipCredentials,
+    TelepathClient,
+    TelepathError,
+)
 
 from .credentials import SecretFile
 from .output import json_line, tell
 from .shell import Shell
 
 
-async def rotate_one(shell: Shell, telepath: TelepathClient, trunk_id: str, kept: SecretFile | None) -> SipCredentials:
+async def rotate_one(
+    shell: Shell, telepath: TelepathClient, trunk_id: str, kept: SecretFile | None
+) -> SipCredentials:
     """Rotate, and return the new credentials, kept in the file where there is one."""
     try:
         credentials = await telepath.trunks.rotate_sip_password(trunk_id)

@@ -18,12 +18,17 @@ from .shell import example_text, run
 
 def add_to(app: typer.Typer) -> None:
     """Add the two commands."""
-    app.command("sandbox", epilog=example_text(["telepath sandbox --style cursor --calls 100000 --latency 0.05"]))(sandbox)
+    app.command(
+        "sandbox",
+        epilog=example_text(["telepath sandbox --style cursor --calls 100000 --latency 0.05"]),
+    )(sandbox)
     app.command("demo", epilog=example_text(["telepath demo"]))(demo)
 
 
 def sandbox(
-    style: Annotated[Literal["offset", "cursor"], typer.Option(help="How the API speaks.")] = "offset",
+    style: Annotated[
+        Literal["offset", "cursor"], typer.Option(help="How the API speaks.")
+    ] = "offset",
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8080,
     trunks: Annotated[int, typer.Option(metavar="N", help="How many to make up.")] = 25,
@@ -31,7 +36,9 @@ def sandbox(
     rate_limit: Annotated[int, typer.Option(metavar="N", help="Requests a minute.")] = 6000,
     latency: Annotated[float, typer.Option(metavar="SECONDS", help="Added to every answer.")] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed makes up the same data.")] = 0,
-    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="Of the sandbox; random when not given.")] = None,
+    api_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Of the sandbox; random when not given.")
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:
     """Serve a local Telepath API until Ctrl-C, and print what to set to use it."""
@@ -59,7 +66,10 @@ def sandbox(
                     f"export TELEPATH_API_KEY={shlex.quote(served.api_key)}\n"
                 )
                 sys.stdout.flush()
-                tell("set these in another shell, and try: telepath calls list; Ctrl-C ends the sandbox")
+                tell(
+                    "set these in another shell, and try: telepath calls list; Ctrl-C ends "
+                    "the sandbox"
+                )
                 await asyncio.Event().wait()
         except asyncio.CancelledError:  # the one way to end it
             pass

@@ -1,6 +1,8 @@
-"""What all commands share: their common options, the client that these open, and how a command runs to its end.
+"""What all commands share: their common options, the client that these open, and how a command runs
+to its end.
 
-A command is a coroutine function whose first parameter is a `Shell`; it returns an exit code, or None for 0.
+A command is a coroutine function whose first parameter is a `Shell`; it returns an exit code, or
+None for 0.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ def _moment(text: str) -> datetime:
 
 
 def _span(text: str | timedelta) -> timedelta:
-    return text if isinstance(text, timedelta) else _parsed(lambda: read_span(text))  # typer parses defaults too
+    return (
+        text if isinstance(text, timedelta) else _parsed(lambda: read_span(text))
+    )  # typer parses defaults too
 
 
 def _parsed(parse: Callable[[], T]) -> T:
@@ -54,7 +58,10 @@ def _parsed(parse: Callable[[], T]) -> T:
 def span_option(help_text: str, default: str) -> Any:
     """Return an option that takes a span of time; `default` is as people write it."""
     return typer.Option(
-        parser=_span, metavar="SPAN", help=f"{help_text} 90s, 30m, 24h, 7d. {default} by default.", show_default=False
+        parser=_span,
+        metavar="SPAN",
+        help=f"{help_text} 90s, 30m, 24h, 7d. {default} by default.",
+        show_default=False,
     )
 
 
@@ -67,7 +74,9 @@ Since = Annotated[
         help="From then on: 2026-11-01, 2026-11-01T12:00:00Z (UTC), or 24h or 7d ago.",
     ),
 ]
-Until = Annotated[datetime | None, typer.Option("--until", parser=_moment, metavar=_MOMENT, help="Up to then.")]
+Until = Annotated[
+    datetime | None, typer.Option("--until", parser=_moment, metavar=_MOMENT, help="Up to then.")
+]
 TrunkId = Annotated[str | None, typer.Option("--trunk-id", help="Only this trunk's calls.")]
 
 
@@ -83,10 +92,16 @@ class Shell:
         ),
     ] = None  # fmt: skip
     base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Instead of TELEPATH_BASE_URL.", rich_help_panel=_COMMON)
+        str | None,
+        typer.Option(metavar="URL", help="Instead of TELEPATH_BASE_URL.", rich_help_panel=_COMMON),
     ] = None
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="For each call of the API, retries included.", rich_help_panel=_COMMON)
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="For each call of the API, retries included.",
+            rich_help_panel=_COMMON,
+        ),
     ] = 30.0
     json: Annotated[
         bool | None,
@@ -96,7 +111,12 @@ class Shell:
         ),
     ] = None  # fmt: skip
     show_secrets: Annotated[
-        bool, typer.Option("--show-secrets", help="Print passwords and keys in plain text.", rich_help_panel=_COMMON)
+        bool,
+        typer.Option(
+            "--show-secrets",
+            help="Print passwords and keys in plain text.",
+            rich_help_panel=_COMMON,
+        ),
     ] = False
     debug: Annotated[
         bool, typer.Option("--debug", help="Show where an error came from.", rich_help_panel=_COMMON)
@@ -110,14 +130,21 @@ class Shell:
             raise UsageError("standard output is closed; send it to a file, or to /dev/null")
         return not sys.stdout.isatty() if self.json is None else self.json
 
-    def client(self, *, numbers_base_url: str | None = None, numbers_api_key_file: str | None = None) -> TelepathClient:
-        """Return a client for `async with`; ask for the key where it is not given. Raises UsageError."""
+    def client(
+        self, *, numbers_base_url: str | None = None, numbers_api_key_file: str | None = None
+    ) -> TelepathClient:
+        """Return a client for `async with`; ask for the key where it is not given.
+
+        Raises UsageError.
+        """
         return TelepathClient(
             read_secret(API_KEY, self.api_key_file),
             base_url=self.base_url,
             timeout=self.timeout,
             numbers_base_url=numbers_base_url,
-            numbers_api_key=read_secret(NUMBERS_API_KEY, numbers_api_key_file) if numbers_base_url else None,
+            numbers_api_key=read_secret(NUMBERS_API_KEY, numbers_api_key_file)
+            if numbers_base_url
+            else None,
             on_event=self.meter,
         )
 
@@ -127,7 +154,9 @@ class Shell:
 
     def bar(self, title: str, unit: str, telepath: TelepathClient | None) -> Any:
         """Return a progress bar for `with`."""
-        return progress_bar(title, unit, meter=self.meter, telepath=telepath, lines_on_terminal=self.as_json)
+        return progress_bar(
+            title, unit, meter=self.meter, telepath=telepath, lines_on_terminal=self.as_json
+        )
 
 
 _SHARED: Final = [
@@ -136,7 +165,9 @@ _SHARED: Final = [
 ]
 
 
-def command(group: typer.Typer, name: str, *, examples: Iterable[str]) -> Callable[[Command[P]], Command[P]]:
+def command(
+    group: typer.Typer, name: str, *, examples: Iterable[str]
+) -> Callable[[Command[P]], Command[P]]:
     """Add a coroutine function to a group as a command with the common options, and with examples in its help."""
 
     def add(function: Command[P]) -> Command[P]:
@@ -165,7 +196,10 @@ def help_lines(title: str, lines: Iterable[str]) -> str:
 
 
 def run(work: Coroutine[Any, Any, int | None], *, debug: bool) -> int:
-    """Run a command to its end and return its exit code. SIGINT and SIGTERM cancel it; a second one ends it at once."""
+    """Run a command to its end and return its exit code.
+
+    SIGINT and SIGTERM cancel it; a second one ends it at once.
+    """
     signals: list[int] = []
     with _log_told(debug=debug):
         try:
@@ -183,7 +217,9 @@ def run(work: Coroutine[Any, Any, int | None], *, debug: bool) -> int:
     return OK if code is None else code
 
 
-async def _cancelled_by_signals(work: Coroutine[Any, Any, int | None], signals: list[int]) -> int | None:
+async def _cancelled_by_signals(
+    work: Coroutine[Any, Any, int | None], signals: list[int]
+) -> int | None:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
 
@@ -195,8 +231,12 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, int | None], signals: 
 
     before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
     for number, _ in before:
-        loop.add_signal_handler(number, _wake)  # else a signal just before the loop goes to sleep is not seen until it wakes
-        signal.signal(number, stop)  # at once, where the loop's own would wait for a write to a pipe that nobody reads
+        loop.add_signal_handler(
+            number, _wake
+        )  # else a signal just before the loop goes to sleep is not seen until it wakes
+        signal.signal(
+            number, stop
+        )  # at once, where the loop's own would wait for a write to a pipe that nobody reads
     try:
         return await work
     finally:

@@ -1,6 +1,7 @@
 """Files of trunk specs: CSV, JSON, NDJSON or YAML -> checked specs, each with its line.
 
-A parser's own message may quote the file, and passwords stand in it: a fault here gives the line, and no content.
+A parser's own message may quote the file, and passwords stand in it: a fault here gives the line,
+and no content.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Row:
 def read_rows(file: Path, keys: Mapping[str, Secret | None]) -> list[Row]:
     """Return the specs of a file. `keys`: by provider, for the rows that have none of their own.
 
-    Raises UsageError that lists every fault of every row with its line, and a username that occurs twice.
+    Raises UsageError that lists every fault of every row with its line, and a username that occurs
+    twice.
     """
     read = _READERS.get(file.suffix.lower())
     if read is None:
@@ -56,7 +58,9 @@ class _Damaged(Exception):
     """The file is not of the kind that its name says."""
 
 
-def _checked(file: Path, numbered: list[tuple[int, Any]], keys: Mapping[str, Secret | None]) -> list[Row]:
+def _checked(
+    file: Path, numbered: list[tuple[int, Any]], keys: Mapping[str, Secret | None]
+) -> list[Row]:
     rows: list[Row] = []
     faults: list[str] = []
     lines: dict[str, int] = {}
@@ -65,16 +69,26 @@ def _checked(file: Path, numbered: list[tuple[int, Any]], keys: Mapping[str, Sec
         if isinstance(made, str):
             faults.append(f"line {line}: {made}")
         elif made.sip_username in lines:
-            faults.append(f"line {line}: sip_username {made.sip_username!r} stands in line {lines[made.sip_username]} already")
+            faults.append(
+                f"line {line}: sip_username {made.sip_username!r} stands in line "
+                f"{lines[made.sip_username]} already"
+            )
         else:
             lines[made.sip_username] = line
             rows.append(Row(line, made))
     if not numbered:
         raise UsageError(f"{file} holds no trunks")
     if faults:
-        more = [f"… and {len(faults) - _MOST_FAULTS_SHOWN:,} more"] if len(faults) > _MOST_FAULTS_SHOWN else []
+        more = (
+            [f"… and {len(faults) - _MOST_FAULTS_SHOWN:,} more"]
+            if len(faults) > _MOST_FAULTS_SHOWN
+            else []
+        )
         listed = "\n  ".join([*faults[:_MOST_FAULTS_SHOWN], *more])
-        raise UsageError(f"nothing was sent, because {len(faults):,} rows of {file} have faults; correct them:\n  {listed}")
+        raise UsageError(
+            f"nothing was sent, because {len(faults):,} rows of {file} have faults; correct "
+            f"them:\n  {listed}"
+        )
     return rows
 
 
@@ -83,7 +97,9 @@ def _spec(fields: Any, keys: Mapping[str, Secret | None]) -> TrunkSpec | str:
     if not isinstance(fields, dict):
         return f"must be a trunk with its fields, not {type(fields).__name__}"
     unknown = [f"unknown field {str(name)[:60]!r}" for name in fields if name not in _FIELDS]
-    known: dict[str, Any] = _BLANK | {name: value for name, value in fields.items() if name in _FIELDS and value is not None}
+    known: dict[str, Any] = _BLANK | {
+        name: value for name, value in fields.items() if name in _FIELDS and value is not None
+    }
     provider = known["ai_provider"]
     key = keys.get(provider) if isinstance(provider, str) else None
     if key is not None:
@@ -96,15 +112,24 @@ def _spec(fields: Any, keys: Mapping[str, Secret | None]) -> TrunkSpec | str:
 
 
 def _csv(text: str) -> _Numbered:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restkey="(beyond the last column)")
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), strict=True, restkey="(beyond the last column)"
+    )
     try:
         if reader.fieldnames and not any(name.strip() in _FIELDS for name in reader.fieldnames):
             # A trunk, most likely, and its password would be called an unknown field.
-            raise _Damaged("line 1: this must name the columns, with commas between them: name,ai_provider,…")
+            raise _Damaged(
+                "line 1: this must name the columns, with commas between them: name,ai_provider,…"
+            )
         for row in reader:
-            yield reader.line_num, {(name or "").strip(): value or None for name, value in row.items()}
+            yield (
+                reader.line_num,
+                {(name or "").strip(): value or None for name, value in row.items()},
+            )
     except csv.Error:
-        raise _Damaged(f"line {reader.reader.line_num}: this is no CSV; look at the quotes") from None
+        raise _Damaged(
+            f"line {reader.reader.line_num}: this is no CSV; look at the quotes"
+        ) from None
 
 
 def _json(text: str) -> _Numbered:
@@ -127,7 +152,11 @@ def _json(text: str) -> _Numbered:
 def _behind(text: str, place: int, mark: str) -> int:
     """Return the next place behind white space, one `mark`, and white space."""
     place = _WHITE.match(text, place).end()  # type: ignore[union-attr]
-    return _WHITE.match(text, place + len(mark)).end() if mark and text.startswith(mark, place) else place  # type: ignore[union-attr]
+    return (
+        _WHITE.match(text, place + len(mark)).end()
+        if mark and text.startswith(mark, place)
+        else place
+    )  # type: ignore[union-attr]
 
 
 def _damaged_json(text: str, place: int) -> _Damaged:
@@ -148,7 +177,9 @@ def _yaml(text: str) -> _Numbered:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = 1 if mark is None else mark.line + 1
-        raise _Damaged(f"line {line}: this is no YAML; a text that begins with * & ! % @ or ` needs quotes") from None
+        raise _Damaged(
+            f"line {line}: this is no YAML; a text that begins with * & ! % @ or ` needs quotes"
+        ) from None
 
 
 _READERS: Final[dict[str, Callable[[str], _Numbered]]] = {

@@ -26,7 +26,8 @@ def _none(text: str) -> timedelta:
 
 
 def read_moment(text: str, now: datetime) -> datetime:
-    """Return a date (its first moment), a time, or a span before `now`, in UTC; UTC is meant where no zone is given.
+    """Return a date (its first moment), a time, or a span before `now`, in UTC; UTC is meant where
+    no zone is given.
 
     Raises UsageError.
     """
@@ -37,4 +38,7 @@ def read_moment(text: str, now: datetime) -> datetime:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise UsageError(f"{text[:40]!r} is no time; write 2026-11-01, 2026-11-01T12:00:00Z, or how long ago: 24h, 7d")
+    raise UsageError(
+        f"{text[:40]!r} is no time; write 2026-11-01, 2026-11-01T12:00:00Z, or how long "
+        "ago: 24h, 7d"
+    )

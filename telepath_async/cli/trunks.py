@@ -30,16 +30,30 @@ group: Final = typer.Typer(help="SIP trunks and their AI agents.", no_args_is_he
 
 OpenAIKeyFile = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Read the OpenAI API key from here (- is standard input), not OPENAI_API_KEY."),
+    typer.Option(
+        metavar="FILE",
+        help="Read the OpenAI API key from here (- is standard input), not OPENAI_API_KEY.",
+    ),
 ]
-ElevenLabsKeyFile = Annotated[str | None, typer.Option(metavar="FILE", help="The same for ElevenLabs, not ELEVENLABS_API_KEY.")]
+ElevenLabsKeyFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="The same for ElevenLabs, not ELEVENLABS_API_KEY."),
+]
 SystemPrompt = Annotated[str | None, typer.Option(metavar="TEXT", help="What the agent is told.")]
-SystemPromptFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The same, from a file.")]
+SystemPromptFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The same, from a file.")
+]
 AgentId = Annotated[str | None, typer.Option("--elevenlabs-agent-id", metavar="ID")]
-Endpoint = Annotated[str | None, typer.Option("--custom-endpoint", metavar="URL", help="wss:// of your own agent.")]
+Endpoint = Annotated[
+    str | None, typer.Option("--custom-endpoint", metavar="URL", help="wss:// of your own agent.")
+]
 Fields = Annotated[
     list[str] | None,
-    typer.Option("--field", metavar="NAME=JSON", help="A field that no page names, sent as it is. Repeatable."),
+    typer.Option(
+        "--field",
+        metavar="NAME=JSON",
+        help="A field that no page names, sent as it is. Repeatable.",
+    ),
 ]
 
 COLUMNS: Final[tuple[Column[Trunk], ...]] = (
@@ -56,7 +70,11 @@ COLUMNS: Final[tuple[Column[Trunk], ...]] = (
 )
 
 
-@command(group, "list", examples=["telepath trunks list --status active", "telepath trunks list --json | jq -r .id"])
+@command(
+    group,
+    "list",
+    examples=["telepath trunks list --status active", "telepath trunks list --json | jq -r .id"],
+)
 async def list_(
     shell: Shell,
     *,
@@ -69,7 +87,9 @@ async def list_(
     """List the trunks."""
     wanted = wanted_items(shell, max_items, everything)
     async with shell.client() as telepath:
-        trunks = telepath.trunks.list(status=status, sort=sort, resume=resume, **list_options(shell, wanted))
+        trunks = telepath.trunks.list(
+            status=status, sort=sort, resume=resume, **list_options(shell, wanted)
+        )
         return await print_list(shell, telepath, trunks, COLUMNS, unit="trunks", wanted=wanted)
 
 
@@ -78,17 +98,23 @@ async def list_(
     "create",
     examples=[
         "telepath trunks create --name 'Front desk' --provider openai --sip-username front-desk",
-        "telepath trunks create --name Front --provider openai --sip-username front --sip-password-file password.txt",
+        "telepath trunks create --name Front --provider openai --sip-username front "
+        "--sip-password-file password.txt",
     ],
 )
 async def create(
     shell: Shell,
     *,
     name: Annotated[str, typer.Option(help="What people call it.")],
-    provider: Annotated[Literal["openai", "elevenlabs", "custom"], typer.Option(help="Who answers the calls.")],
-    sip_username: Annotated[str, typer.Option(help="Letters, digits and hyphens; unique in the account.")],
+    provider: Annotated[
+        Literal["openai", "elevenlabs", "custom"], typer.Option(help="Who answers the calls.")
+    ],
+    sip_username: Annotated[
+        str, typer.Option(help="Letters, digits and hyphens; unique in the account.")
+    ],
     sip_password_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Read the SIP password from here (-: standard input).")
+        str | None,
+        typer.Option(metavar="FILE", help="Read the SIP password from here (-: standard input)."),
     ] = None,
     openai_api_key_file: OpenAIKeyFile = None,
     elevenlabs_api_key_file: ElevenLabsKeyFile = None,
@@ -100,8 +126,8 @@ async def create(
 ) -> None:
     """Create a trunk.
 
-    Its SIP password and the provider's key are asked for, or come from files or the environment: TELEPATH_SIP_PASSWORD,
-    OPENAI_API_KEY, ELEVENLABS_API_KEY.
+    Its SIP password and the provider's key are asked for, or come from files or the environment:
+    TELEPATH_SIP_PASSWORD, OPENAI_API_KEY, ELEVENLABS_API_KEY.
     """
     keys = {
         source.variable.lower(): read_secret(source, file)
@@ -127,7 +153,11 @@ async def create(
 
 
 @command(
-    group, "update", examples=["telepath trunks update conn_abc123 --name 'Back office' --field 'vad={\"threshold\":0.5}'"]
+    group,
+    "update",
+    examples=[
+        "telepath trunks update conn_abc123 --name 'Back office' --field 'vad={\"threshold\":0.5}'"
+    ],
 )
 async def update(
     shell: Shell,
@@ -135,11 +165,15 @@ async def update(
     *,
     name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     set_openai_api_key: Annotated[
-        bool, typer.Option("--set-openai-api-key", help="A new key: from OPENAI_API_KEY, or asked for.")
+        bool,
+        typer.Option("--set-openai-api-key", help="A new key: from OPENAI_API_KEY, or asked for."),
     ] = False,
     openai_api_key_file: OpenAIKeyFile = None,
     set_elevenlabs_api_key: Annotated[
-        bool, typer.Option("--set-elevenlabs-api-key", help="A new key: from ELEVENLABS_API_KEY, or asked for.")
+        bool,
+        typer.Option(
+            "--set-elevenlabs-api-key", help="A new key: from ELEVENLABS_API_KEY, or asked for."
+        ),
     ] = False,
     elevenlabs_api_key_file: ElevenLabsKeyFile = None,
     elevenlabs_agent_id: AgentId = None,
@@ -179,23 +213,36 @@ async def rotate(
     trunk_id: Annotated[str, typer.Argument(metavar="TRUNK_ID")],
     *,
     save: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Keep the new password in this new file, for you alone (mode 0600).")
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the new password in this new file, for you alone (mode 0600).",
+        ),
     ] = None,
 ) -> None:
     """Have a new SIP password made for a trunk.
 
-    The old one is dead at once, and the new one is shown this once: say where it is to go, by --save or --show-secrets.
-    For many trunks, and their carriers: telepath jobs rotate.
+    The old one is dead at once, and the new one is shown this once: say where it is to go, by
+    --save or --show-secrets. For many trunks, and their carriers: telepath jobs rotate.
     """
     if save is None and not shell.show_secrets:
-        raise UsageError("the new password is shown only once: give --save FILE or --show-secrets; nothing was sent")
+        raise UsageError(
+            "the new password is shown only once: give --save FILE or --show-secrets; "
+            "nothing was sent"
+        )
     _ = shell.as_json  # standard output may be closed: better known before the old password is dead
     async with shell.client() as telepath:
-        credentials = await rotate_one(shell, telepath, trunk_id, None if save is None else SecretFile(save))
+        credentials = await rotate_one(
+            shell, telepath, trunk_id, None if save is None else SecretFile(save)
+        )
         try:  # inside, for nothing may wait, and so be cut off, between the answer and this
             _show_credentials(shell, credentials, save)
         except Exception:
-            where = "it is new, the old one is dead: rotate again" if save is None else f"it stands in {save}"
+            where = (
+                "it is new, the old one is dead: rotate again"
+                if save is None
+                else f"it stands in {save}"
+            )
             tell(f"the new password could not be printed; {where}", kind="warning")
             raise
 
@@ -242,7 +289,10 @@ def _extra(fields: list[str] | None) -> dict[str, Any]:
         except ValueError:
             equals = ""
         if not (name and equals):
-            raise UsageError('--field must be NAME=JSON, such as vad={"threshold":0.5}, or language=\'"en"\' for a text')
+            raise UsageError(
+                '--field must be NAME=JSON, such as vad={"threshold":0.5}, or language=\'"en"\' '
+                "for a text"
+            )
     return extra
 
 
@@ -256,22 +306,33 @@ def _extra(fields: list[str] | None) -> dict[str, Any]:
 )
 async def many(
     shell: Shell,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".csv, .json (an array, or a trunk a line) or .yaml")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help=".csv, .json (an array, or a trunk a line) or .yaml"),
+    ],
     *,
-    if_exists: Annotated[create_many.IfExists, typer.Option(help="What to do when a username is taken.")] = "fail",
-    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Creates under way at once.")] = 20,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, and send nothing.")] = False,
+    if_exists: Annotated[
+        create_many.IfExists, typer.Option(help="What to do when a username is taken.")
+    ] = "fail",
+    concurrency: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Creates under way at once.")
+    ] = 20,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the file, and send nothing.")
+    ] = False,
     openai_api_key_file: OpenAIKeyFile = None,
     elevenlabs_api_key_file: ElevenLabsKeyFile = None,
 ) -> int:
     """Create a trunk for each row of a file.
 
-    Its columns are name, ai_provider, sip_username, sip_password, and what the provider needs.
-    All rows are checked before anything is sent. A row without a provider's key takes the one from the file or the
-    environment: OPENAI_API_KEY, ELEVENLABS_API_KEY.
+    Its columns are name, ai_provider, sip_username, sip_password, and what the provider needs. All
+    rows are checked before anything is sent. A row without a provider's key takes the one from the
+    file or the environment: OPENAI_API_KEY, ELEVENLABS_API_KEY.
     """
     keys: dict[str, Secret | None] = {
         "openai": given_secret(OPENAI_API_KEY, openai_api_key_file),
         "elevenlabs": given_secret(ELEVENLABS_API_KEY, elevenlabs_api_key_file),
     }
-    return await create_many.create_many(shell, file, keys, if_exists=if_exists, concurrency=concurrency, dry_run=dry_run)
+    return await create_many.create_many(
+        shell, file, keys, if_exists=if_exists, concurrency=concurrency, dry_run=dry_run
+    )

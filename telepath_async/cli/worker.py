@@ -23,7 +23,8 @@ _NEVER: Final = "-"
 
 group: Final = typer.Typer(
     name="worker",
-    help="Run sync, alerts and rotation for many accounts at their times: in this process, or as a part of a fleet.",
+    help="Run sync, alerts and rotation for many accounts at their times: in this "
+    "process, or as a part of a fleet.",
     epilog="\n".join(
         [
             "\b",
@@ -37,18 +38,37 @@ group: Final = typer.Typer(
     pretty_exceptions_enable=False,  # rich's tracebacks show locals, and these hold keys
 )
 
-Accounts = Annotated[str, typer.Option("--accounts", metavar="FILE", help="What to do, when, and for whom.")]
+Accounts = Annotated[
+    str, typer.Option("--accounts", metavar="FILE", help="What to do, when, and for whom.")
+]
 Redis = Annotated[
     str | None,
-    typer.Option("--redis", metavar="URL", envvar=_REDIS, show_envvar=True, help="The fleet's broker: Redis or Valkey."),
+    typer.Option(
+        "--redis",
+        metavar="URL",
+        envvar=_REDIS,
+        show_envvar=True,
+        help="The fleet's broker: Redis or Valkey.",
+    ),
 ]
 Postgres = Annotated[
     str | None,
-    typer.Option("--postgres", metavar="URL", envvar=_POSTGRES, show_envvar=True, help="The fleet's broker: PostgreSQL."),
+    typer.Option(
+        "--postgres",
+        metavar="URL",
+        envvar=_POSTGRES,
+        show_envvar=True,
+        help="The fleet's broker: PostgreSQL.",
+    ),
 ]
 Queue = Annotated[str, typer.Option("--queue", help="The fleet's name at its broker.")]
 State = Annotated[
-    str | None, typer.Option("--state", metavar="FILE", help="Without a broker: where how jobs stand is kept [ACCOUNTS.state].")
+    str | None,
+    typer.Option(
+        "--state",
+        metavar="FILE",
+        help="Without a broker: where how jobs stand is kept [ACCOUNTS.state].",
+    ),
 ]
 
 
@@ -92,7 +112,13 @@ def run(
         )  # fmt: skip
         stop, loaded = asyncio.Event(), load_accounts(accounts, distributed=broker is not None)
         with log_lines(sys.stdout, loaded, broker, options), _set_by_signals(stop):
-            await run_worker(loaded, broker=broker, state=state or f"{accounts}.state", options=options, stop=stop)
+            await run_worker(
+                loaded,
+                broker=broker,
+                state=state or f"{accounts}.state",
+                options=options,
+                stop=stop,
+            )
 
     _ended(work())
 
@@ -105,7 +131,10 @@ def status(
     queue: Queue = "telepath",
     state: State = None,
     as_json: Annotated[
-        bool | None, typer.Option("--json/--table", help="NDJSON, or a table; NDJSON when standard output is no terminal.")
+        bool | None,
+        typer.Option(
+            "--json/--table", help="NDJSON, or a table; NDJSON when standard output is no terminal."
+        ),
     ] = None,
 ) -> None:
     """Show each job: what it is doing, its last success and failure, its rows, and when it runs next."""
@@ -167,18 +196,30 @@ def _warn_of_passwords(context: typer.Context, **urls: str | None) -> None:
 
     for name, url in urls.items():
         source = context.get_parameter_source(name)
-        if url is not None and source is not None and source.name == "COMMANDLINE" and urlsplit(url).password:
+        if (
+            url is not None
+            and source is not None
+            and source.name == "COMMANDLINE"
+            and urlsplit(url).password
+        ):
             _say(
-                "warning", f"other users of this machine can read the password in --{name.replace('_', '-')}: set its variable"
+                "warning",
+                "other users of this machine can read the password in "
+                f"--{name.replace('_', '-')}: set its variable",
             )
 
 
 @contextmanager
 def _set_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Stop at the first SIGTERM or SIGINT. Not `loop.add_signal_handler`, which Windows does not have."""
+    """Stop at the first SIGTERM or SIGINT.
+
+    Not `loop.add_signal_handler`, which Windows does not have.
+    """
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set)) for number in numbers]
+    before = [
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set)) for number in numbers
+    ]
     try:
         yield
     finally:

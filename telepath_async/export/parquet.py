@@ -13,7 +13,9 @@ from telepath_async import Call
 
 from .rows import COLUMNS, values_of, write_json
 
-_ROWS_IN_A_GROUP: Final = 20_000  # with 65,536, ids outgrow their dictionary: a third more bytes, 25 MiB more memory
+_ROWS_IN_A_GROUP: Final = (
+    20_000  # with 65,536, ids outgrow their dictionary: a third more bytes, 25 MiB more memory
+)
 
 _TIME: Final = pyarrow.timestamp("us", tz="UTC")
 _TYPES: Final = {
@@ -51,7 +53,9 @@ class ParquetRows:
         self._writer.close()
 
     def abandon(self) -> None:
-        with suppress(OSError):  # it writes the file's end; a writer that is not closed says so when it is collected
+        with suppress(
+            OSError
+        ):  # it writes the file's end; a writer that is not closed says so when it is collected
             self._writer.close()
 
     def _write_group(self) -> None:

@@ -1,4 +1,7 @@
-"""What every format has in common: the columns, and what a writer of rows can do. No format is known here."""
+"""What every format has in common: the columns, and what a writer of rows can do.
+
+No format is known here.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ from .text import CsvRows, NdjsonRows
 Format = Literal["parquet", "csv", "ndjson"]
 
 _FORMATS: Final = get_args(Format)
-_PAGES_AHEAD: Final = 16  # 100 requests a second are the API's limit: enough for an answer in 160 ms
+_PAGES_AHEAD: Final = (
+    16  # 100 requests a second are the API's limit: enough for an answer in 160 ms
+)
 _SHARDS: Final = 4
 _WORTH_SHARDS: Final = timedelta(days=1)
 _OVERLAP: Final = 10
@@ -62,24 +64,35 @@ async def export_calls(
     direction: CallDirection | str | None = None,
     on_progress: Callable[[ExportProgress], object] | None = None,
 ) -> ExportReport:
-    """Write the calls into one file: a row for each, in no promised order, with the columns of `telepath_calls`.
+    """Write the calls into one file: a row for each, in no promised order, with the columns of
+    `telepath_calls`.
 
     `format`: None = by the ending of `path` (`.parquet`, `.csv`, `.ndjson`). `since`, `until`: aware datetimes, both
     inclusive; where both are given, the range is read in parts at the same time. `trunk_id`, `status`, `direction`: only
     calls that have them. `on_progress`: called with an `ExportProgress` after each page that is written.
 
-    The file appears under its name when it is whole and on the disk; until then, and after any error, what stood there
-    stands there still. Credentials inside `extra` are masked. Requests go in the bulk lane, behind interactive ones.
+    The file appears under its name when it is whole and on the disk; until then, and after any
+    error, what stood there stands there still. Credentials inside `extra` are masked. Requests go
+    in the bulk lane, behind interactive ones.
 
-    Raises UsageError before anything is sent: bad options, a folder that is missing, a format whose extra is not
-    installed; what the request loop raises; and OSError for a file that cannot be written.
+    Raises UsageError before anything is sent: bad options, a folder that is missing, a format whose
+    extra is not installed; what the request loop raises; and OSError for a file that cannot be
+    written.
     """
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"path must be the path of a file as text or Path, not {path!r}")
     if on_progress is not None and not callable(on_progress):
-        raise UsageError(f"on_progress must be a function that takes an ExportProgress, not {type(on_progress).__name__}")
-    walk = _Walk(_list(telepath, since, until, trunk_id=trunk_id, status=status, direction=direction), on_progress)
-    rows_of = await in_thread(partial(_rows_of, _format_of(path, format)))  # importing pyarrow takes its time
+        raise UsageError(
+            "on_progress must be a function that takes an ExportProgress, not "
+            f"{type(on_progress).__name__}"
+        )
+    walk = _Walk(
+        _list(telepath, since, until, trunk_id=trunk_id, status=status, direction=direction),
+        on_progress,
+    )
+    rows_of = await in_thread(
+        partial(_rows_of, _format_of(path, format))
+    )  # importing pyarrow takes its time
     with NewFile(path) as file:
         rows = rows_of(file.handle)
         try:
@@ -90,7 +103,11 @@ async def export_calls(
         await in_thread(file.sync)
         size = file.publish()
     return ExportReport(
-        path=Path(path), rows=walk.rows, bytes=size, seconds=walk.seconds(), uncertain=walk.calls.drift.uncertain
+        path=Path(path),
+        rows=walk.rows,
+        bytes=size,
+        seconds=walk.seconds(),
+        uncertain=walk.calls.drift.uncertain,
     )
 
 
@@ -107,7 +124,9 @@ class _Walk:
             await in_thread(partial(rows.write, page.items))
             self.rows += len(page.items)
             if self.on_progress is not None:
-                self.on_progress(ExportProgress(rows=self.rows, total=page.total, seconds=self.seconds()))
+                self.on_progress(
+                    ExportProgress(rows=self.rows, total=page.total, seconds=self.seconds())
+                )
         await in_thread(rows.finish)
 
     def seconds(self) -> float:
@@ -143,7 +162,9 @@ def _format_of(path: str | os.PathLike[str], given: str | None) -> str:
     if name in _FORMATS:
         return name
     if given is None:
-        raise UsageError(f"the ending of {os.fspath(path)!r} names no format; give one of {', '.join(_FORMATS)}")
+        raise UsageError(
+            f"the ending of {os.fspath(path)!r} names no format; give one of {', '.join(_FORMATS)}"
+        )
     raise UsageError(f"format must be one of {', '.join(_FORMATS)}, not {given!r}")
 
 
@@ -155,6 +176,9 @@ def _rows_of(name: str) -> Callable[[BinaryIO], Rows]:
     try:
         from .parquet import ParquetRows
     except ModuleNotFoundError as error:
-        message = f'Parquet needs {error.name}: pip install "telepath-async[parquet]", or export csv or ndjson'
+        message = (
+            f'Parquet needs {error.name}: pip install "telepath-async[parquet]", or export '
+            "csv or ndjson"
+        )
         raise UsageError(message) from error
     return ParquetRows

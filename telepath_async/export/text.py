@@ -11,8 +11,9 @@ from telepath_async import Call
 
 from .rows import COLUMNS, iso_time, values_of, write_json
 
-# What a spreadsheet may take for a formula: anybody who can call can choose what stands here. The last four are the
-# full-width forms, which some take for the plain ones. Phone numbers calculate to nothing worse than a wrong number.
+# What a spreadsheet may take for a formula: anybody who can call can choose what stands here. The
+# last four are the full-width forms, which some take for the plain ones. Phone numbers calculate to
+# nothing worse than a wrong number.
 _FORMULA: Final = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _PHONE_NUMBER: Final = re.compile(r"\+[0-9][0-9 ().-]*")
 _ESCAPE: Final = "'"
@@ -38,10 +39,12 @@ class NdjsonRows(_TextRows):
 
 
 class CsvRows(_TextRows):
-    """RFC 4180 with a header. Text stands in quotes and no value is empty without them, so that "" and none differ.
+    """RFC 4180 with a header. Text stands in quotes and no value is empty without them, so that ""
+    and none differ.
 
-    A text that a spreadsheet could run as a formula has a `'` in front, and so has one that begins with `'`: take one away
-    to get the text back. Phone numbers (`+1-555-010-0001`) stay as they are. `extra` is JSON.
+    A text that a spreadsheet could run as a formula has a `'` in front, and so has one that begins
+    with `'`: take one away to get the text back. Phone numbers (`+1-555-010-0001`) stay as they
+    are. `extra` is JSON.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -49,7 +52,9 @@ class CsvRows(_TextRows):
         file.write(f"{','.join(COLUMNS)}\r\n".encode())
 
     def write(self, calls: Sequence[Call]) -> None:
-        self._file.write("".join(f"{','.join(map(_cell, values_of(call)))}\r\n" for call in calls).encode())
+        self._file.write(
+            "".join(f"{','.join(map(_cell, values_of(call)))}\r\n" for call in calls).encode()
+        )
 
 
 def _cell(value: object) -> str:
@@ -66,7 +71,9 @@ def _cell(value: object) -> str:
 
 
 def _needs_escape(text: str) -> bool:
-    return text.startswith(_ESCAPE) or (_FORMULA.match(text) is not None and _PHONE_NUMBER.fullmatch(text) is None)
+    return text.startswith(_ESCAPE) or (
+        _FORMULA.match(text) is not None and _PHONE_NUMBER.fullmatch(text) is None
+    )
 
 
 _QUOTE: Final = '"'

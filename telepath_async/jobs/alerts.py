@@ -1,4 +1,7 @@
-"""When an alert fires, when it has recovered, and which calls explain it. No I/O, no clock: `now` is handed in."""
+"""When an alert fires, when it has recovered, and which calls explain it.
+
+No I/O, no clock: `now` is handed in.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from attrs import evolve, field, frozen
 
 from telepath_async import AnalyticsOverview, Call, CallStatus, UsageError
 
-Metric: TypeAlias = Literal["avg_ai_latency_ms", "avg_carrier_lag_ms", "avg_gateway_processing_ms", "success_rate"]
+Metric: TypeAlias = Literal[
+    "avg_ai_latency_ms", "avg_carrier_lag_ms", "avg_gateway_processing_ms", "success_rate"
+]
 Standings: TypeAlias = Mapping[str, "Standing"]
 
 # The field of a call that the average is of.
@@ -32,9 +37,10 @@ _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 class Threshold:
     """A bound of one figure of the overview: milliseconds, or percent for `success_rate`.
 
-    The alert fires when the figure has been above `limit` (`success_rate`: below it) for `for_at_least`, and has recovered
-    when it has been at `recovery`, or better, for as long. `recovery=None`: a tenth better than the limit (for 400 ms: 360;
-    for 95 %: 95.5). Raises UsageError.
+    The alert fires when the figure has been above `limit` (`success_rate`: below it) for
+    `for_at_least`, and has recovered when it has been at `recovery`, or better, for as long.
+    `recovery=None`: a tenth better than the limit (for 400 ms: 360; for 95 %: 95.5). Raises
+    UsageError.
     """
 
     metric: Metric
@@ -45,11 +51,21 @@ class Threshold:
     def __attrs_post_init__(self) -> None:
         if self.metric not in _OF_A_CALL:
             raise UsageError(f"metric must be one of {', '.join(_OF_A_CALL)}, not {self.metric!r}")
-        for name, value in (("limit", self.limit), ("recovery", 0 if self.recovery is None else self.recovery)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        for name, value in (
+            ("limit", self.limit),
+            ("recovery", 0 if self.recovery is None else self.recovery),
+        ):
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not 0 <= value < math.inf
+            ):
                 raise UsageError(f"{name} must be a number from 0, not {value!r}")
         if self.is_beyond(self.recovers_at):
-            raise UsageError(f"recovery ({self.recovery!r}) must be at or on the good side of the limit ({self.limit!r})")
+            raise UsageError(
+                f"recovery ({self.recovery!r}) must be at or on the good side of the limit "
+                f"({self.limit!r})"
+            )
 
     @property
     def recovers_at(self) -> float:
@@ -65,7 +81,11 @@ class Threshold:
 
     def is_well(self, value: float) -> bool:
         """Whether the figure is good enough to have recovered."""
-        return value >= self.recovers_at if self.metric == "success_rate" else value <= self.recovers_at
+        return (
+            value >= self.recovers_at
+            if self.metric == "success_rate"
+            else value <= self.recovers_at
+        )
 
 
 @frozen
@@ -78,7 +98,8 @@ class Standing:
 
 @frozen(kw_only=True)
 class LatencyAlert:
-    """A threshold that was crossed, or has recovered: `value` is the figure over the calls from `since` to `at`.
+    """A threshold that was crossed, or has recovered: `value` is the figure over the calls from
+    `since` to `at`.
 
     `worst_calls`: those that explain a crossing, the worst (`success_rate`: the latest) first, as far as calls could be
     looked at.
@@ -104,15 +125,25 @@ def checked_thresholds(thresholds: Iterable[Threshold]) -> tuple[Threshold, ...]
 
 
 def decide(
-    thresholds: Iterable[Threshold], standings: Standings, overview: AnalyticsOverview, *, since: datetime, now: datetime
+    thresholds: Iterable[Threshold],
+    standings: Standings,
+    overview: AnalyticsOverview,
+    *,
+    since: datetime,
+    now: datetime,
 ) -> tuple[dict[str, Standing], list[LatencyAlert]]:
-    """Return how the alerts stand now, and those that have changed. A figure that is missing changes nothing."""
+    """Return how the alerts stand now, and those that have changed.
+
+    A figure that is missing changes nothing.
+    """
     after: dict[str, Standing] = {}
     alerts: list[LatencyAlert] = []
     for threshold in thresholds:
         standing = standings.get(threshold.metric, Standing())
         value: float | None = getattr(overview, threshold.metric)
-        after[threshold.metric] = standing if value is None else next_standing(threshold, standing, value, now)
+        after[threshold.metric] = (
+            standing if value is None else next_standing(threshold, standing, value, now)
+        )
         if value is not None and after[threshold.metric].firing != standing.firing:
             alerts.append(
                 LatencyAlert(
@@ -127,7 +158,9 @@ def decide(
     return after, alerts
 
 
-def next_standing(threshold: Threshold, standing: Standing, value: float, now: datetime) -> Standing:
+def next_standing(
+    threshold: Threshold, standing: Standing, value: float, now: datetime
+) -> Standing:
     """Return how the alert stands after this figure."""
     against = threshold.is_well(value) if standing.firing else threshold.is_beyond(value)
     if not against:
@@ -142,24 +175,37 @@ def explained(alert: LatencyAlert, calls: Iterable[Call], worst: int) -> Latency
     """Return the alert with the `worst` calls that explain it."""
     if alert.threshold.metric == "success_rate":
         failed = (call for call in calls if call.status not in (None, *_SUCCEEDED))
-        return evolve(alert, worst_calls=tuple(nlargest(worst, failed, key=lambda call: call.start_time or _LONG_AGO)))
+        return evolve(
+            alert,
+            worst_calls=tuple(
+                nlargest(worst, failed, key=lambda call: call.start_time or _LONG_AGO)
+            ),
+        )
     name = _OF_A_CALL[alert.threshold.metric]
     slow = (call for call in calls if (getattr(call, name) or 0) > alert.threshold.limit)
-    return evolve(alert, worst_calls=tuple(nlargest(worst, slow, key=lambda call: float(getattr(call, name)))))
+    return evolve(
+        alert, worst_calls=tuple(nlargest(worst, slow, key=lambda call: float(getattr(call, name))))
+    )
 
 
 def write_state(standings: Standings) -> str:
     """Return how the alerts stand, as a short JSON string."""
     return json.dumps(
         {
-            metric: {"firing": standing.firing, "since": None if standing.since is None else standing.since.isoformat()}
+            metric: {
+                "firing": standing.firing,
+                "since": None if standing.since is None else standing.since.isoformat(),
+            }
             for metric, standing in standings.items()
         }
     )
 
 
 def read_state(text: str | None) -> dict[str, Standing]:
-    """Return how the alerts stood. Raises UsageError for a text that `write_state` has not written."""
+    """Return how the alerts stood.
+
+    Raises UsageError for a text that `write_state` has not written.
+    """
     if text is None:
         return {}
     try:
@@ -172,4 +218,6 @@ def read_state(text: str | None) -> dict[str, Standing]:
 def _standing(firing: object, since: str | None) -> Standing:
     if not isinstance(firing, bool):
         raise TypeError("firing is true or false")
-    return Standing(firing, None if since is None else datetime.fromisoformat(since).astimezone(UTC))
+    return Standing(
+        firing, None if since is None else datetime.fromisoformat(since).astimezone(UTC)
+    )

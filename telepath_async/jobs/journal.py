@@ -1,7 +1,8 @@
-"""The rotation journal on disk: locked for one run, readable by its owner only, and on the disk before a step is taken.
+"""The rotation journal on disk: locked for one run, readable by its owner only, and on the disk
+before a step is taken.
 
-What its lines mean stands in `ledger.py`. Every write waits for the disk, in the event loop: a few milliseconds a trunk,
-and no cancellation can come between an answer and its line.
+What its lines mean stands in `ledger.py`. Every write waits for the disk, in the event loop: a few
+milliseconds a trunk, and no cancellation can come between an answer and its line.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ class JournalBusy(TelepathError):
 
 
 class JournalDamaged(TelepathError):
-    """A line of the journal, before the last, makes no sense: something else has written to it. Nothing was sent."""
+    """A line of the journal, before the last, makes no sense: something else has written to it.
+
+    Nothing was sent.
+    """
 
 
 class Journal:
@@ -41,10 +45,13 @@ class Journal:
     def _load(self) -> dict[str, Entry]:
         _sync_directory(self._path)
         size = os.fstat(self._fd).st_size
-        entries, whole = read_entries(os.pread(self._fd, size, 0))  # no variable holds it, for a traceback keeps this frame
+        entries, whole = read_entries(
+            os.pread(self._fd, size, 0)
+        )  # no variable holds it, for a traceback keeps this frame
         if isinstance(entries, int):
             raise JournalDamaged(
-                f"line {entries} of {self._path} is none of a rotation journal; mend or move the file (it holds passwords)"
+                f"line {entries} of {self._path} is none of a rotation journal; mend or move the "
+                "file (it holds passwords)"
             )
         if whole < size:
             os.ftruncate(self._fd, whole)
@@ -84,10 +91,17 @@ class Journal:
 
 @contextmanager
 def open_journal(path: str | os.PathLike[str]) -> Iterator[Journal]:
-    """Open the journal, and make it where there is none. Raises UsageError, JournalBusy, JournalDamaged, OSError."""
+    """Open the journal, and make it where there is none.
+
+    Raises UsageError, JournalBusy, JournalDamaged, OSError.
+    """
     if os.path.exists(path) and not os.path.isfile(path):
-        raise UsageError(f"{os.fspath(path)!r} is no file; a journal must be one that can be replaced")
-    path = os.path.realpath(path)  # a link would be replaced by `compact`, and leave its secrets where it points to
+        raise UsageError(
+            f"{os.fspath(path)!r} is no file; a journal must be one that can be replaced"
+        )
+    path = os.path.realpath(
+        path
+    )  # a link would be replaced by `compact`, and leave its secrets where it points to
     lock = _locked(f"{path}.lock")
     try:
         journal = Journal(path)
@@ -102,7 +116,8 @@ def open_journal(path: str | os.PathLike[str]) -> Iterator[Journal]:
 def _locked(path: str) -> int:
     """Return an open file that holds the lock until it is closed, or its process ends.
 
-    It is not the journal itself, because that is replaced, nor is it ever deleted: the next run may have it open already.
+    It is not the journal itself, because that is replaced, nor is it ever deleted: the next run may
+    have it open already.
     """
     import fcntl  # of POSIX: the other jobs run without it
 
@@ -125,7 +140,10 @@ def _open(path: str, flags: int) -> int:
 
 
 def _write(fd: int, rest: memoryview) -> None:
-    """Write all of it to the disk. The parameter's repr shows nothing, where a traceback keeps this frame."""
+    """Write all of it to the disk.
+
+    The parameter's repr shows nothing, where a traceback keeps this frame.
+    """
     while rest:
         rest = rest[os.write(fd, rest) :]
     os.fsync(fd)

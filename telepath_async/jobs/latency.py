@@ -1,4 +1,7 @@
-"""`poll_latency` and `watch_latency`: ask for the figures, have `alerts.py` decide, and tell. Behind all interactive calls."""
+"""`poll_latency` and `watch_latency`: ask for the figures, have `alerts.py` decide, and tell.
+
+Behind all interactive calls.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,16 @@ from attrs import evolve, frozen
 
 from telepath_async import AnalyticsOverview, Call, TelepathClient, TelepathError, UsageError
 
-from .alerts import LatencyAlert, Standings, Threshold, checked_thresholds, decide, explained, read_state, write_state
+from .alerts import (
+    LatencyAlert,
+    Standings,
+    Threshold,
+    checked_thresholds,
+    decide,
+    explained,
+    read_state,
+    write_state,
+)
 
 _SHORTEST_INTERVAL_SECONDS: Final = 1.0  # a hundredth of the API's limit
 _log: Final = logging.getLogger("telepath_async.jobs")
@@ -59,7 +71,9 @@ async def poll_latency(
     now = datetime.now(UTC)
     since = now - window
     bulk = telepath.with_options(priority="bulk")
-    listed = bulk.calls.list(since=since, trunk_id=trunk_id, max_items=calls_to_examine)  # lazy: nothing is sent yet
+    listed = bulk.calls.list(
+        since=since, trunk_id=trunk_id, max_items=calls_to_examine
+    )  # lazy: nothing is sent yet
     try:
         overview = await bulk.analytics.overview(since=since, trunk_id=trunk_id)
     except UsageError:
@@ -75,8 +89,12 @@ async def poll_latency(
                 calls.append(call)  # noqa: PERF401  # what came before an error counts
         except TelepathError as error:
             failed = error
-    told = tuple(explained(alert, calls, worst) if alert.kind == "crossed" else alert for alert in alerts)
-    return LatencyPoll(at=now, state=write_state(after), alerts=told, overview=overview, error=failed)
+    told = tuple(
+        explained(alert, calls, worst) if alert.kind == "crossed" else alert for alert in alerts
+    )
+    return LatencyPoll(
+        at=now, state=write_state(after), alerts=told, overview=overview, error=failed
+    )
 
 
 async def watch_latency(
@@ -92,25 +110,39 @@ async def watch_latency(
     worst: int = 5,
     calls_to_examine: int = 1000,
 ) -> NoReturn:
-    """Poll every `interval` seconds (from 1) until cancelled, and await `on_alert(alert)` for each alert.
+    """Poll every `interval` seconds (from 1) until cancelled, and await `on_alert(alert)` for each
+    alert.
 
-    The polls keep to their times, however long one takes; those that it overruns are left out. A poll that fails is logged,
-    and is never the end. An alert whose `on_alert` raises is logged, and decided again at the next poll. `on_poll`: called
-    after each poll; its `state` says what has been passed on, to be stored. The rest as in `poll_latency`.
+    The polls keep to their times, however long one takes; those that it overruns are left out. A
+    poll that fails is logged, and is never the end. An alert whose `on_alert` raises is logged, and
+    decided again at the next poll. `on_poll`: called after each poll; its `state` says what has
+    been passed on, to be stored. The rest as in `poll_latency`.
 
     Raises UsageError.
     """
     if not callable(on_alert):
-        raise UsageError(f"on_alert must be a coroutine function that takes a LatencyAlert, not {type(on_alert).__name__}")
+        raise UsageError(
+            "on_alert must be a coroutine function that takes a LatencyAlert, not "
+            f"{type(on_alert).__name__}"
+        )
     if not _SHORTEST_INTERVAL_SECONDS <= interval < math.inf:
-        raise UsageError(f"interval must be a number of seconds from {_SHORTEST_INTERVAL_SECONDS}, not {interval!r}")
+        raise UsageError(
+            f"interval must be a number of seconds from {_SHORTEST_INTERVAL_SECONDS}, not "
+            f"{interval!r}"
+        )
     wanted = checked_thresholds(thresholds)
     clock = asyncio.get_running_loop().time
     due = clock()
     while True:
         before = read_state(state)
         poll = await poll_latency(
-            telepath, wanted, state, window=window, trunk_id=trunk_id, worst=worst, calls_to_examine=calls_to_examine
+            telepath,
+            wanted,
+            state,
+            window=window,
+            trunk_id=trunk_id,
+            worst=worst,
+            calls_to_examine=calls_to_examine,
         )
         if poll.error is not None:
             _log.warning("a poll of the latency failed: %s", poll.error)

@@ -1,8 +1,9 @@
 """What a rotation journal says: lines -> what is known of each trunk, and back. No I/O, no clock.
 
-A trunk is `in doubt` from before a rotate is sent, `rotated` once its new password is known (the carrier may not have it
-yet), and `finished` when the carrier has it; `untouched`, when the rotate was refused. A line holds all that is known of a
-trunk, in JSON, so that its latest line is the one that counts.
+A trunk is `in doubt` from before a rotate is sent, `rotated` once its new password is known (the
+carrier may not have it yet), and `finished` when the carrier has it; `untouched`, when the rotate
+was refused. A line holds all that is known of a trunk, in JSON, so that its latest line is the one
+that counts.
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ class Entry:
 
 
 def read_entries(content: bytes) -> tuple[dict[str, Entry] | int, int]:
-    """Return what is known of each trunk, or the number of a line that makes no sense; and the length of the whole lines.
+    """Return what is known of each trunk, or the number of a line that makes no sense; and the
+    length of the whole lines.
 
-    What stands behind the last whole line was torn by a crash, and nothing relies on it. An object that is whole was not
-    torn, it lacks the end of its line: an editor leaves that out.
+    What stands behind the last whole line was torn by a crash, and nothing relies on it. An object
+    that is whole was not torn, it lacks the end of its line: an editor leaves that out.
     """
     entries: dict[str, Entry] = {}
     *lines, torn = content.split(b"\n")
@@ -125,5 +127,7 @@ def _credential_fields(credentials: SipCredentials) -> dict[str, str | None]:
         "id": credentials.id,
         "sip_username": credentials.sip_username,
         "sip_password": credentials.sip_password.reveal(),
-        "rotated_at": None if credentials.rotated_at is None else credentials.rotated_at.isoformat(),
+        "rotated_at": None
+        if credentials.rotated_at is None
+        else credentials.rotated_at.isoformat(),
     }

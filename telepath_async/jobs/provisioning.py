@@ -10,7 +10,15 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import define, evolve, field, frozen
 
-from telepath_async import ConflictError, Secret, TelepathClient, TelepathError, Trunk, TrunkSpec, UsageError
+from telepath_async import (
+    ConflictError,
+    Secret,
+    TelepathClient,
+    TelepathError,
+    Trunk,
+    TrunkSpec,
+    UsageError,
+)
 
 # No character that a configuration file, a shell, a URL or a SIP header reads as anything else.
 _ALPHABET: Final = string.ascii_letters + string.digits
@@ -60,24 +68,33 @@ class ProvisionReport:
 
 
 async def provision_trunks(
-    telepath: TelepathClient, specs: Iterable[TrunkSpec | Mapping[str, Any]], *, sink: Sink, concurrency: int = 4
+    telepath: TelepathClient,
+    specs: Iterable[TrunkSpec | Mapping[str, Any]],
+    *,
+    sink: Sink,
+    concurrency: int = 4,
 ) -> ProvisionReport:
     """Create the trunks whose `sip_username` is not there yet, and hand the credentials to `sink`.
 
     `specs`: TrunkSpecs, or mappings of their fields. One without `sip_password` gets a random one: 24 letters and digits,
     with a small letter, a capital and a digit among them. `concurrency`: trunks under way at once.
 
-    `sink(trunk)` is awaited before a trunk is created (`planned`), and again when its outcome is known. It must have
-    stored the password for good when it returns from `planned`, for after that a crash may leave a trunk that has it. If
-    it holds one for this username already, from a run that was killed, it returns that one, and that one is used: the
-    earlier run's create may still arrive. A sink that raises on `planned` fails this trunk alone, and nothing is sent; on
-    a later stage it makes the trunk `unrecorded`. Killed at any moment, the job is finished by running it again.
+    `sink(trunk)` is awaited before a trunk is created (`planned`), and again when its outcome is
+    known. It must have stored the password for good when it returns from `planned`, for after that
+    a crash may leave a trunk that has it. If it holds one for this username already, from a run
+    that was killed, it returns that one, and that one is used: the earlier run's create may still
+    arrive. A sink that raises on `planned` fails this trunk alone, and nothing is sent; on a later
+    stage it makes the trunk `unrecorded`. Killed at any moment, the job is finished by running it
+    again.
 
-    Raises UsageError before anything is sent, when a spec is wrong or stands twice; what listing the trunks raises. What
-    fails later stands in the report.
+    Raises UsageError before anything is sent, when a spec is wrong or stands twice; what listing
+    the trunks raises. What fails later stands in the report.
     """
     if not callable(sink):
-        raise UsageError(f"sink must be a coroutine function that takes a ProvisionedTrunk, not {type(sink).__name__}")
+        raise UsageError(
+            "sink must be a coroutine function that takes a ProvisionedTrunk, not "
+            f"{type(sink).__name__}"
+        )
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise UsageError(f"concurrency must be a whole number from 1, not {concurrency!r}")
     checked = _checked(telepath, [_with_password(spec) for spec in specs])
@@ -85,7 +102,9 @@ async def provision_trunks(
     if isinstance(checked, UsageError):
         raise checked
     existing = {trunk.sip_username: trunk for trunk in await telepath.trunks.list().collect()}
-    provisioning = _Provisioning(telepath=telepath, sink=sink, existing=existing, places=asyncio.Semaphore(concurrency))
+    provisioning = _Provisioning(
+        telepath=telepath, sink=sink, existing=existing, places=asyncio.Semaphore(concurrency)
+    )
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(provisioning.one(spec)) for spec in checked]
     return ProvisionReport(trunks=tuple(task.result() for task in tasks))
@@ -105,9 +124,13 @@ def _with_password(spec: TrunkSpec | Mapping[str, Any]) -> TrunkSpec | Mapping[s
     return spec
 
 
-def _checked(telepath: TelepathClient, specs: list[TrunkSpec | Mapping[str, Any]]) -> list[TrunkSpec] | UsageError:
+def _checked(
+    telepath: TelepathClient, specs: list[TrunkSpec | Mapping[str, Any]]
+) -> list[TrunkSpec] | UsageError:
     try:
-        telepath.trunks.create_many(specs)  # refuses what is wrong, and sends nothing before it is iterated
+        telepath.trunks.create_many(
+            specs
+        )  # refuses what is wrong, and sends nothing before it is iterated
     except UsageError as error:
         return error.with_traceback(None)
     return [spec if isinstance(spec, TrunkSpec) else TrunkSpec(**spec) for spec in specs]
@@ -124,18 +147,31 @@ class _Provisioning:
         """Bring one trunk as far as it gets."""
         async with self.places:
             trunk = self.existing.get(spec.sip_username)
-            return await self._told(_exists(trunk)) if trunk is not None else await self._missing(spec)
+            return (
+                await self._told(_exists(trunk)) if trunk is not None else await self._missing(spec)
+            )
 
     async def _missing(self, spec: TrunkSpec) -> ProvisionedTrunk:
-        planned = ProvisionedTrunk(state="planned", sip_username=spec.sip_username, sip_password=spec.sip_password)
+        planned = ProvisionedTrunk(
+            state="planned", sip_username=spec.sip_username, sip_password=spec.sip_password
+        )
         try:
             held = await self.sink(planned)
             spec = spec if held is None else evolve(spec, sip_password=held)
         except Exception as error:  # noqa: BLE001  # whatever a database's library raises
             return evolve(planned, state="failed", error=error)
         outcome = await anext(self.telepath.trunks.create_many([spec]))
-        reached = evolve(planned, state=outcome.state, sip_password=spec.sip_password, trunk=outcome.trunk, error=outcome.error)
-        if isinstance(reached.error, ConflictError) and reached.sip_password != planned.sip_password:
+        reached = evolve(
+            planned,
+            state=outcome.state,
+            sip_password=spec.sip_password,
+            trunk=outcome.trunk,
+            error=outcome.error,
+        )
+        if (
+            isinstance(reached.error, ConflictError)
+            and reached.sip_password != planned.sip_password
+        ):
             reached = await self._planned_before(reached)
         return await self._told(reached)
 
@@ -151,7 +187,11 @@ class _Provisioning:
         try:
             await self.sink(reached)
         except Exception as error:  # noqa: BLE001  # the same
-            return evolve(reached, state="unrecorded", error=error) if reached.error is None else reached
+            return (
+                evolve(reached, state="unrecorded", error=error)
+                if reached.error is None
+                else reached
+            )
         return reached
 
 

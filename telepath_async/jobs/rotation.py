@@ -1,4 +1,7 @@
-"""`rotate_passwords`: the options, checked, and the trunks, listed. What a run does stands in `rotation_run.py`."""
+"""`rotate_passwords`: the options, checked, and the trunks, listed.
+
+What a run does stands in `rotation_run.py`.
+"""
 
 from __future__ import annotations
 
@@ -38,15 +41,19 @@ async def rotate_passwords(
     behind. `not_again_within`: a trunk that the journal says was finished so recently is left alone, so that a run that
     was killed can be repeated without rotating all that it had done.
 
-    A run first finishes what earlier ones began, whether or not it stands in `trunks`. Killed at any moment, it is
-    finished by the next one. Needs a POSIX system.
+    A run first finishes what earlier ones began, whether or not it stands in `trunks`. Killed at
+    any moment, it is finished by the next one. Needs a POSIX system.
 
-    Raises UsageError, JournalBusy and JournalDamaged before anything is sent; what listing `trunks` raises; and OSError
-    when the journal cannot be written.
+    Raises UsageError, JournalBusy and JournalDamaged before anything is sent; what listing `trunks`
+    raises; and OSError when the journal cannot be written.
     """
     if apply_timeout is not None and not apply_timeout > 0:
-        raise UsageError(f"apply_timeout must be a number of seconds above 0, or None, not {apply_timeout!r}")
-    _check(apply, concurrency=concurrency, stop_after=stop_after, attempts=attempts, backoff=backoff)
+        raise UsageError(
+            f"apply_timeout must be a number of seconds above 0, or None, not {apply_timeout!r}"
+        )
+    _check(
+        apply, concurrency=concurrency, stop_after=stop_after, attempts=attempts, backoff=backoff
+    )
     with open_journal(journal) as opened:
         rotation = Rotation(
             telepath=telepath,
@@ -63,7 +70,10 @@ async def rotate_passwords(
 
 def _check(apply: object, *, backoff: float, **numbers: object) -> None:
     if not callable(apply):
-        raise UsageError(f"apply must be a coroutine function that takes SipCredentials, not {type(apply).__name__}")
+        raise UsageError(
+            "apply must be a coroutine function that takes SipCredentials, not "
+            f"{type(apply).__name__}"
+        )
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise UsageError(f"{name} must be a whole number from 1, not {number!r}")
@@ -71,7 +81,9 @@ def _check(apply: object, *, backoff: float, **numbers: object) -> None:
         raise UsageError(f"backoff must be a number of seconds from 0, not {backoff!r}")
 
 
-async def _usernames(trunks: Iterable[Trunk | str] | AsyncIterable[Trunk | str]) -> dict[str, str | None]:
+async def _usernames(
+    trunks: Iterable[Trunk | str] | AsyncIterable[Trunk | str],
+) -> dict[str, str | None]:
     """Return the ids in their order, each with its SIP username where that is known."""
     if isinstance(trunks, str):
         raise UsageError("trunks must be several trunks or ids, not one text")
@@ -79,4 +91,7 @@ async def _usernames(trunks: Iterable[Trunk | str] | AsyncIterable[Trunk | str])
     strange = {type(trunk).__name__ for trunk in found if not isinstance(trunk, Trunk | str)}
     if strange:
         raise UsageError(f"trunks must be trunks or their ids, not {', '.join(sorted(strange))}")
-    return dict((trunk.id, trunk.sip_username) if isinstance(trunk, Trunk) else (trunk, None) for trunk in found)
+    return dict(
+        (trunk.id, trunk.sip_username) if isinstance(trunk, Trunk) else (trunk, None)
+        for trunk in found
+    )

@@ -10,7 +10,15 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen
 
-from telepath_async import NotFoundError, OutcomeUnknown, ResponseError, Secret, SipCredentials, TelepathClient, TelepathError
+from telepath_async import (
+    NotFoundError,
+    OutcomeUnknown,
+    ResponseError,
+    Secret,
+    SipCredentials,
+    TelepathClient,
+    TelepathError,
+)
 
 from .journal import Journal
 from .ledger import Entry, State
@@ -108,7 +116,9 @@ class Rotation:
         entry = self.journal.entries.get(trunk_id)
         credentials = None if entry is None else entry.credentials
         if credentials is None:
-            credentials = await self._rotate(trunk_id, fresh=entry is None or entry.state == "finished")
+            credentials = await self._rotate(
+                trunk_id, fresh=entry is None or entry.state == "finished"
+            )
         if credentials is not None and await self._apply(trunk_id, credentials):
             self._write("finished", trunk_id)
             self.applied.append(trunk_id)
@@ -137,7 +147,9 @@ class Rotation:
     def _keep_raw(self, trunk_id: str, error: TelepathError) -> None:
         if isinstance(error, ResponseError):
             entry = self.journal.entries[trunk_id]
-            self.journal.write(evolve(entry, at=datetime.now(UTC), raw=Secret(error.raw.decode("latin-1"))))
+            self.journal.write(
+                evolve(entry, at=datetime.now(UTC), raw=Secret(error.raw.decode("latin-1")))
+            )
 
     async def _keep(self, trunk_id: str, answer: SipCredentials) -> SipCredentials:
         known = self.journal.entries[trunk_id].sip_username
@@ -176,7 +188,13 @@ class Rotation:
                 kind = type(error).__name__
             else:
                 return True
-            _log.warning("apply failed for trunk %s with %s, attempt %d of %d", trunk_id, kind, attempt, len(self.waits) + 1)
+            _log.warning(
+                "apply failed for trunk %s with %s, attempt %d of %d",
+                trunk_id,
+                kind,
+                attempt,
+                len(self.waits) + 1,
+            )
             self.why[trunk_id] = f"apply failed {attempt} times, the last time with {kind}"
             if wait is not None:
                 await asyncio.sleep(wait)
@@ -184,7 +202,12 @@ class Rotation:
         return False
 
     def _write(
-        self, state: State, trunk_id: str, *, account: str | None = None, credentials: SipCredentials | None = None
+        self,
+        state: State,
+        trunk_id: str,
+        *,
+        account: str | None = None,
+        credentials: SipCredentials | None = None,
     ) -> None:
         known = self.journal.entries.get(trunk_id)
         username = self.wanted.get(trunk_id) or (known.sip_username if known else None)
@@ -207,10 +230,14 @@ class Rotation:
             rotated=tuple(self.rotated),
             applied=tuple(self.applied),
             pending=tuple(self._unrotated(entry.trunk_id, entry.sip_username) for entry in pending),
-            untouched=tuple(self._unrotated(*trunk) for trunk in self.wanted.items() if trunk[0] not in settled),
+            untouched=tuple(
+                self._unrotated(*trunk) for trunk in self.wanted.items() if trunk[0] not in settled
+            ),
             recent=tuple(self.recent),
         )
 
     def _unrotated(self, trunk_id: str, sip_username: str | None) -> UnrotatedTrunk:
-        why = self.why.get(trunk_id, f"not reached: the run stopped when {self.failures} others had failed")
+        why = self.why.get(
+            trunk_id, f"not reached: the run stopped when {self.failures} others had failed"
+        )
         return UnrotatedTrunk(trunk_id=trunk_id, sip_username=sip_username, why=why)

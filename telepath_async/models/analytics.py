@@ -8,10 +8,11 @@ from .fields import Model, extra_fields
 
 
 class AnalyticsOverview(Model, frozen=True):
-    """Aggregated performance over the calls of the account: rates in percent, latencies in ms, durations in seconds.
+    """Aggregated performance over the calls of the account: rates in percent, latencies in ms,
+    durations in seconds.
 
-    No page shows the shape (seed 003 only names what it holds), so that every field is optional, is looked for under
-    several names, and all else stands in `extra`, a value of another type too.
+    No page shows the shape (seed 003 only names what it holds), so that every field is optional, is
+    looked for under several names, and all else stands in `extra`, a value of another type too.
     """
 
     _other_names: ClassVar[dict[str, str]] = {

@@ -34,7 +34,10 @@ class Speaker(OpenEnum):
 
 
 class Call(Listed, frozen=True):
-    """One call. Latencies in milliseconds, duration in seconds, times in UTC. Seed 003; public page of /calls."""
+    """One call. Latencies in milliseconds, duration in seconds, times in UTC.
+
+    Seed 003; public page of /calls.
+    """
 
     trunk_id: str | None = None
     from_number: str | None = named("from")
@@ -75,9 +78,17 @@ class Turn(Model, frozen=True):
 
 
 class TimelineEvent(Model, frozen=True):
-    """Something that happened in a call. No page shows its fields, so that most of it may stand in `extra`."""
+    """Something that happened in a call.
 
-    _other_names: ClassVar[dict[str, str]] = {"event": "type", "name": "type", "timestamp": "at", "time": "at"}
+    No page shows its fields, so that most of it may stand in `extra`.
+    """
+
+    _other_names: ClassVar[dict[str, str]] = {
+        "event": "type",
+        "name": "type",
+        "timestamp": "at",
+        "time": "at",
+    }
     _guessed: ClassVar[tuple[str, ...]] = ("type", "at")
 
     type: str | None = None
@@ -88,7 +99,8 @@ class TimelineEvent(Model, frozen=True):
 class CallDetails(Call, frozen=True):
     """All that is known about one call. Seed 003; public page of /calls/{id}.
 
-    `metrics` is always there; its fields are None where the server sends no figures. `sip_trace` is plain text.
+    `metrics` is always there; its fields are None where the server sends no figures. `sip_trace` is
+    plain text.
     """
 
     _other_names: ClassVar[dict[str, str]] = {"events": "timeline", "timeline_events": "timeline"}

@@ -13,20 +13,27 @@ EXTRA: Final = "(extra)"
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A frozen value whose fields are made by keyword; `copy` and `msgspec.structs.replace` make another one of it.
+    """A frozen value whose fields are made by keyword; `copy` and `msgspec.structs.replace` make
+    another one of it.
 
     It holds what JSON holds, and so no cycles: the garbage collector need not know it (`gc=False`).
-    It is decoded straight from JSON (`protocol/fast.py`), and refuses a key that it does not know: `protocol/shapes.py`
-    then puts that into `extra`, moves what stands under one of `_other_names` (name on the wire -> field) to its field, and
-    a value of another type than a `_guessed` field, which no page documents, into `extra` too.
+    It is decoded straight from JSON (`protocol/fast.py`), and refuses a key that it does not know:
+    `protocol/shapes.py` then puts that into `extra`, moves what stands under one of `_other_names`
+    (name on the wire -> field) to its field, and a value of another type than a `_guessed` field,
+    which no page documents, into `extra` too.
     """
 
     _other_names: ClassVar[dict[str, str]] = {}
     _guessed: ClassVar[tuple[str, ...]] = ()
 
     def __hash__(self) -> int:
-        # Dicts, such as `extra`, have no hash; two models that are equal differ in nothing else either.
-        plain = (value for value in msgspec.structs.astuple(self) if isinstance(value, str | int | float | datetime))
+        # Dicts, such as `extra`, have no hash; two models that are equal differ in nothing else
+        # either.
+        plain = (
+            value
+            for value in msgspec.structs.astuple(self)
+            if isinstance(value, str | int | float | datetime)
+        )
         return hash((type(self), *plain))
 
 

@@ -154,8 +154,8 @@ class AccountConnection(Model, frozen=True):
 class Agent(Model, frozen=True):
     """The agent that answers a number. An object inside it may come as its id alone.
 
-    `initial_message_delay` and `idle_time_seconds` as the vendor names them; `conversation_speed` and
-    `llm_temperature` are plain factors.
+    `initial_message_delay` and `idle_time_seconds` as the vendor names them; `conversation_speed`
+    and `llm_temperature` are plain factors.
     """
 
     id: str | None = None

@@ -39,8 +39,8 @@ class TrunkMetrics(Model, frozen=True):
 class Trunk(Listed, frozen=True):
     """A SIP trunk. Seeds 000, 001, 002 and 003.
 
-    `sip_endpoint` is `username@host` where the answer or the trunk names the user, else the host alone.
-    `metrics` is always there; its fields are None where the server sends no figures.
+    `sip_endpoint` is `username@host` where the answer or the trunk names the user, else the host
+    alone. `metrics` is always there; its fields are None where the server sends no figures.
     """
 
     _other_names: ClassVar[dict[str, str]] = {"provider": "ai_provider"}
@@ -58,7 +58,10 @@ class Trunk(Listed, frozen=True):
 
 
 class SipCredentials(Model, frozen=True):
-    """What a rotation returns: the only time that the new password is shown. Public page of rotate-sip-password."""
+    """What a rotation returns: the only time that the new password is shown.
+
+    Public page of rotate-sip-password.
+    """
 
     sip_password: Secret
     id: str | None = None

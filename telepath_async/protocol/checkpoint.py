@@ -17,7 +17,13 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Checkpoint(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="v", tag=1
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="v",
+    tag=1,
 ):
     """Stands behind the row `last` of the list `of`.
 
@@ -43,20 +49,27 @@ class Checkpoint(
 
 
 def in_parts(here: Checkpoint, places: Sequence[Place]) -> list[Checkpoint]:
-    """Return where to begin so that the list is read from `here` and from all `places` at once, given in its order.
+    """Return where to begin so that the list is read from `here` and from all `places` at once,
+    given in its order.
 
-    Each part ends at one of the places behind its own: so none waits for another in a circle, and one always reads to the end.
+    Each part ends at one of the places behind its own: so none waits for another in a circle, and
+    one always reads to the end.
     """
     starts = [here, *(replace(here, cursor=cursor, at=0, last=None) for _, cursor in places)]
     return [replace(start, joints=tuple(places[index:])) for index, start in enumerate(starts)]
 
 
 def read_checkpoints(text: object, *, of: str, filters: Mapping[str, str]) -> list[Checkpoint]:
-    """Return the checkpoints in `text`: one, or one of each shard. Raises UsageError as `read_checkpoint` does."""
+    """Return the checkpoints in `text`: one, or one of each shard.
+
+    Raises UsageError as `read_checkpoint` does.
+    """
     if not isinstance(text, str) or not text.startswith("["):
         return [read_checkpoint(text, of=of, filters=filters)]
     try:
-        shards = msgspec.json.decode(text, type=Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)])
+        shards = msgspec.json.decode(
+            text, type=Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
+        )
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         unusable = _unusable(str(error))
     else:
@@ -65,7 +78,10 @@ def read_checkpoints(text: object, *, of: str, filters: Mapping[str, str]) -> li
 
 
 def read_checkpoint(text: object, *, of: str, filters: Mapping[str, str]) -> Checkpoint:
-    """Return the checkpoint in `text`. Raises UsageError when it is none, is of another list, or `filters` differ."""
+    """Return the checkpoint in `text`.
+
+    Raises UsageError when it is none, is of another list, or `filters` differ.
+    """
     if not isinstance(text, str):
         raise _unusable(f"expected a string, got {type(text).__name__}")
     try:
@@ -82,9 +98,14 @@ def _checked(checkpoint: Checkpoint, of: str, filters: Mapping[str, str]) -> Che
         raise _unusable(f"it belongs to the list of {checkpoint.of[:40]!r}, not of {of!r}")
     differing = [name for name, value in filters.items() if checkpoint.filters.get(name) != value]
     if differing:
-        raise _unusable(f"its own filters differ in {', '.join(differing)}; leave the filters out, the checkpoint holds them")
+        raise _unusable(
+            f"its own filters differ in {', '.join(differing)}; leave the filters out, the "
+            "checkpoint holds them"
+        )
     return checkpoint
 
 
 def _unusable(why: str) -> UsageError:
-    return UsageError(f"resume cannot be used: {one_line(why)}; pass what `Paginator.checkpoint` gave, unchanged")
+    return UsageError(
+        f"resume cannot be used: {one_line(why)}; pass what `Paginator.checkpoint` gave, unchanged"
+    )

@@ -6,14 +6,27 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ..errors import APIError, ClientClosedError, ResponseError, ServerError, TelepathError, TransportError
+from ..errors import (
+    APIError,
+    ClientClosedError,
+    ResponseError,
+    ServerError,
+    TelepathError,
+    TransportError,
+)
 from ..models.trunks import Trunk
 from .wire import http_date
 
-_GRACE: Final = timedelta(seconds=2)  # a Date is cut to whole seconds, and two servers' clocks differ a little
+_GRACE: Final = timedelta(
+    seconds=2
+)  # a Date is cut to whole seconds, and two servers' clocks differ a little
 
-_ELSEWHERE: Final = frozenset((301, 302, 307, 308))  # "send it there": not done here; 303 is "done, look there"
-_FAILED: Final = frozenset((500, 501, 503))  # 502, 504 and the like are a gateway's, and the API behind it may work on
+_ELSEWHERE: Final = frozenset(
+    (301, 302, 307, 308)
+)  # "send it there": not done here; 303 is "done, look there"
+_FAILED: Final = frozenset(
+    (500, 501, 503)
+)  # 502, 504 and the like are a gateway's, and the API behind it may work on
 
 
 def in_doubt(error: TelepathError) -> bool:
@@ -30,8 +43,11 @@ def failed_for_sure(error: TelepathError) -> bool:
     return isinstance(error, ServerError) and error.status in _FAILED
 
 
-def began_at_server(headers: Mapping[str, str], *, seconds_ago: float, wall_clock: float) -> datetime:
-    """Return when a call began by the server's clock: the Date of a later answer, less the seconds since.
+def began_at_server(
+    headers: Mapping[str, str], *, seconds_ago: float, wall_clock: float
+) -> datetime:
+    """Return when a call began by the server's clock: the Date of a later answer, less the seconds
+    since.
 
     `wall_clock`: Unix seconds here, for an answer without a usable Date.
     """

@@ -1,10 +1,12 @@
-"""The fast way from bytes to models, for answers that look as the API's pages show them; `shapes.py` takes all others.
+"""The fast way from bytes to models, for answers that look as the API's pages show them;
+`shapes.py` takes all others.
 
-msgspec decodes straight into the models, which refuse a key that they do not know: 0.9 of what `orjson.loads` into dicts
-costs (`benchmarks/bench_decode.py`). Where every answer of a server holds the same unknown keys, as answers of a later
-version of the API would, they are learned: then rows are decoded into a model with these fields besides, and made anew
-with them in `extra`, at 1.8 of `orjson.loads` and not at the 10 of the exact way. Here nothing is renamed, concealed or
-moved to UTC: where any of that is needed, these functions return None.
+msgspec decodes straight into the models, which refuse a key that they do not know: 0.9 of what
+`orjson.loads` into dicts costs (`benchmarks/bench_decode.py`). Where every answer of a server holds
+the same unknown keys, as answers of a later version of the API would, they are learned: then rows
+are decoded into a model with these fields besides, and made anew with them in `extra`, at 1.8 of
+`orjson.loads` and not at the 10 of the exact way. Here nothing is renamed, concealed or moved to
+UTC: where any of that is needed, these functions return None.
 """
 
 from __future__ import annotations
@@ -45,7 +47,11 @@ def fast_object(model: type[T], body: bytes) -> T | None:
     """Decode one object, enveloped or bare, or return None."""
     reader = _reader(model, _learned.get(model, ()))
     try:
-        row = reader.enveloped.decode(body).data if body.startswith(b'{"data"') else reader.bare.decode(body)
+        row = (
+            reader.enveloped.decode(body).data
+            if body.startswith(b'{"data"')
+            else reader.bare.decode(body)
+        )
         rows = reader.settled([row])
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
@@ -69,7 +75,12 @@ def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str,
 
 def learn(model: type[Model], rows: Iterable[Any]) -> None:
     """Note the unknown keys of rows that were decoded in the exact way; a credential needs that way every time."""
-    unknown = {key for row in rows for key in row.extra if _NAME.fullmatch(key) and not CREDENTIAL.search(key)}
+    unknown = {
+        key
+        for row in rows
+        for key in row.extra
+        if _NAME.fullmatch(key) and not CREDENTIAL.search(key)
+    }
     known = _learned.get(model, ())
     # What stands under `data` may be all of the answer.
     new = unknown.difference(known, model._other_names, model.__struct_encode_fields__, ["data"])
@@ -111,7 +122,9 @@ class _Reader(Generic[T]):
         for key, value_of in self._unknown:
             for row, value in zip(rows, map(value_of, rows), strict=True):
                 if value is not msgspec.UNSET:
-                    row.extra[key] = concealed(value, key) if isinstance(value, dict | list) else value
+                    row.extra[key] = (
+                        concealed(value, key) if isinstance(value, dict | list) else value
+                    )
         return list(starmap(self._model, map(self._all_fields, rows)))
 
 
@@ -147,7 +160,9 @@ def _row_type(model: type[Model], unknown: tuple[str, ...]) -> type[msgspec.Stru
         return model
     names = {f"unknown_{place}": key for place, key in enumerate(unknown)}
     fields = [(name, Any, msgspec.UNSET) for name in names]
-    return msgspec.defstruct(f"Learned{model.__name__}", fields, bases=(model,), rename=names, frozen=True)
+    return msgspec.defstruct(
+        f"Learned{model.__name__}", fields, bases=(model,), rename=names, frozen=True
+    )
 
 
 @cache
@@ -155,7 +170,9 @@ def _inexact(model: type[Model]) -> list[msgspec.structs.FieldInfo]:
     """Return the fields whose values `shapes.py` must arrange wherever they are sent."""
     hints = get_type_hints(model)
     fields = [field for field in msgspec.structs.fields(model) if field.name != "extra"]
-    return [field for field in fields if field.name in _RESPELLED or not _is_exact(hints[field.name])]
+    return [
+        field for field in fields if field.name in _RESPELLED or not _is_exact(hints[field.name])
+    ]
 
 
 def _is_exact(hint: Any) -> bool:
@@ -163,7 +180,9 @@ def _is_exact(hint: Any) -> bool:
     if parts:
         return all(part is Ellipsis or _is_exact(part) for part in parts)
     if isinstance(hint, type) and issubclass(hint, Model):
-        return not _times(hint) and not _inexact(hint)  # only the times of the outer model are looked at
+        return not _times(hint) and not _inexact(
+            hint
+        )  # only the times of the outer model are looked at
     return hint in _PLAIN or (isinstance(hint, type) and issubclass(hint, Enum))
 
 

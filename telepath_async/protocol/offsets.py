@@ -1,17 +1,20 @@
-"""The OFFSET state: where in a changing list to ask, and whether the answer joins on to what was received. No I/O.
+"""The OFFSET state: where in a changing list to ask, and whether the answer joins on to what was
+received. No I/O.
 
-Everything rests on one fact: rows keep their order. So a page that holds a row which we know begins inside of what we
-have, and nothing is missing in front of it, whatever was inserted or deleted meanwhile. Hence:
+Everything rests on one fact: rows keep their order. So a page that holds a row which we know begins
+inside of what we have, and nothing is missing in front of it, whatever was inserted or deleted
+meanwhile. Hence:
 
 - A list that stands still is asked for page after page; the next offset counts the rows received, since servers cap `limit`.
 - Once `total` changes, or is missing, each page is asked one row early (`overlap=n`: n rows, always), and must hold a row
-  that we know. After deletions, about as many rows early as were deleted (a quarter page at most), so that steady
-  deletions cost rows and not requests.
+  that we know. After deletions, about as many rows early as were deleted (a quarter page at most),
+  so that steady deletions cost rows and not requests.
 - A page that does not join on is asked for again further back: by what `total` fell, then twice as far each time; five
   times at most before a new row comes. Then we go on and count `uncertain`.
 - A resume looks for the row of its checkpoint in the same way, ahead too; if it is gone, the walk begins anew, and says so.
 
-Invisible, unless `overlap` is given: an insertion and a deletion between two pages that leave `total` as it was.
+Invisible, unless `overlap` is given: an insertion and a deletion between two pages that leave
+`total` as it was.
 """
 
 from __future__ import annotations
@@ -46,11 +49,14 @@ class Drift(msgspec.Struct, kw_only=True):
 
 def circular(of: str, fact: str) -> PagingError:
     """Return the error for a server whose list of `of` contradicts itself."""
-    return PagingError(f"the server's list of {of} {fact}; nothing more can be had safely: report it to the vendor")
+    return PagingError(
+        f"the server's list of {of} {fact}; nothing more can be had safely: report it to the vendor"
+    )
 
 
 class RecentIds:
-    """The ids of at least the latest 10,000 rows, so that memory stays flat: two sets, of which the older is let go whole.
+    """The ids of at least the latest 10,000 rows, so that memory stays flat: two sets, of which the
+    older is let go whole.
 
     `walks` that are on their way at the same time share them.
     """
@@ -83,12 +89,15 @@ class RecentIds:
 
 
 class Offsets:
-    """Ask at `first`, hand the answer to `receive`; `frontier` rows lie behind us. `known`: ids of the rows received.
+    """Ask at `first`, hand the answer to `receive`; `frontier` rows lie behind us. `known`: ids of
+    the rows received.
 
     `in_doubt`: a checkpoint in front of this place is not exact.
     """
 
-    def __init__(self, start: Checkpoint, *, known: RecentIds, drift: Drift, page_size: int, overlap: int) -> None:
+    def __init__(
+        self, start: Checkpoint, *, known: RecentIds, drift: Drift, page_size: int, overlap: int
+    ) -> None:
         self.frontier = start.at
         self.total = start.total
         self.page_length = page_size
@@ -121,17 +130,24 @@ class Offsets:
         return list(range(self.first, end, self.page_length - self._room())[:n])
 
     def receive(self, body: ListBody[Any], ids: list[str]) -> int | None:
-        """Take in the page at `first`. Return how many of its rows lie in front of us; None: ask again, `first` has moved.
+        """Take in the page at `first`. Return how many of its rows lie in front of us; None: ask
+        again, `first` has moved.
 
         Raises PagingError when the server does not heed the offset; nothing has changed then.
         """
         first = self.first
         if body.offset is not None and body.offset != first:
-            raise circular(self._of, f"was asked for offset {first} and answered with offset {body.offset}")
-        repeats = self._repeats + 1 if ids and ids == self._last_ids and first > self._last_first else 0
+            raise circular(
+                self._of, f"was asked for offset {first} and answered with offset {body.offset}"
+            )
+        repeats = (
+            self._repeats + 1 if ids and ids == self._last_ids and first > self._last_first else 0
+        )
         whole_list = body.total is None and body.limit is None and len(ids) < self._page_size
         if repeats == 2 and not whole_list:
-            raise circular(self._of, f"gave the same page at three offsets, the last of them {first}")
+            raise circular(
+                self._of, f"gave the same page at three offsets, the last of them {first}"
+            )
         compared = self._compare_total(body.total, first + len(ids) if ids else 0)
         if not self._joins_on(ids, compared) and self._go_elsewhere(ids):
             return None
@@ -140,9 +156,12 @@ class Offsets:
         self.done = repeats == 2 if repeats else self._is_end(body, ids)
         self._accept(first, ids)
         self._repeats = repeats
-        # What stands in front of the row of the checkpoint was handed out before the resume, or came later. `None in ids`
-        # would compare each of a page's ids: 2 µs, here and in `_find_furthest`.
-        return ids.index(self._anchor) + 1 if self._anchor is not None and self._anchor in ids else 0
+        # What stands in front of the row of the checkpoint was handed out before the resume, or
+        # came later. `None in ids` would compare each of a page's ids: 2 µs, here and in
+        # `_find_furthest`.
+        return (
+            ids.index(self._anchor) + 1 if self._anchor is not None and self._anchor in ids else 0
+        )
 
     def _compare_total(self, total: int | None, reached: int) -> bool:
         """Note how the list has grown or shrunk. Return whether that can be known."""
@@ -180,7 +199,9 @@ class Offsets:
         if self._seeking:
             self._seek(len(ids))
         elif self._steps == 1 and self._fell >= self._early:
-            self._early = min(2 * self._fell + 1, self.page_length)  # as many may go again until the answer
+            self._early = min(
+                2 * self._fell + 1, self.page_length
+            )  # as many may go again until the answer
         else:
             self._early = max(self._fell + 1, self.page_length, 2 * self._early)
         return True
@@ -209,7 +230,9 @@ class Offsets:
 
     def _find_furthest(self, ids: list[str], compared: bool) -> None:
         """Note up to which place rows may have others behind them that were received before: insertions push them on."""
-        stands = compared and not self._overlap and self._grew + self._early <= len(ids)  # else it would be on the page
+        stands = (
+            compared and not self._overlap and self._grew + self._early <= len(ids)
+        )  # else it would be on the page
         if self._furthest is not None and self._furthest in ids:
             self.in_doubt = self.first + ids.index(self._furthest) + 1
         elif self._furthest is None or stands:
@@ -223,7 +246,8 @@ class Offsets:
     def _is_end(self, body: ListBody[Any], ids: list[str]) -> bool:
         reached = self.first + len(ids)
         if not ids:
-            # A server that stops before its own total (a cap on the offset, say) has not given us everything.
+            # A server that stops before its own total (a cap on the offset, say) has not given us
+            # everything.
             self._drift.uncertain += max(0, (self.total or 0) - reached)
             return True
         if self.total is not None:

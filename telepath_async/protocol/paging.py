@@ -1,10 +1,12 @@
-"""The paging state machine: which page to ask for next, what of it is new, and where we stand. No I/O.
+"""The paging state machine: which page to ask for next, what of it is new, and where we stand. No
+I/O.
 
     START ---- first answer ----> OFFSET ---- empty page, or all of `total` ----> DONE
       |                             '-- a page that does not join on: ask elsewhere
       '------- next_cursor -------> CURSOR --- next_cursor is null ------------> DONE
 
-The rules of CURSOR are in `_receive_cursor`; those of OFFSET, where the list shifts under us, in `offsets.py`.
+The rules of CURSOR are in `_receive_cursor`; those of OFFSET, where the list shifts under us, in
+`offsets.py`.
 """
 
 from __future__ import annotations
@@ -47,7 +49,11 @@ class DateRange(msgspec.Struct, frozen=True, kw_only=True):
     def query(self, style: Style | None) -> Query:
         """Return `from`/`to` (seed 003), and `start_date`/`end_date` beside them for a server that pages by offset."""
         spelled = query_of(**{"from": self.since, "to": self.until})
-        return spelled + query_of(start_date=self.since, end_date=self.until) if style == "offset" else spelled
+        return (
+            spelled + query_of(start_date=self.since, end_date=self.until)
+            if style == "offset"
+            else spelled
+        )
 
     def asked(self) -> DateRange:
         """Return the range to ask for: up to a whole second, since a server may count in those; `holds` drops the rest."""
@@ -59,14 +65,17 @@ class DateRange(msgspec.Struct, frozen=True, kw_only=True):
         """Whether `moment` lies inside; a row without a time cannot be judged and counts as inside."""
         if moment is None:
             return True
-        return (self.since is None or self.since <= moment) and (self.until is None or moment <= self.until)
+        return (self.since is None or self.since <= moment) and (
+            self.until is None or moment <= self.until
+        )
 
 
 _ALWAYS: Final = DateRange()
 
 
 class Plan(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """What is listed: `of` (`calls`), under which `filters`, in pages of `page_size`, beginning at `start`.
+    """What is listed: `of` (`calls`), under which `filters`, in pages of `page_size`, beginning at
+    `start`.
 
     `started`: the time of a row, for the date range; `overlap`: rows by which each page of an offset list is asked early;
     `walks`: how many are on their way through parts of the list, this one included; `timeless`: the ids of the rows without
@@ -103,11 +112,16 @@ class _PageInHand(msgspec.Struct, Generic[T], kw_only=True):
         if self.taken == 0:
             return self.before
         place = self.places[self.taken - 1]
-        return replace(self.here, at=place, last=self.rows[self.taken - 1].id, unsure=place < self.in_doubt)
+        return replace(
+            self.here, at=place, last=self.rows[self.taken - 1].id, unsure=place < self.in_doubt
+        )
 
 
 class Paging(Generic[T]):
-    """One walk through a list. Ask for `upcoming(1)[0]`, hand its answer to `receive`, `take` the rows."""
+    """One walk through a list.
+
+    Ask for `upcoming(1)[0]`, hand its answer to `receive`, `take` the rows.
+    """
 
     def __init__(self, plan: Plan[T]) -> None:
         self.plan = plan
@@ -115,7 +129,9 @@ class Paging(Generic[T]):
         self.done = plan.start.done
         self._style: Style | None = plan.start.style
         self._dates_style: Style | None = plan.start.style or plan.style_hint
-        self._page: _PageInHand[T] = _PageInHand(before=plan.start, here=plan.start, behind=plan.start)
+        self._page: _PageInHand[T] = _PageInHand(
+            before=plan.start, here=plan.start, behind=plan.start
+        )
         self._known = RecentIds(plan.walks)
         self._barren = 0
         self._cursor = plan.start.cursor
@@ -125,7 +141,13 @@ class Paging(Generic[T]):
         self._anchor = plan.start.last
         if self._anchor is not None:
             self._known.add({self._anchor})
-        self._offsets = Offsets(plan.start, known=self._known, drift=self.drift, page_size=plan.page_size, overlap=plan.overlap)
+        self._offsets = Offsets(
+            plan.start,
+            known=self._known,
+            drift=self.drift,
+            page_size=plan.page_size,
+            overlap=plan.overlap,
+        )
 
     @property
     def total(self) -> int | None:
@@ -175,8 +197,12 @@ class Paging(Generic[T]):
         if self.done:
             return []
         if self._style == "offset":
-            return [self._query(limit=self.plan.page_size, offset=offset or None) for offset in self._offsets.upcoming(n)]
-        # After a resume, a smaller page than the first time might not reach the place of the checkpoint.
+            return [
+                self._query(limit=self.plan.page_size, offset=offset or None)
+                for offset in self._offsets.upcoming(n)
+            ]
+        # After a resume, a smaller page than the first time might not reach the place of the
+        # checkpoint.
         place = 0 if self._anchor is None else self.plan.start.at + 1
         limit = self._up_to_joint or max(self.plan.page_size, min(place, _LARGEST_PAGE))
         return [self._query(limit=limit, cursor=self._cursor)]
@@ -188,13 +214,16 @@ class Paging(Generic[T]):
         return self.plan.filters + self.plan.dates.asked().query(self._dates_style) + page
 
     def receive(self, body: ListBody[T]) -> bool:
-        """Take in the answer to `upcoming(1)[0]`. Return False when a page must be asked for once more, or elsewhere.
+        """Take in the answer to `upcoming(1)[0]`. Return False when a page must be asked for once
+        more, or elsewhere.
 
         Raises PagingError when the server contradicts itself or goes in circles.
         """
         style: Style = "cursor" if body.paged_by_cursor else "offset"
         if self._style is not None and style != self._style:
-            raise circular(self.plan.of, f"began with {self._style} paging and went on with {style} paging")
+            raise circular(
+                self.plan.of, f"began with {self._style} paging and went on with {style} paging"
+            )
         if style == "offset" and self._dates_style != style and self.plan.dates != _ALWAYS:
             # The other spelling of the dates: a server ignores the one that it does not know.
             self._dates_style = style
@@ -212,7 +241,9 @@ class Paging(Generic[T]):
         self.done = self._cursor is None or self._joins(body.rows)
         here = replace(self.plan.start, style="cursor", cursor=opened_by, at=0, last=None)
         behind = replace(here, cursor=self._cursor, done=self.done)
-        self._hand_out(body.rows, [row.id for row in body.rows], self._before_anchor(body.rows), here, behind)
+        self._hand_out(
+            body.rows, [row.id for row in body.rows], self._before_anchor(body.rows), here, behind
+        )
         return True
 
     def _joint_inside(self, rows: list[T]) -> int | None:
@@ -222,7 +253,11 @@ class Paging(Generic[T]):
 
     def _joins(self, rows: list[T]) -> bool:
         """Whether what we would ask for from here on is, byte for byte, what another walk asks for."""
-        return bool(rows) and self._cursor is not None and self._joints.get(rows[-1].id) == self._cursor
+        return (
+            bool(rows)
+            and self._cursor is not None
+            and self._joints.get(rows[-1].id) == self._cursor
+        )
 
     def _before_anchor(self, rows: list[T]) -> int:
         """Return how many rows were handed out before the resume; none where the row of the checkpoint is gone."""
@@ -239,7 +274,10 @@ class Paging(Generic[T]):
         cursor = body.next_cursor
         if cursor is None:
             if body.has_more:
-                raise circular(self.plan.of, "said has_more without a next_cursor, so that the rest cannot be had")
+                raise circular(
+                    self.plan.of,
+                    "said has_more without a next_cursor, so that the rest cannot be had",
+                )
             return None
         seen = hash(cursor) in self._cursors
         if body.has_more is False and (seen or not body.rows):
@@ -257,8 +295,16 @@ class Paging(Generic[T]):
         self.done = offsets.done
         here = replace(self.plan.start, style="offset", total=offsets.total)
         last = ids[-1] if ids else self.checkpoint.last
-        behind = replace(here, at=offsets.frontier, last=last, unsure=offsets.frontier < offsets.in_doubt, done=self.done)
-        self._hand_out(body.rows, ids, skipped, here, behind, first=first, in_doubt=offsets.in_doubt)
+        behind = replace(
+            here,
+            at=offsets.frontier,
+            last=last,
+            unsure=offsets.frontier < offsets.in_doubt,
+            done=self.done,
+        )
+        self._hand_out(
+            body.rows, ids, skipped, here, behind, first=first, in_doubt=offsets.in_doubt
+        )
         return True
 
     def _hand_out(
@@ -277,20 +323,32 @@ class Paging(Generic[T]):
         self.drift.repeated += len(rows) - skipped - len(fresh)
         inside = fresh
         if self.plan.dates != _ALWAYS:
-            kept = [index for index, row in enumerate(fresh) if self.plan.dates.holds(self.plan.started(row))]
+            kept = [
+                index
+                for index, row in enumerate(fresh)
+                if self.plan.dates.holds(self.plan.started(row))
+            ]
             self.drift.outside += len(fresh) - len(kept)
             ours = [index for index in kept if self._first_met(fresh[index])]
             self.drift.repeated += len(kept) - len(ours)
             inside, places = [fresh[index] for index in ours], [places[index] for index in ours]
         if rows and not fresh and here.style == "offset":
-            # Insertions pushed rows on: the row that the checkpoint stands behind is further than where we are.
+            # Insertions pushed rows on: the row that the checkpoint stands behind is further than
+            # where we are.
             behind = replace(self.checkpoint, style="offset", done=self.done)
         self._page = _PageInHand(
-            before=self.checkpoint, here=here, behind=behind, rows=inside, places=places, in_doubt=in_doubt
+            before=self.checkpoint,
+            here=here,
+            behind=behind,
+            rows=inside,
+            places=places,
+            in_doubt=in_doubt,
         )
         self._barren = 0 if fresh else self._barren + 1
         if self._barren >= _MOST_BARREN_PAGES and not self.done:
-            raise circular(self.plan.of, f"gave {_MOST_BARREN_PAGES} pages in a row without a new row")
+            raise circular(
+                self.plan.of, f"gave {_MOST_BARREN_PAGES} pages in a row without a new row"
+            )
 
     def _first_met(self, row: T) -> bool:
         """Whether no other walk through a part of the list has met this row, if it has no time that puts it into one part."""

@@ -1,6 +1,7 @@
 """Rate-limit arithmetic: the token bucket, and what the rate-limit headers say.
 
-No await, no lock, no clock, no random: `now` is monotonic seconds, handed in. Who waits, and how, is `limiter.py`.
+No await, no lock, no clock, no random: `now` is monotonic seconds, handed in. Who waits, and how,
+is `limiter.py`.
 """
 
 from __future__ import annotations
@@ -23,15 +24,19 @@ MAX_LIMIT: Final = 10_000_000
 _MAX_PERIOD: Final = 366 * 86_400
 _HEADER_PERIOD: Final = 60.0  # X-RateLimit-Limit is a figure per minute (seed 003)
 
-# Requests leave when they are granted and arrive when the network pleases. Without slack, grant n and grant n + limit
-# are exactly one period apart, and the least jitter makes them meet in the server's window. 60 ms in a minute cost 0.1 %.
+# Requests leave when they are granted and arrive when the network pleases. Without slack, grant n
+# and grant n + limit are exactly one period apart, and the least jitter makes them meet in the
+# server's window. 60 ms in a minute cost 0.1 %.
 _SLACK: Final = 1.001
 
-# A spacing of whole ticks adds up without any rounding while the clock reads less than 2**27 s: four years of uptime.
+# A spacing of whole ticks adds up without any rounding while the clock reads less than 2**27 s:
+# four years of uptime.
 _TICKS_PER_SECOND: Final = 2**26
 
 _MOST_DIGITS: Final = 15
-_UNIX_SECONDS: Final = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")  # 11 digits reach the year 5138: milliseconds do not pass
+_UNIX_SECONDS: Final = re.compile(
+    r"[0-9]{1,11}(\.[0-9]{1,9})?"
+)  # 11 digits reach the year 5138: milliseconds do not pass
 
 
 class RateLimit(msgspec.Struct, frozen=True):
@@ -50,7 +55,11 @@ class RateLimit(msgspec.Struct, frozen=True):
 def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
     """Read the `X-RateLimit-*` headers, their names in any case; None when there is nothing usable in them."""
     # The multidicts of aiohttp look names up in any case by themselves.
-    named = headers if hasattr(headers, "getall") else {name.lower(): value for name, value in headers.items()}
+    named = (
+        headers
+        if hasattr(headers, "getall")
+        else {name.lower(): value for name, value in headers.items()}
+    )
     limit = _limit(named.get("x-ratelimit-limit", ""))
     remaining = _whole(named.get("x-ratelimit-remaining", ""))
     reset_at, resets_in = _reset(named.get("x-ratelimit-reset", ""), named.get("date", ""))
@@ -69,7 +78,8 @@ def _whole(text: str) -> int | None:
     return int(text) if text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS else None
 
 
-# The answers of one second carry one limit, one reset and one Date: these two are half of what an answer costs to learn from.
+# The answers of one second carry one limit, one reset and one Date: these two are half of what an
+# answer costs to learn from.
 
 
 @lru_cache(maxsize=64)
@@ -91,11 +101,13 @@ def _reset(text: str, date: str) -> tuple[datetime | None, float | None]:
 
 @final
 class TokenBucket:
-    """At most `limit` grants in every `period` seconds, wherever they begin; at most `burst` of them at once.
+    """At most `limit` grants in every `period` seconds, wherever they begin; at most `burst` of
+    them at once.
 
-    In GCRA form: the bucket is one number, the earliest time of the next grant. The n-th grant of a row comes at least
-    (n - burst) * spacing after the first, so that limit + 1 grants span (limit + 1 - burst) * spacing: one whole window.
-    A bucket with burst = limit would let twice the limit through in one window if it refilled at limit / period.
+    In GCRA form: the bucket is one number, the earliest time of the next grant. The n-th grant of a
+    row comes at least (n - burst) * spacing after the first, so that limit + 1 grants span (limit +
+    1 - burst) * spacing: one whole window. A bucket with burst = limit would let twice the limit
+    through in one window if it refilled at limit / period.
     """
 
     __slots__ = (
@@ -120,7 +132,9 @@ class TokenBucket:
 
     def _set_limit(self, limit: int) -> None:
         self._limit = limit
-        self._burst = max(1, limit // 100) if self._wanted_burst is None else min(self._wanted_burst, limit)
+        self._burst = (
+            max(1, limit // 100) if self._wanted_burst is None else min(self._wanted_burst, limit)
+        )
         self._spacing = _whole_ticks(self._window / (limit + 1 - self._burst))
         self._tolerance = (self._burst - 1) * self._spacing
 
@@ -140,8 +154,8 @@ class TokenBucket:
     def give_back(self, taken_at: float) -> None:
         """Return a token that was taken at `taken_at` and not used.
 
-        Once another was taken at a later time, the bucket may have run over in between, and the window would no longer
-        hold: then the token is gone.
+        Once another was taken at a later time, the bucket may have run over in between, and the
+        window would no longer hold: then the token is gone.
         """
         if taken_at == self._taken_at:
             self._earliest -= self._spacing
@@ -159,8 +173,9 @@ class TokenBucket:
     def batch(self, queued: int) -> int:
         """Return how many tokens to let gather before waking one who came as number `queued`.
 
-        One wake-up for each token is what a long queue costs. 1 % of the queue delays nobody by more than that, and half
-        the burst leaves the other half for timers that fire late: the bucket does not run over.
+        One wake-up for each token is what a long queue costs. 1 % of the queue delays nobody by
+        more than that, and half the burst leaves the other half for timers that fire late: the
+        bucket does not run over.
         """
         return max(1, int(min(queued // 100, (self._burst + 1) // 2, self._left)))
 
@@ -171,35 +186,48 @@ class TokenBucket:
     def learn(self, seen: RateLimit, now: float) -> None:
         """Take over the server's limit, and its count where that slows us down.
 
-        `X-RateLimit-Limit` counts only for a period of 60 s; `X-RateLimit-Remaining` only with Reset and Date beside it.
+        `X-RateLimit-Limit` counts only for a period of 60 s; `X-RateLimit-Remaining` only with
+        Reset and Date beside it.
         """
         if seen.limit is not None and seen.limit != self._limit and self._period == _HEADER_PERIOD:
             self._change_limit(seen.limit, now)
         if seen.remaining is not None and seen.reset_at is not None and seen.resets_in is not None:
-            self._learn_left(seen.remaining, seen.reset_at, now + min(seen.resets_in, self._period), now)
+            self._learn_left(
+                seen.remaining, seen.reset_at, now + min(seen.resets_in, self._period), now
+            )
 
     def _change_limit(self, limit: int, now: float) -> None:
         """Change the limit without making a token: a larger burst fills at the new rate, a smaller one is owed at once."""
         owed = (max(self._earliest, now - self._tolerance) - now) / self._spacing
         burst = self._burst
         self._set_limit(limit)
-        # What a smaller burst took, a larger one gives back: limits that alternate must not eat a burst at each turn.
+        # What a smaller burst took, a larger one gives back: limits that alternate must not eat a
+        # burst at each turn.
         shrunk = max(burst - self._burst, -self._shrunk)
         self._shrunk += shrunk
         owed += shrunk
-        self._earliest = now + min(owed * self._spacing, self._window)  # nobody waits for more than a window
+        self._earliest = now + min(
+            owed * self._spacing, self._window
+        )  # nobody waits for more than a window
 
     def _learn_left(self, remaining: int, reset_at: datetime, until: float, now: float) -> None:
         if now >= self._left_until or reset_at > self._reset_at:
-            self._left, self._left_until, self._reset_at, self._left_learned_at = remaining, until, reset_at, now
+            self._left, self._left_until, self._reset_at, self._left_learned_at = (
+                remaining,
+                until,
+                reset_at,
+                now,
+            )
         elif reset_at == self._reset_at and remaining < self._left:
-            # Ours also counts the requests that are still on their way; theirs, those of other processes.
+            # Ours also counts the requests that are still on their way; theirs, those of other
+            # processes.
             self._left, self._left_learned_at = remaining, now
 
     def _bound_waits(self, now: float) -> None:
         """Let nobody wait for ever after a clock was set back.
 
-        A clock that was set back by less than a window, and goes on, owes what it owed; beyond that, a window is enough.
+        A clock that was set back by less than a window, and goes on, owes what it owed; beyond
+        that, a window is enough.
         """
         if self._earliest > now + 2 * self._window:
             self._earliest = now + self._window
@@ -214,10 +242,19 @@ def _whole_ticks(seconds: float) -> float:
 def _check(limit: int, period: object, burst: int | None) -> None:
     if not _is_count(limit, MAX_LIMIT):
         raise UsageError(f"limit is {limit!r}; it must be a whole number from 1 to {MAX_LIMIT:,}")
-    if isinstance(period, bool) or not isinstance(period, (int, float)) or not 0 < period <= _MAX_PERIOD:
-        raise UsageError(f"period is {period!r}; it must be a number of seconds, above 0 and up to {_MAX_PERIOD:,}")
+    if (
+        isinstance(period, bool)
+        or not isinstance(period, (int, float))
+        or not 0 < period <= _MAX_PERIOD
+    ):
+        raise UsageError(
+            f"period is {period!r}; it must be a number of seconds, above 0 and up to "
+            f"{_MAX_PERIOD:,}"
+        )
     if burst is not None and not _is_count(burst, limit):
-        raise UsageError(f"burst is {burst!r}; it must be a whole number from 1 to the limit, {limit}, or None")
+        raise UsageError(
+            f"burst is {burst!r}; it must be a whole number from 1 to the limit, {limit}, or None"
+        )
 
 
 def _is_count(value: object, most: int) -> bool:

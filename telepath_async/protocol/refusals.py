@@ -107,7 +107,9 @@ def _first_words(message: object) -> object:
     if not isinstance(message, list):
         return message
     faults = [fault for fault in message if isinstance(fault, dict)]
-    return "; ".join(f"{'.'.join(map(str, _list(fault.get('loc'))))}: {fault.get('msg')}" for fault in faults)
+    return "; ".join(
+        f"{'.'.join(map(str, _list(fault.get('loc'))))}: {fault.get('msg')}" for fault in faults
+    )
 
 
 def _list(value: object) -> list[Any]:
@@ -116,7 +118,13 @@ def _list(value: object) -> list[Any]:
 
 def _spellings(secret: str) -> set[str]:
     """Return how a server may echo it: as it is, out of the JSON of our request, out of a URL, or by Python's repr."""
-    return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret), repr(secret)[1:-1]}
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret),
+        repr(secret)[1:-1],
+    }
 
 
 def _masked(text: object, hidden: tuple[str, ...]) -> str | None:

@@ -1,6 +1,8 @@
-"""Whether to try again, and after how many seconds: pure decisions, handed their clock and their randomness.
+"""Whether to try again, and after how many seconds: pure decisions, handed their clock and their
+randomness.
 
-To change the backoff, change `_backoff`; what is worth another try, `_worth_repeating`; what a server may ask, `asked_wait`.
+To change the backoff, change `_backoff`; what is worth another try, `_worth_repeating`; what a
+server may ask, `asked_wait`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from .wire import Request, Response, http_date
 
 _RETRY_COST: Final = 5.0
 _TIMEOUT_COST: Final = 10.0
-_WINDOW: Final = 60.0  # seconds; the limit is per minute (seed 003), so that no reset is further away
+_WINDOW: Final = (
+    60.0  # seconds; the limit is per minute (seed 003), so that no reset is further away
+)
 
 
 @frozen(kw_only=True)
@@ -39,14 +43,24 @@ class RetryPolicy:
     budget: float = 500
 
     def __attrs_post_init__(self) -> None:
-        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
-            raise UsageError(f"max_attempts must be a whole number from 1, not {self.max_attempts!r}; 1 means no retry")
+        if (
+            isinstance(self.max_attempts, bool)
+            or not isinstance(self.max_attempts, int)
+            or self.max_attempts < 1
+        ):
+            raise UsageError(
+                f"max_attempts must be a whole number from 1, not {self.max_attempts!r}; 1 means "
+                "no retry"
+            )
         for name in ("backoff", "backoff_cap", "max_wait", "budget"):
             seconds_or_refuse(name, getattr(self, name), least=0.0)
 
 
 def seconds_or_refuse(name: str, value: object, *, least: float, exclusive: bool = False) -> float:
-    """Return a finite number that is at least `least` (or above it). Raises UsageError otherwise."""
+    """Return a finite number that is at least `least` (or above it).
+
+    Raises UsageError otherwise.
+    """
     if (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -54,14 +68,18 @@ def seconds_or_refuse(name: str, value: object, *, least: float, exclusive: bool
         and (value > least if exclusive else value >= least)
     ):
         return float(value)
-    raise UsageError(f"{name} must be a number {'above' if exclusive else 'from'} {least:g}, not {value!r}")
+    raise UsageError(
+        f"{name} must be a number {'above' if exclusive else 'from'} {least:g}, not {value!r}"
+    )
 
 
 class RetryBudget(msgspec.Struct):
-    """What retries have cost and successes have not paid back yet, in tokens, so that an outage is never multiplied.
+    """What retries have cost and successes have not paid back yet, in tokens, so that an outage is
+    never multiplied.
 
-    It has no size of its own: clients that share it may have policies that differ, and each keeps to its own figure.
-    It has no lock: two threads that meet here can lose a token, and nothing else.
+    It has no size of its own: clients that share it may have policies that differ, and each keeps
+    to its own figure. It has no lock: two threads that meet here can lose a token, and nothing
+    else.
     """
 
     spent: float = 0.0
@@ -89,14 +107,17 @@ def decide(
     jitter: float,
     wall_clock: float,
 ) -> float | None:
-    """Return the seconds to wait before the next attempt, or None to stop; a retry is paid for out of the budget.
+    """Return the seconds to wait before the next attempt, or None to stop; a retry is paid for out
+    of the budget.
 
     `attempt`: the number of the one that just ended, from 1; `time_left`: seconds until the call's deadline, infinite
     for no bound; `jitter`: uniform in [0, 1]; `wall_clock`: Unix seconds, for a Retry-After date in an answer without Date.
     """
     if attempt >= policy.max_attempts or not _worth_repeating(request, outcome):
         return None
-    asked = None if isinstance(outcome, TransportError) else asked_wait(outcome, wall_clock=wall_clock)
+    asked = (
+        None if isinstance(outcome, TransportError) else asked_wait(outcome, wall_clock=wall_clock)
+    )
     if asked is not None and asked > policy.max_wait:
         return None
     delay = max(asked or 0.0, _backoff(policy, attempt, jitter))
@@ -130,7 +151,8 @@ def _backoff(policy: RetryPolicy, attempt: int, jitter: float) -> float:
 
 
 def retry_after(headers: Mapping[str, str], *, wall_clock: float) -> float | None:
-    """Return the seconds that Retry-After asks for: a number, or an HTTP date minus the answer's own Date.
+    """Return the seconds that Retry-After asks for: a number, or an HTTP date minus the answer's
+    own Date.
 
     Garbage, negative and infinite values count as absent (None).
     """

@@ -1,8 +1,9 @@
-"""Both shapes of the API's answers -> models: envelopes, other names, times in UTC, unknown fields into `extra`.
+"""Both shapes of the API's answers -> models: envelopes, other names, times in UTC, unknown fields
+into `extra`.
 
-Where `fast.py` cannot decode an answer, it is done exactly here, in two steps: `_arranged` puts a row's keys where the
-model wants them, and msgspec checks every type and names the path of what is wrong (`$.trunks[3].created_at`). Nothing is
-coerced: null never becomes 'None'.
+Where `fast.py` cannot decode an answer, it is done exactly here, in two steps: `_arranged` puts a
+row's keys where the model wants them, and msgspec checks every type and names the path of what is
+wrong (`$.trunks[3].created_at`). Nothing is coerced: null never becomes 'None'.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
 
 
 class ListBody(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One page as the server sent it. `paged_by_cursor`: which of the two paging styles it shows."""
+    """One page as the server sent it.
+
+    `paged_by_cursor`: which of the two paging styles it shows.
+    """
 
     rows: list[T]
     paged_by_cursor: bool
@@ -39,15 +43,27 @@ class ListBody(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 def read_object(model: type[M], response: Response) -> M:
-    """Decode one object, enveloped or bare. Raises ResponseError when it is not of the model's shape."""
+    """Decode one object, enveloped or bare.
+
+    Raises ResponseError when it is not of the model's shape.
+    """
     quick = fast_object(model, response.body)
-    return quick if quick is not None else _exactly(response, lambda: _object(model, read_json(response)))
+    return (
+        quick
+        if quick is not None
+        else _exactly(response, lambda: _object(model, read_json(response)))
+    )
 
 
 def read_list(model: type[M], key: str, response: Response) -> ListBody[M]:
-    """Decode one page: `{"data": [...]}` or `{key: [...]}`. Raises ResponseError on any other shape."""
+    """Decode one page: `{"data": [...]}` or `{key: [...]}`.
+
+    Raises ResponseError on any other shape.
+    """
     quick = fast_list(model, key, response.body)
-    return _exactly(response, lambda: _list_body(*(quick or _page(model, key, read_json(response)))))
+    return _exactly(
+        response, lambda: _list_body(*(quick or _page(model, key, read_json(response))))
+    )
 
 
 def _exactly(response: Response, read: Callable[[], T]) -> T:
@@ -57,7 +73,8 @@ def _exactly(response: Response, read: Callable[[], T]) -> T:
         why = str(error)
     except RecursionError:
         why = "it is nested too deeply"
-    # Raised out here: the frames in there hold secrets in plain text, and a traceback would keep them.
+    # Raised out here: the frames in there hold secrets in plain text, and a traceback would keep
+    # them.
     raise unreadable(response, why)
 
 
@@ -74,7 +91,9 @@ def _page(model: type[M], key: str, body: Any) -> tuple[list[M], Mapping[str, An
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
         body = body["data"]
     if not isinstance(body, dict):
-        raise msgspec.ValidationError(f"expected an object that holds a list, got {type(body).__name__}")
+        raise msgspec.ValidationError(
+            f"expected an object that holds a list, got {type(body).__name__}"
+        )
     name = "data" if "data" in body else key
     rows = body.get(name)
     if not isinstance(rows, list):
@@ -106,7 +125,9 @@ def _count(value: object) -> int | None:
 def _cursor(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value or None
-    raise msgspec.ValidationError(f"expected next_cursor to be a string or null, got {type(value).__name__}")
+    raise msgspec.ValidationError(
+        f"expected next_cursor to be a string or null, got {type(value).__name__}"
+    )
 
 
 def _convert(value: object, shape: type[T], path: str) -> T:
@@ -118,8 +139,8 @@ def _convert(value: object, shape: type[T], path: str) -> T:
 
 
 class _Layout(msgspec.Struct, frozen=True):
-    """Where a model's keys go: any name on the wire -> the one that msgspec knows; and by that name, which fields are
-    required, which hold models of their own, which are times.
+    """Where a model's keys go: any name on the wire -> the one that msgspec knows; and by that
+    name, which fields are required, which hold models of their own, which are times.
 
     `guessed`: the types of the fields that no page documents; a value of another type stands in `extra`.
     """
@@ -194,7 +215,11 @@ def _value(layout: _Layout, name: str, value: object) -> object:
         nested = layout.nested.get(name)
         if nested is None:
             return concealed(value, name)
-        return [_arranged(nested, item) for item in value] if isinstance(value, list) else _arranged(nested, value)
+        return (
+            [_arranged(nested, item) for item in value]
+            if isinstance(value, list)
+            else _arranged(nested, value)
+        )
     return value
 
 
@@ -206,7 +231,8 @@ def _utc(value: object) -> object:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        return value  # msgspec refuses what is no time; one that UTC's calendar cannot hold keeps its own zone
+        # msgspec refuses what is no time; one that UTC's calendar cannot hold keeps its own zone
+        return value
 
 
 def _sip_address(endpoint: object, username: object) -> object:
@@ -214,4 +240,8 @@ def _sip_address(endpoint: object, username: object) -> object:
     if not isinstance(endpoint, str):
         return endpoint
     address = _SIP_SCHEME.sub("", endpoint)
-    return f"{username}@{address}" if isinstance(username, str) and _HOST.fullmatch(address) else address
+    return (
+        f"{username}@{address}"
+        if isinstance(username, str) and _HOST.fullmatch(address)
+        else address
+    )

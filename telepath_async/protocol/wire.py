@@ -1,6 +1,8 @@
-"""The values that cross the wire, `Request` and `Response`, and the text inside them: paths, queries, JSON.
+"""The values that cross the wire, `Request` and `Response`, and the text inside them: paths,
+queries, JSON.
 
-No I/O, no clock. What a JSON object means is decided in `shapes.py`; what a refusal means, in `refusals.py`.
+No I/O, no clock. What a JSON object means is decided in `shapes.py`; what a refusal means, in
+`refusals.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from ..unset import UNSET
 
 Query = tuple[tuple[str, str], ...]
 
-CREDENTIAL: Final = re.compile(r"passw|secret|token$|api_?key|credential|private_?key|^authorization$", re.IGNORECASE)
+CREDENTIAL: Final = re.compile(
+    r"passw|secret|token$|api_?key|credential|private_?key|^authorization$", re.IGNORECASE
+)
 """Found in the name of a field: what stands there is a secret."""
 
 _LONGEST_SEGMENT: Final = 256
@@ -34,9 +38,10 @@ _UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 class Request(msgspec.Struct, kw_only=True, gc=False):
     """One call of an endpoint.
 
-    `path` is encoded and begins with a slash; `template` is the same path with the names of its parameters, fit for
-    logs. `repeatable`: whether sending it twice does no harm. `secrets`: what an error must not show if the server
-    echoes it. `call`: its number in this process, where somebody listens; `attempts`: how many there have been.
+    `path` is encoded and begins with a slash; `template` is the same path with the names of its
+    parameters, fit for logs. `repeatable`: whether sending it twice does no harm. `secrets`: what
+    an error must not show if the server echoes it. `call`: its number in this process, where
+    somebody listens; `attempts`: how many there have been.
     """
 
     method: str
@@ -72,7 +77,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     endpoint: str
 
     def __repr__(self) -> str:
-        return f"<Response {self.status} of {self.endpoint}>"  # headers and body may hold what no log should
+        # headers and body may hold what no log should
+        return f"<Response {self.status} of {self.endpoint}>"
 
     @property
     def request_id(self) -> str | None:
@@ -88,17 +94,28 @@ def path_segment(name: str, value: object) -> str:
     """Return `value` encoded as one segment of a path. Raises UsageError when it cannot be one."""
     if not isinstance(value, str):
         raise UsageError(f"{name} must be a string, not {type(value).__name__}")
-    if not value.strip() or value in {".", ".."} or len(value) > _LONGEST_SEGMENT or not value.isprintable():
+    if (
+        not value.strip()
+        or value in {".", ".."}
+        or len(value) > _LONGEST_SEGMENT
+        or not value.isprintable()
+    ):
         raise UsageError(
-            f"{name} {value[:40]!r} cannot be part of a URL; pass the id as the API gave it (1 to {_LONGEST_SEGMENT} "
+            f"{name} {value[:40]!r} cannot be part of a URL; pass the id as the API gave it "
+            f"(1 to {_LONGEST_SEGMENT} "
             "printable characters, neither '.' nor '..')"
         )
     return _quoted(_encodable(name, value))
 
 
 def query_of(**parameters: str | int | bool | datetime | Enum | None) -> Query:
-    """Return the parameters that are not None, as text. Raises UsageError on text that cannot be encoded."""
-    return tuple((name, _query_value(name, value)) for name, value in parameters.items() if value is not None)
+    """Return the parameters that are not None, as text.
+
+    Raises UsageError on text that cannot be encoded.
+    """
+    return tuple(
+        (name, _query_value(name, value)) for name, value in parameters.items() if value is not None
+    )
 
 
 def query_text(query: Iterable[tuple[str, str]]) -> str:
@@ -107,7 +124,9 @@ def query_text(query: Iterable[tuple[str, str]]) -> str:
 
 
 def _quoted(text: str) -> str:
-    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")  # a sixth of what `quote` costs
+    return (
+        text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
+    )  # a sixth of what `quote` costs
 
 
 def _query_value(name: str, value: str | int | bool | datetime | Enum) -> str:
@@ -121,24 +140,33 @@ def _query_value(name: str, value: str | int | bool | datetime | Enum) -> str:
         return str(value)
     if isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         return _encodable(name, value)
-    raise UsageError(f"{name} must be a string, a whole number, a boolean or a time, not {type(value).__name__}")
+    raise UsageError(
+        f"{name} must be a string, a whole number, a boolean or a time, not {type(value).__name__}"
+    )
 
 
 def _encodable(name: str, text: str) -> str:
     if text.isascii() or all(not "\ud800" <= character <= "\udfff" for character in text):
         return text
-    raise UsageError(f"{name} holds half a character (a lone surrogate); pass text that UTF-8 can encode")
+    raise UsageError(
+        f"{name} holds half a character (a lone surrogate); pass text that UTF-8 can encode"
+    )
 
 
 def time_text(moment: datetime) -> str:
-    """Return `2024-03-10T12:00:00Z`, with microseconds where it has some (seed 003). Raises UsageError on a naive time."""
+    """Return `2024-03-10T12:00:00Z`, with microseconds where it has some (seed 003).
+
+    Raises UsageError on a naive time.
+    """
     if moment.utcoffset() is None:
         raise UsageError(f"{moment!r} has no time zone; add tzinfo=datetime.UTC")
     try:
         return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
     except OverflowError:
         pass
-    raise UsageError(f"{moment} lies outside the calendar in UTC; pass a time between the years 1 and 9999")
+    raise UsageError(
+        f"{moment} lies outside the calendar in UTC; pass a time between the years 1 and 9999"
+    )
 
 
 @lru_cache(maxsize=64)  # the answers of one second carry one Date
@@ -152,10 +180,19 @@ def http_date(text: str) -> float | None:
 
 
 def read_json(response: Response) -> Any:
-    """Decode the body. Raises ResponseError in every way that JSON can fail: text, depth, numbers, syntax."""
+    """Decode the body.
+
+    Raises ResponseError in every way that JSON can fail: text, depth, numbers, syntax.
+    """
     try:
         return msgspec.json.decode(response.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
+    except (
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+        ValueError,
+        OverflowError,
+    ) as error:
         why = str(error) or type(error).__name__
     raise unreadable(response, why)
 
@@ -168,7 +205,8 @@ def one_line(text: str) -> str:
 def unreadable(response: Response, why: str) -> ResponseError:
     """Return the error for an answer that makes no sense."""
     return ResponseError(
-        f"{response.endpoint} answered {response.status} with something that makes no sense: {why}; "
+        f"{response.endpoint} answered {response.status} with something that makes no "
+        f"sense: {why}; "
         "`.raw` holds what came; if it is not a proxy's page, please report it",
         status=response.status,
         raw=response.body,
@@ -176,7 +214,10 @@ def unreadable(response: Response, why: str) -> ResponseError:
 
 
 def write_json(value: Mapping[str, Any]) -> bytes:
-    """Encode a request's body; secrets are revealed here and nowhere else. Raises UsageError on what JSON cannot hold."""
+    """Encode a request's body; secrets are revealed here and nowhere else.
+
+    Raises UsageError on what JSON cannot hold.
+    """
     try:
         return msgspec.json.encode(_plain(value))
     except RecursionError:
@@ -212,7 +253,8 @@ def _plain(value: object) -> object:
     if isinstance(value, Model):
         return _plain(model_fields(value))
     raise UsageError(
-        f"the body cannot be sent as JSON: {_shown(value)} in it; pass strings, finite numbers, booleans, None, lists and dicts"
+        f"the body cannot be sent as JSON: {_shown(value)} in it; pass strings, finite "
+        "numbers, booleans, None, lists and dicts"
     )
 
 
@@ -223,12 +265,16 @@ def _shown(value: object) -> str:
 def _key(key: object) -> str:
     if isinstance(key, str):
         return key
-    raise UsageError(f"the body cannot be sent as JSON: a key of type {type(key).__name__}; keys are strings")
+    raise UsageError(
+        f"the body cannot be sent as JSON: a key of type {type(key).__name__}; keys are strings"
+    )
 
 
 def model_fields(model: Model) -> dict[str, Any]:
     """Return what a model says, under the names of the wire: fields that are None stay out, `extra` goes in."""
-    fields = {field.encode_name: getattr(model, field.name) for field in msgspec.structs.fields(model)}
+    fields = {
+        field.encode_name: getattr(model, field.name) for field in msgspec.structs.fields(model)
+    }
     extra: dict[str, Any] = fields.pop(EXTRA)
     return {name: value for name, value in fields.items() if value is not None} | extra
 
@@ -260,6 +306,8 @@ def secrets_in(value: object, name: str = "") -> tuple[Secret, ...]:
         value = model_fields(value)
     if isinstance(value, Mapping):
         below = name if CREDENTIAL.search(name) else ""
-        return tuple(secret for key, part in value.items() for secret in secrets_in(part, below or str(key)))
+        return tuple(
+            secret for key, part in value.items() for secret in secrets_in(part, below or str(key))
+        )
     parts = value if isinstance(value, list | tuple) else ()
     return tuple(secret for part in parts for secret in secrets_in(part, name))

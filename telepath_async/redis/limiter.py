@@ -1,32 +1,37 @@
-"""`RedisLimiter`: who waits, and the one task that speaks with Redis. Counting is in member.py and bucket.lua.
+"""`RedisLimiter`: who waits, and the one task that speaks with Redis. Counting is in member.py and
+bucket.lua.
 
-Why no sliding window holds more than `limit`, whatever fails. Let E = `expected_processes`, B = `burst`, and
-r = (limit - B) / period. All tokens are in one of three places:
+Why no sliding window holds more than `limit`, whatever fails. Let E = `expected_processes`, B =
+`burst`, and r = (limit - B) / period. All tokens are in one of three places:
 
 - C: in the bucket in Redis, ready to be handed out;
 - O: on leases: handed out, and not yet known there to be used, given back, or void;
 - in the local share of a limiter that has lost Redis: at most B / E, growing by r / E a second from nothing.
 
-Redis hears of h limiters, and takes k for being on their local shares. It keeps C + O <= B * (E - k) / E, and C grows by
-r * (E - k) / E a second. So all places together hold at most B, and grow by at most r a second: a window that begins with at
-most B lets at most B + r * period = limit through. Using a token, giving one back and handing one out make none. A lease is
-not void in Redis before it is in the process, which counts from before it asked; nothing there depends on two clocks, only
-on their speed. Killing a process loses its tokens. What is left to show is that k is never too small:
+Redis hears of h limiters, and takes k for being on their local shares. It keeps C + O <= B * (E -
+k) / E, and C grows by r * (E - k) / E a second. So all places together hold at most B, and grow by
+at most r a second: a window that begins with at most B lets at most B + r * period = limit through.
+Using a token, giving one back and handing one out make none. A lease is not void in Redis before it
+is in the process, which counts from before it asked; nothing there depends on two clocks, only on
+their speed. Killing a process loses its tokens. What is left to show is that k is never too small:
 
 - A limiter goes alone only when no word of its own can have been heard for LEASE seconds, and Redis counts it as alone from
-  there on: for ten periods, unless it said goodbye; those whom a lost state knew are remembered by each other. A word that
-  lay on the way for longer than its sender waited for it is refused, by a time that the sender sets on Redis's clock; so
-  is all that a stopped server finds when it goes on. One whose words are not answered time after time keeps silent until it
-  may go alone; one whose words Redis refuses was not heard.
+  there on: for ten periods, unless it said goodbye; those whom a lost state knew are remembered by
+  each other. A word that lay on the way for longer than its sender waited for it is refused, by a
+  time that the sender sets on Redis's clock; so is all that a stopped server finds when it goes on.
+  One whose words are not answered time after time keeps silent until it may go alone; one whose
+  words Redis refuses was not heard.
 - After an outage, Redis cannot know who went alone. Nobody did who did not see it fail for longer than LEASE, and then
-  nobody else was heard either: after such a silence, all who are not heard count as alone for SETTLE seconds, and those who
-  are alone try again every second. That is also what happens when a fresh bucket begins, which may be one that was lost:
-  it holds nothing, and nothing flows into it until all leases of the lost one are void. A state that is older than what a
-  limiter has seen of it (a failover, an old dump), or a clock that was set forward, begins in the same way.
+  nobody else was heard either: after such a silence, all who are not heard count as alone for
+  SETTLE seconds, and those who are alone try again every second. That is also what happens when a
+  fresh bucket begins, which may be one that was lost: it holds nothing, and nothing flows into it
+  until all leases of the lost one are void. A state that is older than what a limiter has seen of
+  it (a failover, an old dump), or a clock that was set forward, begins in the same way.
 
-What this cannot hold: more than E limiters without Redis (each event loop's limiter counts); one that loses Redis alone
-when Redis does not know it, or has forgotten it, while others still reach it; a process that is stopped between taking a
-token and sending. There the API's own headers are the net: a window that it says is used up stops everybody.
+What this cannot hold: more than E limiters without Redis (each event loop's limiter counts); one
+that loses Redis alone when Redis does not know it, or has forgotten it, while others still reach
+it; a process that is stopped between taking a token and sending. There the API's own headers are
+the net: a window that it says is used up stops everybody.
 """
 
 from __future__ import annotations
@@ -55,20 +60,24 @@ _log: Final = logging.getLogger("telepath_async")
 
 
 class RedisLimiter:
-    """Keeps all processes and hosts that use one API key under `limit` in every `period` seconds, wherever they begin.
+    """Keeps all processes and hosts that use one API key under `limit` in every `period` seconds,
+    wherever they begin.
 
-        async with RedisLimiter("redis://localhost") as limiter, TelepathClient(limiter=limiter) as telepath: ...
+        async with RedisLimiter("redis://localhost") as limiter, TelepathClient(limiter=limiter) as
+        telepath: ...
 
     `limit`: requests a period, for all together; `period`: seconds; `burst`: requests at once, for all together, None = 2 %
     of the limit, at least one for each process; `expected_processes`: how many limiters there are at most when Redis is
     away. Each then goes on under limit / expected_processes, after a pause of 1.5 s, and comes back by itself. `on_state` is
     called with "local" and "shared" at these moments; the first is logged as a warning, too.
 
-    The limit of the process that was started last counts; where `period` is 60, what `X-RateLimit-Limit` says replaces it.
-    What the other headers say slows all processes. Interactive waiters go before bulk ones, in each process in the order
-    of their coming, and between processes as far as those in Redis are known to wait: a few tenths of a second late.
+    The limit of the process that was started last counts; where `period` is 60, what
+    `X-RateLimit-Limit` says replaces it. What the other headers say slows all processes.
+    Interactive waiters go before bulk ones, in each process in the order of their coming, and
+    between processes as far as those in Redis are known to wait: a few tenths of a second late.
 
-    It serves any number of clients of one key on one event loop; take one for each loop. Close it after the clients.
+    It serves any number of clients of one key on one event loop; take one for each loop. Close it
+    after the clients.
 
     Raises:
         UsageError: a figure or the URL makes no sense.
@@ -87,7 +96,9 @@ class RedisLimiter:
     ) -> None:
         check(limit, period, burst, expected_processes)
         self._server = Server(url)
-        self._member = Member(uuid4().hex[:12], Shares(limit, float(period), burst, expected_processes))
+        self._member = Member(
+            uuid4().hex[:12], Shares(limit, float(period), burst, expected_processes)
+        )
         self._clock = clock
         self._on_state = on_state
         self._told_state: State = "shared"
@@ -109,12 +120,18 @@ class RedisLimiter:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Refuse all who wait, give back what Redis has lent, and close. Twice is fine. Raises UsageError on another loop."""
+        """Refuse all who wait, give back what Redis has lent, and close. Twice is fine.
+
+        Raises UsageError on another loop.
+        """
         if self._loop is not None:
             self._check_loop()
         if self._closed:
@@ -122,7 +139,12 @@ class RedisLimiter:
         self._closed = True
         while (waiter := self._queue.first()) is not None:
             self._queue.leave(waiter)
-            _settle(waiter, UsageError("this RedisLimiter was closed while a call waited; close it after the clients"))
+            _settle(
+                waiter,
+                UsageError(
+                    "this RedisLimiter was closed while a call waited; close it after the clients"
+                ),
+            )
         self._disarm()
         if self._task is not None:
             self._task.cancel()
@@ -147,15 +169,19 @@ class RedisLimiter:
         digest = sha256(key_id.encode()).hexdigest()[:32]
         self._key = f"telepath:limiter:{digest}:{self._member.shares.period:g}"
 
-    async def acquire(self, *, priority: Priority = "interactive", max_wait: float | None = None) -> float:
-        """Wait for a place, and return the seconds waited: 0.0, without yielding to the loop, when one is in hand.
+    async def acquire(
+        self, *, priority: Priority = "interactive", max_wait: float | None = None
+    ) -> float:
+        """Wait for a place, and return the seconds waited: 0.0, without yielding to the loop, when
+        one is in hand.
 
-        A first call needs a word with Redis, a millisecond or two; the very first of a key a second and more, as nobody
-        knows what was used before. With a `max_wait` below that it is refused.
+        A first call needs a word with Redis, a millisecond or two; the very first of a key a second
+        and more, as nobody knows what was used before. With a `max_wait` below that it is refused.
 
         Raises:
-            ThrottledError: the place would come later than `max_wait` seconds from now, or did not come by then.
-            UsageError: no such priority; not open, not bound, closed, or on another loop than where it was opened.
+            ThrottledError: the place would come later than `max_wait` seconds from now, or did not
+            come by then. UsageError: no such priority; not open, not bound, closed, or on another
+            loop than where it was opened.
         """
         if priority != "interactive" and priority != "bulk":
             raise UsageError(f"no such priority: {priority!r}; use 'interactive' or 'bulk'")
@@ -167,7 +193,10 @@ class RedisLimiter:
         if max_wait is not None:
             wait = self._member.least_wait(self._queue.ahead(priority), now)
             if not wait <= max_wait:
-                raise ThrottledError(f"no place within {max_wait:g} s: the next is in {wait:.3f} s or more", retry_after=wait)
+                raise ThrottledError(
+                    f"no place within {max_wait:g} s: the next is in {wait:.3f} s or more",
+                    retry_after=wait,
+                )
         waiter = self._queue.join(priority)
         self._serve()
         self._look_ahead(now)
@@ -200,16 +229,26 @@ class RedisLimiter:
 
     def _check_open(self) -> None:
         if self._loop is None:
-            raise UsageError("this RedisLimiter is not open; use `async with RedisLimiter(...) as limiter`")
+            raise UsageError(
+                "this RedisLimiter is not open; use `async with RedisLimiter(...) as limiter`"
+            )
         self._check_loop()
         if self._closed:
-            raise UsageError("this RedisLimiter is closed; make a new one, or keep its `async with` block open longer")
+            raise UsageError(
+                "this RedisLimiter is closed; make a new one, or keep its `async with` block "
+                "open longer"
+            )
         if not self._key:
-            raise UsageError("this RedisLimiter serves no key yet; pass it to TelepathClient(limiter=...), or call bind()")
+            raise UsageError(
+                "this RedisLimiter serves no key yet; pass it to TelepathClient(limiter=...), or "
+                "call bind()"
+            )
 
     def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
-            raise UsageError("this RedisLimiter belongs to another event loop; make one for each loop")
+            raise UsageError(
+                "this RedisLimiter belongs to another event loop; make one for each loop"
+            )
 
     def _abandon(self, waiter: Waiter) -> None:
         self._queue.leave(waiter)
@@ -221,7 +260,9 @@ class RedisLimiter:
         if not waiter.future.done():
             self._queue.leave(waiter)
             wait = self._member.least_wait(self._queue.ahead(waiter.priority), self._clock())
-            _settle(waiter, ThrottledError(f"no place came within {max_wait:g} s", retry_after=wait))
+            _settle(
+                waiter, ThrottledError(f"no place came within {max_wait:g} s", retry_after=wait)
+            )
 
     def _serve(self) -> None:
         """Hand out what is there, and come back when there may be more without Redis."""
@@ -248,7 +289,8 @@ class RedisLimiter:
         self._told_state = state
         if state == "local":
             _log.warning(
-                "Redis at %s does not answer (%s); requests go on under a local share, 1/%d of the limit, until it does",
+                "Redis at %s does not answer (%s); requests go on under a local share, 1/%d of "
+                "the limit, until it does",
                 self._server.address,
                 self._fault,
                 self._member.shares.expected,
@@ -298,7 +340,12 @@ class RedisLimiter:
                 member.probe(self._clock())
                 server_time = await self._server.time()
                 member.told_time(server_time, self._clock())
-            said = member.ask(self._clock(), self._queue.count("interactive"), self._queue.count("bulk"), leaving=leaving)
+            said = member.ask(
+                self._clock(),
+                self._queue.count("interactive"),
+                self._queue.count("bulk"),
+                leaving=leaving,
+            )
             answer = await self._server.tell(self._key, said)
         except OUTAGE as error:
             self._fault = type(error).__name__  # its text may hold the URL

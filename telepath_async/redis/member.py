@@ -1,7 +1,8 @@
-"""One limiter's side of the shared bucket: the tokens in hand, what to tell Redis and when, and when to go on alone.
+"""One limiter's side of the shared bucket: the tokens in hand, what to tell Redis and when, and
+when to go on alone.
 
-No await, no clock, no random: `now` is monotonic seconds, handed in. The bucket itself is bucket.lua; the proof that both
-together hold the limit is in limiter.py.
+No await, no clock, no random: `now` is monotonic seconds, handed in. The bucket itself is
+bucket.lua; the proof that both together hold the limit is in limiter.py.
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ SETTLE: Final = 3.0
 """Seconds after an outage in which Redis holds back the shares of those that it has not heard: more than _FRESH."""
 
 _FRESH: Final = 2.0  # a local share is for those who saw Redis fail as lately as that
-_PROBE_SOON: Final = 0.25  # without a gap between two timeouts, so that no short recovery goes unseen
+_PROBE_SOON: Final = (
+    0.25  # without a gap between two timeouts, so that no short recovery goes unseen
+)
 _PROBE: Final = 1.0
-_PATIENT_WORDS: Final = 3  # so many in a row without an answer, and we keep silent for long enough to go alone
+_PATIENT_WORDS: Final = (
+    3  # so many in a row without an answer, and we keep silent for long enough to go alone
+)
 _BEAT: Final = 0.4  # an idle limiter gives back what it holds by then; well within LEASE
 _AHEAD: Final = 0.5  # seconds of demand to hold tokens for
 _PATIENCE: Final = 0.1  # between two words for new waiters: at most ten a second
@@ -64,7 +69,17 @@ def read_answer(reply: list[Any]) -> Answer:
     if reply[0] in (b"late", "late"):
         return Answer(True, reply[1] / 1e6)
     _, server_time, number, granted, renewed, again, pause, limit, peers = reply
-    return Answer(False, server_time / 1e6, number, granted, bool(renewed), again / 1e6, pause / 1e6, int(limit), peers)
+    return Answer(
+        False,
+        server_time / 1e6,
+        number,
+        granted,
+        bool(renewed),
+        again / 1e6,
+        pause / 1e6,
+        int(limit),
+        peers,
+    )
 
 
 @final
@@ -87,7 +102,9 @@ class Member:
         self._number = 0
         self._peers = 0
         self._enrolled = False
-        self._clock: tuple[float, float] | None = None  # Redis's time, and the latest of ours at which it was that
+        self._clock: tuple[float, float] | None = (
+            None  # Redis's time, and the latest of ours at which it was that
+        )
         self._spoken_at = -inf
         self._heard_at: float | None = None
         self._again = 0.0
@@ -109,7 +126,11 @@ class Member:
         self._was_alone = False
         self._unanswered = 0  # words in a row
         self._before_word: tuple[float, TokenBucket | None] = (inf, None)  # _alone_from and _local
-        self._told: tuple[RateLimit | None, bool, bool] = (None, False, False)  # _news, _learned, _urgent
+        self._told: tuple[RateLimit | None, bool, bool] = (
+            None,
+            False,
+            False,
+        )  # _news, _learned, _urgent
 
     @property
     def state(self) -> State:
@@ -271,7 +292,11 @@ class Member:
         if self._news is None or self._news.reset_at is None or self._news_ends <= now:
             return {}
         reset = self._news.reset_at.timestamp()
-        return {"remaining": self._news.remaining, "reset": reset, "resets_in": self._news_ends - now}
+        return {
+            "remaining": self._news.remaining,
+            "reset": reset,
+            "resets_in": self._news_ends - now,
+        }
 
     def _measure(self, now: float) -> None:
         pace = self._taken / max(now - self._spoken_at, _BEAT / 2)
@@ -307,9 +332,11 @@ class Member:
             self.shares = evolve(self.shares, limit=answer.limit)
 
     def failed(self, *, refused: bool) -> None:
-        """Note that Redis did not answer what was asked last, or asked for its time; or that it refused to do it.
+        """Note that Redis did not answer what was asked last, or asked for its time; or that it
+        refused to do it.
 
-        The script writes once, at its end: where it failed, nothing was written, and Redis has not heard us.
+        The script writes once, at its end: where it failed, nothing was written, and Redis has not
+        heard us.
         """
         spoke = self._spoken_at == self._probed_at
         if spoke:
@@ -318,8 +345,9 @@ class Member:
             self._alone_from, self._local = self._before_word
         unanswered = spoke and not refused
         if unanswered or self._probed_at > self._failed_at + _FRESH:
-            # It may have heard us until the timeout, and believes that we are with it for a lease more. Only what was
-            # not answered for as long shows that the others, too, may have seen it fail.
+            # It may have heard us until the timeout, and believes that we are with it for a lease
+            # more. Only what was not answered for as long shows that the others, too, may have seen
+            # it fail.
             self._alone_from = self._probed_at + TIMEOUT + LEASE
             self._local = None
         self._unanswered = self._unanswered + 1 if unanswered else 0
@@ -336,7 +364,11 @@ class Member:
 
     def learn(self, seen: RateLimit, now: float) -> bool:
         """Learn from an answer's headers; say whether Redis must hear of it at once."""
-        if seen.limit is not None and seen.limit != self.shares.limit and self.shares.period == 60.0:
+        if (
+            seen.limit is not None
+            and seen.limit != self.shares.limit
+            and self.shares.period == 60.0
+        ):
             self._urgent = self._urgent or seen.limit < self.shares.limit
             self.shares = evolve(self.shares, limit=seen.limit)
             self._learned = True
@@ -350,7 +382,11 @@ class Member:
             self._news = self._known
             if self._local is not None:
                 self._local.learn(replace(seen, limit=None), now)
-            if self._known is seen and seen.remaining == 0 and self._news_ends > max(now, self._paused_until):
+            if (
+                self._known is seen
+                and seen.remaining == 0
+                and self._news_ends > max(now, self._paused_until)
+            ):
                 self._paused_until = self._news_ends
                 self._urgent = True
         return self._urgent
@@ -359,4 +395,6 @@ class Member:
 def _strictest(*answers: RateLimit | None) -> RateLimit | None:
     """Return what counts of answers that may come in any order: the latest window's, and there the least that is left."""
     seen = [answer for answer in answers if answer is not None]
-    return max(seen, key=lambda answer: (answer.reset_at or _NEVER, -(answer.remaining or 0)), default=None)
+    return max(
+        seen, key=lambda answer: (answer.reset_at or _NEVER, -(answer.remaining or 0)), default=None
+    )

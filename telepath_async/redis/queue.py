@@ -26,7 +26,10 @@ class Queue:
     """The two lanes; a cancelled waiter leaves from the middle in O(1)."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Priority, OrderedDict[Waiter, None]] = {"interactive": OrderedDict(), "bulk": OrderedDict()}
+        self._lanes: dict[Priority, OrderedDict[Waiter, None]] = {
+            "interactive": OrderedDict(),
+            "bulk": OrderedDict(),
+        }
 
     def __len__(self) -> int:
         return self.count("interactive") + self.count("bulk")

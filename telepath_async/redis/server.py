@@ -1,4 +1,7 @@
-"""The words with Redis: its time, and the script. Every word is one round trip and has a timeout; nothing is sent twice."""
+"""The words with Redis: its time, and the script.
+
+Every word is one round trip and has a timeout; nothing is sent twice.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ REFUSAL: Final = (ResponseError, BusyLoadingError)
 """What a word raises that Redis has read and will not do: it is loading, a replica, out of memory, or the script failed."""
 
 # Before 5.0, a script that read the clock could write only after this; since 7.0 it does nothing.
-_CLOCK: Final = "redis.replicate_commands()\nlocal t = redis.call('TIME')\nlocal now = t[1] + t[2] / 1e6\n"
+_CLOCK: Final = (
+    "redis.replicate_commands()\nlocal t = redis.call('TIME')\nlocal now = t[1] + t[2] / 1e6\n"
+)
 BODY: Final = files("telepath_async.redis").joinpath("bucket.lua").read_text()
 _SCRIPT: Final = _CLOCK + BODY
 _SHA: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -48,9 +53,14 @@ class Server:
             fault = str(error)
         else:
             where = self._redis.connection_pool.connection_kwargs
-            self.address = where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+            self.address = (
+                where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+            )
             return
-        raise UsageError(f"the URL of Redis is not usable ({fault}); write it as redis://host:6379/0, rediss:// or unix://")
+        raise UsageError(
+            f"the URL of Redis is not usable ({fault}); write it as redis://host:6379/0, "
+            "rediss:// or unix://"
+        )
 
     async def time(self) -> float:
         """Return Redis's clock, in Unix seconds."""
@@ -71,7 +81,9 @@ class Server:
 
     async def hang_up(self) -> None:
         """Drop the connection: an answer that comes late must not be taken for the next one."""
-        with contextlib.suppress(*OUTAGE):  # over TLS it waits for an answer to its goodbye, and raises without one
+        with contextlib.suppress(
+            *OUTAGE
+        ):  # over TLS it waits for an answer to its goodbye, and raises without one
             await self._redis.connection_pool.disconnect(inuse_connections=True)
 
     async def aclose(self) -> None:

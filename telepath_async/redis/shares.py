@@ -1,7 +1,8 @@
-"""The figures of a shared limit: what the bucket in Redis may hold and hand out, and the local share of one process.
+"""The figures of a shared limit: what the bucket in Redis may hold and hand out, and the local
+share of one process.
 
-Arithmetic only. `burst + rate * period <= limit`; a local share is one part in `expected` of both, so that the shares of
-those who are heard by Redis and of those who are not never add up to more.
+Arithmetic only. `burst + rate * period <= limit`; a local share is one part in `expected` of both,
+so that the shares of those who are heard by Redis and of those who are not never add up to more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from attrs import frozen
 from telepath_async import UsageError
 from telepath_async.protocol.ratelimit import TokenBucket
 
-# Requests leave when they are granted and arrive when the network pleases: 60 ms in a minute, as in the local limiter.
+# Requests leave when they are granted and arrive when the network pleases: 60 ms in a minute, as in
+# the local limiter.
 _SLACK = 1.001
 
 
@@ -35,15 +37,21 @@ class Shares:
     @property
     def rate(self) -> float:
         """Tokens a second."""
-        # A limit of 1 (the API may say so) leaves nothing beside the burst: one in two periods is never two in one.
+        # A limit of 1 (the API may say so) leaves nothing beside the burst: one in two periods is
+        # never two in one.
         return ((self.limit - self.burst) or 0.5) / (self.period * _SLACK)
 
     def local(self, now: float) -> TokenBucket:
         """Return the local share's bucket: it starts empty, as if all had just been used."""
         burst = max(1, self.burst // self.expected)
         share = (self.limit - self.burst) // self.expected
-        # A bucket of n refills (n + 1 - burst) in a period; a limit below two for each process leaves less than one.
-        bucket = TokenBucket(share + burst - 1, self.period, burst) if share else TokenBucket(1, self.period * self.expected)
+        # A bucket of n refills (n + 1 - burst) in a period; a limit below two for each process
+        # leaves less than one.
+        bucket = (
+            TokenBucket(share + burst - 1, self.period, burst)
+            if share
+            else TokenBucket(1, self.period * self.expected)
+        )
         while bucket.take(now):
             pass
         return bucket
@@ -52,13 +60,16 @@ class Shares:
 def check(limit: object, period: object, burst: object, expected: object) -> None:
     """Raise UsageError when a figure makes no sense."""
     if not _is_count(expected, 1, 10_000):
-        raise UsageError(f"expected_processes is {expected!r}; it must be a whole number from 1 to 10,000")
+        raise UsageError(
+            f"expected_processes is {expected!r}; it must be a whole number from 1 to 10,000"
+        )
     assert isinstance(expected, int)
     TokenBucket(limit, period)  # type: ignore[arg-type]  # refuses what is wrong with those
     assert isinstance(limit, int)
     if limit < 2 * expected:
         raise UsageError(
-            f"limit is {limit}; {expected} processes need at least {2 * expected}: set expected_processes to what really runs"
+            f"limit is {limit}; {expected} processes need at least {2 * expected}: set "
+            "expected_processes to what really runs"
         )
     if burst is not None and not _is_count(burst, expected, limit // 2):
         raise UsageError(

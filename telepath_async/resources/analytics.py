@@ -18,12 +18,19 @@ class Analytics:
         self._session = session
 
     async def overview(
-        self, *, since: datetime | None = None, until: datetime | None = None, trunk_id: str | None = None
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        trunk_id: str | None = None,
     ) -> AnalyticsOverview:
         """Return the aggregated figures. `since`, `until`: aware datetimes. Source: seed 003.
 
-        The dates go out in both spellings, because the answer does not show which of them the server has read.
+        The dates go out in both spellings, because the answer does not show which of them the
+        server has read.
         """
         query = date_range(since, until).query("offset") + query_of(trunk_id=trunk_id)
-        request = Request(method="GET", path="/analytics/overview", template="/analytics/overview", query=query)
+        request = Request(
+            method="GET", path="/analytics/overview", template="/analytics/overview", query=query
+        )
         return read_object(AnalyticsOverview, await self._session.send(request))

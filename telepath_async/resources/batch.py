@@ -36,12 +36,23 @@ class TrunkOutcome:
 def checked_specs(specs: Iterable[TrunkSpec | Mapping[str, Any]]) -> list[TrunkSpec] | UsageError:
     """Return all specs, made from mappings where they are none, or one UsageError that lists every fault."""
     entries = list(specs)
-    faults = [f"{_label(index, entry)}: {fault}" for index, entry in enumerate(entries) for fault in _faults(entry)]
+    faults = [
+        f"{_label(index, entry)}: {fault}"
+        for index, entry in enumerate(entries)
+        for fault in _faults(entry)
+    ]
     faults += _repeated(entries)
     if faults:
         shown = "\n  ".join(faults[:_MOST_FAULTS_SHOWN])
-        more = f"\n  … and {len(faults) - _MOST_FAULTS_SHOWN} more" if len(faults) > _MOST_FAULTS_SHOWN else ""
-        return UsageError(f"nothing was sent, because {len(faults)} faults stand in the batch; correct them:\n  {shown}{more}")
+        more = (
+            f"\n  … and {len(faults) - _MOST_FAULTS_SHOWN} more"
+            if len(faults) > _MOST_FAULTS_SHOWN
+            else ""
+        )
+        return UsageError(
+            f"nothing was sent, because {len(faults)} faults stand in the batch; correct "
+            f"them:\n  {shown}{more}"
+        )
     return [entry if isinstance(entry, TrunkSpec) else TrunkSpec(**entry) for entry in entries]
 
 
@@ -50,7 +61,11 @@ def _faults(entry: object) -> list[str]:
         return []
     if not isinstance(entry, Mapping):
         return [f"must be a TrunkSpec or a mapping of its fields, not {type(entry).__name__}"]
-    unknown = [f"unknown field {name!r} (put it into extra={{…}})" for name in entry if name not in (*FIELDS, "extra")]
+    unknown = [
+        f"unknown field {name!r} (put it into extra={{…}})"
+        for name in entry
+        if name not in (*FIELDS, "extra")
+    ]
     return unknown + spec_faults(entry)
 
 
@@ -61,14 +76,19 @@ def _repeated(entries: list[TrunkSpec | Mapping[str, Any]]) -> list[str]:
         if username is not None:
             places.setdefault(username, []).append(index)
     return [
-        f"sip_username {username!r} stands at {', '.join(f'[{index}]' for index in indexes)}; it must be unique"
+        f"sip_username {username!r} stands at "
+        f"{', '.join(f'[{index}]' for index in indexes)}; it must be unique"
         for username, indexes in places.items()
         if len(indexes) > 1
     ]
 
 
 def _username(entry: object) -> str | None:
-    username = entry.get("sip_username") if isinstance(entry, Mapping) else getattr(entry, "sip_username", None)
+    username = (
+        entry.get("sip_username")
+        if isinstance(entry, Mapping)
+        else getattr(entry, "sip_username", None)
+    )
     return username if isinstance(username, str) else None
 
 
@@ -78,7 +98,10 @@ def _label(index: int, entry: object) -> str:
 
 
 class Batch(AsyncIterator[TrunkOutcome]):
-    """Outcomes of creates that are under way; iterate once. Leaving the loop cancels what is still under way."""
+    """Outcomes of creates that are under way; iterate once.
+
+    Leaving the loop cancels what is still under way.
+    """
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
@@ -91,12 +114,16 @@ class Batch(AsyncIterator[TrunkOutcome]):
         return await self._crew.next_outcome()
 
     def __del__(self) -> None:
-        # A loop left by `break` drops its iterator and says nothing else; the garbage collector may be in any thread.
+        # A loop left by `break` drops its iterator and says nothing else; the garbage collector may
+        # be in any thread.
         self._crew.cancel_from_anywhere()
 
 
 class Crew:
-    """The tasks that create. They know the crew and not the `Batch`, so that a dropped `Batch` is noticed."""
+    """The tasks that create.
+
+    They know the crew and not the `Batch`, so that a dropped `Batch` is noticed.
+    """
 
     def __init__(
         self,
@@ -129,7 +156,8 @@ class Crew:
         loop = asyncio.get_running_loop()
         if self._loop not in (None, loop):
             raise UsageError(
-                "this batch belongs to another event loop: walk all of it inside one asyncio.run; to complete it, run a new "
+                "this batch belongs to another event loop: walk all of it inside one "
+                "asyncio.run; to complete it, run a new "
                 "batch with if_exists='skip'"
             )
         self._loop = loop
@@ -156,7 +184,9 @@ class Crew:
     def _hand_over(self, task: asyncio.Task[TrunkOutcome]) -> None:
         self._running.discard(task)
         if self.left:
-            self._finished.put_nowait(task)  # also where somebody else has cancelled it: nobody must wait for it for ever
+            self._finished.put_nowait(
+                task
+            )  # also where somebody else has cancelled it: nobody must wait for it for ever
         if not task.cancelled():
             self._start()
 
@@ -165,7 +195,9 @@ class Crew:
         if existing is not None:
             return TrunkOutcome(index=index, spec=spec, state="exists", trunk=existing)
         try:
-            return TrunkOutcome(index=index, spec=spec, state="created", trunk=await self._create(spec))
+            return TrunkOutcome(
+                index=index, spec=spec, state="created", trunk=await self._create(spec)
+            )
         except OutcomeUnknown as error:
             return TrunkOutcome(index=index, spec=spec, state="unknown", error=error)
         except ConflictError as error:

@@ -35,11 +35,13 @@ class Calls:
     ) -> Paginator[Call]:
         """List calls, in the server's order (which no page documents).
 
-        `since`, `until`: aware datetimes, both inclusive; a call outside the range is dropped and counted in
-        `Paginator.drift`. `page_size`: 1-100; `prefetch`: pages under way ahead of you; `overlap`: rows by which each
-        page of an offset list is asked early, for lists that change while they are read; `shards`: parts into which the
-        range from `since` to `until` is cut, read at the same time, in no order; `resume`: a `Paginator.checkpoint`. Raises
-        UsageError at once; what the request loop raises, while it is walked. Source: seed 003; public page of /calls.
+        `since`, `until`: aware datetimes, both inclusive; a call outside the range is dropped and
+        counted in `Paginator.drift`. `page_size`: 1-100; `prefetch`: pages under way ahead of you;
+        `overlap`: rows by which each page of an offset list is asked early, for lists that change
+        while they are read; `shards`: parts into which the range from `since` to `until` is cut,
+        read at the same time, in no order; `resume`: a `Paginator.checkpoint`. Raises UsageError at
+        once; what the request loop raises, while it is walked. Source: seed 003; public page of
+        /calls.
         """
         return paginator(
             self._session,
@@ -57,6 +59,12 @@ class Calls:
         )
 
     async def get(self, call_id: str) -> CallDetails:
-        """Return all that is known about one call. Raises NotFoundError. Source: seed 003; public page of /calls/{id}."""
+        """Return all that is known about one call. Raises NotFoundError.
+
+        Source: seed 003; public page of /calls/{id}.
+        """
         path = f"/calls/{path_segment('call_id', call_id)}"
-        return read_object(CallDetails, await self._session.send(Request(method="GET", path=path, template="/calls/{id}")))
+        return read_object(
+            CallDetails,
+            await self._session.send(Request(method="GET", path=path, template="/calls/{id}")),
+        )

@@ -35,7 +35,10 @@ def paginator(
     shards: int = 1,
     resume: str | None,
 ) -> Paginator[T]:
-    """Return the paginator of `GET /{of}`. Raises UsageError on bad options, before anything is sent."""
+    """Return the paginator of `GET /{of}`.
+
+    Raises UsageError on bad options, before anything is sent.
+    """
     _whole("page_size", page_size, 1, 100)
     _whole("prefetch", prefetch, 0, 100)
     _whole("overlap", overlap, 0, page_size - 1)
@@ -44,7 +47,9 @@ def paginator(
         _whole("max_items", max_items, 0, None)
     if resume is None:
         ranges = _split(dates, shards)
-        starts = [Checkpoint(of=of, filters=dict(filters) | dict(part.query(None))) for part in ranges]
+        starts = [
+            Checkpoint(of=of, filters=dict(filters) | dict(part.query(None))) for part in ranges
+        ]
     elif shards == 1:
         starts = read_checkpoints(resume, of=of, filters=dict(filters) | dict(dates.query(None)))
     else:
@@ -67,7 +72,13 @@ def paginator(
     return Paginator(fetch, read, plans, max_items=max_items, prefetch=prefetch)
 
 
-def _plan_from(start: Checkpoint, started: Callable[[T], datetime | None], page_size: int, overlap: int, walks: int) -> Plan[T]:
+def _plan_from(
+    start: Checkpoint,
+    started: Callable[[T], datetime | None],
+    page_size: int,
+    overlap: int,
+    walks: int,
+) -> Plan[T]:
     bound = dict(start.filters)
     dates = DateRange(since=_moment(bound.pop("from", None)), until=_moment(bound.pop("to", None)))
     return Plan(
@@ -95,16 +106,24 @@ def _split(dates: DateRange, shards: int) -> list[DateRange]:
     return [
         DateRange(since=since, until=until)
         for since, until in zip(
-            [dates.since, *cuts], [*(cut - timedelta(microseconds=1) for cut in cuts), dates.until], strict=True
+            [dates.since, *cuts],
+            [*(cut - timedelta(microseconds=1) for cut in cuts), dates.until],
+            strict=True,
         )
     ]
 
 
 def date_range(since: datetime | None, until: datetime | None) -> DateRange:
-    """Return the range, both ends inclusive. Raises UsageError on a naive time, or when `since` is later than `until`."""
+    """Return the range, both ends inclusive.
+
+    Raises UsageError on a naive time, or when `since` is later than `until`.
+    """
     for name, moment in (("since", since), ("until", until)):
         if moment is not None and (not isinstance(moment, datetime) or moment.utcoffset() is None):
-            raise UsageError(f"{name} must be a datetime with a time zone, not {moment!r}; add tzinfo=datetime.UTC")
+            raise UsageError(
+                f"{name} must be a datetime with a time zone, not {moment!r}; add "
+                "tzinfo=datetime.UTC"
+            )
     if since is not None and until is not None and since > until:
         raise UsageError(f"since ({since}) is later than until ({until}); swap them")
     return DateRange(since=since, until=until)
@@ -118,7 +137,10 @@ def _moment(text: str | None) -> datetime | None:
     except ValueError:
         moment = None
     if moment is None or moment.utcoffset() is None:
-        raise UsageError(f"resume={{...}} holds a time that is none ({text[:40]!r}); pass what `Paginator.checkpoint` gave")
+        raise UsageError(
+            f"resume={{...}} holds a time that is none ({text[:40]!r}); pass what "
+            "`Paginator.checkpoint` gave"
+        )
     return moment
 
 

@@ -32,7 +32,8 @@ class Numbers:
         example_context: Mapping[str, str] | None | UnsetType = UNSET,
         inbound_agent: str | Agent | Mapping[str, Any] | None | UnsetType = UNSET,
     ) -> PhoneNumber:
-        """Set the fields that are given, and return the number; None clears a field. Safe to repeat, and retried.
+        """Set the fields that are given, and return the number; None clears a field. Safe to
+        repeat, and retried.
 
         `phone_number`: E.164, such as `+15550100001`; `inbound_agent`: an id, an `Agent`, or a mapping of its fields.
         Raises UsageError, BadRequestError (400 and 422), NotFoundError. Source: seed 004.
@@ -48,7 +49,9 @@ class Numbers:
         )
         del inbound_agent, example_context  # a traceback keeps this frame
         if not isinstance(phone_number, str) or not _E164.fullmatch(phone_number):
-            raise UsageError(f"phone_number must be E.164, such as '+15550100001', not {phone_number!r}")
+            raise UsageError(
+                f"phone_number must be E.164, such as '+15550100001', not {phone_number!r}"
+            )
         if not fields:
             raise UsageError("nothing to update: give at least one field")
         request = Request(

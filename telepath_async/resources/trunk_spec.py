@@ -1,4 +1,7 @@
-"""`TrunkSpec`: what a trunk is made from. It checks itself by the rules of seed 001, before anything is sent."""
+"""`TrunkSpec`: what a trunk is made from.
+
+It checks itself by the rules of seed 001, before anything is sent.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,8 @@ class TrunkSpec:
             "elevenlabs_api_key": hidden(elevenlabs_api_key),
             "extra": concealed(extra),
         }
-        # Before anything can fail: a traceback keeps this frame, and crash reporters print its locals.
+        # Before anything can fail: a traceback keeps this frame, and crash reporters print its
+        # locals.
         del sip_password, openai_api_key, elevenlabs_api_key, extra
         self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue]  # attrs makes it
             name=name,
@@ -91,7 +95,9 @@ class TrunkSpec:
     def fields(self) -> dict[str, Any]:
         """Return what is sent: every field that is not None, secrets still hidden."""
         known = {name: getattr(self, name) for name in FIELDS}
-        return {name: value for name, value in known.items() if value is not None} | dict(self.extra)
+        return {name: value for name, value in known.items() if value is not None} | dict(
+            self.extra
+        )
 
     @classmethod
     def openai(
@@ -139,7 +145,13 @@ class TrunkSpec:
 
     @classmethod
     def custom(
-        cls, name: str, *, sip_username: str, sip_password: str | Secret, endpoint: str, system_prompt: str | None = None
+        cls,
+        name: str,
+        *,
+        sip_username: str,
+        sip_password: str | Secret,
+        endpoint: str,
+        system_prompt: str | None = None,
     ) -> TrunkSpec:
         """Return the spec of a trunk to your own WebSocket agent; `endpoint` is a `wss://` URL."""
         sip_password = hidden(sip_password)
@@ -157,18 +169,29 @@ FIELDS: Final = tuple(field.name for field in attrs.fields(TrunkSpec) if field.n
 
 
 def spec_faults(fields: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the fields of a spec, a phrase each. No value of a secret is in them."""
+    """Return what is wrong with the fields of a spec, a phrase each.
+
+    No value of a secret is in them.
+    """
     provider = fields.get("ai_provider")
     needed = _NEEDED_BY.get(provider, ()) if isinstance(provider, str) else ()
     faults = [f"{name} is missing" for name in (*_REQUIRED, *needed) if fields.get(name) is None]
-    faults += [fault for name in FIELDS if fields.get(name) is not None and (fault := _field_fault(name, fields[name]))]
+    faults += [
+        fault
+        for name in FIELDS
+        if fields.get(name) is not None and (fault := _field_fault(name, fields[name]))
+    ]
     return faults + _extra_faults(fields.get("extra", {}))
 
 
 def _extra_faults(extra: object) -> list[str]:
     if not isinstance(extra, Mapping):
         return [f"extra must be a mapping, not {type(extra).__name__}"]
-    return [f"{name} must not stand in extra, it is a field of its own" for name in FIELDS if name in extra]
+    return [
+        f"{name} must not stand in extra, it is a field of its own"
+        for name in FIELDS
+        if name in extra
+    ]
 
 
 def _field_fault(name: str, value: object) -> str | None:
@@ -193,15 +216,27 @@ def _text(value: object) -> str | None:
 
 
 def _provider_fault(text: str) -> str | None:
-    return None if text in _NEEDED_BY else f"ai_provider must be one of {', '.join(_NEEDED_BY)}, not {text!r}"
+    return (
+        None
+        if text in _NEEDED_BY
+        else f"ai_provider must be one of {', '.join(_NEEDED_BY)}, not {text!r}"
+    )
 
 
 def _username_fault(text: str) -> str | None:
-    return None if _USERNAME.fullmatch(text) else "sip_username may only contain letters, digits and hyphens"
+    return (
+        None
+        if _USERNAME.fullmatch(text)
+        else "sip_username may only contain letters, digits and hyphens"
+    )
 
 
 def _password_fault(text: str) -> str | None:
-    return None if len(text) >= _SHORTEST_PASSWORD else f"sip_password must have at least {_SHORTEST_PASSWORD} characters"
+    return (
+        None
+        if len(text) >= _SHORTEST_PASSWORD
+        else f"sip_password must have at least {_SHORTEST_PASSWORD} characters"
+    )
 
 
 def _endpoint_fault(text: str) -> str | None:

@@ -1,4 +1,7 @@
-"""Trunks: list, create, update, rotate. A create or a rotate whose answer is lost is never sent again."""
+"""Trunks: list, create, update, rotate.
+
+A create or a rotate whose answer is lost is never sent again.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,15 @@ from ..paginator import Page, Paginator
 from ..protocol.doubt import began_at_server, failed_for_sure, in_doubt, is_ours
 from ..protocol.paging import DateRange
 from ..protocol.shapes import read_object
-from ..protocol.wire import Request, concealed, given, path_segment, query_of, secrets_in, write_json
+from ..protocol.wire import (
+    Request,
+    concealed,
+    given,
+    path_segment,
+    query_of,
+    secrets_in,
+    write_json,
+)
 from ..secret import Secret
 from ..session import Session
 from ..unset import UNSET, UnsetType
@@ -69,7 +80,10 @@ class Trunks:
         )
 
     async def find(self, sip_username: str) -> Trunk | None:
-        """Return the trunk with this SIP username, or None. It reads the list, because the API has no such filter."""
+        """Return the trunk with this SIP username, or None.
+
+        It reads the list, because the API has no such filter.
+        """
         _page, trunk = await self._look_up(self._session, sip_username)
         return trunk
 
@@ -87,13 +101,17 @@ class Trunks:
         system_prompt: str | None = None,
         **extra: Any,
     ) -> Trunk:
-        """Create a trunk. It is never sent twice after an answer was lost: then it is looked up by its username.
+        """Create a trunk. It is never sent twice after an answer was lost: then it is looked up by
+        its username.
 
-        Raises UsageError on a bad spec, before anything is sent; ConflictError when the username is taken;
-        ProviderCredentialsError; OutcomeUnknown when neither the answer nor a look-up could tell. Source: seed 001.
+        Raises UsageError on a bad spec, before anything is sent; ConflictError when the username is
+        taken; ProviderCredentialsError; OutcomeUnknown when neither the answer nor a look-up could
+        tell. Source: seed 001.
         """
         # A traceback keeps this frame, and crash reporters print its locals.
-        sip_password, openai_api_key, elevenlabs_api_key = map(hidden, (sip_password, openai_api_key, elevenlabs_api_key))
+        sip_password, openai_api_key, elevenlabs_api_key = map(
+            hidden, (sip_password, openai_api_key, elevenlabs_api_key)
+        )
         extra = concealed(extra)
         spec = TrunkSpec(
             name=name,
@@ -116,18 +134,28 @@ class Trunks:
         concurrency: int = 20,
         if_exists: Literal["fail", "skip"] = "fail",
     ) -> Batch:
-        """Create trunks concurrently; iterate over the result to get a `TrunkOutcome` per spec, as they finish.
+        """Create trunks concurrently; iterate over the result to get a `TrunkOutcome` per spec, as
+        they finish.
 
-        All specs are checked before anything is sent: one UsageError lists every fault, and usernames that occur
-        twice. One that fails never stops the others. `concurrency`: creates under way at once; `if_exists="skip"`:
-        a username that is taken gives the state `exists`, so that a second run of a batch changes nothing.
-        Leaving the loop early cancels what is under way.
+        All specs are checked before anything is sent: one UsageError lists every fault, and
+        usernames that occur twice. One that fails never stops the others. `concurrency`: creates
+        under way at once; `if_exists="skip"`: a username that is taken gives the state `exists`, so
+        that a second run of a batch changes nothing. Leaving the loop early cancels what is under
+        way.
         """
         checked = checked_specs(specs)
         del specs  # a traceback keeps this frame, and they may hold passwords in plain text
         if isinstance(checked, UsageError):
             raise checked
-        return Batch(Crew(checked, create=self._create, trunks=self.list, concurrency=concurrency, if_exists=if_exists))
+        return Batch(
+            Crew(
+                checked,
+                create=self._create,
+                trunks=self.list,
+                concurrency=concurrency,
+                if_exists=if_exists,
+            )
+        )
 
     async def update(
         self,
@@ -141,7 +169,8 @@ class Trunks:
         system_prompt: str | None | UnsetType = UNSET,
         **extra: Any,
     ) -> Trunk:
-        """Change the fields that are given, and no others; None is sent as null. Safe to repeat, and retried.
+        """Change the fields that are given, and no others; None is sent as null. Safe to repeat,
+        and retried.
 
         `extra`: fields that no page names (seed 003 speaks of "VAD configuration"), sent as they are.
         The answer may hold no more than `id`, `name`, `status` and `updated_at`. Source: seeds 000 and 003.
@@ -162,16 +191,21 @@ class Trunks:
         if not fields:
             raise UsageError("nothing to update: give at least one field")
         request = Request(
-            method="PATCH", path=path, template="/trunks/{id}", body=write_json(fields), secrets=secrets_in(fields)
+            method="PATCH",
+            path=path,
+            template="/trunks/{id}",
+            body=write_json(fields),
+            secrets=secrets_in(fields),
         )
         return read_object(Trunk, await self._session.send(request))
 
     async def rotate_sip_password(self, trunk_id: str) -> SipCredentials:
-        """Have a new SIP password made, and return it: the only time that it is shown. The old one is dead at once.
+        """Have a new SIP password made, and return it: the only time that it is shown. The old one
+        is dead at once.
 
-        Raises OutcomeUnknown when it was sent and the answer was lost: the old password may be dead, so rotate again.
-        Raises ResponseError when the answer makes no sense; its `.raw` then holds the new password.
-        Source: seed 003; public page of rotate-sip-password.
+        Raises OutcomeUnknown when it was sent and the answer was lost: the old password may be
+        dead, so rotate again. Raises ResponseError when the answer makes no sense; its `.raw` then
+        holds the new password. Source: seed 003; public page of rotate-sip-password.
         """
         segment = path_segment("trunk_id", trunk_id)
         began = asyncio.get_running_loop().time()
@@ -185,7 +219,12 @@ class Trunks:
         time_left = self._time_left(began)
         if time_left is None or time_left > 0:
             with contextlib.suppress(NotFoundError):
-                return await self._rotate(self._session.with_options(timeout=time_left), trunk_id, segment, "rotate-password")
+                return await self._rotate(
+                    self._session.with_options(timeout=time_left),
+                    trunk_id,
+                    segment,
+                    "rotate-password",
+                )
         raise not_found
 
     def _time_left(self, began: float) -> float | None:
@@ -193,9 +232,14 @@ class Trunks:
         timeout = self._session.options.timeout
         return None if timeout is None else timeout - (asyncio.get_running_loop().time() - began)
 
-    async def _rotate(self, session: Session, trunk_id: str, segment: str, action: str) -> SipCredentials:
+    async def _rotate(
+        self, session: Session, trunk_id: str, segment: str, action: str
+    ) -> SipCredentials:
         request = Request(
-            method="POST", path=f"/trunks/{segment}/{action}", template=f"/trunks/{{id}}/{action}", repeatable=False
+            method="POST",
+            path=f"/trunks/{segment}/{action}",
+            template=f"/trunks/{{id}}/{action}",
+            repeatable=False,
         )
         try:
             response = await session.send(request)
@@ -206,7 +250,8 @@ class Trunks:
         else:
             return read_object(SipCredentials, response)
         raise OutcomeUnknown(
-            f"the rotation of trunk {trunk_id!r} was sent and its answer was lost: the old password may be dead; rotate again",
+            f"the rotation of trunk {trunk_id!r} was sent and its answer was lost: the old "
+            "password may be dead; rotate again",
             operation="rotate SIP password",
             subject=trunk_id,
         ) from doubt
@@ -235,7 +280,8 @@ class Trunks:
         clock = asyncio.get_running_loop().time
         time_left = self._time_left(began)
         unknown = OutcomeUnknown(
-            f"the create of trunk {spec.sip_username!r} was sent and its answer was lost, and a look-up could not tell; "
+            f"the create of trunk {spec.sip_username!r} was sent and its answer was lost, and "
+            "a look-up could not tell; "
             f"call trunks.find({spec.sip_username!r}) before you create it again",
             operation="create trunk",
             subject=spec.sip_username,
@@ -244,7 +290,9 @@ class Trunks:
             raise unknown from doubt
         try:
             async with asyncio.timeout(time_left):  # that of the session is for each page
-                page, found = await self._look_up(self._session.with_options(timeout=time_left), spec.sip_username)
+                page, found = await self._look_up(
+                    self._session.with_options(timeout=time_left), spec.sip_username
+                )
         except (TelepathError, TimeoutError):
             page = found = None
         if page is None:
@@ -253,13 +301,16 @@ class Trunks:
             if failed_for_sure(doubt):
                 raise doubt
             raise unknown from doubt
-        start = began_at_server(page.raw.headers, seconds_ago=clock() - began, wall_clock=time.time())
+        start = began_at_server(
+            page.raw.headers, seconds_ago=clock() - began, wall_clock=time.time()
+        )
         ours = is_ours(found, name=spec.name, ai_provider=spec.ai_provider, began=start)
         if ours is None:
             raise unknown from doubt
         if not ours:
             raise ConflictError(
-                f"a trunk with sip_username {spec.sip_username!r} existed before this call, or is another one ({found.id})",
+                f"a trunk with sip_username {spec.sip_username!r} existed before this call, or is "
+                f"another one ({found.id})",
                 status=409,
                 code="conflict",
                 hint="choose another sip_username, or use the one that exists",
@@ -267,7 +318,9 @@ class Trunks:
         return found
 
     @staticmethod
-    async def _look_up(session: Session, sip_username: str) -> tuple[Page[Trunk] | None, Trunk | None]:
+    async def _look_up(
+        session: Session, sip_username: str
+    ) -> tuple[Page[Trunk] | None, Trunk | None]:
         """Return the trunk with this username, and the page that it stands on, or the last one."""
         if not isinstance(sip_username, str) or not sip_username.strip():
             raise UsageError(f"sip_username must be text, not {sip_username!r}")

@@ -26,21 +26,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(_serve(sandbox))
     except OSError as error:
-        print(f"cannot listen on {options['host']}:{options['port']}: {error.strerror}", file=sys.stderr)
+        print(
+            f"cannot listen on {options['host']}:{options['port']}: {error.strerror}",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m telepath_async.sandbox", description="Serve a local Telepath API.")
-    parser.add_argument("--style", choices=("offset", "cursor"), default="offset", help="how the API speaks")
-    parser.add_argument("--openapi", action="store_true", help="print the OpenAPI 3.1 document of this style, and exit")
+    parser = argparse.ArgumentParser(
+        prog="python -m telepath_async.sandbox", description="Serve a local Telepath API."
+    )
+    parser.add_argument(
+        "--style", choices=("offset", "cursor"), default="offset", help="how the API speaks"
+    )
+    parser.add_argument(
+        "--openapi",
+        action="store_true",
+        help="print the OpenAPI 3.1 document of this style, and exit",
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080, help="0 picks a free one")
     parser.add_argument("--trunks", type=int, default=25, help="how many to make up")
     parser.add_argument("--calls", type=int, default=1000, help="how many to make up")
-    parser.add_argument("--rate-limit", type=int, default=6000, metavar="N", help="requests per minute")
-    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="added to every answer")
+    parser.add_argument(
+        "--rate-limit", type=int, default=6000, metavar="N", help="requests per minute"
+    )
+    parser.add_argument(
+        "--latency", type=float, default=0.0, metavar="SECONDS", help="added to every answer"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed makes up the same data")
     parser.add_argument("--api-key", metavar="KEY", help="random when not given")
     return parser
@@ -57,14 +72,22 @@ async def _serve(sandbox: Sandbox) -> None:
 def _announce(base_url: str, api_key: str) -> None:
     print(f"base URL: {base_url}")
     print(f"API key:  {api_key}")
-    print(f"try:      curl -H 'Authorization: Bearer {api_key}' '{base_url}/trunks?limit=1'", flush=True)
+    print(
+        f"try:      curl -H 'Authorization: Bearer {api_key}' '{base_url}/trunks?limit=1'",
+        flush=True,
+    )
 
 
 @contextmanager
 def _on_signal(loop: asyncio.AbstractEventLoop, react: Callable[[], object]) -> Iterator[None]:
-    """Call `react` on SIGINT and SIGTERM. Not `loop.add_signal_handler`, which Windows does not have."""
+    """Call `react` on SIGINT and SIGTERM.
+
+    Not `loop.add_signal_handler`, which Windows does not have.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: loop.call_soon_threadsafe(react)) for number in numbers]
+    before = [
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(react)) for number in numbers
+    ]
     try:
         yield
     finally:

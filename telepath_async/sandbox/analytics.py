@@ -10,7 +10,9 @@ _DAY_SECONDS = 86_400
 _SUCCESSES = ("connected", "completed")
 
 
-def overview(calls: CallLog, trunk_id: str | None, since: float | None, until: float | None) -> dict[str, Any]:
+def overview(
+    calls: CallLog, trunk_id: str | None, since: float | None, until: float | None
+) -> dict[str, Any]:
     """Return the averages over the calls selected; None where there is no call."""
     selection = calls.select(trunk_id, None, None).between(since, until)
     return calls.remember(("overview", trunk_id, since, until), lambda: _averages(calls, selection))
@@ -38,7 +40,9 @@ def _averages(calls: CallLog, selection: Selection) -> dict[str, Any]:
 class _Totals:
     def __init__(self) -> None:
         self.calls = self.successes = 0
-        self.duration_seconds = self.carrier_lag_ms = self.ai_latency_ms = self.gateway_processing_ms = 0
+        self.duration_seconds = self.carrier_lag_ms = self.ai_latency_ms = (
+            self.gateway_processing_ms
+        ) = 0
 
     def add(self, sketch: Sketch) -> None:
         self.calls += 1

@@ -20,11 +20,16 @@ _SPELLINGS = {"from_number": "from", "to_number": "to"}
 
 
 class CallLog(Mapping[str, Call]):
-    """All calls by id, newest first. Each call is a fresh dict in the API's own terms, times as ISO 8601 text."""
+    """All calls by id, newest first.
+
+    Each call is a fresh dict in the API's own terms, times as ISO 8601 text.
+    """
 
     def __init__(self, generator: CallGenerator) -> None:
         self._generator = generator
-        self._keys = array("Q", (row_key(start, serial) for serial, start in enumerate(generator.starts)))
+        self._keys = array(
+            "Q", (row_key(start, serial) for serial, start in enumerate(generator.starts))
+        )
         self._edited: dict[int, Call] = {}
         self._serials: dict[str, int] = {}
         self._filters: dict[Filter, array[int]] = {}
@@ -47,7 +52,11 @@ class CallLog(Mapping[str, Call]):
         """Return what filters and averages need of a row's call."""
         serial = serial_of(key)
         edited = self._edited.get(serial)
-        return Sketch(*(edited[name] for name in Sketch._fields)) if edited else self._generator.sketch(serial)
+        return (
+            Sketch(*(edited[name] for name in Sketch._fields))
+            if edited
+            else self._generator.sketch(serial)
+        )
 
     def select(self, trunk_id: str | None, status: str | None, direction: str | None) -> Selection:
         """Return the calls that match all of the filters given."""
@@ -61,7 +70,10 @@ class CallLog(Mapping[str, Call]):
         return _once(self._remembered, question, answer)
 
     def add(self, **fields: Any) -> Call:
-        """Add a call; what is not given is made up, and it starts now. Raises ValueError for an id that exists."""
+        """Add a call; what is not given is made up, and it starts now.
+
+        Raises ValueError for an id that exists.
+        """
         fields = _wire_names(fields)
         start = unix(fields["start_time"]) if "start_time" in fields else now()
         row_key(start, 0)
@@ -106,7 +118,9 @@ class CallLog(Mapping[str, Call]):
 
     def _key(self, serial: int) -> int:
         edited = self._edited.get(serial)
-        return row_key(unix(edited["start_time"]) if edited else self._generator.starts[serial], serial)
+        return row_key(
+            unix(edited["start_time"]) if edited else self._generator.starts[serial], serial
+        )
 
     def _call(self, serial: int) -> Call:
         edited = self._edited.get(serial)

@@ -1,4 +1,7 @@
-"""The OpenAPI 3.1 document of the API, one for each style. Here it is put together; what it says lives beside."""
+"""The OpenAPI 3.1 document of the API, one for each style.
+
+Here it is put together; what it says lives beside.
+"""
 
 from typing import Any
 
@@ -58,7 +61,13 @@ def openapi(style: Style = "offset", *, server: str = "https://api.telepathvoice
             "schemas": schemas(dialect),
             "responses": shared_responses(dialect),
             "headers": {name: _header(*about) for name, about in _HEADERS.items()},
-            "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: `sk_live_…`"}},
+            "securitySchemes": {
+                "apiKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key: `sk_live_…`",
+                }
+            },
         },
     }
 

@@ -1,4 +1,7 @@
-"""What the OpenAPI document shows: the seeds' own values. The dialects bring them into their shapes."""
+"""What the OpenAPI document shows: the seeds' own values.
+
+The dialects bring them into their shapes.
+"""
 
 from typing import Any
 
@@ -32,7 +35,10 @@ NEW_TRUNKS: dict[str, Json] = {
     },
 }
 
-TRUNK_CHANGES: Json = {"name": "Production OpenAI Agent v2", "system_prompt": "You are a knowledgeable support specialist."}
+TRUNK_CHANGES: Json = {
+    "name": "Production OpenAI Agent v2",
+    "system_prompt": "You are a knowledgeable support specialist.",
+}
 
 TRUNK_METRICS: Json = {"calls_today": 142, "success_rate": 97.2, "avg_latency_ms": 245}
 

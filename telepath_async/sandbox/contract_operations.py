@@ -15,9 +15,13 @@ Json = dict[str, Any]
 
 _BAD_LIMIT = invalid_params(f"Invalid limit parameter. Must be between 1 and {MOST_PER_PAGE}")
 _MISSING = ApiProblem(400, "missing_required_field", "sip_password is required")
-_BAD_USERNAME = ApiProblem(400, "invalid_sip_username", "sip_username may only contain alphanumeric characters and hyphens")
+_BAD_USERNAME = ApiProblem(
+    400, "invalid_sip_username", "sip_username may only contain alphanumeric characters and hyphens"
+)
 _BAD_BODY = invalid_params("Request body must be valid JSON")
-_BAD_PROVIDER_KEY = ApiProblem(401, "invalid_provider_credentials", "The provided openai_api_key could not be validated")
+_BAD_PROVIDER_KEY = ApiProblem(
+    401, "invalid_provider_credentials", "The provided openai_api_key could not be validated"
+)
 _TAKEN = ApiProblem(409, "conflict", "A trunk with sip_username 'agent-prod-01' already exists")
 
 
@@ -28,7 +32,9 @@ def operations(dialect: Dialect) -> Json:
         "/trunks": {"get": _list_trunks(say), "post": _create_trunk(say)},
         "/trunks/{trunk_id}": {"patch": _update_trunk(say)},
         "/trunks/{trunk_id}/rotate-sip-password": {"post": _rotate(say, "rotateSipPassword")},
-        "/trunks/{trunk_id}/rotate-password": {"post": _rotate(say, "rotatePassword") | {"deprecated": True}},
+        "/trunks/{trunk_id}/rotate-password": {
+            "post": _rotate(say, "rotatePassword") | {"deprecated": True}
+        },
         "/calls": {"get": _list_calls(say)},
         "/calls/{call_id}": {"get": _get_call(say)},
         "/analytics/overview": {"get": _analytics_overview(say)},
@@ -40,14 +46,19 @@ def shared_responses(dialect: Dialect) -> Json:
     """Return the refusals that mean the same everywhere."""
     say = _Speaker(dialect)
     throttled = say.refusal(
-        "Over the rate limit.", ApiProblem(429, "rate_limit_exceeded", "Rate limit exceeded. Try again in 7 s")
+        "Over the rate limit.",
+        ApiProblem(429, "rate_limit_exceeded", "Rate limit exceeded. Try again in 7 s"),
     )
     throttled["headers"]["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
     return {
         "Unauthorized": say.refusal("The API key is missing or wrong.", dialect.bad_key()),
-        "ContentTooLarge": say.refusal("The body is over 1 MiB.", plain_problem(413, "The request body is too large")),
+        "ContentTooLarge": say.refusal(
+            "The body is over 1 MiB.", plain_problem(413, "The request body is too large")
+        ),
         "TooManyRequests": throttled,
-        "InternalServerError": say.refusal("The server failed.", plain_problem(500, "Something went wrong")),
+        "InternalServerError": say.refusal(
+            "The server failed.", plain_problem(500, "Something went wrong")
+        ),
     }
 
 
@@ -68,32 +79,55 @@ class _Speaker:
     def operation(self, name: str, tag: str, summary: str, responses: Json, **rest: Any) -> Json:
         """Return an operation with its own responses and the shared ones."""
         responses = dict(sorted((_SHARED | responses).items()))
-        return {"operationId": name, "tags": [tag], "summary": summary, **rest, "responses": responses}
+        return {
+            "operationId": name,
+            "tags": [tag],
+            "summary": summary,
+            **rest,
+            "responses": responses,
+        }
 
     def one(self, description: str, schema: str, example: Json) -> Json:
         """Return the answer that shows one object."""
-        return _response(description, answer_schema(self.dialect, schema), {"seed": self.dialect.one(example)})
+        return _response(
+            description, answer_schema(self.dialect, schema), {"seed": self.dialect.one(example)}
+        )
 
     def page(self, noun: str, schema: str, item: Json) -> Json:
         """Return the answer that shows a page: the first of two, as the server itself would write it."""
         rows = Selection.of([row_key(0, serial) for serial in range(2)])
         body = self.dialect.page(noun, rows, {"limit": "1"}, lambda _: item)
-        return _response("A page, newest first unless asked otherwise.", ref(schema), {"seed": body})
+        return _response(
+            "A page, newest first unless asked otherwise.", ref(schema), {"seed": body}
+        )
 
     def refusal(self, description: str, *problems: ApiProblem) -> Json:
         """Return the answer to what the server will not do."""
-        return _response(description, ref("Error"), {problem.code: self.dialect.error(problem) for problem in problems})
+        return _response(
+            description,
+            ref("Error"),
+            {problem.code: self.dialect.error(problem) for problem in problems},
+        )
 
     def page_parameters(self) -> list[Json]:
         """Return the parameters that move through a list."""
-        limit = {"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": DEFAULT_PER_PAGE}
+        limit = {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MOST_PER_PAGE,
+            "default": DEFAULT_PER_PAGE,
+        }
         return [_query("limit", "The most items in a page.", limit), self._place()]
 
     def _place(self) -> Json:
         if self.dialect.style == "offset":
             offset = {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET, "default": 0}
             return _query("offset", "How many items to skip.", offset)
-        return _query("cursor", "`next_cursor` of the page before, unchanged.", {"type": "string", "format": "cursor"})
+        return _query(
+            "cursor",
+            "`next_cursor` of the page before, unchanged.",
+            {"type": "string", "format": "cursor"},
+        )
 
     def range_parameters(self) -> list[Json]:
         """Return the parameters that select calls by their start; both ends are included."""
@@ -107,7 +141,9 @@ class _Speaker:
 
     def bad_moment(self) -> ApiProblem:
         """Return the refusal of a date."""
-        return invalid_params(f"Invalid {self.dialect.since_parameter} parameter. Must be an ISO 8601 timestamp")
+        return invalid_params(
+            f"Invalid {self.dialect.since_parameter} parameter. Must be an ISO 8601 timestamp"
+        )
 
     def trunk_id(self) -> Json:
         """Return the path parameter of a trunk."""
@@ -121,7 +157,10 @@ def _list_trunks(say: _Speaker) -> Json:
         "listTrunks",
         "Trunks",
         "List trunks",
-        {"200": say.page("trunks", "TrunkPage", item), "400": say.refusal("A parameter is out of range.", _BAD_LIMIT)},
+        {
+            "200": say.page("trunks", "TrunkPage", item),
+            "400": say.refusal("A parameter is out of range.", _BAD_LIMIT),
+        },
         parameters=[
             *say.page_parameters(),
             _query("status", "Only trunks of this status.", TRUNK_STATUS),
@@ -171,10 +210,15 @@ def _rotate(say: _Speaker, name: str) -> Json:
         "Trunks",
         "Replace a trunk's SIP password",
         {
-            "200": say.one("The new credentials.", "SipCredentials", examples.credentials(say.dialect)),
-            "404": say.refusal("There is no such trunk.", say.dialect.unknown_trunk(examples.trunk_id(say.dialect))),
+            "200": say.one(
+                "The new credentials.", "SipCredentials", examples.credentials(say.dialect)
+            ),
+            "404": say.refusal(
+                "There is no such trunk.", say.dialect.unknown_trunk(examples.trunk_id(say.dialect))
+            ),
         },
-        description="The old password is invalid at once. Two documentation pages spell the path differently.",
+        description="The old password is invalid at once. Two documentation pages spell the path "
+        "differently.",
         parameters=[say.trunk_id()],
     )
 
@@ -205,8 +249,13 @@ def _get_call(say: _Speaker) -> Json:
         "Calls",
         "Show a call with its turns, SIP trace and media quality",
         {
-            "200": say.one("The call.", "CallDetails", say.dialect.call_details(examples.call(say.dialect))),
-            "404": say.refusal("There is no such call.", ApiProblem(404, "call_not_found", f"Call '{call_id}' not found")),
+            "200": say.one(
+                "The call.", "CallDetails", say.dialect.call_details(examples.call(say.dialect))
+            ),
+            "404": say.refusal(
+                "There is no such call.",
+                ApiProblem(404, "call_not_found", f"Call '{call_id}' not found"),
+            ),
         },
         parameters=[_path("call_id", call_id)],
     )
@@ -240,13 +289,20 @@ def _update_phone_number(say: _Speaker) -> Json:
             "400": say.refusal("A parameter or a field is wrong.", _BAD_BODY),
             "404": say.refusal("There is no such number.", unknown),
         },
-        parameters=[_query("phone_number", "In E.164 format; the plus sign is sent as `%2B`.", number) | {"required": True}],
+        parameters=[
+            _query("phone_number", "In E.164 format; the plus sign is sent as `%2B`.", number)
+            | {"required": True}
+        ],
         requestBody=_body("NumberChanges", {"seed": examples.NUMBER_CHANGES}) | {"required": False},
     )
 
 
 def _bad_keys(say: _Speaker) -> Json:
-    return say.refusal("The API key, or the AI provider's own key, is wrong.", say.dialect.bad_key(), _BAD_PROVIDER_KEY)
+    return say.refusal(
+        "The API key, or the AI provider's own key, is wrong.",
+        say.dialect.bad_key(),
+        _BAD_PROVIDER_KEY,
+    )
 
 
 def _response(description: str, schema: Json, shown: Json) -> Json:
@@ -260,7 +316,12 @@ def _body(schema: str, shown: Json) -> Json:
 
 
 def _json(schema: Json, shown: Json) -> Json:
-    return {"application/json": {"schema": schema, "examples": {name: {"value": value} for name, value in shown.items()}}}
+    return {
+        "application/json": {
+            "schema": schema,
+            "examples": {name: {"value": value} for name, value in shown.items()},
+        }
+    }
 
 
 def _query(name: str, description: str, schema: Json) -> Json:

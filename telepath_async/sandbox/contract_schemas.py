@@ -39,12 +39,21 @@ def answer_schema(dialect: Dialect, name: str) -> Json:
 
 def schemas(dialect: Dialect) -> dict[str, Json]:
     """Return all schemas of one style by name."""
-    return _REQUESTS | _BOTH_STYLES | (_offset_schemas() if dialect.style == "offset" else _cursor_schemas())
+    return (
+        _REQUESTS
+        | _BOTH_STYLES
+        | (_offset_schemas() if dialect.style == "offset" else _cursor_schemas())
+    )
 
 
 def _record(description: str, fields: Json, optional: Collection[str] = ()) -> Json:
     required = [name for name in fields if name not in optional]
-    return {"type": "object", "description": description, "required": required, "properties": fields}
+    return {
+        "type": "object",
+        "description": description,
+        "required": required,
+        "properties": fields,
+    }
 
 
 def _open(record: Json) -> Json:
@@ -68,24 +77,36 @@ _PROVIDER_SETTINGS: Json = {
 
 def _new_trunk(provider: str) -> Json:
     needed = REQUIRED_BY_PROVIDER[provider]
-    settings = {name: schema | {"minLength": 1} if name in needed else schema for name, schema in _PROVIDER_SETTINGS.items()}
+    settings = {
+        name: schema | {"minLength": 1} if name in needed else schema
+        for name, schema in _PROVIDER_SETTINGS.items()
+    }
     fields = {
         "name": text("Production OpenAI Agent", minLength=1),
         "ai_provider": {"type": "string", "const": provider},
-        "sip_username": text("agent-prod-01", description="Unique.", pattern=f"^{SIP_USERNAME.pattern}$"),
+        "sip_username": text(
+            "agent-prod-01", description="Unique.", pattern=f"^{SIP_USERNAME.pattern}$"
+        ),
         "sip_password": text("s3cur3P@ssw0rd!", writeOnly=True, minLength=SHORTEST_SIP_PASSWORD),
         **settings,
     }
-    return _record(f"A trunk to `{provider}`. Unknown fields are kept.", fields, settings.keys() - set(needed))
+    return _record(
+        f"A trunk to `{provider}`. Unknown fields are kept.", fields, settings.keys() - set(needed)
+    )
 
 
 _NEW_TRUNKS = {
-    f"New{name}Trunk": provider for name, provider in zip(("OpenAI", "ElevenLabs", "Custom"), PROVIDERS, strict=True)
+    f"New{name}Trunk": provider
+    for name, provider in zip(("OpenAI", "ElevenLabs", "Custom"), PROVIDERS, strict=True)
 }
 
 _INBOUND_AGENT: Json = {
     "description": "An id, an agent object, or null.",
-    "anyOf": [_TEXT, {"type": "object", "properties": {"id": _TEXT, "name": _TEXT_OR_NULL}}, {"type": "null"}],
+    "anyOf": [
+        _TEXT,
+        {"type": "object", "properties": {"id": _TEXT, "name": _TEXT_OR_NULL}},
+        {"type": "null"},
+    ],
 }
 
 _NUMBER_SETTINGS: Json = {
@@ -108,8 +129,13 @@ _REQUESTS: dict[str, Json] = {
     },
     "TrunkChanges": {
         "type": "object",
-        "description": "Only what is given changes. Read-only fields change nothing; unknown ones (such as `vad`) are kept.",
-        "properties": {"name": text("Production OpenAI Agent v2", minLength=1), **_PROVIDER_SETTINGS},
+        "description": "Only what is given changes. Read-only fields change nothing; unknown "
+        "ones (such "
+        "as `vad`) are kept.",
+        "properties": {
+            "name": text("Production OpenAI Agent v2", minLength=1),
+            **_PROVIDER_SETTINGS,
+        },
     },
     "NumberChanges": {
         "type": "object",
@@ -124,7 +150,8 @@ _PROVIDER = text(*PROVIDERS)
 TRUNK_STATUS = text("active", "inactive", "error")
 DIRECTION = text("inbound", "outbound")
 _TRUNK_METRICS = _record(
-    "The trunk's last 24 hours.", {"calls_today": _COUNT, "success_rate": _PERCENT, "avg_latency_ms": _MILLISECONDS}
+    "The trunk's last 24 hours.",
+    {"calls_today": _COUNT, "success_rate": _PERCENT, "avg_latency_ms": _MILLISECONDS},
 )
 _LATENCIES: Json = {
     "carrier_lag_ms": _MILLISECONDS,
@@ -136,14 +163,20 @@ _MEDIA: Json = {
     "jitter_ms": {"type": "number", "minimum": 0},
     "codec_used": text("PCMU", "opus"),
 }
-_AVERAGE: Json = {"type": ["number", "null"], "minimum": 0, "description": "Null where there is no call."}
+_AVERAGE: Json = {
+    "type": ["number", "null"],
+    "minimum": 0,
+    "description": "Null where there is no call.",
+}
 
 _BOTH_STYLES: dict[str, Json] = {
     "SipCredentials": _record(
         "A trunk's new password, shown this once; the old one is invalid.",
         {"id": _TEXT, "sip_username": _TEXT, "sip_password": _TEXT, "rotated_at": _MOMENT},
     ),
-    "CallMetrics": _record("The call's latencies and the quality of its media.", _LATENCIES | _MEDIA),
+    "CallMetrics": _record(
+        "The call's latencies and the quality of its media.", _LATENCIES | _MEDIA
+    ),
     "CallTurn": _record(
         "Who spoke, and for how long.",
         {
@@ -173,7 +206,10 @@ _BOTH_STYLES: dict[str, Json] = {
             "active": _FLAG,
             "inbound_agent_name": _TEXT_OR_NULL,
             "telephony_provider": text("twilio", "vonage"),
-            "telephony_account_connection": {"anyOf": [_TEXT, {"type": "object"}], "description": "An id, or an object."},
+            "telephony_account_connection": {
+                "anyOf": [_TEXT, {"type": "object"}],
+                "description": "An id, or an object.",
+            },
             **_NUMBER_SETTINGS,
         },
     ),
@@ -181,8 +217,14 @@ _BOTH_STYLES: dict[str, Json] = {
 
 
 def _error(optional: Collection[str]) -> Json:
-    fields = {"code": _TEXT, "message": _TEXT, "status": {"type": "integer", "description": "The HTTP status again."}}
-    return _record("Why the request was refused.", {"error": _record("Branch on `code`.", fields, optional)})
+    fields = {
+        "code": _TEXT,
+        "message": _TEXT,
+        "status": {"type": "integer", "description": "The HTTP status again."},
+    }
+    return _record(
+        "Why the request was refused.", {"error": _record("Branch on `code`.", fields, optional)}
+    )
 
 
 def _call(statuses: Collection[str]) -> Json:
@@ -203,13 +245,20 @@ _CALL_DETAILS: Json = {
     "disconnect_reason": text("caller_hangup", "agent_hangup"),
     "metrics": ref("CallMetrics"),
     "turns": _list_of("CallTurn"),
-    "sip_trace": text("INVITE sip:+15550100001@sip.telepathvoice.com SIP/2.0", description="One message a line."),
+    "sip_trace": text(
+        "INVITE sip:+15550100001@sip.telepathvoice.com SIP/2.0", description="One message a line."
+    ),
 }
 
 
 def _offset_schemas() -> dict[str, Json]:
     head = {"id": _TEXT, "name": _TEXT, "status": TRUNK_STATUS}
-    trunk = head | {"ai_provider": _PROVIDER, "sip_username": _TEXT, "sip_endpoint": _TEXT, "created_at": _MOMENT}
+    trunk = head | {
+        "ai_provider": _PROVIDER,
+        "sip_username": _TEXT,
+        "sip_endpoint": _TEXT,
+        "created_at": _MOMENT,
+    }
     call = _call(OffsetDialect.call_statuses)
     return {
         "Trunk": _record("A trunk just created.", trunk),
@@ -223,9 +272,16 @@ def _offset_schemas() -> dict[str, Json]:
         "TrunkMetrics": _TRUNK_METRICS,
         "Call": _record("A call.", call | _LATENCIES),
         "CallDetails": _record("Everything about a call.", call | _CALL_DETAILS),
-        "Pagination": _record("The place in the list.", {"limit": _COUNT, "offset": _COUNT, "total": _COUNT}),
-        "TrunkPage": _record("A page of trunks.", {"trunks": _list_of("ListedTrunk"), "pagination": ref("Pagination")}),
-        "CallPage": _record("A page of calls.", {"calls": _list_of("Call"), "pagination": ref("Pagination")}),
+        "Pagination": _record(
+            "The place in the list.", {"limit": _COUNT, "offset": _COUNT, "total": _COUNT}
+        ),
+        "TrunkPage": _record(
+            "A page of trunks.",
+            {"trunks": _list_of("ListedTrunk"), "pagination": ref("Pagination")},
+        ),
+        "CallPage": _record(
+            "A page of calls.", {"calls": _list_of("Call"), "pagination": ref("Pagination")}
+        ),
         "Error": _error(optional=["status"]),
     }
 
@@ -245,16 +301,26 @@ def _cursor_schemas() -> dict[str, Json]:
     own = {
         "Trunk": _open(_record("A trunk, and the fields that clients added.", trunk)),
         "Call": _record("A call.", call),
-        "CallDetails": _record("Everything about a call.", call | _CALL_DETAILS | {"timeline": _list_of("CallEvent")}),
-        "CallEvent": _record("What happened, and when.", {"event": text("call.started", "call.ended"), "timestamp": _MOMENT}),
+        "CallDetails": _record(
+            "Everything about a call.", call | _CALL_DETAILS | {"timeline": _list_of("CallEvent")}
+        ),
+        "CallEvent": _record(
+            "What happened, and when.",
+            {"event": text("call.started", "call.ended"), "timestamp": _MOMENT},
+        ),
         "TrunkPage": _cursor_page("Trunk"),
         "CallPage": _cursor_page("Call"),
         "Error": _error(optional=[]),
     }
     enveloped = ("Trunk", "SipCredentials", "CallDetails", "AnalyticsOverview")
-    return own | {f"{name}Envelope": _record("The answer's envelope.", {"data": ref(name)}) for name in enveloped}
+    return own | {
+        f"{name}Envelope": _record("The answer's envelope.", {"data": ref(name)})
+        for name in enveloped
+    }
 
 
 def _cursor_page(name: str) -> Json:
     next_cursor = _TEXT_OR_NULL | {"description": "Null on the last page. Pass it back unchanged."}
-    return _record("A page.", {"data": _list_of(name), "next_cursor": next_cursor, "has_more": _FLAG})
+    return _record(
+        "A page.", {"data": _list_of(name), "next_cursor": next_cursor, "has_more": _FLAG}
+    )

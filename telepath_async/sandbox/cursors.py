@@ -1,6 +1,7 @@
 """Cursors: a row's key, made opaque.
 
-Scrambled, and then in standard Base64, so that `+`, `/` and `=` occur: a client that does not encode them is caught.
+Scrambled, and then in standard Base64, so that `+`, `/` and `=` occur: a client that does not
+encode them is caught.
 """
 
 from base64 import b64decode, b64encode

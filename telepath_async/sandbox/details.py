@@ -59,7 +59,11 @@ def sip_trace(call: Call) -> str:
     """Return the call's SIP messages, one a line."""
     answered = call["status"] != "failed"
     invite = [f"INVITE sip:{call['to']}@sip.telepathvoice.com SIP/2.0", "SIP/2.0 100 Trying"]
-    rest = ["SIP/2.0 200 OK", "ACK", "BYE", "SIP/2.0 200 OK"] if answered else ["SIP/2.0 486 Busy Here", "ACK"]
+    rest = (
+        ["SIP/2.0 200 OK", "ACK", "BYE", "SIP/2.0 200 OK"]
+        if answered
+        else ["SIP/2.0 486 Busy Here", "ACK"]
+    )
     return "\n".join([*invite, f"Call-ID: {call['id']}", *rest])
 
 

@@ -1,4 +1,7 @@
-"""The API's two shapes: field names, envelopes, paging and error bodies. No state, no decisions about data."""
+"""The API's two shapes: field names, envelopes, paging and error bodies.
+
+No state, no decisions about data.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
@@ -30,7 +33,10 @@ class Dialect(Protocol):
         ...
 
     def page(self, noun: str, rows: Selection, query: Mapping[str, str], render: Render) -> Json:
-        """Return the page of `rows` that `query` asks for. Raises a 400 for a bad place in the list."""
+        """Return the page of `rows` that `query` asks for.
+
+        Raises a 400 for a bad place in the list.
+        """
         ...
 
     def create_body(self, body: Json) -> Json:
@@ -113,7 +119,11 @@ class OffsetDialect(Dialect):
         return _fields(trunk, "id", "name", "status", "updated_at")
 
     def listed_trunk(self, trunk: Json, metrics: Json) -> Json:
-        return self.new_trunk(trunk) | {"updated_at": trunk["updated_at"], "metrics": metrics} | extra_fields(trunk)
+        return (
+            self.new_trunk(trunk)
+            | {"updated_at": trunk["updated_at"], "metrics": metrics}
+            | extra_fields(trunk)
+        )
 
     def call_details(self, call: Json) -> Json:
         shown = _details(call)
@@ -181,7 +191,9 @@ class CursorDialect(Dialect):
         return ApiProblem(401, "unauthorized", "Invalid or expired API key")
 
     def unknown_trunk(self, trunk_id: str) -> ApiProblem:
-        return ApiProblem(404, "trunk_not_found", f"No trunk with ID '{trunk_id}' exists in your account.")
+        return ApiProblem(
+            404, "trunk_not_found", f"No trunk with ID '{trunk_id}' exists in your account."
+        )
 
     def unknown_trunk_to_update(self, trunk_id: str) -> ApiProblem:
         return self.unknown_trunk(trunk_id)

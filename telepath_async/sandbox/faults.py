@@ -27,7 +27,9 @@ class Fault:
 
     def matches(self, method: str, segments: tuple[str, ...]) -> bool:
         """True when the fault is meant for a request of this method and these path segments."""
-        return self.method in (None, method) and (self.path is None or _same_path(self.path, segments))
+        return self.method in (None, method) and (
+            self.path is None or _same_path(self.path, segments)
+        )
 
     @property
     def executes(self) -> bool:
@@ -47,7 +49,10 @@ def make_fault(
     body: Body | None,
     executed: bool,
 ) -> Fault:
-    """Check the options of `Sandbox.fail_next`. Raises ValueError for those that make no sense (together)."""
+    """Check the options of `Sandbox.fail_next`.
+
+    Raises ValueError for those that make no sense (together).
+    """
     _check_kind(status, drop, delay)
     if status is None and (headers or body is not None or executed):
         raise ValueError("headers, body and executed need a status")
@@ -81,7 +86,8 @@ def _encoded(body: Body | None) -> bytes | None:
 def _same_path(template: str, segments: tuple[str, ...]) -> bool:
     wanted = template[1:].split("/")
     return len(wanted) == len(segments) and all(
-        want == segment or want.startswith("{") for want, segment in zip(wanted, segments, strict=True)
+        want == segment or want.startswith("{")
+        for want, segment in zip(wanted, segments, strict=True)
     )
 
 

@@ -37,7 +37,9 @@ class Reply:
 class Gateway:
     """Answers the requests of one sandbox; `latency` is the seconds that each answer is held back."""
 
-    def __init__(self, world: World, dialect: Dialect, api_key: str, limit: FixedWindow, latency: float) -> None:
+    def __init__(
+        self, world: World, dialect: Dialect, api_key: str, limit: FixedWindow, latency: float
+    ) -> None:
         self.requests: list[RecordedRequest] = []
         self.faults = FaultQueue()
         self.throttled = 0
@@ -107,7 +109,12 @@ class Gateway:
             return None
         self.throttled += 1
         wait = self._limit.retry_after()
-        return ApiProblem(429, _THROTTLED, f"Rate limit exceeded. Try again in {wait} s", {"Retry-After": str(wait)})
+        return ApiProblem(
+            429,
+            _THROTTLED,
+            f"Rate limit exceeded. Try again in {wait} s",
+            {"Retry-After": str(wait)},
+        )
 
     def _fault(self, record: RecordedRequest, refusal: ApiProblem | None) -> Fault | None:
         """Take the fault meant for this request; one that is over the limit never gets as far."""
@@ -115,7 +122,9 @@ class Gateway:
             return None
         return self.faults.take(record.method, path_segments(record.path))
 
-    def _reply(self, record: RecordedRequest, refusal: ApiProblem | None, fault: Fault | None) -> Reply | None:
+    def _reply(
+        self, record: RecordedRequest, refusal: ApiProblem | None, fault: Fault | None
+    ) -> Reply | None:
         """Return what to say, or None to hang up without a word."""
         if fault is None:
             return self._execute(record, refusal)
@@ -125,7 +134,11 @@ class Gateway:
         return None if fault.drop == "after" else reply
 
     def _scripted(self, status: int, fault: Fault) -> Reply:
-        reply = self._say(status, self._dialect.error(plain_problem(status, "Scripted by fail_next")), fault.headers)
+        reply = self._say(
+            status,
+            self._dialect.error(plain_problem(status, "Scripted by fail_next")),
+            fault.headers,
+        )
         return reply if fault.body is None else attrs.evolve(reply, body=fault.body)
 
     def _execute(self, record: RecordedRequest, refusal: ApiProblem | None) -> Reply:
@@ -133,12 +146,16 @@ class Gateway:
             if refusal:
                 raise refusal
             handler, resource_id = find_handler(record.method, path_segments(record.path))
-            invocation = Invocation(self._world, self._dialect, resource_id, dict(record.query), record.body)
+            invocation = Invocation(
+                self._world, self._dialect, resource_id, dict(record.query), record.body
+            )
             return self._say(*handler(invocation))
         except ApiProblem as problem:
             return self._say(problem.status, self._dialect.error(problem), problem.headers)
 
-    def _say(self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    def _say(
+        self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> Reply:
         own = {
             "Content-Type": "application/json",
             "X-Request-Id": f"{self._request_prefix}{next(self._request_numbers):08x}",

@@ -1,6 +1,7 @@
 """Made-up calls: each is computed from one 64-bit random word, when it is asked for.
 
-So a million calls cost 12 bytes each and less than a second. What can be done to calls lives in `calls.py`.
+So a million calls cost 12 bytes each and less than a second. What can be done to calls lives in
+`calls.py`.
 """
 
 import math
@@ -15,9 +16,13 @@ import attrs
 from .timestamps import iso
 
 PERIOD_SECONDS = 30 * 86_400
-LONGEST_SECONDS = 15 * 60  # calls start at least this long ago, so that every record is of a finished call
+LONGEST_SECONDS = (
+    15 * 60
+)  # calls start at least this long ago, so that every record is of a finished call
 _STATUS_WEIGHTS = (226, 15, 15)  # of 256: good, broken off, failed; the order of `Names.statuses`
-_STATUS_OF_BYTE = tuple(index for index, weight in enumerate(_STATUS_WEIGHTS) for _ in range(weight))
+_STATUS_OF_BYTE = tuple(
+    index for index, weight in enumerate(_STATUS_WEIGHTS) for _ in range(weight)
+)
 _FAILED = 2
 
 

@@ -1,4 +1,7 @@
-"""One function for each endpoint, and the table that finds it. A handler returns a status and a body."""
+"""One function for each endpoint, and the table that finds it.
+
+A handler returns a status and a body.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +14,15 @@ from .dialect import Dialect
 from .numbers import update_number
 from .problem import ApiProblem, plain_problem
 from .trunks import Trunk
-from .validation import is_newest_first, json_object, moment, new_trunk, number_changes, phone_number, trunk_changes
+from .validation import (
+    is_newest_first,
+    json_object,
+    moment,
+    new_trunk,
+    number_changes,
+    phone_number,
+    trunk_changes,
+)
 from .world import World
 
 Json = dict[str, Any]
@@ -37,7 +48,9 @@ _NO_METRICS = {"calls_today": 0, "success_rate": 0.0, "avg_latency_ms": 0}
 def list_trunks(call: Invocation) -> Answer:
     """GET /trunks."""
     trunks, show = call.world.trunks, call.dialect.listed_trunk
-    rows = attrs.evolve(trunks.select(call.query.get("status")), newest_first=is_newest_first(call.query))
+    rows = attrs.evolve(
+        trunks.select(call.query.get("status")), newest_first=is_newest_first(call.query)
+    )
     metrics = trunk_metrics(call.world.calls, call.world.now)
 
     def render(key: int) -> Json:
@@ -93,7 +106,9 @@ def get_call(call: Invocation) -> Answer:
 
 def analytics_overview(call: Invocation) -> Answer:
     """GET /analytics/overview."""
-    return 200, call.dialect.one(overview(call.world.calls, call.query.get("trunk_id"), *_dates(call)))
+    return 200, call.dialect.one(
+        overview(call.world.calls, call.query.get("trunk_id"), *_dates(call))
+    )
 
 
 def update_phone_number(call: Invocation) -> Answer:

@@ -1,4 +1,7 @@
-"""The one exception that becomes an error answer. How it is written down is the dialect's affair."""
+"""The one exception that becomes an error answer.
+
+How it is written down is the dialect's affair.
+"""
 
 from collections.abc import Mapping
 from http.client import responses
@@ -7,7 +10,9 @@ from http.client import responses
 class ApiProblem(Exception):
     """The API says no: an HTTP status, a lower-case code and a message."""
 
-    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -20,7 +25,9 @@ def invalid_params(message: str) -> ApiProblem:
     return ApiProblem(400, "invalid_params", message)
 
 
-def plain_problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> ApiProblem:
+def plain_problem(
+    status: int, message: str, headers: Mapping[str, str] | None = None
+) -> ApiProblem:
     """A problem whose code is the status's own name, such as `service_unavailable`."""
     code = responses.get(status, "Error").lower().replace(" ", "_")
     return ApiProblem(status, code, message, headers)

@@ -12,9 +12,9 @@ import attrs
 class RecordedRequest:
     """One request as it arrived, and the status that it was answered with.
 
-    `path` is raw (undecoded, without the query); `headers` is a case-insensitive multi-dict; `at` is the event loop's
-    monotonic time in seconds at which the request had been read. `status` is None until the answer goes out, and
-    stays None when the connection was dropped instead.
+    `path` is raw (undecoded, without the query); `headers` is a case-insensitive multi-dict; `at`
+    is the event loop's monotonic time in seconds at which the request had been read. `status` is
+    None until the answer goes out, and stays None when the connection was dropped instead.
     """
 
     method: str

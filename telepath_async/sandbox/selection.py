@@ -1,7 +1,7 @@
 """Rows in the order of their time, and slices of them.
 
-A row's key is `seconds << 32 | serial`: unique, sorted by time, small enough for an `array("Q")`, and all that a
-cursor needs.
+A row's key is `seconds << 32 | serial`: unique, sorted by time, small enough for an `array("Q")`,
+and all that a cursor needs.
 """
 
 from bisect import bisect_left, bisect_right

@@ -23,7 +23,8 @@ _SECONDS_TO_HANG_UP = 0.1  # requests in flight are cut off before this starts t
 
 
 class Sandbox:
-    """A local server of the Telepath API: `async with Sandbox(style="cursor") as sandbox`, then `sandbox.base_url`.
+    """A local server of the Telepath API: `async with Sandbox(style="cursor") as sandbox`, then
+    `sandbox.base_url`.
 
     - `style`: `"offset"` (bare objects, `ai_provider`) or `"cursor"` (everything under `data`, `provider`).
     - `trunks`, `calls`: how many are made up, from `seed` alone. The calls start in the 30 days before `now`, a Unix
@@ -34,8 +35,8 @@ class Sandbox:
 
     Beside `/v1`, `/openapi.json` is the OpenAPI 3.1 document of the API in this style.
 
-    The world can be read and changed before, during and after `async with`. Raises ValueError for options that make
-    no sense.
+    The world can be read and changed before, during and after `async with`. Raises ValueError for
+    options that make no sense.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class Sandbox:
         now = timestamps.now() if now is None else now
         _check_range("now", now, *_TIMES)
         self._world = World(dialect, trunks=trunks, calls=calls, seed=seed, now=now)
-        self._gateway = Gateway(self._world, dialect, self.api_key, FixedWindow(rate_limit, rate_period), latency)
+        self._gateway = Gateway(
+            self._world, dialect, self.api_key, FixedWindow(rate_limit, rate_period), latency
+        )
         self._host = host
         self._port = port
         self._server: web.Server | None = None
@@ -79,7 +82,9 @@ class Sandbox:
         if self._runner:
             raise RuntimeError("this Sandbox was started before; make a new one")
         self._server = web.Server(self._gateway.handle)
-        self._runner = web.ServerRunner(self._server, access_log=None, shutdown_timeout=_SECONDS_TO_HANG_UP)
+        self._runner = web.ServerRunner(
+            self._server, access_log=None, shutdown_timeout=_SECONDS_TO_HANG_UP
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port, backlog=1024).start()
@@ -90,7 +95,10 @@ class Sandbox:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         assert self._server
         assert self._runner
@@ -102,7 +110,10 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """The address to give a client, such as `http://127.0.0.1:49152/v1`. Raises RuntimeError before the start."""
+        """The address to give a client, such as `http://127.0.0.1:49152/v1`.
+
+        Raises RuntimeError before the start.
+        """
         if self._runner is None:
             raise RuntimeError("this Sandbox has no address before `async with`")
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -131,16 +142,19 @@ class Sandbox:
         body: Body | None = None,
         executed: bool = False,
     ) -> None:
-        """Script a fault for the next `times` requests that match; faults are used up in the order scripted.
+        """Script a fault for the next `times` requests that match; faults are used up in the order
+        scripted.
 
         - `status`: answer so without executing the request (`executed=True`: it takes effect all the same), with
-          `headers` added and `body` (bytes, text, or a mapping for JSON) instead of an error in the sandbox's style.
+          `headers` added and `body` (bytes, text, or a mapping for JSON) instead of an error in the
+          sandbox's style.
         - `drop`: abort the connection `"before"` the request takes effect, `"after"` it, or in the `"middle"` of the
           answer.
         - `delay`: seconds between the effect and the answer.
         - `method`, `path`: what to match; the path is relative to /v1, exact or a template such as `/trunks/{id}`.
 
-        A request over the rate limit gets its 429 and uses up no fault. Raises ValueError for options that contradict.
+        A request over the rate limit gets its 429 and uses up no fault. Raises ValueError for
+        options that contradict.
         """
         fault = make_fault(
             status=status, drop=drop, delay=delay, times=times, method=method, path=path,
@@ -150,16 +164,25 @@ class Sandbox:
 
     @property
     def trunks(self) -> Mapping[str, Item]:
-        """The trunks by id, newest first, with their secrets; `provider` in both styles. Look-ups give copies."""
+        """The trunks by id, newest first, with their secrets; `provider` in both styles.
+
+        Look-ups give copies.
+        """
         return self._world.trunks
 
     @property
     def calls(self) -> Mapping[str, Item]:
-        """The calls by id, newest first, as the API lists them. Look-ups give copies, made when asked for."""
+        """The calls by id, newest first, as the API lists them.
+
+        Look-ups give copies, made when asked for.
+        """
         return self._world.calls
 
     def add_trunk(self, **fields: Any) -> Item:
-        """Add a trunk, unchecked; what is not given is made up. Raises ValueError for a taken id or sip_username."""
+        """Add a trunk, unchecked; what is not given is made up.
+
+        Raises ValueError for a taken id or sip_username.
+        """
         return self._world.trunks.add(**fields)
 
     def remove_trunk(self, trunk_id: str) -> None:
@@ -167,7 +190,8 @@ class Sandbox:
         self._world.trunks.remove(trunk_id)
 
     def add_call(self, **fields: Any) -> Item:
-        """Add a call (`from_number` and `to_number` stand for `from` and `to`); what is not given is made up.
+        """Add a call (`from_number` and `to_number` stand for `from` and `to`); what is not given
+        is made up.
 
         It starts now unless `start_time` (ISO 8601) is given; order and filters see whole seconds.
         """

@@ -1,4 +1,7 @@
-"""The trunks: made up at the start, then created, changed and removed. Secrets are kept here; no dialect shows them."""
+"""The trunks: made up at the start, then created, changed and removed.
+
+Secrets are kept here; no dialect shows them.
+"""
 
 import random
 import string
@@ -12,17 +15,41 @@ from .timestamps import iso, now, unix
 Trunk = dict[str, Any]
 
 PROVIDERS = ("openai", "elevenlabs", "custom")
-SETTINGS = ("openai_api_key", "elevenlabs_api_key", "elevenlabs_agent_id", "custom_endpoint", "system_prompt")
-_FIELDS = ("id", "name", "status", "provider", "sip_username", "sip_password", "created_at", "updated_at")
+SETTINGS = (
+    "openai_api_key",
+    "elevenlabs_api_key",
+    "elevenlabs_agent_id",
+    "custom_endpoint",
+    "system_prompt",
+)
+_FIELDS = (
+    "id",
+    "name",
+    "status",
+    "provider",
+    "sip_username",
+    "sip_password",
+    "created_at",
+    "updated_at",
+)
 NOT_EXTRA = {*_FIELDS, *SETTINGS, "ai_provider", "sip_endpoint", "metrics"}
 
-_ROLES = ("Customer Support", "Billing Bot", "Sales Agent", "Reception", "Appointments", "Survey", "Night Desk")
+_ROLES = (
+    "Customer Support",
+    "Billing Bot",
+    "Sales Agent",
+    "Reception",
+    "Appointments",
+    "Survey",
+    "Night Desk",
+)
 _ALPHABET = string.digits + string.ascii_lowercase
 _DAY_SECONDS = 86_400
 
 
 class TrunkBook(Mapping[str, Trunk]):
-    """All trunks by id, newest first, in a neutral form: `provider` in both styles, and the secrets too.
+    """All trunks by id, newest first, in a neutral form: `provider` in both styles, and the secrets
+    too.
 
     Each look-up returns a copy.
     """
@@ -62,18 +89,28 @@ class TrunkBook(Mapping[str, Trunk]):
 
     def populate(self, count: int, moment: int) -> None:
         """Make up `count` trunks, all older than the calls that end at `moment`."""
-        ages = sorted((self._rng.randrange(31 * _DAY_SECONDS, 700 * _DAY_SECONDS) for _ in range(count)), reverse=True)
+        ages = sorted(
+            (self._rng.randrange(31 * _DAY_SECONDS, 700 * _DAY_SECONDS) for _ in range(count)),
+            reverse=True,
+        )
         for number, age in enumerate(ages, 1):
             created = moment - age
-            self.add(**self._made_up(number), created_at=iso(created), updated_at=iso(created + age // 2))
+            self.add(
+                **self._made_up(number), created_at=iso(created), updated_at=iso(created + age // 2)
+            )
 
     def add(self, **fields: Any) -> Trunk:
-        """Add a trunk; what is not given is made up. Raises ValueError for an id or SIP username that is taken."""
+        """Add a trunk; what is not given is made up.
+
+        Raises ValueError for an id or SIP username that is taken.
+        """
         trunk = self._defaults() | fields
         if trunk["id"] in self._trunks:
             raise ValueError(f"there is a trunk {trunk['id']!r} already")
         if trunk["sip_username"] in self._usernames:
-            raise ValueError(f"there is a trunk with sip_username {trunk['sip_username']!r} already")
+            raise ValueError(
+                f"there is a trunk with sip_username {trunk['sip_username']!r} already"
+            )
         key = row_key(unix(trunk["created_at"]), self._serial)
         self._trunks[trunk["id"]] = trunk
         self._usernames[trunk["sip_username"]] = trunk["id"]

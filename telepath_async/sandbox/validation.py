@@ -1,4 +1,7 @@
-"""What the API accepts in a query and in a body. Everything here raises `ApiProblem`, in the seeds' own words."""
+"""What the API accepts in a query and in a body.
+
+Everything here raises `ApiProblem`, in the seeds' own words.
+"""
 
 import json
 import re
@@ -31,7 +34,8 @@ def json_object(body: bytes) -> Json:
     """Read a body that must be a JSON object."""
     try:
         value = json.loads(body)
-        # A list must be able to show it, inside its own brackets: no NaN, no infinity, not too deep.
+        # A list must be able to show it, inside its own brackets: no NaN, no infinity, not too
+        # deep.
         json.dumps([[[[value]]]], allow_nan=False)
     except (ValueError, RecursionError):
         raise invalid_params("Request body must be valid JSON") from None
@@ -57,7 +61,11 @@ def page_offset(query: Mapping[str, str]) -> int:
 
 
 def _whole_number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_OFFSET)) else None
+    return (
+        int(text)
+        if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_OFFSET))
+        else None
+    )
 
 
 def moment(query: Mapping[str, str], name: str) -> float | None:
@@ -82,7 +90,9 @@ def phone_number(query: Mapping[str, str]) -> str:
     """Return `phone_number`; a plus sign sent bare arrives as a space, and is refused."""
     number = query.get("phone_number", "")
     if not E164.fullmatch(number):
-        raise invalid_params("phone_number must be a number in E.164 format, its plus sign encoded as %2B")
+        raise invalid_params(
+            "phone_number must be a number in E.164 format, its plus sign encoded as %2B"
+        )
     return number
 
 
@@ -107,7 +117,10 @@ def new_trunk(body: Json) -> Json:
 
 
 def trunk_changes(body: Json) -> Json:
-    """Check the body of an update; return what it changes. Read-only fields change nothing, unknown ones are kept."""
+    """Check the body of an update; return what it changes.
+
+    Read-only fields change nothing, unknown ones are kept.
+    """
     _check_texts(body, ("name", *SETTINGS))
     if body.get("name") == "":
         raise invalid_params("name must not be empty")
@@ -136,7 +149,10 @@ def _check_provider_settings(body: Json) -> None:
 
 
 def number_changes(body: Json) -> Json:
-    """Check the body of a number's update; return what it changes. Unknown fields change nothing."""
+    """Check the body of a number's update; return what it changes.
+
+    Unknown fields change nothing.
+    """
     changes = {name: body[name] for name in _NUMBER_FIELDS if name in body}
     for name, value in changes.items():
         accepts, kind = _NUMBER_FIELDS[name]
@@ -150,7 +166,9 @@ def _is_text_or_null(value: Any) -> bool:
 
 
 def _is_texts_or_null(value: Any) -> bool:
-    return value is None or (isinstance(value, dict) and all(isinstance(text, str) for text in value.values()))
+    return value is None or (
+        isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+    )
 
 
 def _is_agent(value: Any) -> bool:

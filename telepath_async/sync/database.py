@@ -1,6 +1,8 @@
-"""From a URL as people write it to an engine, and the lock that lets one sync of an account run in one database.
+"""From a URL as people write it to an engine, and the lock that lets one sync of an account run in
+one database.
 
-The lock goes with its holder, however that ends: PostgreSQL drops it with the session, SQLite with the process.
+The lock goes with its holder, however that ends: PostgreSQL drops it with the session, SQLite with
+the process.
 """
 
 from __future__ import annotations
@@ -42,19 +44,29 @@ class SyncBusy(TelepathError):
 
 
 def make_engine(database_url: str) -> AsyncEngine:
-    """Return an engine that opens nothing yet. Raises UsageError for a URL that cannot be used, or a missing driver."""
+    """Return an engine that opens nothing yet.
+
+    Raises UsageError for a URL that cannot be used, or a missing driver.
+    """
     url = _url(database_url)
     make = {"sqlite+aiosqlite": _sqlite, "postgresql+asyncpg": _postgresql}[url.drivername]
     try:
-        return make(url, {"poolclass": NullPool, "json_serializer": write_json, "hide_parameters": True})
+        return make(
+            url, {"poolclass": NullPool, "json_serializer": write_json, "hide_parameters": True}
+        )
     except ModuleNotFoundError as error:
         missing = error.name
-    raise UsageError(f'{url.get_backend_name()} needs {missing}: pip install "telepath-async[sync]"')
+    raise UsageError(
+        f'{url.get_backend_name()} needs {missing}: pip install "telepath-async[sync]"'
+    )
 
 
 @asynccontextmanager
 async def alone(connection: AsyncConnection, account: str) -> AsyncIterator[None]:
-    """Hold the lock of `account` in the database. Raises SyncBusy when another holds it for longer than two seconds."""
+    """Hold the lock of `account` in the database.
+
+    Raises SyncBusy when another holds it for longer than two seconds.
+    """
     if connection.dialect.name == "postgresql":
         key = int.from_bytes(sha256(f"telepath_sync {account}".encode()).digest()[:8], signed=True)
         await _eventually(partial(_lock_session, connection, key))
@@ -63,22 +75,29 @@ async def alone(connection: AsyncConnection, account: str) -> AsyncIterator[None
     await _eventually(lambda: _in_one_piece(_write_ahead(connection)))
     path = await transact(connection, _path)
     # A database of no content, for SQLite knows how to lock a file on every system.
-    with closing(sqlite3.connect(f"{path}-sync-{account[:8]}", timeout=0, isolation_level=None)) as lock:
+    with closing(
+        sqlite3.connect(f"{path}-sync-{account[:8]}", timeout=0, isolation_level=None)
+    ) as lock:
         await _eventually(partial(_lock_file, lock))
         yield
 
 
-async def transact(connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+async def transact(
+    connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]]
+) -> T:
     """Do the work in a transaction; in SQLite, it ends before a cancellation goes on.
 
-    There, a statement cut off under way holds the write lock for as long as anything refers to it: a traceback, say.
+    There, a statement cut off under way holds the write lock for as long as anything refers to it:
+    a traceback, say.
     """
 
     async def transaction() -> T:
         async with connection.begin():
             return await work(connection)
 
-    if connection.dialect.name == "postgresql":  # a server may be out of reach, and asyncpg hangs up cleanly
+    if (
+        connection.dialect.name == "postgresql"
+    ):  # a server may be out of reach, and asyncpg hangs up cleanly
         return await transaction()
     return await _in_one_piece(transaction())
 
@@ -95,22 +114,35 @@ async def _in_one_piece(work: Coroutine[Any, Any, T]) -> T:
 def _url(database_url: object) -> URL:
     try:
         url = make_url(database_url) if isinstance(database_url, str) else None
-    except (ArgumentError, ValueError):  # a port that is no number: it may be half a password with an @ in it
+    except (
+        ArgumentError,
+        ValueError,
+    ):  # a port that is no number: it may be half a password with an @ in it
         url = None
     if url is None or url.drivername not in _DRIVERS:
         scheme = "" if url is None else f", not {url.drivername}://"
-        raise UsageError(f"database_url must be a URL such as sqlite:///calls.db or postgresql://user@host/name{scheme}")
+        raise UsageError(
+            "database_url must be a URL such as sqlite:///calls.db or "
+            f"postgresql://user@host/name{scheme}"
+        )
     return url.set(drivername=_DRIVERS[url.drivername])
 
 
 def _sqlite(url: URL, options: dict[str, Any]) -> AsyncEngine:
     if url.database in (None, "", ":memory:") or url.query.get("mode") == "memory":
-        raise UsageError("database_url must name a file (sqlite:///calls.db): a database in memory ends with the sync")
-    engine = create_async_engine(url, connect_args={"timeout": _SECONDS_TO_WAIT_FOR_WRITERS}, **options)
+        raise UsageError(
+            "database_url must name a file (sqlite:///calls.db): a database in memory ends "
+            "with the sync"
+        )
+    engine = create_async_engine(
+        url, connect_args={"timeout": _SECONDS_TO_WAIT_FOR_WRITERS}, **options
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, record: object) -> None:
-        connection.isolation_level = None  # Python's own would leave the DDL outside of the transaction
+        connection.isolation_level = (
+            None  # Python's own would leave the DDL outside of the transaction
+        )
 
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: Any) -> None:
@@ -122,12 +154,14 @@ def _sqlite(url: URL, options: dict[str, Any]) -> AsyncEngine:
 def _postgresql(url: URL, options: dict[str, Any]) -> AsyncEngine:
     import asyncpg  # type: ignore[import-untyped]
 
-    # asyncpg reads the URL itself: it knows sslmode, which SQLAlchemy does not; `ssl` is how people write it for SQLAlchemy.
+    # asyncpg reads the URL itself: it knows sslmode, which SQLAlchemy does not; `ssl` is how people
+    # write it for SQLAlchemy.
     query = {{"ssl": "sslmode"}.get(name, name): value for name, value in url.query.items()}
     dsn = url.set(drivername="postgresql", query=query).render_as_string(hide_password=False)
 
     async def connect() -> Any:
-        # The lock of a host that has vanished ends within minutes, and not after the two hours that are usual.
+        # The lock of a host that has vanished ends within minutes, and not after the two hours that
+        # are usual.
         return await asyncpg.connect(dsn, server_settings={"tcp_keepalives_idle": "60"})
 
     return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)
@@ -173,5 +207,8 @@ async def _eventually(take: Callable[[], Awaitable[bool]]) -> None:
     end = loop.time() + _SECONDS_TO_WAIT
     while not await take():
         if loop.time() > end:
-            raise SyncBusy("another sync of this account into this database is under way: let it end, and start again")
+            raise SyncBusy(
+                "another sync of this account into this database is under way: let it end, and "
+                "start again"
+            )
         await asyncio.sleep(_SECONDS_BETWEEN_TRIES)

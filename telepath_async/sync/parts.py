@@ -1,10 +1,12 @@
-"""How the rest of a long cursor list comes to be read in parts at once: places ahead, found by asking for single calls.
+"""How the rest of a long cursor list comes to be read in parts at once: places ahead, found by
+asking for single calls.
 
-With cursors, each page must wait for the one before it. But the cursor behind a call is often the same in the whole list and
-under a date filter. So we ask, by date, for calls two, four, eight … times as far away as we have come, and read on behind
-each of them, without that filter: what is sent are the very requests that one chain would send (`Paginator.in_parts`). Thus
-nothing rests on the order of the list, on what the server makes of dates, or on every call having a start: where the server
-is not as we hope, some requests are wasted, and no row is lost.
+With cursors, each page must wait for the one before it. But the cursor behind a call is often the
+same in the whole list and under a date filter. So we ask, by date, for calls two, four, eight …
+times as far away as we have come, and read on behind each of them, without that filter: what is
+sent are the very requests that one chain would send (`Paginator.in_parts`). Thus nothing rests on
+the order of the list, on what the server makes of dates, or on every call having a start: where the
+server is not as we hope, some requests are wasted, and no row is lost.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ _MOST_DOUBLINGS: Final = 16
 
 
 async def _all(asking: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all, or raise the first error. TaskGroup and gather take an error beside a cancellation for all there is."""
+    """Await all, or raise the first error.
+
+    TaskGroup and gather take an error beside a cancellation for all there is.
+    """
     tasks = [asyncio.ensure_future(each) for each in asking]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -54,7 +59,8 @@ class Scout:
     times: list[datetime] = field(factory=list)
 
     async def look_ahead(self, page: Sequence[Call], before: str | None) -> str | None:
-        """Take note of a page and the checkpoint before it. Return a checkpoint in parts, if it is time, and they were found.
+        """Take note of a page and the checkpoint before it. Return a checkpoint in parts, if it is
+        time, and they were found.
 
         It costs from 4 to 18 requests, and is tried only where cursors and times are seen.
         """
@@ -62,7 +68,12 @@ class Scout:
         if self.pages > PAGES_ALONE:
             return None
         self.times += [call.start_time for call in page if call.start_time is not None]
-        if self.pages < PAGES_ALONE or before is None or self.calls.place is None or len(set(self.times)) < 2:
+        if (
+            self.pages < PAGES_ALONE
+            or before is None
+            or self.calls.place is None
+            or len(set(self.times)) < 2
+        ):
             return None
         in_parts = None
         try:
@@ -97,7 +108,11 @@ class Scout:
 
     def _ahead(self, spans: int) -> datetime | None:
         """Return the time that lies so many times as far from the beginning as we have come."""
-        begin, end = (max(self.times), min(self.times)) if self._newest_first else (min(self.times), max(self.times))
+        begin, end = (
+            (max(self.times), min(self.times))
+            if self._newest_first
+            else (min(self.times), max(self.times))
+        )
         try:
             return begin + spans * (end - begin)
         except OverflowError:
@@ -105,10 +120,16 @@ class Scout:
 
     async def _place_behind(self, moment: datetime | None) -> Place | None:
         """Return the place behind the call that comes first in the list among those from `moment` on, in our direction."""
-        if moment is None or (self.since and moment < self.since) or (self.until and moment > self.until):
+        if (
+            moment is None
+            or (self.since and moment < self.since)
+            or (self.until and moment > self.until)
+        ):
             return None
         since, until = (self.since, moment) if self._newest_first else (moment, self.until)
-        calls = self.telepath.calls.list(trunk_id=self.trunk_id, since=since, until=until, page_size=1)
+        calls = self.telepath.calls.list(
+            trunk_id=self.trunk_id, since=since, until=until, page_size=1
+        )
         page = await anext(calls.pages())
         return calls.place if any(call.start_time for call in page.items) else None
 

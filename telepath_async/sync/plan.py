@@ -1,8 +1,10 @@
-"""Where a walk begins, whether one that was cut off can go on, and what a finished one proves. No I/O, no clock.
+"""Where a walk begins, whether one that was cut off can go on, and what a finished one proves. No
+I/O, no clock.
 
-A walk proves that the table holds every call that was listed when it began: calls that begin meanwhile may or may not be
-seen, since the order of the list is not documented. So the watermark moves only when a walk has ended, and never past the
-moment (of the server's clock) at which it began. Ends of ranges: None is open.
+A walk proves that the table holds every call that was listed when it began: calls that begin
+meanwhile may or may not be seen, since the order of the list is not documented. So the watermark
+moves only when a walk has ended, and never past the moment (of the server's clock) at which it
+began. Ends of ranges: None is open.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class Coverage:
 
 @frozen(kw_only=True)
 class Walk:
-    """A walk through the calls from `since` to `until`, as far as it has come: `rows` handed out, up to `checkpoint`.
+    """A walk through the calls from `since` to `until`, as far as it has come: `rows` handed out,
+    up to `checkpoint`.
 
     `started`: the server's time at the first page; `newest`: the latest start time of all rows; `uncertain`: rows that may
     have been missed.
@@ -44,7 +47,11 @@ def beginning(
     coverage: Coverage | None, since: datetime | None, until: datetime | None, lookback: timedelta
 ) -> datetime | None:
     """Return where to begin so that the table becomes complete from `since` to `until`: `lookback` before the watermark."""
-    if coverage is None or _from(since) < _from(coverage.since) or _from(since) > coverage.watermark:
+    if (
+        coverage is None
+        or _from(since) < _from(coverage.since)
+        or _from(since) > coverage.watermark
+    ):
         return since
     known_until = coverage.watermark if until is None else min(coverage.watermark, until)
     if known_until - _BEGINNING < lookback:
@@ -53,15 +60,21 @@ def beginning(
 
 
 def may_resume(walk: Walk, fresh: Walk, lookback: timedelta) -> bool:
-    """Whether `walk`, which was cut off, leads to what `fresh` is to give, without much that was not asked for.
+    """Whether `walk`, which was cut off, leads to what `fresh` is to give, without much that was
+    not asked for.
 
-    People who pass `since` or `until` often count them from the present, so that they have moved on since.
+    People who pass `since` or `until` often count them from the present, so that they have moved on
+    since.
     """
     if walk.since != fresh.since and (
-        walk.since is None or fresh.since is None or not timedelta(0) < fresh.since - walk.since <= lookback
+        walk.since is None
+        or fresh.since is None
+        or not timedelta(0) < fresh.since - walk.since <= lookback
     ):
         return False
-    return walk.until == fresh.until or (walk.until is not None and fresh.until is not None and walk.until < fresh.until)
+    return walk.until == fresh.until or (
+        walk.until is not None and fresh.until is not None and walk.until < fresh.until
+    )
 
 
 def proven(walk: Walk) -> datetime | None:

@@ -17,7 +17,9 @@ from .plan import Coverage, Walk, beginning, extended, latest, may_resume, serve
 from .store import Changes, Store, open_store
 
 _MOST_WALKS: Final = 3
-_PAGES_AHEAD: Final = 16  # 100 requests a second are the API's limit: enough for an answer in 160 ms
+_PAGES_AHEAD: Final = (
+    16  # 100 requests a second are the API's limit: enough for an answer in 160 ms
+)
 _SHARDS: Final = 4
 _WORTH_SHARDS: Final = timedelta(days=1)
 _OVERLAP: Final = 10
@@ -26,7 +28,8 @@ _PLACE_REFUSED: Final = frozenset((400, 404, 410, 422))
 
 @frozen(kw_only=True)
 class SyncReport:
-    """What a sync did: calls `inserted`, `updated` and found `unchanged` in so many `pages` and `seconds`.
+    """What a sync did: calls `inserted`, `updated` and found `unchanged` in so many `pages` and
+    `seconds`.
 
     `watermark`: the start time up to which the table is complete, or None. `uncertain`: calls that may have been missed,
     because the list changed under the walk; the watermark has stayed where it was then, and the next run goes back to it.
@@ -43,9 +46,11 @@ class SyncReport:
 
 @frozen(kw_only=True)
 class SyncProgress:
-    """How far a sync has come: `rows` of the list's `total` (None: unknown) in the present walk; the rest as in the report.
+    """How far a sync has come: `rows` of the list's `total` (None: unknown) in the present walk;
+    the rest as in the report.
 
-    A walk that was cut off goes on with the rows that it had; another walk may follow it, and counts from 0.
+    A walk that was cut off goes on with the rows that it had; another walk may follow it, and
+    counts from 0.
     """
 
     rows: int
@@ -65,25 +70,32 @@ async def sync_calls(
     trunk_id: str | None = None,
     on_progress: Callable[[SyncProgress], object] | None = None,
 ) -> SyncReport:
-    """Bring the calls into the table `telepath_calls` of a database: all of them at first, later what is new or changed.
+    """Bring the calls into the table `telepath_calls` of a database: all of them at first, later
+    what is new or changed.
 
     `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `since`, `until`: aware datetimes, both
     inclusive. `lookback`: how long after its start a call may still appear or change; each run goes back that far behind the
     watermark. `trunk_id`: only this trunk's calls, with a watermark of their own. `on_progress`: called with a `SyncProgress`
     after each page that is committed; where much is to be read, pages come from several places of the list in turn.
 
-    Killed at any moment, the next run goes on behind the last page committed. Calls deleted at the server stay in the
-    table. Requests go in the bulk lane, behind interactive ones.
+    Killed at any moment, the next run goes on behind the last page committed. Calls deleted at the
+    server stay in the table. Requests go in the bulk lane, behind interactive ones.
 
-    Raises UsageError before anything is sent or opened; SyncBusy when another sync of this API key into this database is
-    under way; what the request loop raises; and SQLAlchemy's own errors, and the driver's, for a database that fails.
+    Raises UsageError before anything is sent or opened; SyncBusy when another sync of this API key
+    into this database is under way; what the request loop raises; and SQLAlchemy's own errors, and
+    the driver's, for a database that fails.
     """
     if not isinstance(lookback, timedelta) or lookback < timedelta(0):
         raise UsageError(f"lookback must be a timedelta from 0, not {lookback!r}")
     if trunk_id is not None and not (isinstance(trunk_id, str) and trunk_id):
-        raise UsageError(f"trunk_id must be the id of a trunk, or None for all of them, not {trunk_id!r}")
+        raise UsageError(
+            f"trunk_id must be the id of a trunk, or None for all of them, not {trunk_id!r}"
+        )
     if on_progress is not None and not callable(on_progress):
-        raise UsageError(f"on_progress must be a function that takes a SyncProgress, not {type(on_progress).__name__}")
+        raise UsageError(
+            "on_progress must be a function that takes a SyncProgress, not "
+            f"{type(on_progress).__name__}"
+        )
     telepath.calls.list(since=since, until=until)  # refuses what is no range
     engine = make_engine(database_url)
     async with open_store(engine, telepath.key_id, trunk_id) as store:
@@ -137,16 +149,29 @@ class _Run:
         )
 
     def _fresh_walk(self) -> Walk:
-        return Walk(since=beginning(self.coverage, self.since, self.until, self.lookback), until=self.until)
+        return Walk(
+            since=beginning(self.coverage, self.since, self.until, self.lookback), until=self.until
+        )
 
     def _list(self, walk: Walk) -> Paginator[Call]:
-        bounded = walk.since is not None and walk.until is not None and walk.until - walk.since >= _WORTH_SHARDS
+        bounded = (
+            walk.since is not None
+            and walk.until is not None
+            and walk.until - walk.since >= _WORTH_SHARDS
+        )
         shards = _SHARDS if bounded else 1  # with cursors, one chain waits for each answer
         ahead = _PAGES_AHEAD // shards
         if walk.checkpoint is not None:
-            return self.telepath.calls.list(resume=walk.checkpoint, prefetch=ahead, overlap=_OVERLAP)
+            return self.telepath.calls.list(
+                resume=walk.checkpoint, prefetch=ahead, overlap=_OVERLAP
+            )
         return self.telepath.calls.list(
-            trunk_id=self.trunk_id, since=walk.since, until=walk.until, prefetch=ahead, overlap=_OVERLAP, shards=shards
+            trunk_id=self.trunk_id,
+            since=walk.since,
+            until=walk.until,
+            prefetch=ahead,
+            overlap=_OVERLAP,
+            shards=shards,
         )
 
     async def _resume(self, walk: Walk) -> None:
@@ -175,7 +200,13 @@ class _Run:
     async def _read(self, calls: Paginator[Call], walk: Walk) -> tuple[Walk, str | None]:
         """Read to the end, or until the rest can be read in parts; return how far it came, and their checkpoint."""
         now, missed_before = datetime.now(UTC), walk.uncertain
-        scout = Scout(telepath=self.telepath, calls=calls, trunk_id=self.trunk_id, since=walk.since, until=walk.until)
+        scout = Scout(
+            telepath=self.telepath,
+            calls=calls,
+            trunk_id=self.trunk_id,
+            since=walk.since,
+            until=walk.until,
+        )
         async for page in calls.pages():
             before = walk.checkpoint
             walk = evolve(

@@ -1,4 +1,7 @@
-"""The two tables, the same in every database, and how a call becomes a row. No connection is opened here."""
+"""The two tables, the same in every database, and how a call becomes a row.
+
+No connection is opened here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import JSON, Column, DateTime, Dialect, Double, Index, Integer, MetaData, Table, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from telepath_async import Call, Secret
@@ -46,7 +61,9 @@ calls: Final = Table(
     Column("ai_latency_ms", Double),
     Column("gateway_processing_ms", Double),
     Column("extra", JSON().with_variant(JSONB(), "postgresql"), nullable=False),
-    Column("revision", Integer, nullable=False),  # 1 when first stored, one more for each change taken over
+    Column(
+        "revision", Integer, nullable=False
+    ),  # 1 when first stored, one more for each change taken over
     Column("synced_at", UtcTime, nullable=False),  # when this revision was stored
     Index("telepath_calls_by_time", "start_time"),
     Index("telepath_calls_by_trunk", "trunk_id", "start_time"),
@@ -98,7 +115,8 @@ def write_json(value: object) -> str:
 
 
 def _text(value: str | None) -> str | None:
-    # PostgreSQL takes no U+0000, neither in text nor in JSON; str() makes a plain string of an enumeration's.
+    # PostgreSQL takes no U+0000, neither in text nor in JSON; str() makes a plain string of an
+    # enumeration's.
     return None if value is None else str(value).replace("\0", "\ufffd")
 
 

@@ -32,7 +32,9 @@ class Changes:
 
 
 @asynccontextmanager
-async def open_store(engine: AsyncEngine, account: str, trunk_id: str | None) -> AsyncIterator[Store]:
+async def open_store(
+    engine: AsyncEngine, account: str, trunk_id: str | None
+) -> AsyncIterator[Store]:
     """Connect, lock, and make the tables where they are missing; dispose of the engine at the end."""
     try:
         async with engine.connect() as connection, alone(connection, account):
@@ -54,8 +56,12 @@ class Store:
 
     async def load(self) -> tuple[Coverage | None, Walk | None]:
         """Return what the table covers, and the walk that was cut off."""
-        wanted = select(sync_state).where(*(sync_state.c[name] == value for name, value in self._key.items()))
-        row = (await transact(self._connection, lambda connection: connection.execute(wanted))).one_or_none()
+        wanted = select(sync_state).where(
+            *(sync_state.c[name] == value for name, value in self._key.items())
+        )
+        row = (
+            await transact(self._connection, lambda connection: connection.execute(wanted))
+        ).one_or_none()
         if row is None:
             return None, None
         coverage = None if row.watermark is None else Coverage(row.complete_since, row.watermark)
@@ -71,7 +77,9 @@ class Store:
             checkpoint=row.checkpoint,
         )
 
-    async def save_page(self, page: Sequence[Call], coverage: Coverage | None, walk: Walk) -> Changes:
+    async def save_page(
+        self, page: Sequence[Call], coverage: Coverage | None, walk: Walk
+    ) -> Changes:
         """Take over the calls of a page together with the place behind it."""
         now = datetime.now(UTC)
         rows = [call_row(call, now) for call in page]
@@ -87,7 +95,9 @@ class Store:
     async def save_state(self, coverage: Coverage | None) -> None:
         """Note that the walk has ended, or cannot go on, and what the table covers now."""
         state = self._state(coverage, Walk(since=None, until=None), datetime.now(UTC))
-        await transact(self._connection, lambda connection: connection.execute(self._upsert_state, state))
+        await transact(
+            self._connection, lambda connection: connection.execute(self._upsert_state, state)
+        )
 
     def _state(self, coverage: Coverage | None, walk: Walk, now: datetime) -> dict[str, Any]:
         return self._key | {
@@ -107,10 +117,15 @@ class Store:
 def _upsert_calls(insert: AnyInsert) -> AnyInsert:
     """Write what is new or differs; return the revision of each row written."""
     given = insert.excluded
-    compared = [column.name for column in calls.columns if column.name not in ("id", "revision", "synced_at")]
+    compared = [
+        column.name
+        for column in calls.columns
+        if column.name not in ("id", "revision", "synced_at")
+    ]
     return insert.on_conflict_do_update(
         index_elements=[calls.c.id],
-        set_={name: given[name] for name in compared} | {"synced_at": given.synced_at, "revision": calls.c.revision + 1},
+        set_={name: given[name] for name in compared}
+        | {"synced_at": given.synced_at, "revision": calls.c.revision + 1},
         where=or_(*(calls.c[name].is_distinct_from(given[name]) for name in compared)),
     ).returning(calls.c.revision)
 
@@ -119,7 +134,11 @@ def _upsert_state(insert: AnyInsert) -> AnyInsert:
     given = insert.excluded
     return insert.on_conflict_do_update(
         index_elements=[sync_state.c.account, sync_state.c.trunk_id],
-        set_={column.name: given[column.name] for column in sync_state.columns if not column.primary_key},
+        set_={
+            column.name: given[column.name]
+            for column in sync_state.columns
+            if not column.primary_key
+        },
     )
 
 

@@ -1,4 +1,5 @@
-"""What `accounts.toml` says: whose calls are synced, watched and rotated, when, and where the secrets are. Nothing is sent.
+"""What `accounts.toml` says: whose calls are synced, watched and rotated, when, and where the
+secrets are. Nothing is sent.
 
 How the file is read and checked stands in `accounts_file.py`.
 """
@@ -18,7 +19,8 @@ from telepath_async.jobs import Threshold
 
 JobName: TypeAlias = Literal["sync", "watch", "rotate"]
 
-# A run that takes longer is cut off. A sync goes on from there at once, and others get their turn in between.
+# A run that takes longer is cut off. A sync goes on from there at once, and others get their turn
+# in between.
 SECONDS_OF_A_RUN: Final[dict[JobName, float]] = {"sync": 900.0, "watch": 120.0, "rotate": 3600.0}
 
 
@@ -53,7 +55,10 @@ class RotatePlan:
 
 @frozen(kw_only=True)
 class Account:
-    """One account: its key, its limit in requests a minute, and what is done for it. `host`: where its files are."""
+    """One account: its key, its limit in requests a minute, and what is done for it.
+
+    `host`: where its files are.
+    """
 
     name: str
     api_key: Secret
@@ -86,13 +91,20 @@ class Accounts:
     def secrets(self) -> list[str]:
         """Return every text that must not be shown, the longest first."""
         keys = {account.api_key.reveal() for account in self.accounts}
-        urls = [account.sync.database_url.reveal() for account in self.accounts if account.sync is not None]
+        urls = [
+            account.sync.database_url.reveal()
+            for account in self.accounts
+            if account.sync is not None
+        ]
         return sorted(keys.union(*map(passwords_in, urls)), key=len, reverse=True)
 
 
 @frozen
 class Job:
-    """One job of an account. `key` names it everywhere; `plan` changes when what it does changes, and shows nothing."""
+    """One job of an account.
+
+    `key` names it everywhere; `plan` changes when what it does changes, and shows nothing.
+    """
 
     account: Account
     name: JobName
@@ -108,21 +120,33 @@ class Job:
 
     @property
     def host(self) -> str | None:
-        """The one host that may run it; None: any. A journal is one host's file, and so is a SQLite database."""
+        """The one host that may run it; None: any.
+
+        A journal is one host's file, and so is a SQLite database.
+        """
         sync = self.account.sync
-        local = self.name == "rotate" or (self.name == "sync" and sync is not None and is_sqlite(sync.database_url))
+        local = self.name == "rotate" or (
+            self.name == "sync" and sync is not None and is_sqlite(sync.database_url)
+        )
         return self.account.host if local else None
 
     @property
     def needs_host(self) -> bool:
         """Whether it may run on one host alone."""
         sync = self.account.sync
-        return self.name == "rotate" or (self.name == "sync" and sync is not None and is_sqlite(sync.database_url))
+        return self.name == "rotate" or (
+            self.name == "sync" and sync is not None and is_sqlite(sync.database_url)
+        )
 
     @property
     def plan(self) -> str:
         account = self.account
-        parts: list[object] = [account.key_id, account.base_url, self.host, repr(getattr(account, self.name))]
+        parts: list[object] = [
+            account.key_id,
+            account.base_url,
+            self.host,
+            repr(getattr(account, self.name)),
+        ]
         if self.name == "sync" and account.sync is not None:
             parts.append(without_password(account.sync.database_url.reveal()))
         return sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -135,7 +159,9 @@ def is_sqlite(database_url: Secret) -> bool:
 
 def without_password(url: str) -> str:
     """Return the URL with `**********` in the place of its password."""
-    for password in sorted(passwords_in(url), key=lambda form: (-len(form), form)):  # one may hold another
+    for password in sorted(
+        passwords_in(url), key=lambda form: (-len(form), form)
+    ):  # one may hold another
         url = url.replace(password, str(Secret(password)))
     return url
 
@@ -144,6 +170,13 @@ def passwords_in(url: str) -> set[str]:
     """Return the password in a URL, as it is written there and as it is meant."""
     parts = urlsplit(url)
     written = {parts.password or ""} | {
-        value for name, _, value in (field.partition("=") for field in parts.query.split("&")) if name == "password"
+        value
+        for name, _, value in (field.partition("=") for field in parts.query.split("&"))
+        if name == "password"
     }
-    return {form for password in written if password for form in (password, unquote(password), quote(unquote(password), ""))}
+    return {
+        form
+        for password in written
+        if password
+        for form in (password, unquote(password), quote(unquote(password), ""))
+    }

@@ -29,14 +29,19 @@ _JOBS: Final = ("sync", "watch", "rotate")
 
 
 def load_accounts(
-    path: str | os.PathLike[str], *, distributed: bool = False, environment: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    distributed: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Accounts:
-    """Read and check the file, and the secrets that it names in the environment and in files. Nothing is sent or opened.
+    """Read and check the file, and the secrets that it names in the environment and in files.
+    Nothing is sent or opened.
 
     `distributed`: several hosts share the jobs, so that what needs a file must name its `host`. `environment`: None is
     that of the process.
 
-    Raises UsageError that lists every fault, with its account and field; none of them shows a secret.
+    Raises UsageError that lists every fault, with its account and field; none of them shows a
+    secret.
     """
     reader = _Reader(os.environ if environment is None else environment)
     try:
@@ -50,11 +55,15 @@ def load_accounts(
         reader.faults.append(f"it is not TOML: {error}")
     else:
         reader.read(document)
-    accounts = Accounts(accounts=tuple(reader.accounts), secret_variables=frozenset(reader.variables))
+    accounts = Accounts(
+        accounts=tuple(reader.accounts), secret_variables=frozenset(reader.variables)
+    )
     if not reader.faults:
         reader.faults += _together(accounts, distributed)
     if reader.faults:
-        raise UsageError("\n".join([f"{os.fspath(path)} has {len(reader.faults)} faults:", *reader.faults]))
+        raise UsageError(
+            "\n".join([f"{os.fspath(path)} has {len(reader.faults)} faults:", *reader.faults])
+        )
     return accounts
 
 
@@ -67,15 +76,28 @@ def _together(accounts: Accounts, distributed: bool) -> list[str]:
     for account in accounts.accounts:
         first = limits.setdefault(account.key_id, account)
         if first.limit != account.limit:
-            faults.append(f"accounts.{account.name}.limit: the key of {first.name} is the same, and its limit is {first.limit}")
+            faults.append(
+                f"accounts.{account.name}.limit: the key of {first.name} is the same, and its "
+                f"limit is {first.limit}"
+            )
         if account.sync is not None:
             target = (account.key_id, account.sync.database_url.reveal())
             if targets.setdefault(target, account) is not account:
-                faults.append(f"accounts.{account.name}.sync: {targets[target].name} has the same key and the same database")
+                faults.append(
+                    f"accounts.{account.name}.sync: {targets[target].name} has the same key "
+                    "and the "
+                    "same database"
+                )
         if account.rotate is not None:
             journal = os.path.realpath(account.rotate.journal)
-            if journals.setdefault(journal, account) is not account and journals[journal].host == account.host:
-                faults.append(f"accounts.{account.name}.rotate.journal: it is the journal of {journals[journal].name}")
+            if (
+                journals.setdefault(journal, account) is not account
+                and journals[journal].host == account.host
+            ):
+                faults.append(
+                    f"accounts.{account.name}.rotate.journal: it is the journal of "
+                    f"{journals[journal].name}"
+                )
     if distributed:
         faults += [_homeless(job) for job in accounts.jobs if job.needs_host and job.host is None]
     return faults
@@ -83,7 +105,10 @@ def _together(accounts: Accounts, distributed: bool) -> list[str]:
 
 def _homeless(job: Job) -> str:
     what = "the rotation's journal" if job.name == "rotate" else "a SQLite database"
-    return f'accounts.{job.account.name}.host: {what} is a file of one host; name it: host = "…" (as its `hostname` says)'
+    return (
+        f"accounts.{job.account.name}.host: {what} is a file of one host; name it: host = "
+        '"…" (as its `hostname` says)'
+    )
 
 
 @define
@@ -105,7 +130,10 @@ class _Reader:
         for name in list(accounts.fields):
             table = accounts.table(name)
             if not _NAME.fullmatch(name):
-                self.faults.append(f"accounts.{name!r}: a name is up to 64 letters, digits, dots, hyphens and underscores")
+                self.faults.append(
+                    f"accounts.{name!r}: a name is up to 64 letters, digits, dots, hyphens and "
+                    "underscores"
+                )
             elif table is not None:
                 self._account(name, table)
 
@@ -117,7 +145,9 @@ class _Reader:
         sync = self._sync(table.table("sync"), database_url, table)
         watch, rotate = self._watch(table.table("watch")), self._rotate(table.table("rotate"))
         if not table.fields_before.intersection(_JOBS):
-            table.fault("sync", "there is nothing to do; add [accounts.NAME.sync], .watch or .rotate")
+            table.fault(
+                "sync", "there is nothing to do; add [accounts.NAME.sync], .watch or .rotate"
+            )
         table.close()
         key_id = self._key_id(table, api_key, base_url)
         if len(self.faults) > before or api_key is None or key_id is None:
@@ -149,12 +179,22 @@ class _Reader:
     def _secret(self, table: _Table, name: str) -> Secret | None:
         """Return what `NAME_env` or `NAME_file` points to; the secret itself is refused."""
         if table.take(name) is not None:
-            table.fault(name, f"a secret does not belong into this file; write {name}_env or {name}_file, and change the key")
+            table.fault(
+                name,
+                f"a secret does not belong into this file; write {name}_env or {name}_file, and "
+                "change the key",
+            )
         variable, path = table.text(f"{name}_env"), table.text(f"{name}_file")
         if (variable is None) == (path is None):
-            table.fault(f"{name}_env", f"give either {name}_env (a variable's name) or {name}_file (a path)")
+            table.fault(
+                f"{name}_env", f"give either {name}_env (a variable's name) or {name}_file (a path)"
+            )
             return None
-        return self._from_environment(table, f"{name}_env", variable) if variable else _from_file(table, f"{name}_file", path)
+        return (
+            self._from_environment(table, f"{name}_env", variable)
+            if variable
+            else _from_file(table, f"{name}_file", path)
+        )
 
     def _from_environment(self, table: _Table, name: str, variable: str) -> Secret | None:
         self.variables.add(variable)
@@ -180,7 +220,9 @@ class _Reader:
             return None
         return value
 
-    def _sync(self, table: _Table | None, database_url: Secret | None, account: _Table) -> SyncPlan | None:
+    def _sync(
+        self, table: _Table | None, database_url: Secret | None, account: _Table
+    ) -> SyncPlan | None:
         if table is None:
             return None
         cron, since = table.cron(), table.moment("since")
@@ -190,7 +232,9 @@ class _Reader:
         if not account.fields_before.intersection(("database_url", "database_url_env")):
             account.fault("database_url", "sync needs a database_url or database_url_env")
         table.close()
-        return SyncPlan(cron=cron, database_url=database_url or Secret(""), since=since, partitions=partitions)
+        return SyncPlan(
+            cron=cron, database_url=database_url or Secret(""), since=since, partitions=partitions
+        )
 
     def _watch(self, table: _Table | None) -> WatchPlan | None:
         if table is None:
@@ -198,14 +242,18 @@ class _Reader:
         cron, thresholds, command = table.cron(), _thresholds(table), table.command()
         window = table.whole("window_minutes", _DEFAULT_WINDOW_MINUTES, 24 * 60)
         table.close()
-        return WatchPlan(cron=cron, thresholds=thresholds, command=command, window=timedelta(minutes=window))
+        return WatchPlan(
+            cron=cron, thresholds=thresholds, command=command, window=timedelta(minutes=window)
+        )
 
     def _rotate(self, table: _Table | None) -> RotatePlan | None:
         if table is None:
             return None
         cron, journal, command = table.cron(), table.text("journal"), table.command()
         if journal is None:
-            table.fault("journal", "name the file that keeps new passwords until their carriers have them")
+            table.fault(
+                "journal", "name the file that keeps new passwords until their carriers have them"
+            )
         table.close()
         return RotatePlan(cron=cron, journal=journal or "", command=command)
 
@@ -229,7 +277,9 @@ class _Table:
 
     def close(self) -> None:
         for name in self.fields:
-            self.fault(name, f"there is no such field here; there are {', '.join(sorted(self.asked))}")
+            self.fault(
+                name, f"there is no such field here; there are {', '.join(sorted(self.asked))}"
+            )
 
     def table(self, name: str) -> _Table | None:
         value = self.take(name)
@@ -261,7 +311,11 @@ class _Table:
         if value is None:
             return None
         if not isinstance(value, datetime) or value.tzinfo is None:
-            self.fault(name, "it must be a date (2026-01-01) or a time with its zone (2026-01-01T00:00:00Z), without quotes")
+            self.fault(
+                name,
+                "it must be a date (2026-01-01) or a time with its zone (2026-01-01T00:00:00Z), "
+                "without quotes",
+            )
         elif value > datetime.now(UTC):
             self.fault(name, "it is in the future")
         else:
@@ -271,14 +325,24 @@ class _Table:
     def cron(self) -> str:
         value = self.text("cron")
         if value is None or not _ever_comes(value):
-            self.fault("cron", "it must be a schedule in cron's five fields (UTC), such as '*/15 * * * *'")
+            self.fault(
+                "cron", "it must be a schedule in cron's five fields (UTC), such as '*/15 * * * *'"
+            )
         return value or ""
 
     def command(self) -> tuple[str, ...]:
         value = self.take("command")
-        if isinstance(value, list) and value and all(isinstance(word, str) and word and "\0" not in word for word in value):
+        if (
+            isinstance(value, list)
+            and value
+            and all(isinstance(word, str) and word and "\0" not in word for word in value)
+        ):
             return tuple(value)
-        self.fault("command", 'it must be a list of the program and its arguments, such as ["/usr/local/bin/page", "voice"]')
+        self.fault(
+            "command",
+            "it must be a list of the program and its arguments, such as "
+            '["/usr/local/bin/page", "voice"]',
+        )
         return ()
 
 
@@ -294,7 +358,9 @@ def _from_file(table: _Table, name: str, path: str | None) -> Secret | None:
     try:
         value = Secret(Path(path or "").read_text("utf-8").strip())
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        table.fault(name, f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}")
+        table.fault(
+            name, f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}"
+        )
         return None
     if not value.reveal():
         table.fault(name, f"{path} is empty")
@@ -306,16 +372,23 @@ def _thresholds(table: _Table) -> tuple[Threshold, ...]:
     """Return the thresholds: `METRIC = limit`, or `METRIC = { limit = …, recovery = …, for_seconds = … }`."""
     thresholds = table.table("thresholds")
     if thresholds is None or not thresholds.fields:
-        table.fault("thresholds", "there are none, such as thresholds = { avg_ai_latency_ms = 400, success_rate = 95 }")
+        table.fault(
+            "thresholds",
+            "there are none, such as thresholds = { avg_ai_latency_ms = 400, success_rate = 95 }",
+        )
         return ()
     found: list[Threshold] = []
     for metric, value in thresholds.fields.items():
         fields = dict(value) if isinstance(value, dict) else {"limit": value}
         seconds = fields.pop("for_seconds", 0)
         try:
-            found.append(Threshold(cast(Metric, metric), **fields, for_at_least=timedelta(seconds=seconds)))
+            found.append(
+                Threshold(cast(Metric, metric), **fields, for_at_least=timedelta(seconds=seconds))
+            )
         except UsageError as error:
             thresholds.fault(metric, str(error))
         except (TypeError, OverflowError):
-            thresholds.fault(metric, "it must be a number, or a table of limit, recovery and for_seconds")
+            thresholds.fault(
+                metric, "it must be a number, or a table of limit, recovery and for_seconds"
+            )
     return tuple(found)

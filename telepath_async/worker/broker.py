@@ -3,14 +3,16 @@
 What SAQ (0.26) leaves to us, and where it would lose work by itself:
 
 - A job whose worker was killed is taken up again only if it has a heartbeat; the default is none. Ours beat every
-  5 s, and count as dead after 20 s. The workers sweep for the dead every 5 s, one of them at a time, and wait 2.5 s for an
-  answer: a killed worker's job is under way elsewhere within 30 s (PostgreSQL: 2.5 s more for each further one of its jobs).
+  5 s, and count as dead after 20 s. The workers sweep for the dead every 5 s, one of them at a
+  time, and wait 2.5 s for an answer: a killed worker's job is under way elsewhere within 30 s
+  (PostgreSQL: 2.5 s more for each further one of its jobs).
 - A sweeper that is killed between taking a dead job out of the queue and putting it back loses it (Redis). The status still
   says that the job is due, so that the dispatchers submit it again.
 - Its retries know no difference between a fault and a bad moment, and its cron knows one job for each function: when a job
   runs again is decided by its status. SAQ's own retries are for workers that died or were stopped.
 - A worker that was swept because it stood still (a paused machine) goes on with a job that another one has now: each
-  heartbeat looks whose it is, and lets go. The locks of the sync and of the journal hold in between.
+  heartbeat looks whose it is, and lets go. The locks of the sync and of the journal hold in
+  between.
 """
 
 from __future__ import annotations
@@ -53,7 +55,11 @@ class Broker:
     """
 
     def __init__(
-        self, name: str, make_queue: Callable[[str], Queue], store: StatusStore, outages: tuple[type[Exception], ...]
+        self,
+        name: str,
+        make_queue: Callable[[str], Queue],
+        store: StatusStore,
+        outages: tuple[type[Exception], ...],
     ) -> None:
         self.name = name
         self.store = store
@@ -96,8 +102,15 @@ class Broker:
             queue = await self.queue(host)
             asked = [status for status in statuses if status.host == host]
             for status, job in zip(asked, await _jobs(queue, asked), strict=True):
-                if job is not None and job.status in (Status.NEW, Status.QUEUED, Status.ACTIVE, Status.ABORTING):
-                    found[status.key] = "queued" if job.status in (Status.NEW, Status.QUEUED) else "running"
+                if job is not None and job.status in (
+                    Status.NEW,
+                    Status.QUEUED,
+                    Status.ACTIVE,
+                    Status.ABORTING,
+                ):
+                    found[status.key] = (
+                        "queued" if job.status in (Status.NEW, Status.QUEUED) else "running"
+                    )
         return found
 
 
@@ -109,7 +122,10 @@ async def _jobs(queue: Queue, statuses: Sequence[JobStatus]) -> list[QueuedJob |
 
 
 def _key(queue: Queue, status: JobStatus) -> str:
-    """Return the key of a job in the broker: one for each account, job and partition. A PostgreSQL table holds all queues."""
+    """Return the key of a job in the broker: one for each account, job and partition.
+
+    A PostgreSQL table holds all queues.
+    """
     return ":".join(filter(None, (queue.name, status.key, status.part_name)))
 
 
@@ -132,7 +148,10 @@ class Fleet:
         if stop.is_set():
             return
         workers = [self._worker(await self._broker.queue(host)) for host in self.hosts]
-        work = [asyncio.ensure_future(item) for item in (*(worker.start() for worker in workers), self._dispatcher.serve())]
+        work = [
+            asyncio.ensure_future(item)
+            for item in (*(worker.start() for worker in workers), self._dispatcher.serve())
+        ]
         stopping = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait([*work, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -149,7 +168,11 @@ class Fleet:
             for item in work:
                 item.cancel()
             if (await asyncio.wait(work, timeout=seconds))[1]:
-                log_event("stop", level=logging.WARNING, error="not all jobs could be given back; others take them over")
+                log_event(
+                    "stop",
+                    level=logging.WARNING,
+                    error="not all jobs could be given back; others take them over",
+                )
 
     def _worker(self, queue: Queue) -> Worker[Any]:
         # What upkeep calls: see the top of this file.
@@ -168,7 +191,9 @@ class Fleet:
     async def _submit(self, job: Job, status: JobStatus) -> None:
         await self._broker.submit(job, status, self._runner.seconds[job.name])
 
-    async def _run(self, context: dict[str, Any], *, job: str, part: str | None = None) -> dict[str, object]:
+    async def _run(
+        self, context: dict[str, Any], *, job: str, part: str | None = None
+    ) -> dict[str, object]:
         """Run a job that came from the queue, and keep its heartbeat up."""
         queued: QueuedJob = context["job"]
         runs: list[Run] = []
@@ -189,13 +214,21 @@ class Fleet:
         """Say that we are alive; let go of a job that is not ours any more, by the one way that has SAQ leave it alone."""
         try:
             stored = await queued.get_queue().job(queued.key)
-            if stored is None or (stored.worker_id, stored.attempts) != (queued.worker_id, queued.attempts):
+            if stored is None or (stored.worker_id, stored.attempts) != (
+                queued.worker_id,
+                queued.attempts,
+            ):
                 work.cancel()
                 return
             queued.meta = {"rows": runs[0].rows} if runs else {}
             await queued.update()
         except self._broker.outages as error:
-            log_event("outage", level=logging.WARNING, error=self._runner.mask.error(error), worker=self._runner.worker)
+            log_event(
+                "outage",
+                level=logging.WARNING,
+                error=self._runner.mask.error(error),
+                worker=self._runner.worker,
+            )
 
     async def _after(self, context: dict[str, Any]) -> None:
         """Look when the job is due again, now that the queue would take it."""

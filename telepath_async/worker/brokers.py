@@ -30,21 +30,28 @@ class BrokerUnreachable(TelepathError):
 
 @asynccontextmanager
 async def redis_broker(url: Secret, name: str) -> AsyncIterator[Broker]:
-    """Give the broker on a Redis server. Raises UsageError for a URL that cannot be used, and BrokerUnreachable."""
+    """Give the broker on a Redis server.
+
+    Raises UsageError for a URL that cannot be used, and BrokerUnreachable.
+    """
     import redis.asyncio as redis
 
     from .redis_queue import PatientRedisQueue
 
     try:
         client = redis.Redis.from_url(
-            url.reveal(), socket_connect_timeout=_SECONDS_TO_CONNECT, socket_timeout=_SECONDS_TO_ANSWER
+            url.reveal(),
+            socket_connect_timeout=_SECONDS_TO_CONNECT,
+            socket_timeout=_SECONDS_TO_ANSWER,
         )
     except ValueError:
         client = None
     if client is None:
         raise UsageError("redis must be a URL such as redis://127.0.0.1:6379/0")
     outages = (redis.RedisError, OSError, TimeoutError)
-    broker = Broker(name, lambda queue: PatientRedisQueue(client, queue), RedisStore(client, name), outages)
+    broker = Broker(
+        name, lambda queue: PatientRedisQueue(client, queue), RedisStore(client, name), outages
+    )
     try:
         await _reached(client.ping(), outages)
         yield broker
@@ -55,7 +62,8 @@ async def redis_broker(url: Secret, name: str) -> AsyncIterator[Broker]:
 
 @asynccontextmanager
 async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> AsyncIterator[Broker]:
-    """Give the broker in a PostgreSQL database; its tables (`saq_…`, `telepath_worker_status`) are made where missing.
+    """Give the broker in a PostgreSQL database; its tables (`saq_…`, `telepath_worker_status`) are
+    made where missing.
 
     Raises UsageError for a URL that cannot be used, and BrokerUnreachable.
     """
@@ -87,8 +95,14 @@ async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> As
         await _reached(pool.wait(_SECONDS_TO_CONNECT), outages)
         store = PostgresStore(pool, name)
         await store.open()
-        # SAQ's locks are the whole database's: another fleet's, in another schema, would keep ours from being swept.
-        make = partial(PatientPostgresQueue, pool, manage_pool_lifecycle=False, saq_lock_keyspace=await store.lock_keyspace())
+        # SAQ's locks are the whole database's: another fleet's, in another schema, would keep ours
+        # from being swept.
+        make = partial(
+            PatientPostgresQueue,
+            pool,
+            manage_pool_lifecycle=False,
+            saq_lock_keyspace=await store.lock_keyspace(),
+        )
         broker = Broker(name, lambda queue: make(name=queue), store, outages)
         try:
             await _tables_made(cast("PostgresQueue", await broker.queue(None)))
@@ -104,11 +118,14 @@ async def _reached(answer: Awaitable[object], outages: tuple[type[Exception], ..
         failure = type(error).__name__
     else:
         return
-    raise BrokerUnreachable(f"the broker cannot be reached ({failure}): look at its URL, and whether it is up")
+    raise BrokerUnreachable(
+        f"the broker cannot be reached ({failure}): look at its URL, and whether it is up"
+    )
 
 
 async def _tables_made(queue: PostgresQueue) -> None:
-    """Wait for SAQ's tables: of several workers that start at once, it has one make them, and lets the others go on.
+    """Wait for SAQ's tables: of several workers that start at once, it has one make them, and lets
+    the others go on.
 
     That one may be killed before it is done.
     """

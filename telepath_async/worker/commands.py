@@ -18,18 +18,25 @@ _SECONDS: Final = 30.0
 
 
 class CommandFailed(RuntimeError):
-    """A command could not be run, took too long, or its exit code was not 0. Its output was not kept: it may hold secrets."""
+    """A command could not be run, took too long, or its exit code was not 0.
+
+    Its output was not kept: it may hold secrets.
+    """
 
 
 @frozen
 class Commands:
-    """How commands are run. `hidden`: the variables that hold the accounts' secrets, which no command gets to see."""
+    """How commands are run.
+
+    `hidden`: the variables that hold the accounts' secrets, which no command gets to see.
+    """
 
     hidden: frozenset[str] = frozenset()
     seconds: float = _SECONDS
 
     async def run(self, command: Sequence[str], document: Secret) -> None:
-        """Give the command the document, and wait for its end; it is killed when the time is up, or on cancellation.
+        """Give the command the document, and wait for its end; it is killed when the time is up, or
+        on cancellation.
 
         Raises CommandFailed.
         """
@@ -50,7 +57,9 @@ class Commands:
                     await process.communicate(document.reveal().encode())
                 failure = CommandFailed(f"{command[0]} ended with exit code {process.returncode}")
             except TimeoutError:
-                failure = CommandFailed(f"{command[0]} took more than {self.seconds:g} s, and was ended")
+                failure = CommandFailed(
+                    f"{command[0]} took more than {self.seconds:g} s, and was ended"
+                )
             finally:
                 if process.returncode is None:
                     with suppress(ProcessLookupError):

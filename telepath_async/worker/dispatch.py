@@ -15,8 +15,8 @@ from .log import log_event
 from .runner import Runner, utc_now
 from .status import JobStatus
 
-# A job that was submitted and is still due has been lost with its worker, is under way, or waits: submitting it again
-# does nothing in the last two cases.
+# A job that was submitted and is still due has been lost with its worker, is under way, or waits:
+# submitting it again does nothing in the last two cases.
 _SECONDS_TO_LOOK_AGAIN: Final = 5.0
 _MOST_SECONDS_TO_SLEEP: Final = 5.0  # the wall clock may be set
 _SECONDS_OF_AN_OUTAGE: Final = 1.0
@@ -24,7 +24,8 @@ _SECONDS_OF_AN_OUTAGE: Final = 1.0
 
 @define(kw_only=True)
 class Dispatcher:
-    """Submits what is due. Every worker has one: none is the first among them, and a submission twice over is one.
+    """Submits what is due. Every worker has one: none is the first among them, and a submission
+    twice over is one.
 
     `outages`: what a broker raises that cannot be reached; we go on when it can.
     """
@@ -48,14 +49,23 @@ class Dispatcher:
         """Submit until cancelled."""
         task = asyncio.current_task()
         assert task is not None
-        while not task.cancelling():  # redis-py can turn a cancellation, while it connects, into an error of its own
+        while (
+            not task.cancelling()
+        ):  # redis-py can turn a cancellation, while it connects, into an error of its own
             self._woken.clear()
             try:
                 await self._round(utc_now())
                 now = utc_now().timestamp()
-                pause = min([_MOST_SECONDS_TO_SLEEP, *(look - now for look in self._looks.values())])
+                pause = min(
+                    [_MOST_SECONDS_TO_SLEEP, *(look - now for look in self._looks.values())]
+                )
             except self.outages as error:
-                log_event("outage", level=logging.WARNING, error=self.runner.mask.error(error), worker=self.runner.worker)
+                log_event(
+                    "outage",
+                    level=logging.WARNING,
+                    error=self.runner.mask.error(error),
+                    worker=self.runner.worker,
+                )
                 pause = _SECONDS_OF_AN_OUTAGE
             try:
                 async with asyncio.timeout(max(pause, 0.0)):

@@ -34,13 +34,17 @@ class Limiters:
     async def hold(self, account: Account) -> AsyncIterator[Limiter]:
         """Give the limiter of the account's key."""
         if self.redis_url is None:
-            yield self._local.setdefault(account.key_id, local_limiter(account.limit, self.expected_processes))
+            yield self._local.setdefault(
+                account.key_id, local_limiter(account.limit, self.expected_processes)
+            )
             return
         shared = self._shared.setdefault(account.key_id, _Shared())
         shared.users += 1
         try:
             async with shared.opening:
-                shared.limiter = shared.limiter or await self._open(account, self.redis_url, shared.stack)
+                shared.limiter = shared.limiter or await self._open(
+                    account, self.redis_url, shared.stack
+                )
             yield shared.limiter
         finally:
             shared.users -= 1
@@ -51,7 +55,9 @@ class Limiters:
     async def _open(self, account: Account, url: Secret, stack: AsyncExitStack) -> Limiter:
         from telepath_async.redis import RedisLimiter
 
-        limiter = RedisLimiter(url.reveal(), limit=account.limit, expected_processes=self.expected_processes)
+        limiter = RedisLimiter(
+            url.reveal(), limit=account.limit, expected_processes=self.expected_processes
+        )
         return await stack.enter_async_context(limiter)
 
 
@@ -64,10 +70,16 @@ class _Shared:
 
 
 def local_limiter(limit: int, processes: int) -> LocalLimiter:
-    """Return the limiter of one process out of so many. Raises UsageError where nothing would be left for it."""
+    """Return the limiter of one process out of so many.
+
+    Raises UsageError where nothing would be left for it.
+    """
     if processes == 1:
         return LocalLimiter(limit)
     share = int(limit * _SECONDS_OF_A_SHARE / 60 / processes)
     if not share:
-        raise UsageError(f"a limit of {limit} a minute is too small for {processes} processes; share it: --limiter-redis URL")
+        raise UsageError(
+            f"a limit of {limit} a minute is too small for {processes} processes; share it: "
+            "--limiter-redis URL"
+        )
     return LocalLimiter(share, _SECONDS_OF_A_SHARE)

@@ -18,7 +18,10 @@ logger: Final = logging.getLogger("telepath_async.worker")
 
 
 class JobFailed(Exception):  # what SAQ's page shows reads "JobFailed: …"
-    """What a job failed by, in words that may be shown: the broker keeps them. The worker has logged it already."""
+    """What a job failed by, in words that may be shown: the broker keeps them.
+
+    The worker has logged it already.
+    """
 
 
 @frozen(repr=False)
@@ -42,13 +45,20 @@ class Mask:
         """Return what may be told of an error: its class, and the first line of what it says."""
         first_line = (str(error).splitlines() or [""])[0]
         said = first_line if isinstance(error, TelepathError | JobFailed) else ""
-        return self.text(f"{type(error).__name__}: {said or first_line}")[:_LONGEST_ERROR].rstrip(": ")
+        return self.text(f"{type(error).__name__}: {said or first_line}")[:_LONGEST_ERROR].rstrip(
+            ": "
+        )
 
 
 def log_event(event: str, *, level: int = logging.INFO, **fields: object) -> None:
     """Log one line; what is None is left out."""
     told = {name: value for name, value in fields.items() if value is not None}
-    logger.log(level, json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **told}))
+    logger.log(
+        level,
+        json.dumps(
+            {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **told}
+        ),
+    )
 
 
 class JsonFormatter(logging.Formatter):
@@ -77,7 +87,10 @@ class JsonFormatter(logging.Formatter):
 def is_news(record: logging.LogRecord) -> bool:
     """Whether a line says what we have not said.
 
-    SAQ logs each job's failure once more, with its traceback; and at every stop that the grace it was not given is over.
+    SAQ logs each job's failure once more, with its traceback; and at every stop that the grace it
+    was not given is over.
     """
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, JobFailed) and "within the shutdown grace period" not in str(record.msg)
+    return not isinstance(error, JobFailed) and "within the shutdown grace period" not in str(
+        record.msg
+    )

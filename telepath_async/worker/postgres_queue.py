@@ -1,7 +1,9 @@
-"""SAQ's queue on PostgreSQL, with a lock for its sweeps that is held while one sweeps, and no longer.
+"""SAQ's queue on PostgreSQL, with a lock for its sweeps that is held while one sweeps, and no
+longer.
 
-SAQ 0.26 takes a session's lock once, and believes for ever that it has it. The pool ends the session within the hour, and
-then two workers sweep, and deliver jobs twice; and a host that stands still keeps the session, and nobody sweeps.
+SAQ 0.26 takes a session's lock once, and believes for ever that it has it. The pool ends the
+session within the hour, and then two workers sweep, and deliver jobs twice; and a host that stands
+still keeps the session, and nobody sweeps.
 """
 
 from __future__ import annotations
@@ -22,9 +24,13 @@ class PatientPostgresQueue(PostgresQueue):
     async def sweep(self, lock: int = 60, abort: float = 5.0) -> list[str]:
         """Put lost jobs back into the queue, and return their keys."""
         async with self.pool.connection() as connection, connection.transaction():
-            await connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{_STANDS_STILL_AFTER}'")
+            await connection.execute(
+                f"SET LOCAL idle_in_transaction_session_timeout = '{_STANDS_STILL_AFTER}'"
+            )
             select = "SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))"
-            row = await (await connection.execute(select, (self.saq_lock_keyspace, self.name))).fetchone()
+            row = await (
+                await connection.execute(select, (self.saq_lock_keyspace, self.name))
+            ).fetchone()
             if row is None or not row[0]:
                 return []
             self._has_sweep_lock = True  # has SAQ not take its own

@@ -1,7 +1,8 @@
 """SAQ's queue on Redis, with a sweep that can tell a lost job from one that has just been taken.
 
-SAQ 0.26 takes every job for lost that is on the active list and not yet marked as active, so that one that begins during a
-sweep is delivered twice. It also puts one lost job back after the other, each after a wait.
+SAQ 0.26 takes every job for lost that is on the active list and not yet marked as active, so that
+one that begins during a sweep is delivered twice. It also puts one lost job back after the other,
+each after a wait.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class PatientRedisQueue(RedisQueue):
         self._taken: dict[str, float] = {}  # not begun yet, by id: since when we have seen them so
 
     async def sweep(self, lock: int = 60, abort: float = 5.0) -> list[str]:
-        """Put lost jobs back into the queue, and return their ids. One worker does in `lock` seconds.
+        """Put lost jobs back into the queue, and return their ids. One worker does in `lock`
+        seconds.
 
         A worker that has only stood still gets `abort` seconds to let go of its job.
         """
@@ -38,10 +40,20 @@ class PatientRedisQueue(RedisQueue):
     async def _lost(self) -> dict[str, Job | None]:
         found: Any = await self.redis.lrange(self.namespace("active"), 0, -1)
         ids = [item.decode() for item in found]
-        jobs = dict(zip(ids, await self.jobs(map(self.job_key_from_id, ids)), strict=True)) if ids else {}
+        jobs = (
+            dict(zip(ids, await self.jobs(map(self.job_key_from_id, ids)), strict=True))
+            if ids
+            else {}
+        )
         now = time.monotonic()
-        begun = {job_id for job_id, job in jobs.items() if job is not None and job.status is Status.ACTIVE}
-        self._taken = {job_id: self._taken.get(job_id, now) for job_id in jobs if job_id not in begun}
+        begun = {
+            job_id
+            for job_id, job in jobs.items()
+            if job is not None and job.status is Status.ACTIVE
+        }
+        self._taken = {
+            job_id: self._taken.get(job_id, now) for job_id in jobs if job_id not in begun
+        }
         stuck = {job_id for job_id in begun if (job := jobs[job_id]) is not None and job.stuck}
         left = {job_id for job_id, since in self._taken.items() if now - since >= _SECONDS_TO_BEGIN}
         return {job_id: jobs[job_id] for job_id in (*stuck, *left)}

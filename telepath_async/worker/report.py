@@ -30,12 +30,32 @@ class JobReport:
         """Return what `--json` prints."""
         status = self.status
         told = status.to_dict()
-        names = ("account", "job", "host", "last_success", "last_failure", "error", "failures", "rows", "seconds", "next_run")
-        return {"state": self.state, **{name: told[name] for name in names}, "partition": status.part_name}
+        names = (
+            "account",
+            "job",
+            "host",
+            "last_success",
+            "last_failure",
+            "error",
+            "failures",
+            "rows",
+            "seconds",
+            "next_run",
+        )
+        return {
+            "state": self.state,
+            **{name: told[name] for name in names},
+            "partition": status.part_name,
+        }
 
 
-def report_jobs(statuses: Iterable[JobStatus], under_way: Mapping[str, str], now: datetime) -> list[JobReport]:
-    """Return the reports in the order of accounts and jobs. `under_way`: "running" or "queued", by key."""
+def report_jobs(
+    statuses: Iterable[JobStatus], under_way: Mapping[str, str], now: datetime
+) -> list[JobReport]:
+    """Return the reports in the order of accounts and jobs.
+
+    `under_way`: "running" or "queued", by key.
+    """
     ordered = sorted(statuses, key=lambda status: status.key)
     return [JobReport(status, _state(status, under_way.get(status.key), now)) for status in ordered]
 

@@ -1,4 +1,7 @@
-"""One run of one job: begun, cut off in time, its end written down and logged. The same with and without a broker."""
+"""One run of one job: begun, cut off in time, its end written down and logged.
+
+The same with and without a broker.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ from .work import BUSY, FAULTS, Result, Run
 if TYPE_CHECKING:
     from telepath_async.otel import Telemetry
 
-Outcome: TypeAlias = Literal["success", "failure", "fault", "cut off", "busy", "not due", "stopped", "unknown job"]
+Outcome: TypeAlias = Literal[
+    "success", "failure", "fault", "cut off", "busy", "not due", "stopped", "unknown job"
+]
 
 _SECONDS_OF_GRACE: Final = 5.0  # the clocks of two hosts differ
 
@@ -73,22 +78,35 @@ class Runner:
                 statuses.append(current(found, self.jobs[key], utc_now()))
         return statuses
 
-    async def run(self, key: str, part: str | None = None, on_run: Callable[[Run], object] = lambda run: None) -> Outcome:
-        """Run a job, or this partition of it, and return how that ended; `on_run` gets what is under way.
+    async def run(
+        self, key: str, part: str | None = None, on_run: Callable[[Run], object] = lambda run: None
+    ) -> Outcome:
+        """Run a job, or this partition of it, and return how that ended; `on_run` gets what is
+        under way.
 
-        A delivery of what is not due any more does nothing: a broker that loses a worker may deliver twice. Raises
-        JobFailed for a run that failed: that, and when the next one is due, is written down by then.
+        A delivery of what is not due any more does nothing: a broker that loses a worker may
+        deliver twice. Raises JobFailed for a run that failed: that, and when the next one is due,
+        is written down by then.
         """
         if key not in self.jobs:
-            log_event("job", level=logging.WARNING, job=key, outcome="unknown job", worker=self.worker)
+            log_event(
+                "job", level=logging.WARNING, job=key, outcome="unknown job", worker=self.worker
+            )
             return "unknown job"
         (status,) = await self.statuses([key])
-        if (status.next_run - utc_now()).total_seconds() > _SECONDS_OF_GRACE or part != status.part_name:
+        if (
+            status.next_run - utc_now()
+        ).total_seconds() > _SECONDS_OF_GRACE or part != status.part_name:
             return "not due"
         status = started(status, utc_now())
         await self.store.write(status)
         job = self.jobs[key]
-        run = Run(job=job, status=status, commands=self.commands, telemetry=self.telemetry.get(job.account.name))
+        run = Run(
+            job=job,
+            status=status,
+            commands=self.commands,
+            telemetry=self.telemetry.get(job.account.name),
+        )
         begun, end = time.monotonic(), _End("stopped")
         on_run(run)
         try:
@@ -109,13 +127,19 @@ class Runner:
             return _End("busy", self.mask.error(busy))
         except _TimeIsUp as up:
             if job.name == "sync":
-                return _End("cut off", None, cut_off(status, utc_now(), rows=run.rows, seconds=time.monotonic() - begun))
+                return _End(
+                    "cut off",
+                    None,
+                    cut_off(status, utc_now(), rows=run.rows, seconds=time.monotonic() - begun),
+                )
             error, fault = str(up), False
         except Exception as failure:  # noqa: BLE001  # whatever a database's driver raises: written down and logged, masked
             error, fault = self.mask.error(failure), isinstance(failure, FAULTS)
         else:
             seconds = time.monotonic() - begun
-            after = succeeded(status, job, utc_now(), rows=result.rows, seconds=seconds, alerts=result.alerts)
+            after = succeeded(
+                status, job, utc_now(), rows=result.rows, seconds=seconds, alerts=result.alerts
+            )
             return _End("success", None, after)
         after = failed(
             status, job, utc_now(), error=error, fault=fault, rows=run.rows, seconds=time.monotonic() - begun,
@@ -127,7 +151,9 @@ class Runner:
         account, seconds = run.account, self.seconds[run.job.name]
         async with (
             self.limiters.hold(account) as limiter,
-            TelepathClient(account.api_key, base_url=account.base_url, limiter=limiter, on_event=run.telemetry) as telepath,
+            TelepathClient(
+                account.api_key, base_url=account.base_url, limiter=limiter, on_event=run.telemetry
+            ) as telepath,
         ):
             limit = asyncio.timeout(seconds)
             try:

@@ -50,7 +50,9 @@ class BrokerUrl:
                 yield broker
         else:
             assert self.postgres is not None
-            async with postgres_broker(self.postgres, self.queue, concurrency=concurrency) as broker:
+            async with postgres_broker(
+                self.postgres, self.queue, concurrency=concurrency
+            ) as broker:
                 yield broker
 
 
@@ -71,33 +73,53 @@ class WorkerOptions:
 
 
 async def run_worker(
-    accounts: Accounts, *, broker: BrokerUrl | None, state: str, options: WorkerOptions, stop: asyncio.Event
+    accounts: Accounts,
+    *,
+    broker: BrokerUrl | None,
+    state: str,
+    options: WorkerOptions,
+    stop: asyncio.Event,
 ) -> None:
-    """Run the jobs of the accounts until `stop` is set: a part of a fleet, or, without a broker, all of them here.
+    """Run the jobs of the accounts until `stop` is set: a part of a fleet, or, without a broker,
+    all of them here.
 
     `state`: the file that keeps the statuses where there is no broker. Within 10 s of `stop`, what was under way is given
     back to the queue with its checkpoint kept.
 
-    Raises UsageError before anything is run; and what a broker raises that cannot be reached at the beginning.
+    Raises UsageError before anything is run; and what a broker raises that cannot be reached at the
+    beginning.
     """
     async with AsyncExitStack() as stack:
-        connected = None if broker is None else await stack.enter_async_context(broker.connect(options.concurrency))
+        connected = (
+            None
+            if broker is None
+            else await stack.enter_async_context(broker.connect(options.concurrency))
+        )
         store = _file_store(state, stack) if connected is None else connected.store
         runner = _runner(accounts, store, broker, options)
-        log_event("start", worker=runner.worker, jobs=len(runner.jobs), elsewhere=len(accounts.jobs) - len(runner.jobs))
+        log_event(
+            "start",
+            worker=runner.worker,
+            jobs=len(runner.jobs),
+            elsewhere=len(accounts.jobs) - len(runner.jobs),
+        )
         if connected is None:
             await Embedded(runner, options.concurrency).serve(stop)
         else:
             fleet = Fleet(connected, runner, options.concurrency)
             if options.web is not None:
                 queues = [await connected.queue(host) for host in fleet.hosts]
-                log_event("web", url=await stack.enter_async_context(serve_page(queues, options.web)))
+                log_event(
+                    "web", url=await stack.enter_async_context(serve_page(queues, options.web))
+                )
             await fleet.serve(stop)
         log_event("stop", worker=runner.worker)
 
 
 @contextmanager
-def log_lines(stream: TextIO, accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions) -> Iterator[None]:
+def log_lines(
+    stream: TextIO, accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions
+) -> Iterator[None]:
     """Write what the workers and the libraries beneath them log to a stream, a JSON object a line, without secrets."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(_mask(accounts, broker, options)))
@@ -121,22 +143,33 @@ async def read_report(broker: BrokerUrl | None, state: str) -> list[JobReport]:
 
 async def _read_file(state: str) -> list[JobReport]:
     if not os.path.exists(state):  # noqa: ASYNC240  # of a command that does nothing else
-        raise UsageError(f"there is no {state}: no worker has run here yet, or it has a broker; give --redis or --postgres")
+        raise UsageError(
+            f"there is no {state}: no worker has run here yet, or it has a broker; give "
+            "--redis or --postgres"
+        )
     with closing(FileStore(state)) as store:
         statuses = await store.read_all()
-    running = {status.key: "running" for status in statuses if status.running_since is not None} if is_served(state) else {}
+    running = (
+        {status.key: "running" for status in statuses if status.running_since is not None}
+        if is_served(state)
+        else {}
+    )
     return report_jobs(statuses, running, utc_now())
 
 
 def _file_store(state: str, stack: AsyncExitStack) -> StatusStore:
     lock = lock_file(state)
     if lock is None:
-        raise UsageError(f"another worker runs on {state}: stop it, name another state file, or share a broker")
+        raise UsageError(
+            f"another worker runs on {state}: stop it, name another state file, or share a broker"
+        )
     stack.enter_context(closing(lock))
     return stack.enter_context(closing(FileStore(state)))
 
 
-def _runner(accounts: Accounts, store: StatusStore, broker: BrokerUrl | None, options: WorkerOptions) -> Runner:
+def _runner(
+    accounts: Accounts, store: StatusStore, broker: BrokerUrl | None, options: WorkerOptions
+) -> Runner:
     host = socket.gethostname()
     return Runner(
         jobs={job.key: job for job in accounts.jobs if job.host in (None, host)},
@@ -155,7 +188,10 @@ def _telemetry(accounts: Accounts) -> dict[str, Telemetry]:
     except ModuleNotFoundError as error:
         missing = str(error)
     else:
-        return {account.name: Telemetry(attributes={"telepath.account": account.name}) for account in accounts.accounts}
+        return {
+            account.name: Telemetry(attributes={"telepath.account": account.name})
+            for account in accounts.accounts
+        }
     raise UsageError(missing)
 
 
@@ -172,5 +208,13 @@ def _limiters(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptio
 def _mask(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions) -> Mask:
     urls = [options.limiter_redis, *((broker.redis, broker.postgres) if broker else ())]
     return Mask.of(
-        [*accounts.secrets(), *(password for url in urls if url is not None for password in passwords_in(url.reveal()))]
+        [
+            *accounts.secrets(),
+            *(
+                password
+                for url in urls
+                if url is not None
+                for password in passwords_in(url.reveal())
+            ),
+        ]
     )

@@ -1,4 +1,7 @@
-"""How a job stands, what a run changes about that, and when the next run is due. No I/O, no clock: `now` is handed in."""
+"""How a job stands, what a run changes about that, and when the next run is due.
+
+No I/O, no clock: `now` is handed in.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ _FAULT_PAUSE: Final = timedelta(hours=1)
 
 @frozen(kw_only=True)
 class JobStatus:
-    """How a job of an account stands; kept where all workers see it, and shown by `telepath worker status`.
+    """How a job of an account stands; kept where all workers see it, and shown by `telepath worker
+    status`.
 
     `next_run`: when it is due; `rows`, `seconds`: of the last run that ended; `failures`: since the last success;
     `fault`: repeating the last run cannot cure what it failed by, so it waits for at least an hour, or for a change of
@@ -62,22 +66,38 @@ class JobStatus:
 
     def to_json(self) -> str:
         """Return one line; what is None is left out."""
-        return json.dumps({name: value for name, value in self.to_dict().items() if value is not None})
+        return json.dumps(
+            {name: value for name, value in self.to_dict().items() if value is not None}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, times as ISO 8601."""
         values = {item.name: getattr(self, item.name) for item in fields(JobStatus)}
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in values.items()
+        }
 
 
-_MOMENTS: Final = ("next_run", "running_since", "last_success", "last_failure", "began", "first_until")
+_MOMENTS: Final = (
+    "next_run",
+    "running_since",
+    "last_success",
+    "last_failure",
+    "began",
+    "first_until",
+)
 
 
 def read_status(text: str | bytes) -> JobStatus:
     """Return what `to_json` has written; fields of a later version are left out."""
     known = {item.name for item in fields(JobStatus)}
-    values: dict[str, Any] = {name: value for name, value in json.loads(text).items() if name in known}
-    values.update({name: datetime.fromisoformat(values[name]) for name in _MOMENTS if name in values})
+    values: dict[str, Any] = {
+        name: value for name, value in json.loads(text).items() if name in known
+    }
+    values.update(
+        {name: datetime.fromisoformat(values[name]) for name in _MOMENTS if name in values}
+    )
     return JobStatus(**values)
 
 
@@ -97,12 +117,19 @@ def first_status(job: Job, now: datetime) -> JobStatus:
 def current(status: JobStatus, job: Job, now: datetime) -> JobStatus:
     """Return the status under the plan as it is now.
 
-    A changed plan waits for its own time, so that two workers with different files never drive a job in turns; only what
-    a fault has held up is due at once. The first sync is gone through anew, by partitions of which the table has all.
+    A changed plan waits for its own time, so that two workers with different files never drive a
+    job in turns; only what a fault has held up is due at once. The first sync is gone through anew,
+    by partitions of which the table has all.
     """
     if status.plan == job.plan:
         return status
-    again = now if status.fault else _next_time(job, max(filter(None, (status.last_success, status.last_failure)), default=now))
+    again = (
+        now
+        if status.fault
+        else _next_time(
+            job, max(filter(None, (status.last_success, status.last_failure)), default=now)
+        )
+    )
     return evolve(
         first_status(job, now), next_run=again, last_success=status.last_success, last_failure=status.last_failure,
         error=status.error, failures=status.failures, rows=status.rows, seconds=status.seconds, alerts=status.alerts,
@@ -115,14 +142,25 @@ def started(status: JobStatus, now: datetime) -> JobStatus:
 
 
 def succeeded(
-    status: JobStatus, job: Job, now: datetime, *, rows: int | None, seconds: float, alerts: str | None = None
+    status: JobStatus,
+    job: Job,
+    now: datetime,
+    *,
+    rows: int | None,
+    seconds: float,
+    alerts: str | None = None,
 ) -> JobStatus:
-    """Return the status after a run that did all it was to do. Another partition, where there is one, is due at once."""
+    """Return the status after a run that did all it was to do.
+
+    Another partition, where there is one, is due at once.
+    """
     after = evolve(
         status, running_since=None, last_success=now, error=None, failures=0, fault=False, rows=rows, seconds=seconds,
         began=None, parts_done=status.parts_done + (status.part is not None), alerts=alerts or status.alerts,
     )  # fmt: skip
-    return evolve(after, next_run=_next_time(job, max(now, status.next_run)) if after.part is None else now)
+    return evolve(
+        after, next_run=_next_time(job, max(now, status.next_run)) if after.part is None else now
+    )
 
 
 def cut_off(status: JobStatus, now: datetime, *, rows: int | None, seconds: float) -> JobStatus:
@@ -131,12 +169,20 @@ def cut_off(status: JobStatus, now: datetime, *, rows: int | None, seconds: floa
 
 
 def failed(
-    status: JobStatus, job: Job, now: datetime, *, error: str, fault: bool, rows: int | None, seconds: float, jitter: float
+    status: JobStatus,
+    job: Job,
+    now: datetime,
+    *,
+    error: str,
+    fault: bool,
+    rows: int | None,
+    seconds: float,
+    jitter: float,
 ) -> JobStatus:
     """Return the status after a run that failed.
 
-    It is tried again after 5 s, 10 s, … up to 15 minutes, of which `jitter` (0 to 1) takes off up to a half; what repeating
-    cannot cure (`fault`), at its next time that is an hour away.
+    It is tried again after 5 s, 10 s, … up to 15 minutes, of which `jitter` (0 to 1) takes off up
+    to a half; what repeating cannot cure (`fault`), at its next time that is an hour away.
     """
     failures = status.failures + 1
     backoff = min(_FIRST_BACKOFF * 2 ** min(failures - 1, 16), _LONGEST_BACKOFF) * (1 - jitter / 2)
@@ -149,12 +195,15 @@ def failed(
 def end_of_part(status: JobStatus, plan: SyncPlan) -> datetime | None:
     """Return the end of the partition that is to be done, in whole seconds; None: the present.
 
-    Its beginning is wherever the table's watermark stands, so that no border between two can be missed.
+    Its beginning is wherever the table's watermark stands, so that no border between two can be
+    missed.
     """
     if status.part is None or plan.since is None or status.first_until is None:
         return None
     last = max(status.first_until, plan.since)
-    return plan.since + timedelta(seconds=(last - plan.since) // timedelta(seconds=1) * status.part // status.parts)
+    return plan.since + timedelta(
+        seconds=(last - plan.since) // timedelta(seconds=1) * status.part // status.parts
+    )
 
 
 def _parts(job: Job) -> int:

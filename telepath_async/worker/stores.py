@@ -79,7 +79,9 @@ class PostgresStore:
     async def lock_keyspace(self) -> int:
         """Return a number for advisory locks that belongs to the schema of the tables."""
         async with self._pool.connection() as connection:
-            row = await (await connection.execute("SELECT hashtext('telepath ' || current_schema())")).fetchone()
+            row = await (
+                await connection.execute("SELECT hashtext('telepath ' || current_schema())")
+            ).fetchone()
         assert row is not None
         return int(row[0])
 
@@ -101,22 +103,34 @@ class PostgresStore:
     async def write(self, status: JobStatus, *, keep: bool = False) -> None:
         """Replace a status; `keep`: unless there is one."""
         instead = "NOTHING" if keep else "UPDATE SET status = excluded.status"
-        insert = f"INSERT INTO telepath_worker_status VALUES (%s, %s, %s) ON CONFLICT (queue, key) DO {instead}"  # noqa: S608
+        insert = (
+            "INSERT INTO telepath_worker_status VALUES (%s, %s, %s) ON CONFLICT (queue, key) "
+            f"DO {instead}"  # noqa: S608
+        )
         async with self._pool.connection() as connection:
             await connection.execute(insert, (self._queue, status.key, status.to_json()))
 
 
 class FileStore:
-    """A SQLite file, for the worker that has no broker. A write is on the disk when it returns, within milliseconds."""
+    """A SQLite file, for the worker that has no broker.
+
+    A write is on the disk when it returns, within milliseconds.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
         try:
             self._database = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-            self._database.execute("PRAGMA journal_mode=WAL")  # readers, such as the status, go on while it is written
-            self._database.execute("CREATE TABLE IF NOT EXISTS status (key TEXT PRIMARY KEY, status TEXT NOT NULL)")
+            self._database.execute(
+                "PRAGMA journal_mode=WAL"
+            )  # readers, such as the status, go on while it is written
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS status (key TEXT PRIMARY KEY, status TEXT NOT NULL)"
+            )
         except sqlite3.Error as error:
-            raise UsageError(f"{path} cannot be used as the worker's state file: {error}; name another one") from None
+            raise UsageError(
+                f"{path} cannot be used as the worker's state file: {error}; name another one"
+            ) from None
 
     def close(self) -> None:
         """Close the file."""
@@ -129,23 +143,34 @@ class FileStore:
 
     async def read_all(self) -> list[JobStatus]:
         """Return every status."""
-        return [read_status(text) for (text,) in self._database.execute("SELECT status FROM status")]
+        return [
+            read_status(text) for (text,) in self._database.execute("SELECT status FROM status")
+        ]
 
     async def write(self, status: JobStatus, *, keep: bool = False) -> None:
         """Replace a status; `keep`: unless there is one."""
-        insert = "INSERT OR IGNORE INTO status VALUES (?, ?)" if keep else "INSERT OR REPLACE INTO status VALUES (?, ?)"
+        insert = (
+            "INSERT OR IGNORE INTO status VALUES (?, ?)"
+            if keep
+            else "INSERT OR REPLACE INTO status VALUES (?, ?)"
+        )
         self._database.execute(insert, (status.key, status.to_json()))
 
 
 def lock_file(path: str) -> sqlite3.Connection | None:
-    """Return the lock of a state file, held until it is closed or its process ends; None: another worker holds it.
+    """Return the lock of a state file, held until it is closed or its process ends; None: another
+    worker holds it.
 
     It is a database of no content, for SQLite knows how to lock a file on every system.
     """
     try:
-        lock = _connect_to_lock(path, timeout=1.0)  # those who ask whether a worker runs are away at once
+        lock = _connect_to_lock(
+            path, timeout=1.0
+        )  # those who ask whether a worker runs are away at once
     except sqlite3.Error as error:
-        raise UsageError(f"{path} cannot be used as the worker's state file: {error}; name another one") from None
+        raise UsageError(
+            f"{path} cannot be used as the worker's state file: {error}; name another one"
+        ) from None
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError:

@@ -16,7 +16,10 @@ _HOSTS: Final = (_LOOPBACK, "localhost")
 
 @asynccontextmanager
 async def serve_page(queues: Sequence[Queue], port: int) -> AsyncIterator[str]:
-    """Serve the page at a port of 127.0.0.1 (0: a free one), and give its address. Raises OSError for a port in use."""
+    """Serve the page at a port of 127.0.0.1 (0: a free one), and give its address.
+
+    Raises OSError for a port in use.
+    """
     app = create_app(list(queues))
     app.middlewares.insert(0, _from_here)
     app.on_shutdown.clear()  # it would disconnect the queues, which are not the page's

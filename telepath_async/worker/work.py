@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import define, frozen
 
-from telepath_async import AuthenticationError, PermissionDeniedError, SipCredentials, TelepathClient, UsageError
+from telepath_async import (
+    AuthenticationError,
+    PermissionDeniedError,
+    SipCredentials,
+    TelepathClient,
+    UsageError,
+)
 from telepath_async.jobs import JournalBusy, JournalDamaged, poll_latency, rotate_passwords
 from telepath_async.sync import SyncBusy, SyncProgress, sync_calls
 
@@ -52,7 +58,9 @@ class Run:
 
     async def do(self, telepath: TelepathClient) -> Result:
         """Do it once. Raises what the job raises, and JobFailed for one that came to an end without all being done."""
-        return await {"sync": self._sync, "watch": self._watch, "rotate": self._rotate}[self.job.name](telepath)
+        return await {"sync": self._sync, "watch": self._watch, "rotate": self._rotate}[
+            self.job.name
+        ](telepath)
 
     async def _seen(self, work: Coroutine[Any, Any, T]) -> T:
         """Await the job itself, in a span that counts what its report says."""
@@ -73,7 +81,10 @@ class Run:
         )
         self.rows = report.inserted + report.updated
         if report.uncertain:
-            raise JobFailed(f"{report.uncertain} calls may have been missed, for the list changed under the walk")
+            raise JobFailed(
+                f"{report.uncertain} calls may have been missed, for the list changed under "
+                "the walk"
+            )
         return Result(rows=self.rows)
 
     def _progress(self, progress: SyncProgress) -> None:
@@ -83,7 +94,9 @@ class Run:
         """Poll once, and run the command for each alert; one that fails is decided again at the next poll."""
         plan = self.account.watch
         assert plan is not None
-        poll = await self._seen(poll_latency(telepath, plan.thresholds, self.status.alerts, window=plan.window))
+        poll = await self._seen(
+            poll_latency(telepath, plan.thresholds, self.status.alerts, window=plan.window)
+        )
         if poll.overview is None and poll.error is not None:
             raise poll.error
         for alert in poll.alerts:
@@ -97,7 +110,9 @@ class Run:
         assert plan is not None
 
         async def apply(credentials: SipCredentials) -> None:
-            await self.commands.run(plan.command, credentials_document(self.account.name, credentials))
+            await self.commands.run(
+                plan.command, credentials_document(self.account.name, credentials)
+            )
 
         tried_for = datetime.now(UTC) - (self.status.began or datetime.now(UTC))
         report = await self._seen(
@@ -113,7 +128,8 @@ class Run:
         if not report.complete:
             behind = [*report.pending, *report.untouched]
             raise JobFailed(
-                f"{len(report.pending)} carriers may hold a dead password, {len(report.untouched)} trunks are untouched; "
+                f"{len(report.pending)} carriers may hold a dead password, "
+                f"{len(report.untouched)} trunks are untouched; "
                 f"{behind[0].trunk_id}: {behind[0].why}"
             )
         return Result(rows=self.rows)

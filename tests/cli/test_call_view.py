@@ -12,11 +12,22 @@ from telepath_async import CallDetails, CallMetrics, CallStatus, Speaker, Timeli
 from telepath_async.cli.call_view import call_pictures, latency_parts, shares, smooth_bar, timeline
 from telepath_async.cli.output import draw
 
-milliseconds = st.none() | st.integers(min_value=0, max_value=600_000) | st.floats(min_value=0, max_value=600_000)
-turns = st.lists(st.builds(Turn, duration_ms=milliseconds, processing_time_ms=milliseconds), max_size=30)
+milliseconds = (
+    st.none()
+    | st.integers(min_value=0, max_value=600_000)
+    | st.floats(min_value=0, max_value=600_000)
+)
+turns = st.lists(
+    st.builds(Turn, duration_ms=milliseconds, processing_time_ms=milliseconds), max_size=30
+)
 
 
-def drawn(call: CallDetails, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int = 80) -> str:
+def drawn(
+    call: CallDetails,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    width: int = 80,
+) -> str:
     monkeypatch.setenv("COLUMNS", str(width))
     draw(*call_pictures(call))
     return capsys.readouterr().out
@@ -32,7 +43,12 @@ CALL = CallDetails(
     duration_seconds=12.5,
     disconnect_reason="caller_hangup",
     metrics=CallMetrics(
-        carrier_lag_ms=50, ai_latency_ms=300, gateway_processing_ms=50, packet_loss_percent=0.5, jitter_ms=7, codec_used="PCMU"
+        carrier_lag_ms=50,
+        ai_latency_ms=300,
+        gateway_processing_ms=50,
+        packet_loss_percent=0.5,
+        jitter_ms=7,
+        codec_used="PCMU",
     ),
     turns=(
         Turn(turn_number=1, speaker=Speaker.CALLER, duration_ms=6_000, processing_time_ms=0),
@@ -40,14 +56,18 @@ CALL = CallDetails(
         Turn(turn_number=3, speaker=Speaker.AGENT, duration_ms=None, processing_time_ms=250),
     ),
     timeline=(
-        TimelineEvent(type="answered", at=datetime(2026, 11, 25, 12, 0, 1, tzinfo=UTC), extra={"by": "agent"}),
+        TimelineEvent(
+            type="answered", at=datetime(2026, 11, 25, 12, 0, 1, tzinfo=UTC), extra={"by": "agent"}
+        ),
         TimelineEvent(),
     ),
     extra={"campaign": "autumn"},
 )
 
 
-def test_the_picture_of_a_call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_picture_of_a_call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = [line.rstrip() for line in drawn(CALL, capsys, monkeypatch).splitlines()]
     assert lines == [
         "call           call_1",
@@ -75,44 +95,70 @@ def test_the_picture_of_a_call(capsys: pytest.CaptureFixture[str], monkeypatch: 
     ]
 
 
-def test_it_fits_into_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_fits_into_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert all(len(line) <= 80 for line in drawn(CALL, capsys, monkeypatch).splitlines())
 
 
-def test_a_call_of_which_nothing_is_known_is_drawn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_of_which_nothing_is_known_is_drawn(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = drawn(CallDetails(id="call_1"), capsys, monkeypatch).splitlines()
     assert [line.rstrip() for line in lines] == ["call       call_1", "status", "from → to  - → -"]
 
 
 def test_the_latencies_of_the_metrics_go_before_those_of_the_call() -> None:
-    call = CallDetails(id="x", ai_latency_ms=1, carrier_lag_ms=2, metrics=CallMetrics(ai_latency_ms=300))
-    assert [(part.name, part.milliseconds) for part in latency_parts(call)] == [("carrier", 2), ("AI", 300)]
+    call = CallDetails(
+        id="x", ai_latency_ms=1, carrier_lag_ms=2, metrics=CallMetrics(ai_latency_ms=300)
+    )
+    assert [(part.name, part.milliseconds) for part in latency_parts(call)] == [
+        ("carrier", 2),
+        ("AI", 300),
+    ]
 
 
-def test_latencies_of_zero_are_no_division_by_zero(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "an answer takes 0 ms" in drawn(CallDetails(id="x", ai_latency_ms=0), capsys, monkeypatch)
+def test_latencies_of_zero_are_no_division_by_zero(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "an answer takes 0 ms" in drawn(
+        CallDetails(id="x", ai_latency_ms=0), capsys, monkeypatch
+    )
 
 
-@given(st.lists(st.integers(min_value=0, max_value=10**6), max_size=6), st.integers(min_value=1, max_value=100))
+@given(
+    st.lists(st.integers(min_value=0, max_value=10**6), max_size=6),
+    st.integers(min_value=1, max_value=100),
+)
 def test_shares_add_up_to_the_width(figures: list[int], width: int) -> None:
     dealt = shares(figures, width)
     assert len(dealt) == len(figures)
     assert sum(dealt) == (width if sum(figures) else 0)
     assert all(
-        abs(cells - figure * width / sum(figures)) <= 1 for figure, cells in zip(figures, dealt, strict=True) if sum(figures)
+        abs(cells - figure * width / sum(figures)) <= 1
+        for figure, cells in zip(figures, dealt, strict=True)
+        if sum(figures)
     )
 
 
 @given(turns, st.integers(min_value=1, max_value=60))
-def test_turns_stand_one_after_the_other_and_inside_the_width(turns: list[Turn], width: int) -> None:
+def test_turns_stand_one_after_the_other_and_inside_the_width(
+    turns: list[Turn], width: int
+) -> None:
     places = timeline(turns, width)
     assert len(places) == len(turns)
     assert all(first >= 0 and cells >= 1 and first + cells <= width for first, cells in places)
     assert [first for first, _ in places] == sorted(first for first, _ in places)
 
 
-@given(milliseconds, st.integers(min_value=0, max_value=600_000), st.integers(min_value=1, max_value=40))
-def test_a_smooth_bar_is_no_longer_than_its_width(figure: float | None, most: int, width: int) -> None:
+@given(
+    milliseconds,
+    st.integers(min_value=0, max_value=600_000),
+    st.integers(min_value=1, max_value=40),
+)
+def test_a_smooth_bar_is_no_longer_than_its_width(
+    figure: float | None, most: int, width: int
+) -> None:
     bar = smooth_bar(figure, max(most, figure or 0), width)
     assert len(bar) <= width
     assert bool(bar) == bool(figure)

@@ -33,14 +33,26 @@ def test_figures_that_are_missing_are_left_out(telepath: Telepath, sandbox: Sand
     assert telepath("analytics", "overview", "--table").out.split() == ["calls", "3"]
 
 
-def test_an_alert_is_told_once_with_the_calls_that_explain_it(telepath: Telepath, tmp_path: Path) -> None:
+def test_an_alert_is_told_once_with_the_calls_that_explain_it(
+    telepath: Telepath, tmp_path: Path
+) -> None:
     state = tmp_path / "alerts.json"
     (alert,) = telepath(*SLOW, "--state", state).lines
     assert alert["kind"] == "crossed"
     assert alert["threshold"]["metric"] == "avg_ai_latency_ms"
     assert len(alert["worst_calls"]) == 5
     assert telepath(*SLOW, "--state", state).lines == []
-    relaxed = ("analytics", "watch", "--max-ai-latency-ms", "100000", "--window", "60d", "--once", "--state", state)
+    relaxed = (
+        "analytics",
+        "watch",
+        "--max-ai-latency-ms",
+        "100000",
+        "--window",
+        "60d",
+        "--once",
+        "--state",
+        state,
+    )
     assert [line["kind"] for line in telepath(*relaxed).lines] == ["recovered"]
     assert list(tmp_path.iterdir()) == [state]
 
@@ -58,18 +70,34 @@ def test_an_alert_is_a_panel_for_people(telepath: Telepath, tmp_path: Path) -> N
     assert "avg_ai_latency_ms is" in shown.out
     assert "success_rate is" in shown.out
     assert "call_" in shown.out
-    relaxed = telepath(*SLOW[:2], "--min-success-rate", "1", "--window", "60d", "--once", "--table", "--state", state)
+    relaxed = telepath(
+        *SLOW[:2],
+        "--min-success-rate",
+        "1",
+        "--window",
+        "60d",
+        "--once",
+        "--table",
+        "--state",
+        state,
+    )
     assert "recovered" in relaxed.out
     assert "call_" not in relaxed.out
 
 
-def test_the_command_gets_the_alert_on_its_standard_input(telepath: Telepath, tmp_path: Path) -> None:
-    told = telepath(*SLOW, "--max-carrier-lag-ms", "100000", "--exec", f"cat > {tmp_path}/alert.json")
+def test_the_command_gets_the_alert_on_its_standard_input(
+    telepath: Telepath, tmp_path: Path
+) -> None:
+    told = telepath(
+        *SLOW, "--max-carrier-lag-ms", "100000", "--exec", f"cat > {tmp_path}/alert.json"
+    )
     assert told.code == OK
     assert json.loads((tmp_path / "alert.json").read_text()) == told.lines[0]
 
 
-def test_an_alert_that_could_not_be_passed_on_is_told_again(telepath: Telepath, tmp_path: Path) -> None:
+def test_an_alert_that_could_not_be_passed_on_is_told_again(
+    telepath: Telepath, tmp_path: Path
+) -> None:
     state = tmp_path / "state"
     failed = telepath(*SLOW, "--state", state, "--exec", "exit 3")
     assert failed.code == FAILED
@@ -95,14 +123,18 @@ def test_a_poll_that_fails_once_gives_its_exit_code(telepath: Telepath, sandbox:
         ([*SLOW[:4], "--min-success-rate", "101"], "--min-success-rate"),
     ],
 )
-def test_a_watch_that_makes_no_sense_is_refused(telepath: Telepath, sandbox: Sandbox, arguments: list[str], said: str) -> None:
+def test_a_watch_that_makes_no_sense_is_refused(
+    telepath: Telepath, sandbox: Sandbox, arguments: list[str], said: str
+) -> None:
     refused = telepath(*arguments)
     assert refused.code == USAGE
     assert said in refused.err
     assert sandbox.requests == []
 
 
-def test_a_watch_goes_on_until_it_is_stopped(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_watch_goes_on_until_it_is_stopped(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     def polled_twice() -> bool:
         return sum(request.path == "/v1/analytics/overview" for request in sandbox.requests) == 2
 
@@ -113,7 +145,9 @@ def test_a_watch_goes_on_until_it_is_stopped(telepath: Telepath, sandbox: Sandbo
     assert [line["kind"] for line in watched.lines] == ["crossed"]
 
 
-def test_stopping_ends_the_command_that_was_run(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_stopping_ends_the_command_that_was_run(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     started, ended = tmp_path / "started", tmp_path / "ended"
     hook = f"trap 'touch {ended}; exit 0' TERM; touch {started}; while :; do sleep 0.05; done"
     with signalled(signal.SIGINT, started.exists):
@@ -121,7 +155,9 @@ def test_stopping_ends_the_command_that_was_run(telepath: Telepath, sandbox: San
     assert ended.exists()
 
 
-def test_a_command_that_does_not_end_is_killed(telepath: Telepath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_does_not_end_is_killed(
+    telepath: Telepath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from telepath_async.cli import hooks
 
     monkeypatch.setattr(hooks, "_SECONDS_TO_LEAVE", 0.05)
@@ -155,7 +191,9 @@ def test_the_command_gets_the_alert_where_it_cannot_be_printed(
     assert (tmp_path / "alert.json").read_text().count("\n") == 1
 
 
-def test_a_command_that_hangs_is_ended_and_the_alert_told_again(telepath: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_hangs_is_ended_and_the_alert_told_again(
+    telepath: Telepath, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(analytics, "_EXEC_SECONDS", 0.2)
     failed = telepath(*SLOW, "--exec", "sleep 60")
     assert failed.code == FAILED

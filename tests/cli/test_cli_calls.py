@@ -27,7 +27,9 @@ def test_get_shows_the_call_as_a_picture_and_as_json(telepath: Telepath, sandbox
     assert traced.err == ""
 
 
-def test_a_call_without_a_trace_is_shown_without_a_word_of_it(telepath: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_without_a_trace_is_shown_without_a_word_of_it(
+    telepath: Telepath, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def get(calls: object, call_id: str) -> CallDetails:
         return CallDetails(id=call_id)
 
@@ -48,7 +50,9 @@ def rows(path: Path) -> int:
     return count
 
 
-def test_sync_fills_the_table_and_reports(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_sync_fills_the_table_and_reports(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     url = f"sqlite:///{tmp_path}/calls.db"
     synced = telepath("calls", "sync", url)
     assert synced.code == OK
@@ -68,16 +72,24 @@ def test_the_database_may_come_from_the_environment(
     assert 0 < rows(tmp_path / "calls.db") < 250
 
 
-@pytest.mark.parametrize("url", ["postgresql://me:pa55word@127.0.0.1:9/calls", "postgresql://me:pa55word@[::1/calls"])
-def test_a_password_among_the_arguments_is_warned_of_and_never_printed(telepath: Telepath, url: str) -> None:
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:pa55word@127.0.0.1:9/calls", "postgresql://me:pa55word@[::1/calls"]
+)
+def test_a_password_among_the_arguments_is_warned_of_and_never_printed(
+    telepath: Telepath, url: str
+) -> None:
     failed = telepath("calls", "sync", url)
     assert failed.code != OK
-    assert ("warning: the database's password stands among the arguments" in failed.err) == (":9" in url)
+    assert ("warning: the database's password stands among the arguments" in failed.err) == (
+        ":9" in url
+    )
     assert "pa55word" not in failed.err
     assert failed.err.splitlines()[-1].startswith("error: ")
 
 
-def test_a_sync_that_is_under_way_is_a_conflict(telepath: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sync_that_is_under_way_is_a_conflict(
+    telepath: Telepath, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from telepath_async import sync
 
     async def busy(*positional: object, **options: object) -> None:
@@ -106,7 +118,9 @@ def test_calls_that_a_sync_may_have_missed_are_told_by_the_exit_code(
     from telepath_async import sync
 
     async def uncertain(*positional: object, **options: object) -> sync.SyncReport:
-        return sync.SyncReport(inserted=1, updated=0, unchanged=0, pages=1, seconds=0.1, watermark=None, uncertain=2)
+        return sync.SyncReport(
+            inserted=1, updated=0, unchanged=0, pages=1, seconds=0.1, watermark=None, uncertain=2
+        )
 
     monkeypatch.setattr(sync, "sync_calls", uncertain)
     synced = telepath("calls", "sync", "sqlite:///x.db")
@@ -115,7 +129,9 @@ def test_calls_that_a_sync_may_have_missed_are_told_by_the_exit_code(
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "ndjson"])
-def test_export_writes_the_file_and_reports(telepath: Telepath, sandbox: Sandbox, tmp_path: Path, ending: str) -> None:
+def test_export_writes_the_file_and_reports(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path, ending: str
+) -> None:
     file = tmp_path / f"calls.{ending}"
     done = telepath("calls", "export", file, "--direction", "inbound", "--since", "20d")
     (report,) = done.lines
@@ -129,13 +145,17 @@ def test_export_writes_the_file_and_reports(telepath: Telepath, sandbox: Sandbox
     assert str(other.stat().st_size) in shown.out.replace(",", "")
 
 
-def test_an_export_without_a_format_is_refused(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_export_without_a_format_is_refused(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     refused = telepath("calls", "export", tmp_path / "calls.xlsx")
     assert refused.code == USAGE
     assert sandbox.requests == []
 
 
-def test_an_export_that_fails_leaves_what_was_there(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_export_that_fails_leaves_what_was_there(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     file = tmp_path / "calls.csv"
     file.write_text("older")
     sandbox.fail_next(delay=0.01, path="/calls")

@@ -35,21 +35,30 @@ def usernames(sandbox: Sandbox) -> set[str]:
     return {trunk["sip_username"] for trunk in sandbox.trunks.values()}
 
 
-def test_each_row_becomes_a_trunk_and_a_line(telepath: Telepath, sandbox: Sandbox, file: Path) -> None:
+def test_each_row_becomes_a_trunk_and_a_line(
+    telepath: Telepath, sandbox: Sandbox, file: Path
+) -> None:
     created = telepath("trunks", "create-many", file)
     assert created.code == OK
     assert {(line["line"], line["sip_username"], line["state"]) for line in created.lines} == {
         (n + 1, f"new-{n}", "created") for n in range(12)
     }
-    assert all(sandbox.trunks[line["trunk"]["id"]]["sip_username"] == line["sip_username"] for line in created.lines)
+    assert all(
+        sandbox.trunks[line["trunk"]["id"]]["sip_username"] == line["sip_username"]
+        for line in created.lines
+    )
     assert "12 created, 0 exists, 0 failed, 0 unknown" in created.err
     assert "pa55" not in created.out + created.err
 
 
-def test_a_second_run_with_skip_changes_nothing(telepath: Telepath, sandbox: Sandbox, file: Path) -> None:
+def test_a_second_run_with_skip_changes_nothing(
+    telepath: Telepath, sandbox: Sandbox, file: Path
+) -> None:
     telepath("trunks", "create-many", file)
     before = dict(sandbox.trunks)
-    again = telepath("trunks", "create-many", file, "--if-exists", "skip", "--table", "--concurrency", 3)
+    again = telepath(
+        "trunks", "create-many", file, "--if-exists", "skip", "--table", "--concurrency", 3
+    )
     assert again.code == OK
     assert "12 exists" in again.err
     assert again.out == ""
@@ -70,7 +79,9 @@ def test_a_fault_in_one_row_sends_nothing(telepath: Telepath, sandbox: Sandbox, 
     assert sandbox.requests == []
 
 
-def test_some_that_failed_are_told_by_the_exit_code(telepath: Telepath, sandbox: Sandbox, file: Path) -> None:
+def test_some_that_failed_are_told_by_the_exit_code(
+    telepath: Telepath, sandbox: Sandbox, file: Path
+) -> None:
     sandbox.add_trunk(sip_username="new-3")
     partly = telepath("trunks", "create-many", file, "--table")
     assert partly.code == PARTLY
@@ -80,7 +91,9 @@ def test_some_that_failed_are_told_by_the_exit_code(telepath: Telepath, sandbox:
     assert {f"new-{n}" for n in range(12)} <= usernames(sandbox)
 
 
-def test_an_unknown_outcome_is_told_by_the_exit_code(telepath: Telepath, sandbox: Sandbox, file: Path) -> None:
+def test_an_unknown_outcome_is_told_by_the_exit_code(
+    telepath: Telepath, sandbox: Sandbox, file: Path
+) -> None:
     sandbox.fail_next(drop="after", method="POST")
     sandbox.fail_next(status=400, method="GET")
     unknown = telepath("trunks", "create-many", file)
@@ -108,7 +121,9 @@ def test_the_providers_key_may_come_from_the_environment(
     assert json.loads(sandbox.requests[-1].body)["openai_api_key"] == "sk-environment"
 
 
-def test_interrupted_it_says_how_to_go_on_and_going_on_completes_it(telepath: Telepath, sandbox: Sandbox, file: Path) -> None:
+def test_interrupted_it_says_how_to_go_on_and_going_on_completes_it(
+    telepath: Telepath, sandbox: Sandbox, file: Path
+) -> None:
     sandbox.fail_next(delay=30.0, method="POST")
     with signalled(signal.SIGINT, lambda: len(sandbox.trunks) == 5 + 12):
         stopped = telepath("trunks", "create-many", file)

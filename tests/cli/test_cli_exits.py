@@ -48,7 +48,9 @@ def test_each_failure_has_its_exit_code_and_one_line(
 
 
 def test_a_place_under_the_limit_that_does_not_come_in_time_counts_as_throttled() -> None:
-    assert exits.code_of(ThrottledError("no place within 30 s", retry_after=60.0)) == exits.THROTTLED
+    assert (
+        exits.code_of(ThrottledError("no place within 30 s", retry_after=60.0)) == exits.THROTTLED
+    )
 
 
 def test_a_server_that_is_not_there_is_a_failure(telepath: Telepath) -> None:
@@ -57,7 +59,9 @@ def test_a_server_that_is_not_there_is_a_failure(telepath: Telepath) -> None:
     assert ended.err.count("\n") == 1
 
 
-def test_debug_shows_where_an_error_came_from_and_no_locals(telepath: Telepath, sandbox: Sandbox) -> None:
+def test_debug_shows_where_an_error_came_from_and_no_locals(
+    telepath: Telepath, sandbox: Sandbox
+) -> None:
     sandbox.fail_next(status=401)
     ended = telepath(*OVERVIEW, "--debug")
     assert ended.code == exits.AUTH
@@ -89,7 +93,9 @@ def test_what_makes_no_sense_is_a_usage_error_before_anything_is_sent(
     assert sandbox.requests == []
 
 
-def test_arguments_that_nobody_expected_are_not_shown_for_they_may_be_keys(telepath: Telepath) -> None:
+def test_arguments_that_nobody_expected_are_not_shown_for_they_may_be_keys(
+    telepath: Telepath,
+) -> None:
     ended = telepath("trunks", "update", "conn_abc", "--set-openai-api-key", "sk-secret")
     assert ended.code == exits.USAGE
     assert "more arguments than this command takes" in ended.err
@@ -117,7 +123,11 @@ def test_the_key_may_come_from_a_file(telepath: Telepath, sandbox: Sandbox, tmp_
     (tmp_path / "picture").write_bytes(b"\xff\xfe")
     assert telepath(*OVERVIEW, "--api-key-file", tmp_path / "key").code == exits.OK
     assert telepath(*OVERVIEW, "--api-key-file", tmp_path / "other").code == exits.AUTH
-    for name, said in (("empty", "it is empty"), ("none", "No such file"), ("picture", "no text in UTF-8")):
+    for name, said in (
+        ("empty", "it is empty"),
+        ("none", "No such file"),
+        ("picture", "no text in UTF-8"),
+    ):
         refused = telepath(*OVERVIEW, "--api-key-file", tmp_path / name)
         assert refused.code == exits.USAGE
         assert said in refused.err
@@ -132,7 +142,9 @@ def test_an_error_of_nobody_we_know_is_named_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_cancels_the_work_and_gives_its_number(telepath: Telepath, sandbox: Sandbox, number: signal.Signals) -> None:
+def test_a_signal_cancels_the_work_and_gives_its_number(
+    telepath: Telepath, sandbox: Sandbox, number: signal.Signals
+) -> None:
     sandbox.fail_next(delay=30.0)
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     with signalled(number, lambda: sandbox.requests):
@@ -158,7 +170,9 @@ def test_a_second_signal_ends_it_at_once() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), app.typer.Abort()])
-def test_an_interrupt_outside_of_the_work_is_130(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+def test_an_interrupt_outside_of_the_work_is_130(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
     def interrupted(**options: Any) -> None:
         raise error
 
@@ -175,7 +189,9 @@ def closed_pipe() -> Iterator[None]:
         yield
 
 
-def test_a_closed_pipe_ends_quietly(sandbox: Sandbox, at: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_closed_pipe_ends_quietly(
+    sandbox: Sandbox, at: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     at(sandbox)
     with closed_pipe():
         assert cli.main(["calls", "list"]) == exits.PIPE_CLOSED
@@ -205,7 +221,9 @@ def test_warnings_of_the_sdk_are_told_like_our_own(capsys: pytest.CaptureFixture
     assert "the cause" in capsys.readouterr().err
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(sys.modules, "telepath_async.cli.app", None)
     with pytest.raises(ModuleNotFoundError):  # a fault of ours, and no extra
         cli.main([])

@@ -42,8 +42,12 @@ def test_every_command_has_help_with_an_example(run: Telepath, command: str) -> 
 
 def test_no_command_takes_a_secret_as_an_argument(run: Telepath) -> None:
     for command in COMMANDS:
-        for option in re.findall(r"--[a-z-]*(?:password|api-key)[a-z-]*", run(*command.split(), "--help").out):
-            assert option.endswith("-file") or option.startswith("--set-") or command == "sandbox", (command, option)
+        for option in re.findall(
+            r"--[a-z-]*(?:password|api-key)[a-z-]*", run(*command.split(), "--help").out
+        ):
+            assert (
+                option.endswith("-file") or option.startswith("--set-") or command == "sandbox"
+            ), (command, option)
 
 
 def test_the_exit_codes_of_help_and_readme_are_those_of_the_code(run: Telepath) -> None:
@@ -56,7 +60,10 @@ def test_the_exit_codes_of_help_and_readme_are_those_of_the_code(run: Telepath) 
 
 def test_the_module_is_the_command_too() -> None:
     shown = subprocess.run(
-        [sys.executable, "-m", "telepath_async.cli", "--version"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "telepath_async.cli", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert shown.stdout.startswith("telepath-async ")
 
@@ -69,7 +76,12 @@ def test_what_has_no_form_in_json_is_a_fault_of_ours_and_says_what_it_was() -> N
 def test_completion_can_be_installed(run: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
     process = subprocess.run(
         [sys.executable, "-c", "from telepath_async.cli import main; main([])"],
-        env={"_TELEPATH_COMPLETE": "complete_bash", "COMP_WORDS": "telepath trunks cr", "COMP_CWORD": "2", "PATH": "/bin"},
+        env={
+            "_TELEPATH_COMPLETE": "complete_bash",
+            "COMP_WORDS": "telepath trunks cr",
+            "COMP_CWORD": "2",
+            "PATH": "/bin",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -80,8 +92,12 @@ def test_completion_can_be_installed(run: Telepath, monkeypatch: pytest.MonkeyPa
 def test_start_up_imports_nothing_that_only_some_commands_need() -> None:
     program = (
         "import sys; from telepath_async.cli import app; "
-        "print([name for name in ('rich.table', 'rich.progress', 'sqlalchemy', 'pyarrow', 'yaml', 'aiohttp.web_app', "
-        "'telepath_async.sandbox', 'telepath_async.jobs', 'telepath_async.sync') if name in sys.modules])"
+        "print([name for name in ('rich.table', 'rich.progress', 'sqlalchemy', "
+        "'pyarrow', 'yaml', 'aiohttp.web_app', "
+        "'telepath_async.sandbox', 'telepath_async.jobs', 'telepath_async.sync') if name "
+        "in sys.modules])"
     )
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert shown.stdout == "[]\n"

@@ -38,7 +38,9 @@ def truth(sandbox: Sandbox) -> dict[str, str]:
     return {trunk_id: sandbox.sip_password(trunk_id) for trunk_id in sandbox.trunks}
 
 
-def test_all_trunks_are_rotated_and_their_carriers_told(rotate: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_all_trunks_are_rotated_and_their_carriers_told(
+    rotate: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     before = truth(sandbox)
     done = rotate("--all")
     assert done.code == OK
@@ -49,7 +51,9 @@ def test_all_trunks_are_rotated_and_their_carriers_told(rotate: Telepath, sandbo
     assert not any(password in done.out + done.err for password in truth(sandbox).values())
 
 
-def test_a_second_run_leaves_alone_what_was_rotated_recently(rotate: Telepath, sandbox: Sandbox) -> None:
+def test_a_second_run_leaves_alone_what_was_rotated_recently(
+    rotate: Telepath, sandbox: Sandbox
+) -> None:
     rotate("--all")
     after = truth(sandbox)
     again = rotate("--all", "--table")
@@ -65,7 +69,13 @@ def test_a_carrier_that_fails_stops_the_run_and_the_next_one_finishes_it(
     rotate: Telepath, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     failed = rotate(
-        "--all", "--table", "--stop-after", 2, "--concurrency", 1, apply="cat > /dev/null; echo no such host; exit 7"
+        "--all",
+        "--table",
+        "--stop-after",
+        2,
+        "--concurrency",
+        1,
+        apply="cat > /dev/null; echo no such host; exit 7",
     )
     assert failed.code == PARTLY
     assert failed.err.count("no such host\n") == 2
@@ -95,24 +105,35 @@ def test_a_trunk_that_is_not_there_is_told(rotate: Telepath) -> None:
     assert NOT_FOUND != PARTLY
 
 
-def test_the_password_stands_in_neither_arguments_nor_environment(rotate: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_password_stands_in_neither_arguments_nor_environment(
+    rotate: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     first = next(iter(sandbox.trunks))
-    look = f"cat /proc/$$/cmdline /proc/$$/environ > {tmp_path}/seen; env >> {tmp_path}/seen; cat > {tmp_path}/told"
+    look = (
+        f"cat /proc/$$/cmdline /proc/$$/environ > {tmp_path}/seen; env >> "
+        f"{tmp_path}/seen; cat > {tmp_path}/told"
+    )
     assert rotate(first, apply=look).code == OK
     password = json.loads((tmp_path / "told").read_text())["sip_password"]
     assert password == sandbox.sip_password(first)
     assert password.encode() not in (tmp_path / "seen").read_bytes()
 
 
-@pytest.mark.parametrize("which", [[], ["--all", "--finish"], ["conn_1", "--all"], ["conn_1", "--finish"]])
-def test_which_trunks_must_be_said_once(rotate: Telepath, sandbox: Sandbox, which: list[str]) -> None:
+@pytest.mark.parametrize(
+    "which", [[], ["--all", "--finish"], ["conn_1", "--all"], ["conn_1", "--finish"]]
+)
+def test_which_trunks_must_be_said_once(
+    rotate: Telepath, sandbox: Sandbox, which: list[str]
+) -> None:
     refused = rotate(*which)
     assert refused.code == USAGE
     assert "say which trunks" in refused.err
     assert sandbox.requests == []
 
 
-def test_a_journal_that_another_run_holds_is_a_conflict(rotate: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_journal_that_another_run_holds_is_a_conflict(
+    rotate: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     from telepath_async.jobs.journal import open_journal
 
     with open_journal(tmp_path / "rotation.ndjson"):
@@ -122,14 +143,18 @@ def test_a_journal_that_another_run_holds_is_a_conflict(rotate: Telepath, sandbo
 
 
 @pytest.mark.parametrize("apply", ["", "  "])
-def test_an_empty_command_is_refused_before_anything_is_sent(rotate: Telepath, sandbox: Sandbox, apply: str) -> None:
+def test_an_empty_command_is_refused_before_anything_is_sent(
+    rotate: Telepath, sandbox: Sandbox, apply: str
+) -> None:
     refused = rotate("--all", apply=apply)
     assert refused.code == USAGE
     assert "--apply is empty" in refused.err
     assert sandbox.requests == []
 
 
-def test_trunks_that_may_have_been_missed_are_told(rotate: Telepath, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trunks_that_may_have_been_missed_are_told(
+    rotate: Telepath, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Paginator, "drift", Drift(uncertain=3))
     done = rotate("--all")
     assert done.code == PARTLY

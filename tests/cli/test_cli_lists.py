@@ -19,7 +19,9 @@ from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, served
 
 
-def test_every_call_is_a_line_of_json_in_both_styles(run: Telepath, at: Callable[[Sandbox], None], style: str) -> None:
+def test_every_call_is_a_line_of_json_in_both_styles(
+    run: Telepath, at: Callable[[Sandbox], None], style: str
+) -> None:
     with served(style=style, trunks=2, calls=250) as sandbox:
         at(sandbox)
         listed = run("calls", "list")
@@ -27,9 +29,15 @@ def test_every_call_is_a_line_of_json_in_both_styles(run: Telepath, at: Callable
         assert [line["id"] for line in listed.lines] == list(sandbox.calls)
 
 
-def test_a_line_has_the_fields_of_the_model_in_their_order(telepath: Telepath, sandbox: Sandbox) -> None:
-    sandbox.add_call(id="call_mine", from_number="+15550001", start_time="2026-11-01T10:00:00Z", color="blue")
-    (line,) = telepath("calls", "list", "--until", "2026-11-01T10:00:00Z", "--since", "2026-11-01T10:00:00Z").lines
+def test_a_line_has_the_fields_of_the_model_in_their_order(
+    telepath: Telepath, sandbox: Sandbox
+) -> None:
+    sandbox.add_call(
+        id="call_mine", from_number="+15550001", start_time="2026-11-01T10:00:00Z", color="blue"
+    )
+    (line,) = telepath(
+        "calls", "list", "--until", "2026-11-01T10:00:00Z", "--since", "2026-11-01T10:00:00Z"
+    ).lines
     assert list(line)[:4] == ["id", "trunk_id", "from_number", "to_number"]
     assert line["from_number"] == "+15550001"
     assert line["start_time"] == "2026-11-01T10:00:00Z"
@@ -37,7 +45,9 @@ def test_a_line_has_the_fields_of_the_model_in_their_order(telepath: Telepath, s
 
 
 def test_filters_reach_the_server(telepath: Telepath, sandbox: Sandbox) -> None:
-    found = telepath("calls", "list", "--status", "connected", "--direction", "inbound", "--since", "7d").lines
+    found = telepath(
+        "calls", "list", "--status", "connected", "--direction", "inbound", "--since", "7d"
+    ).lines
     week_ago = datetime.now(UTC) - timedelta(days=7)
     assert found
     assert {(line["status"], line["direction"]) for line in found} == {("connected", "inbound")}
@@ -60,7 +70,9 @@ def test_a_table_shows_the_beginning_and_says_that_there_is_more(telepath: Telep
     assert everything.err == ""
 
 
-def test_a_narrow_terminal_gets_fewer_columns_and_whole_values(telepath: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_values(
+    telepath: Telepath, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = telepath("calls", "list", "--table", "--max-items", 2)
     assert "gateway" in shown.out
@@ -71,7 +83,9 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_values(telepath: Telepat
 
 def test_an_empty_list_is_no_line_of_json_and_a_header_as_a_table(telepath: Telepath) -> None:
     assert telepath("calls", "list", "--trunk-id", "conn_none").out == ""
-    assert telepath("calls", "list", "--trunk-id", "conn_none", "--table").out.split()[0] == "started"
+    assert (
+        telepath("calls", "list", "--trunk-id", "conn_none", "--table").out.split()[0] == "started"
+    )
 
 
 def test_trunks_are_listed(telepath: Telepath, sandbox: Sandbox) -> None:
@@ -80,7 +94,9 @@ def test_trunks_are_listed(telepath: Telepath, sandbox: Sandbox) -> None:
     assert all(trunk["name"] in shown.out for trunk in sandbox.trunks.values())
 
 
-def test_what_a_server_sends_cannot_move_the_cursor_or_colour_the_terminal(telepath: Telepath, sandbox: Sandbox) -> None:
+def test_what_a_server_sends_cannot_move_the_cursor_or_colour_the_terminal(
+    telepath: Telepath, sandbox: Sandbox
+) -> None:
     sandbox.add_trunk(name="\x1b[2J[red]evil\x07\n")
     shown = telepath("trunks", "list", "--table").out
     assert "·[2J[red]evil··" in shown
@@ -93,7 +109,9 @@ def cut_the_next_list_off(sandbox: Sandbox) -> None:
     sandbox.fail_next(status=400, path="/calls")
 
 
-def test_a_list_that_fails_says_how_to_go_on_and_going_on_gives_the_rest(telepath: Telepath, sandbox: Sandbox) -> None:
+def test_a_list_that_fails_says_how_to_go_on_and_going_on_gives_the_rest(
+    telepath: Telepath, sandbox: Sandbox
+) -> None:
     cut_the_next_list_off(sandbox)
     cut = telepath("calls", "list")
     assert cut.code == FAILED
@@ -135,11 +153,15 @@ def test_what_could_not_be_written_is_not_behind_the_place(
 
 
 def test_a_place_of_another_list_is_refused(telepath: Telepath) -> None:
-    refused = telepath("calls", "list", "--resume", json.dumps({"v": 1, "of": "trunks", "filters": {}}))
+    refused = telepath(
+        "calls", "list", "--resume", json.dumps({"v": 1, "of": "trunks", "filters": {}})
+    )
     assert refused.code == USAGE
 
 
-def test_rows_that_may_be_missing_are_told_by_the_exit_code(telepath: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_may_be_missing_are_told_by_the_exit_code(
+    telepath: Telepath, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from telepath_async import Drift, Paginator
 
     monkeypatch.setattr(Paginator, "drift", property(lambda self: Drift(uncertain=3)))

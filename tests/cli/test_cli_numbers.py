@@ -40,8 +40,14 @@ def test_an_agent_is_shown_by_its_id(telepath: Telepath, sandbox: Sandbox, agent
     assert "agent_9" in telepath(*UPDATE, "--label", "x", "--table").out
 
 
-def test_credentials_in_an_answer_are_masked_unless_asked_for(telepath: Telepath, sandbox: Sandbox) -> None:
-    body = {"number": NUMBER, "telephony_account_connection": {"credentials": {"auth": "pa55word"}}, "api_key": "pa55word"}
+def test_credentials_in_an_answer_are_masked_unless_asked_for(
+    telepath: Telepath, sandbox: Sandbox
+) -> None:
+    body = {
+        "number": NUMBER,
+        "telephony_account_connection": {"credentials": {"auth": "pa55word"}},
+        "api_key": "pa55word",
+    }
     for arguments, shows in (
         ([], False),
         (["--table"], False),
@@ -53,7 +59,9 @@ def test_credentials_in_an_answer_are_masked_unless_asked_for(telepath: Telepath
 
 
 @pytest.mark.parametrize("arguments", [[], ["--example-context", "company"], ["--clear", "number"]])
-def test_what_makes_no_sense_is_refused(telepath: Telepath, sandbox: Sandbox, arguments: list[str]) -> None:
+def test_what_makes_no_sense_is_refused(
+    telepath: Telepath, sandbox: Sandbox, arguments: list[str]
+) -> None:
     assert telepath(*UPDATE, *arguments).code == USAGE
     assert sandbox.requests == []
 
@@ -67,6 +75,8 @@ def test_numbers_may_live_elsewhere_with_a_key_of_their_own(
         assert "TELEPATH_NUMBERS_API_KEY" in refused.err
         (tmp_path / "key").write_text(elsewhere.api_key)
         monkeypatch.setenv("TELEPATH_NUMBERS_BASE_URL", elsewhere.base_url)
-        assert telepath(*UPDATE, "--label", "x", "--numbers-api-key-file", tmp_path / "key").code == OK
+        assert (
+            telepath(*UPDATE, "--label", "x", "--numbers-api-key-file", tmp_path / "key").code == OK
+        )
         assert len(elsewhere.requests) == 1
     assert sandbox.requests == []

@@ -36,9 +36,15 @@ def slow() -> Iterator[Sandbox]:
 
 @contextmanager
 def started(sandbox: Sandbox, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    environment = {**os.environ, "TELEPATH_BASE_URL": sandbox.base_url, "TELEPATH_API_KEY": sandbox.api_key}
+    environment = {
+        **os.environ,
+        "TELEPATH_BASE_URL": sandbox.base_url,
+        "TELEPATH_API_KEY": sandbox.api_key,
+    }
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([*TELEPATH, *arguments], cwd=ROOT, env=environment, **(pipes | options)) as process:
+    with subprocess.Popen(
+        [*TELEPATH, *arguments], cwd=ROOT, env=environment, **(pipes | options)
+    ) as process:
         try:
             yield process
         finally:
@@ -57,10 +63,14 @@ def test_a_reader_that_leaves_ends_the_list_quietly(slow: Sandbox) -> None:
     assert len(slow.requests) < 60
 
 
-def test_a_reader_that_leaves_ends_a_batch_and_is_told_how_to_go_on(slow: Sandbox, tmp_path: Path) -> None:
+def test_a_reader_that_leaves_ends_a_batch_and_is_told_how_to_go_on(
+    slow: Sandbox, tmp_path: Path
+) -> None:
     fields = "custom", "s3cur3P@ssw0rd", "wss://agent.example"
     rows = "\n".join(f"N{n},{fields[0]},many-{n},{fields[1]},{fields[2]}" for n in range(500))
-    (tmp_path / "many.csv").write_text(f"name,ai_provider,sip_username,sip_password,custom_endpoint\n{rows}\n")
+    (tmp_path / "many.csv").write_text(
+        f"name,ai_provider,sip_username,sip_password,custom_endpoint\n{rows}\n"
+    )
     with started(slow, "trunks", "create-many", str(tmp_path / "many.csv")) as process:
         assert process.stdout
         assert process.stderr
@@ -79,7 +89,9 @@ def test_lines_stream_while_the_list_is_read(slow: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_list_that_is_interrupted_goes_on_where_it_was(slow: Sandbox, number: signal.Signals) -> None:
+def test_a_list_that_is_interrupted_goes_on_where_it_was(
+    slow: Sandbox, number: signal.Signals
+) -> None:
     with started(slow, "calls", "list") as process:
         assert process.stdout
         first = process.stdout.readline()
@@ -97,7 +109,9 @@ def test_a_list_that_is_interrupted_goes_on_where_it_was(slow: Sandbox, number: 
     assert printed + [json.loads(line)["id"] for line in out.splitlines()] == list(slow.calls)
 
 
-def test_a_sync_that_is_interrupted_keeps_what_is_committed_and_goes_on(slow: Sandbox, tmp_path: Path) -> None:
+def test_a_sync_that_is_interrupted_keeps_what_is_committed_and_goes_on(
+    slow: Sandbox, tmp_path: Path
+) -> None:
     file = tmp_path / "calls.db"
     with started(slow, "calls", "sync", f"sqlite:///{file}") as process:
         while len(slow.requests) < 10:
@@ -105,7 +119,10 @@ def test_a_sync_that_is_interrupted_keeps_what_is_committed_and_goes_on(slow: Sa
         process.send_signal(signal.SIGINT)
         out, told = process.communicate(timeout=30)
         assert (process.returncode, out) == (130, "")
-    assert told == "note: what was committed stays; run the same command again, and it goes on from there\n"
+    assert (
+        told
+        == "note: what was committed stays; run the same command again, and it goes on from there\n"
+    )
     kept = rows(file)
     assert 0 < kept < 8_000
     with started(slow, "calls", "sync", f"sqlite:///{file}") as process:
@@ -122,14 +139,23 @@ def rows(file: Path) -> int:
 
 
 @contextmanager
-def on_a_terminal(sandbox: Sandbox, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def on_a_terminal(
+    sandbox: Sandbox, *arguments: str, **variables: str
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The process, and the keyboard and screen of its terminal."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "TELEPATH_BASE_URL": sandbox.base_url, **variables}
+    environment = {
+        **os.environ,
+        "TERM": "xterm",
+        "COLUMNS": "80",
+        "TELEPATH_BASE_URL": sandbox.base_url,
+        **variables,
+    }
     with subprocess.Popen(
         [*TELEPATH, *arguments], cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, text=True,
         start_new_session=True,
-        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # it becomes the terminal of the session
+        # it becomes the terminal of the session
+        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
     ) as process:  # fmt: skip
         os.close(theirs)
         try:
@@ -142,7 +168,9 @@ def on_a_terminal(sandbox: Sandbox, *arguments: str, **variables: str) -> Iterat
 def read_until(screen: int, wanted: str, seen: str = "") -> str:
     end = time.monotonic() + 30
     while wanted not in seen:
-        assert select.select([screen], [], [], max(0.0, end - time.monotonic()))[0], f"no {wanted!r} in {seen!r}"
+        assert select.select([screen], [], [], max(0.0, end - time.monotonic()))[0], (
+            f"no {wanted!r} in {seen!r}"
+        )
         try:
             seen += os.read(screen, 65_536).decode()
         except OSError:  # the process has ended
@@ -153,7 +181,16 @@ def read_until(screen: int, wanted: str, seen: str = "") -> str:
 
 def test_secrets_are_asked_for_on_a_terminal_and_do_not_show() -> None:
     with served(trunks=0, calls=0) as sandbox:
-        create = ["trunks", "create", "--name", "Front", "--provider", "openai", "--sip-username", "front"]
+        create = [
+            "trunks",
+            "create",
+            "--name",
+            "Front",
+            "--provider",
+            "openai",
+            "--sip-username",
+            "front",
+        ]
         with on_a_terminal(sandbox, *create) as (process, terminal):
             seen = ""
             for asked, typed in (
@@ -167,12 +204,20 @@ def test_secrets_are_asked_for_on_a_terminal_and_do_not_show() -> None:
             seen = read_until(terminal, "front@sip", seen)
             assert process.wait(30) == 0
         (trunk,) = sandbox.trunks.values()
-        assert (trunk["openai_api_key"], trunk["sip_password"]) == ("sk-typed-key", "typed-pa55word")
-        assert not any(secret in seen for secret in ("sk-typed-key", "typed-pa55word", sandbox.api_key))
+        assert (trunk["openai_api_key"], trunk["sip_password"]) == (
+            "sk-typed-key",
+            "typed-pa55word",
+        )
+        assert not any(
+            secret in seen for secret in ("sk-typed-key", "typed-pa55word", sandbox.api_key)
+        )
 
 
 def test_an_interrupt_at_the_prompt_is_130_and_shows_no_traceback() -> None:
-    with served(trunks=0, calls=0) as sandbox, on_a_terminal(sandbox, "analytics", "overview") as (process, terminal):
+    with (
+        served(trunks=0, calls=0) as sandbox,
+        on_a_terminal(sandbox, "analytics", "overview") as (process, terminal),
+    ):
         seen = read_until(terminal, "Telepath API key: ")
         os.write(terminal, b"\x03")
         assert process.wait(30) == 130
@@ -183,7 +228,10 @@ def test_an_interrupt_at_the_prompt_is_130_and_shows_no_traceback() -> None:
 def test_a_terminal_gets_a_table() -> None:
     with (
         served(trunks=3, calls=0) as sandbox,
-        on_a_terminal(sandbox, "trunks", "list", TELEPATH_API_KEY=sandbox.api_key) as (process, terminal),
+        on_a_terminal(sandbox, "trunks", "list", TELEPATH_API_KEY=sandbox.api_key) as (
+            process,
+            terminal,
+        ),
     ):
         seen = read_until(terminal, "provider")
         assert process.wait(30) == 0

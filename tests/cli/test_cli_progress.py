@@ -24,7 +24,9 @@ def test_without_a_terminal_there_is_no_bar(telepath: Telepath) -> None:
     assert telepath("calls", "list").err == ""
 
 
-def test_lines_and_a_bar_do_not_share_a_terminal(terminal: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_and_a_bar_do_not_share_a_terminal(
+    terminal: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with progress_bar("list", "calls", meter=Meter(), telepath=None, lines_on_terminal=True) as bar:
         assert type(bar) is Bar
 
@@ -44,7 +46,9 @@ def test_the_bar_tells_rows_rate_share_of_the_limit_and_time_left(
     assert "/s" in err
 
 
-def test_a_total_that_is_not_known_is_not_shown(terminal: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_total_that_is_not_known_is_not_shown(
+    terminal: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     with progress_bar("list", "calls", meter=Meter(), telepath=None) as bar:
         bar.show(7)
     assert "7 calls" in capsys.readouterr().err
@@ -54,7 +58,9 @@ class Seen:
     """What the meter needs of a client."""
 
     def __init__(self, limit: int | None) -> None:
-        self.rate_limit = None if limit is None else RateLimit(limit=limit, remaining=1, reset_at=None)
+        self.rate_limit = (
+            None if limit is None else RateLimit(limit=limit, remaining=1, reset_at=None)
+        )
 
 
 def test_the_share_is_of_what_the_key_may_send(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,8 +76,12 @@ def test_the_share_is_of_what_the_key_may_send(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("terminal")
-def test_every_long_command_shows_its_bar(telepath: Telepath, sandbox: Sandbox, tmp_path: object) -> None:
+def test_every_long_command_shows_its_bar(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: object
+) -> None:
     assert "calls" in telepath("calls", "list", "--table", "--all").err
     assert "sync" in telepath("calls", "sync", f"sqlite:///{tmp_path}/calls.db").err
-    rotated = telepath("jobs", "rotate", "--all", "--journal", f"{tmp_path}/j", "--apply", "cat > /dev/null")
+    rotated = telepath(
+        "jobs", "rotate", "--all", "--journal", f"{tmp_path}/j", "--apply", "cat > /dev/null"
+    )
     assert "5/5 trunks" in rotated.err

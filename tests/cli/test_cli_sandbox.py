@@ -24,7 +24,9 @@ def test_the_sandbox_says_what_to_set_and_serves_until_it_is_stopped(run: Telepa
     answers: list[int] = []
 
     def ask_and_stop() -> None:
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/calls", headers={"Authorization": "Bearer sk_live_mine"})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/v1/calls", headers={"Authorization": "Bearer sk_live_mine"}
+        )
         for _ in range(600):
             try:
                 with urllib.request.urlopen(request) as response:
@@ -36,11 +38,16 @@ def test_the_sandbox_says_what_to_set_and_serves_until_it_is_stopped(run: Telepa
 
     thread = threading.Thread(target=ask_and_stop)
     thread.start()
-    served = run("sandbox", "--port", port, "--api-key", "sk_live_mine", "--style", "cursor", "--calls", 3)
+    served = run(
+        "sandbox", "--port", port, "--api-key", "sk_live_mine", "--style", "cursor", "--calls", 3
+    )
     thread.join()
     assert answers == [200]
     assert served.code == OK
-    assert served.out == f"export TELEPATH_BASE_URL=http://127.0.0.1:{port}/v1\nexport TELEPATH_API_KEY=sk_live_mine\n"
+    assert (
+        served.out == f"export TELEPATH_BASE_URL=http://127.0.0.1:{port}/v1\nexport "
+        "TELEPATH_API_KEY=sk_live_mine\n"
+    )
 
 
 def test_a_port_in_use_is_one_clear_line(run: Telepath) -> None:

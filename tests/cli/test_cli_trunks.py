@@ -66,7 +66,11 @@ def test_create_takes_its_secrets_from_files_before_the_environment(
 
 
 def test_a_secret_may_come_from_standard_input(
-    telepath: Telepath, sandbox: Sandbox, secrets: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    telepath: Telepath,
+    sandbox: Sandbox,
+    secrets: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "stdin").write_text("from-a-pipe\n")
     with (tmp_path / "stdin").open() as stdin:
@@ -80,8 +84,12 @@ def test_a_username_that_is_taken_is_a_conflict(telepath: Telepath, secrets: Non
     assert telepath(*CREATE).code == CONFLICT
 
 
-def test_a_provider_key_that_is_refused_is_an_auth_error(telepath: Telepath, sandbox: Sandbox, secrets: None) -> None:
-    sandbox.fail_next(status=401, body={"error": {"code": "invalid_provider_credentials", "message": "bad key"}})
+def test_a_provider_key_that_is_refused_is_an_auth_error(
+    telepath: Telepath, sandbox: Sandbox, secrets: None
+) -> None:
+    sandbox.fail_next(
+        status=401, body={"error": {"code": "invalid_provider_credentials", "message": "bad key"}}
+    )
     refused = telepath(*CREATE)
     assert refused.code == AUTH
     assert "invalid_provider_credentials" in refused.err
@@ -121,9 +129,13 @@ def test_a_credential_among_the_arguments_is_warned_of(telepath: Telepath, secre
     assert "abc" not in warned.err
 
 
-def test_update_changes_what_is_given_and_no_more(telepath: Telepath, sandbox: Sandbox, secrets: None) -> None:
+def test_update_changes_what_is_given_and_no_more(
+    telepath: Telepath, sandbox: Sandbox, secrets: None
+) -> None:
     trunk_id = next(iter(sandbox.trunks))
-    assert telepath("trunks", "update", trunk_id, "--name", "New", "--set-openai-api-key").code == OK
+    assert (
+        telepath("trunks", "update", trunk_id, "--name", "New", "--set-openai-api-key").code == OK
+    )
     assert json.loads(sandbox.requests[-1].body) == {"name": "New", "openai_api_key": "sk-openai-1"}
     assert sandbox.trunks[trunk_id]["name"] == "New"
 
@@ -134,14 +146,18 @@ def test_update_without_a_field_is_refused(telepath: Telepath, sandbox: Sandbox)
     assert "nothing to update" in refused.err
 
 
-def test_rotate_sends_nothing_before_it_knows_where_the_password_is_to_go(telepath: Telepath, sandbox: Sandbox) -> None:
+def test_rotate_sends_nothing_before_it_knows_where_the_password_is_to_go(
+    telepath: Telepath, sandbox: Sandbox
+) -> None:
     refused = telepath("trunks", "rotate", next(iter(sandbox.trunks)))
     assert refused.code == USAGE
     assert "--save FILE or --show-secrets" in refused.err
     assert sandbox.requests == []
 
 
-def test_rotate_saves_the_new_password_for_its_owner_only(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_rotate_saves_the_new_password_for_its_owner_only(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     trunk_id, file = next(iter(sandbox.trunks)), tmp_path / "new.json"
     rotated = telepath("trunks", "rotate", trunk_id, "--save", file)
     assert rotated.code == OK
@@ -187,7 +203,9 @@ def test_a_rotation_whose_answer_is_lost_says_to_rotate_again(
 
 
 def test_a_rotation_that_is_refused_leaves_no_file(telepath: Telepath, tmp_path: Path) -> None:
-    assert telepath("trunks", "rotate", "conn_none", "--save", tmp_path / "new.json").code == NOT_FOUND
+    assert (
+        telepath("trunks", "rotate", "conn_none", "--save", tmp_path / "new.json").code == NOT_FOUND
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -201,10 +219,14 @@ def test_an_answer_to_a_rotation_that_makes_no_sense_is_kept_as_it_came(
     assert file.read_text() == '{"new": "pa55word"}'
     assert "pa55word" not in kept.out + kept.err
     sandbox.fail_next(status=200, body='{"new": "pa55word"}', executed=True)
-    assert "pa55word" in telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--show-secrets").err
+    assert (
+        "pa55word" in telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--show-secrets").err
+    )
 
 
-def test_an_empty_answer_to_a_rotation_is_not_kept(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_empty_answer_to_a_rotation_is_not_kept(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     file = tmp_path / "new.json"
     sandbox.fail_next(status=200, body="", executed=True)
     lost = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", file)
@@ -213,9 +235,16 @@ def test_an_empty_answer_to_a_rotation_is_not_kept(telepath: Telepath, sandbox: 
     assert not file.exists()
 
 
-@pytest.mark.parametrize(("save", "where"), [(False, "it is new, the old one is dead"), (True, "it stands in")])
+@pytest.mark.parametrize(
+    ("save", "where"), [(False, "it is new, the old one is dead"), (True, "it stands in")]
+)
 def test_a_new_password_that_cannot_be_printed_is_told(
-    telepath: Telepath, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: bool, where: str
+    telepath: Telepath,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    save: bool,
+    where: str,
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -246,7 +275,9 @@ def test_a_file_of_a_secret_may_end_and_begin_as_editors_like_it(
     assert trunk_of(sandbox, "front")["sip_password"] == "from-a-file"
 
 
-def test_a_file_with_more_than_a_secret_is_refused(telepath: Telepath, secrets: None, tmp_path: Path) -> None:
+def test_a_file_with_more_than_a_secret_is_refused(
+    telepath: Telepath, secrets: None, tmp_path: Path
+) -> None:
     (tmp_path / "password").write_text("from-a-file\nand-more\n")
     refused = telepath(*CREATE, "--sip-password-file", tmp_path / "password")
     assert refused.code == USAGE
@@ -254,15 +285,21 @@ def test_a_file_with_more_than_a_secret_is_refused(telepath: Telepath, secrets: 
     assert "and-more" not in refused.err
 
 
-def test_interrupting_a_rotation_says_to_rotate_again(telepath: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_interrupting_a_rotation_says_to_rotate_again(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
     sandbox.fail_next(delay=30.0)
     with signalled(signal.SIGINT, lambda: sandbox.requests):
-        stopped = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", tmp_path / "new.json")
+        stopped = telepath(
+            "trunks", "rotate", next(iter(sandbox.trunks)), "--save", tmp_path / "new.json"
+        )
     assert stopped.code == 130
     assert "rotate again" in stopped.err
 
 
-def test_a_response_error_without_a_place_for_it_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_response_error_without_a_place_for_it_shows_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from telepath_async.cli.rotation import _keep_raw
     from telepath_async.cli.shell import Shell
 
@@ -282,7 +319,9 @@ def test_what_is_typed_is_asked_for_twice_where_it_is_new(monkeypatch: pytest.Mo
         credentials.read_secret(credentials.OPENAI_API_KEY, None)
 
 
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
 def test_a_signal_at_the_prompt_ends_the_command(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals, error: type[BaseException]
 ) -> None:

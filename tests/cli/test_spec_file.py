@@ -60,13 +60,17 @@ def refusal(folder: Path, ending: str, text: str, keys: dict[str, Secret | None]
     return str(refused.value)
 
 
-_text = st.text(st.characters(codec="utf-8", exclude_categories=("C",)), min_size=1).filter(str.strip)
+_text = st.text(st.characters(codec="utf-8", exclude_categories=("C",)), min_size=1).filter(
+    str.strip
+)
 _rows = st.lists(
     st.fixed_dictionaries(
         {
             "name": _text,
             "sip_username": st.from_regex(r"[A-Za-z0-9-]+", fullmatch=True),
-            "sip_password": st.text(st.characters(codec="utf-8", exclude_categories=("C",)), min_size=8).filter(str.strip),
+            "sip_password": st.text(
+                st.characters(codec="utf-8", exclude_categories=("C",)), min_size=8
+            ).filter(str.strip),
             "system_prompt": _text,
         }
     ),
@@ -79,11 +83,16 @@ _rows = st.lists(
 @pytest.mark.parametrize("ending", WRITERS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(rows=_rows)
-def test_what_is_written_is_read_in_every_format(tmp_path: Path, ending: str, rows: list[dict[str, Any]]) -> None:
+def test_what_is_written_is_read_in_every_format(
+    tmp_path: Path, ending: str, rows: list[dict[str, Any]]
+) -> None:
     wanted = [row(**fields) for fields in rows]
     read = read_rows(written(tmp_path, ending, WRITERS[ending](wanted)), NO_KEYS)
     given_back = [
-        {name: value.reveal() if isinstance(value, Secret) else value for name, value in made.spec.fields().items()}
+        {
+            name: value.reveal() if isinstance(value, Secret) else value
+            for name, value in made.spec.fields().items()
+        }
         for made in read
     ]
     assert given_back == wanted
@@ -103,13 +112,22 @@ def test_each_row_knows_its_line(tmp_path: Path, ending: str, text: str, lines: 
 
 
 def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
-    text = "\ufeff name ,ai_provider,sip_username,sip_password,openai_api_key\r\n\r\nFront,openai,front,s3cur3-password,sk\r\n"
+    text = (
+        "\ufeff name "
+        ",ai_provider,sip_username,sip_password,openai_api_key\r\n\r\nFront,openai,front,s3cur3-password,sk\r\n"
+    )
     (made,) = read_rows(written(tmp_path, ".csv", text), NO_KEYS)
     assert (made.line, made.spec.name) == (3, "Front")
 
 
 def test_all_faults_of_all_rows_are_listed_with_their_lines(tmp_path: Path) -> None:
-    rows = [row("a", sip_password=None), row("b"), row("b"), row("c", ai_provider="azure"), row("d", colour="red")]
+    rows = [
+        row("a", sip_password=None),
+        row("b"),
+        row("b"),
+        row("c", ai_provider="azure"),
+        row("d", colour="red"),
+    ]
     said = refusal(tmp_path, ".ndjson", WRITERS[".ndjson"]([*rows, []]))
     assert "5 rows" in said
     assert "nothing was sent" in said
@@ -128,7 +146,10 @@ def test_faults_beyond_fifty_are_counted(tmp_path: Path) -> None:
 
 def test_a_key_for_all_fills_the_rows_that_have_none(tmp_path: Path) -> None:
     rows = [row("a", openai_api_key=None), row("b", openai_api_key="sk-own")]
-    read = read_rows(written(tmp_path, ".json", json.dumps(rows)), {"openai": Secret("sk-all"), "elevenlabs": None})
+    read = read_rows(
+        written(tmp_path, ".json", json.dumps(rows)),
+        {"openai": Secret("sk-all"), "elevenlabs": None},
+    )
     assert [made.spec.openai_api_key for made in read] == [Secret("sk-all"), Secret("sk-own")]
     assert "sk-all" not in repr(read)
     assert "openai_api_key is missing" in refusal(tmp_path, ".json", json.dumps(rows))
@@ -140,7 +161,11 @@ def test_a_key_for_all_fills_the_rows_that_have_none(tmp_path: Path) -> None:
         (".csv", 'name,sip_username\n"SECRET', "line 2: this is no CSV"),
         (".csv", "name,sip_username\nSECRET,a,SECRET2", "(beyond the last column)"),
         (".csv", "name\n", "holds no trunks"),
-        (".csv", "Front,custom,front-1,SECRET\nBack,custom,back-1,SECRET", "line 1: this must name the columns"),
+        (
+            ".csv",
+            "Front,custom,front-1,SECRET\nBack,custom,back-1,SECRET",
+            "line 1: this must name the columns",
+        ),
         (".csv", "", "holds no trunks"),
         (".json", "", "holds no trunks"),
         (".json", "[]", "holds no trunks"),

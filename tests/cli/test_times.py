@@ -46,19 +46,25 @@ def test_a_span_is_read(text: str, span: timedelta) -> None:
     assert read_span(text) == span
 
 
-@pytest.mark.parametrize("text", ["", "7", "d", "-7d", "7 d", "7D", "7y", "1e3s", "9" * 400 + "d", "9999999999999w"])
+@pytest.mark.parametrize(
+    "text", ["", "7", "d", "-7d", "7 d", "7D", "7y", "1e3s", "9" * 400 + "d", "9999999999999w"]
+)
 def test_what_is_no_span_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no span of time; write 90s, 30m"):
         read_span(text)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "999999w", "9" * 400 + "d", "0001-01-01T00:00:00+10:00"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2026-13-01", "999999w", "9" * 400 + "d", "0001-01-01T00:00:00+10:00"]
+)
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no time; write 2026-11-01"):
         read_moment(text, NOW)
 
 
-@given(st.datetimes(timezones=st.just(timezone(timedelta(hours=3))), min_value=datetime(1900, 1, 1)))
+@given(
+    st.datetimes(timezones=st.just(timezone(timedelta(hours=3))), min_value=datetime(1900, 1, 1))
+)
 def test_every_moment_in_iso_8601_is_read(moment: datetime) -> None:
     assert read_moment(moment.isoformat(), NOW) == moment
 

@@ -37,7 +37,9 @@ async def sandbox(style: str) -> AsyncIterator[Sandbox]:
 async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
     limiter = LocalLimiter(limit=1_000_000, period=1.0)
     retry = RetryPolicy(max_attempts=1)
-    async with TelepathClient(sandbox.api_key, base_url=sandbox.base_url, retry=retry, limiter=limiter) as telepath:
+    async with TelepathClient(
+        sandbox.api_key, base_url=sandbox.base_url, retry=retry, limiter=limiter
+    ) as telepath:
         yield telepath
 
 

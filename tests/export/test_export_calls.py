@@ -14,7 +14,16 @@ from typing import Any, cast
 import pytest
 from attrs import define, field
 
-from telepath_async import Call, Drift, Page, Response, Secret, ServerError, TelepathClient, UsageError
+from telepath_async import (
+    Call,
+    Drift,
+    Page,
+    Response,
+    Secret,
+    ServerError,
+    TelepathClient,
+    UsageError,
+)
 from telepath_async.export import ExportProgress, export_calls
 from telepath_async.sandbox import Sandbox
 from tests.export.conftest import rows_in
@@ -74,21 +83,35 @@ async def test_the_values_are_those_of_the_server(
     report = await export_calls(telepath, tmp_path / f"calls.{kind}")
     for row in rows_in(report.path):
         call = sandbox.calls[row["id"]]
-        assert (row["from_number"], row["to_number"], row["trunk_id"]) == (call["from"], call["to"], call["trunk_id"])
+        assert (row["from_number"], row["to_number"], row["trunk_id"]) == (
+            call["from"],
+            call["to"],
+            call["trunk_id"],
+        )
         start = row["start_time"]
-        assert (start if kind == "parquet" else datetime.fromisoformat(start)) == datetime.fromisoformat(call["start_time"])
+        assert (
+            start if kind == "parquet" else datetime.fromisoformat(start)
+        ) == datetime.fromisoformat(call["start_time"])
         assert row["ai_latency_ms"] in (call["ai_latency_ms"], str(call["ai_latency_ms"] or ""))
 
 
 @offset_only
-async def test_the_format_given_goes_before_the_ending(telepath: TelepathClient, tmp_path: Path) -> None:
+async def test_the_format_given_goes_before_the_ending(
+    telepath: TelepathClient, tmp_path: Path
+) -> None:
     await export_calls(telepath, str(tmp_path / "calls.parquet"), format="csv")
     assert (tmp_path / "calls.parquet").read_bytes().startswith(b"id,trunk_id,")
 
 
 @offset_only
-async def test_only_calls_that_match_are_written(sandbox: Sandbox, telepath: TelepathClient, tmp_path: Path) -> None:
-    wanted = {"direction": "inbound", "status": "failed", "trunk_id": next(iter(sandbox.calls.values()))["trunk_id"]}
+async def test_only_calls_that_match_are_written(
+    sandbox: Sandbox, telepath: TelepathClient, tmp_path: Path
+) -> None:
+    wanted = {
+        "direction": "inbound",
+        "status": "failed",
+        "trunk_id": next(iter(sandbox.calls.values()))["trunk_id"],
+    }
     sandbox.add_call(**wanted)
     await export_calls(telepath, tmp_path / "calls.ndjson", **wanted)
     expected = {call["id"] for call in sandbox.calls.values() if wanted.items() <= call.items()}
@@ -109,7 +132,9 @@ async def test_no_calls_make_a_whole_file_without_rows(tmp_path: Path, kind: str
 
 
 async def test_what_may_be_missing_is_reported(tmp_path: Path) -> None:
-    assert (await export_calls(scripted(Call(id="a"), uncertain=3), tmp_path / "calls.csv")).uncertain == 3
+    assert (
+        await export_calls(scripted(Call(id="a"), uncertain=3), tmp_path / "calls.csv")
+    ).uncertain == 3
 
 
 async def test_requests_go_in_the_bulk_lane(tmp_path: Path) -> None:
@@ -119,7 +144,10 @@ async def test_requests_go_in_the_bulk_lane(tmp_path: Path) -> None:
 
 
 async def test_credentials_are_masked(tmp_path: Path, kind: str) -> None:
-    extra = {"webhook": {"api_key": Secret("sk-very-secret")}, "tags": [Secret("sk-very-secret"), "plain"]}
+    extra = {
+        "webhook": {"api_key": Secret("sk-very-secret")},
+        "tags": [Secret("sk-very-secret"), "plain"],
+    }
     await export_calls(scripted(Call(id="a", extra=extra)), tmp_path / f"calls.{kind}")
     assert b"sk-very-secret" not in (tmp_path / f"calls.{kind}").read_bytes()
     assert "**********" in str(rows_in(tmp_path / f"calls.{kind}")[0]["extra"])
@@ -140,13 +168,19 @@ async def test_an_error_passes_on_and_leaves_what_stood_there(
         sandbox.add_call(id=f"call_{call}")
     with pytest.raises(ServerError):
         await export_calls(telepath, target, on_progress=fail_the_next)
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == ([stood_there] if stood_there else [])
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == (
+        [stood_there] if stood_there else []
+    )
 
 
-async def test_a_cancelled_export_leaves_nothing_behind(telepath: TelepathClient, tmp_path: Path, kind: str) -> None:
+async def test_a_cancelled_export_leaves_nothing_behind(
+    telepath: TelepathClient, tmp_path: Path, kind: str
+) -> None:
     under_way = asyncio.Event()
     export = asyncio.create_task(
-        export_calls(telepath, tmp_path / f"calls.{kind}", on_progress=lambda progress: under_way.set())
+        export_calls(
+            telepath, tmp_path / f"calls.{kind}", on_progress=lambda progress: under_way.set()
+        )
     )
     await under_way.wait()
     export.cancel()
@@ -154,12 +188,16 @@ async def test_a_cancelled_export_leaves_nothing_behind(telepath: TelepathClient
         await export
     assert list(tmp_path.iterdir()) == []
     await asyncio.sleep(0)
-    ours = {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task)}  # the sandbox's
+    ours = {
+        task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task)
+    }  # the sandbox's
     assert ours == {asyncio.current_task()}
 
 
 @offset_only
-async def test_a_listener_that_fails_ends_the_export(telepath: TelepathClient, tmp_path: Path) -> None:
+async def test_a_listener_that_fails_ends_the_export(
+    telepath: TelepathClient, tmp_path: Path
+) -> None:
     with pytest.raises(ZeroDivisionError):
         await export_calls(telepath, tmp_path / "calls.csv", on_progress=lambda progress: 1 // 0)
     assert list(tmp_path.iterdir()) == []
@@ -202,12 +240,21 @@ async def test_a_full_disk_passes_on_and_leaves_nothing_behind(
         ("", {"format": "csv"}, "is no file that could be replaced"),
         ("calls.csv", {"on_progress": 1}, "on_progress must be a function"),
         ("calls.csv", {"since": datetime(2026, 3, 1)}, "since must be a datetime with a time zone"),
-        ("calls.csv", {"since": datetime(2026, 3, 1), "until": datetime(2026, 3, 2)}, "since must be a datetime"),
+        (
+            "calls.csv",
+            {"since": datetime(2026, 3, 1), "until": datetime(2026, 3, 2)},
+            "since must be a datetime",
+        ),
         ("calls.csv", {"since": "2026-03-01", "until": "2026-03-02"}, "since must be a datetime"),
     ],
 )
 async def test_bad_input_is_refused_before_anything_is_sent(
-    sandbox: Sandbox, telepath: TelepathClient, tmp_path: Path, name: str, options: dict[str, Any], told: str
+    sandbox: Sandbox,
+    telepath: TelepathClient,
+    tmp_path: Path,
+    name: str,
+    options: dict[str, Any],
+    told: str,
 ) -> None:
     with pytest.raises(UsageError, match=told):
         await export_calls(telepath, tmp_path / name, **options)

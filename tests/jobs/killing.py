@@ -1,11 +1,12 @@
-"""A process that runs a job in children which end themselves at a given step: importing once makes dozens of kills cheap.
+"""A process that runs a job in children which end themselves at a given step: importing once makes
+dozens of kills cheap.
 
     python killing.py rotate|provision BASE_URL API_KEY
 
-It obeys lines on standard input: `STEP DIRECTORY` forks a child that runs the job on that directory and ends by `os._exit`
-at that step (0: never). The child's exit code is printed: 0, 1 (not
-complete), or KILLED. A step is every moment between two effects: around
-each write (and in its middle), sync, rename, request and answer, and around what the carrier or the sink does.
+It obeys lines on standard input: `STEP DIRECTORY` forks a child that runs the job on that directory
+and ends by `os._exit` at that step (0: never). The child's exit code is printed: 0, 1 (not
+complete), or KILLED. A step is every moment between two effects: around each write (and in its
+middle), sync, rename, request and answer, and around what the carrier or the sink does.
 """
 
 from __future__ import annotations
@@ -17,14 +18,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from telepath_async import CallEnded, CallStarted, LocalLimiter, RetryPolicy, Secret, SipCredentials, TelepathClient
+from telepath_async import (
+    CallEnded,
+    CallStarted,
+    LocalLimiter,
+    RetryPolicy,
+    Secret,
+    SipCredentials,
+    TelepathClient,
+)
 from telepath_async.jobs import ProvisionedTrunk, provision_trunks, rotate_passwords
 
 KILLED = 9
 SPECS = [
     {"name": "One", "ai_provider": "openai", "openai_api_key": "sk-1", "sip_username": "one"},
     {"name": "Two", "ai_provider": "openai", "openai_api_key": "sk-1", "sip_username": "two"},
-    {"name": "Three", "ai_provider": "openai", "openai_api_key": "sk-1", "sip_username": "three", "sip_password": "given-one"},
+    {
+        "name": "Three",
+        "ai_provider": "openai",
+        "openai_api_key": "sk-1",
+        "sip_username": "three",
+        "sip_password": "given-one",
+    },
 ]
 
 
@@ -76,7 +91,9 @@ async def rotate(telepath: TelepathClient, directory: Path, steps: Steps) -> boo
         put(directory / f"{credentials.sip_username}.carrier", credentials.sip_password.reveal())
         steps.step()
 
-    report = await rotate_passwords(telepath, telepath.trunks.list(), apply, directory / "journal", backoff=0.001)
+    report = await rotate_passwords(
+        telepath, telepath.trunks.list(), apply, directory / "journal", backoff=0.001
+    )
     return report.complete
 
 
@@ -100,7 +117,9 @@ async def provision(telepath: TelepathClient, directory: Path, steps: Steps) -> 
 async def run(job: str, base_url: str, api_key: str, directory: Path, steps: Steps) -> bool:
     limiter = LocalLimiter(limit=1_000_000, period=1.0)
     retry = RetryPolicy(max_attempts=1)
-    async with TelepathClient(api_key, base_url=base_url, limiter=limiter, retry=retry, on_event=steps.step) as telepath:
+    async with TelepathClient(
+        api_key, base_url=base_url, limiter=limiter, retry=retry, on_event=steps.step
+    ) as telepath:
         return await {"rotate": rotate, "provision": provision}[job](telepath, directory, steps)
 
 

@@ -104,9 +104,14 @@ def test_what_is_no_file_is_refused_and_keeps_its_mode(tmp_path: Path) -> None:
 
 def test_a_damaged_journal_is_refused_and_nothing_of_it_is_shown(journal: Path) -> None:
     journal.write_bytes(f'{{"sip_password": "{SECRET}"}}\n'.encode())
-    with pytest.raises(JournalDamaged, match=r"line 1 of .*rotation\.ndjson") as refused, open_journal(journal):
+    with (
+        pytest.raises(JournalDamaged, match=r"line 1 of .*rotation\.ndjson") as refused,
+        open_journal(journal),
+    ):
         pass
-    shown = "".join(traceback.TracebackException.from_exception(refused.value, capture_locals=True).format())
+    shown = "".join(
+        traceback.TracebackException.from_exception(refused.value, capture_locals=True).format()
+    )
     assert "size = " in shown  # our locals are there
     assert SECRET not in shown
     with pytest.raises(JournalDamaged), open_journal(journal):  # the lock is free again
@@ -124,7 +129,9 @@ def test_a_second_run_on_one_journal_is_refused_until_the_first_has_ended(journa
         pass
 
 
-def test_a_file_system_that_cannot_lock_says_so(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_that_cannot_lock_says_so(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(fd: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -149,14 +156,18 @@ def test_compaction_follows_a_link_and_keeps_what_is_known(journal: Path) -> Non
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /proc")
-def test_everything_is_on_the_disk_before_the_next_step(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_on_the_disk_before_the_next_step(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done: list[str] = []
 
     def recorded(name: str) -> None:
         function = getattr(os, name)
 
         def record(*arguments: Any) -> Any:
-            target = arguments[-1] if name == "replace" else os.readlink(f"/proc/self/fd/{arguments[0]}")
+            target = (
+                arguments[-1] if name == "replace" else os.readlink(f"/proc/self/fd/{arguments[0]}")
+            )
             done.append(f"{name} {Path(target).name}")
             return function(*arguments)
 
@@ -170,7 +181,12 @@ def test_everything_is_on_the_disk_before_the_next_step(journal: Path, monkeypat
         opened.write(finished())
         assert done[1:] == [f"write {name}", f"fsync {name}"]
         opened.compact()
-        assert done[3:] == [f"write {name}.new", f"fsync {name}.new", f"replace {name}", f"fsync {directory}"]
+        assert done[3:] == [
+            f"write {name}.new",
+            f"fsync {name}.new",
+            f"replace {name}",
+            f"fsync {directory}",
+        ]
 
 
 def test_what_a_killed_compaction_left_is_in_nobodys_way(journal: Path) -> None:
@@ -195,7 +211,9 @@ def failing_after(bytes_written: int) -> Callable[..., int]:
     return short
 
 
-def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_all_of_them(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_all_of_them(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "write", failing_after(10_000))
     with open_journal(journal) as opened:
         opened.write(rotated())
@@ -216,7 +234,9 @@ def test_a_full_disk_is_an_error_that_shows_no_secret_and_nothing_is_written_beh
         with pytest.raises(OSError, match="Bad file descriptor"):
             opened.write(finished("c"))
         assert list(opened.entries) == ["a"]
-    shown = "".join(traceback.TracebackException.from_exception(full.value, capture_locals=True).format())
+    shown = "".join(
+        traceback.TracebackException.from_exception(full.value, capture_locals=True).format()
+    )
     ours = shown[shown.index("in write") :]
     assert SECRET not in ours.partition("in short")[0]
     with open_journal(journal) as opened:

@@ -69,12 +69,17 @@ def lost(sandbox: Sandbox, directory: Path) -> list[str]:
         trunk_id
         for trunk_id, trunk in sandbox.trunks.items()
         if not at_carrier(sandbox, directory, trunk_id)
-        and not ((entry := journal_entries(directory).get(trunk_id)) and known_or_in_doubt(entry, trunk["sip_password"]))
+        and not (
+            (entry := journal_entries(directory).get(trunk_id))
+            and known_or_in_doubt(entry, trunk["sip_password"])
+        )
     ]
 
 
 def known_or_in_doubt(entry: Entry, password: str) -> bool:
-    return entry.state == "in doubt" or (entry.credentials is not None and entry.credentials.sip_password.reveal() == password)
+    return entry.state == "in doubt" or (
+        entry.credentials is not None and entry.credentials.sip_password.reveal() == password
+    )
 
 
 def at_carrier(sandbox: Sandbox, directory: Path, trunk_id: str) -> bool:
@@ -101,13 +106,21 @@ async def test_a_rotation_killed_at_any_step_loses_no_password_and_is_finished_b
                 break
             refusal.unlink(missing_ok=True)
             assert await rotation.run(directory) == 0
-            assert [trunk_id for trunk_id in before if not at_carrier(sandbox, directory, trunk_id)] == []
-            assert [trunk_id for trunk_id in before if sandbox.sip_password(trunk_id) == before[trunk_id]] == []
+            assert [
+                trunk_id for trunk_id in before if not at_carrier(sandbox, directory, trunk_id)
+            ] == []
+            assert [
+                trunk_id
+                for trunk_id in before
+                if sandbox.sip_password(trunk_id) == before[trunk_id]
+            ] == []
             assert "sip_password" not in (directory / "journal").read_text()
     assert last > 50
 
 
-async def test_a_rotation_killed_again_and_again_is_finished_in_the_end(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_rotation_killed_again_and_again_is_finished_in_the_end(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     dice = random.Random(5)
     async with job("rotate", sandbox) as rotation:
         for attempt in range(5):
@@ -129,9 +142,15 @@ async def test_a_provisioning_killed_at_any_step_leaves_no_trunk_whose_password_
             directory = tmp_path / str(last)
             directory.mkdir()
             ended = await provisioning.run(directory, last=last)
-            created = {trunk["sip_username"]: trunk_id for trunk_id, trunk in sandbox.trunks.items()}
+            created = {
+                trunk["sip_username"]: trunk_id for trunk_id, trunk in sandbox.trunks.items()
+            }
             vault = {path.stem: path.read_text().split() for path in directory.glob("*.vault")}
-            assert [name for name in usernames if name in created and not sandbox.sip_login(name, vault[name][1])] == []
+            assert [
+                name
+                for name in usernames
+                if name in created and not sandbox.sip_login(name, vault[name][1])
+            ] == []
             if ended == 0:
                 break
             assert ended == KILLED

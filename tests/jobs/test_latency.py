@@ -11,8 +11,21 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telepath_async import ClientClosedError, PermissionDeniedError, ServerError, TelepathClient, UsageError
-from telepath_async.jobs import LatencyAlert, LatencyPoll, Threshold, latency, poll_latency, watch_latency
+from telepath_async import (
+    ClientClosedError,
+    PermissionDeniedError,
+    ServerError,
+    TelepathClient,
+    UsageError,
+)
+from telepath_async.jobs import (
+    LatencyAlert,
+    LatencyPoll,
+    Threshold,
+    latency,
+    poll_latency,
+    watch_latency,
+)
 from telepath_async.jobs.latency import next_due
 from telepath_async.sandbox import Sandbox
 
@@ -23,7 +36,10 @@ SUCCESS = Threshold("success_rate", 95)
 
 def slow(sandbox: Sandbox, *latencies: int, **fields: Any) -> list[str]:
     good = {"carrier_lag_ms": 50, "status": "connected"}
-    return [sandbox.add_call(**{**good, "ai_latency_ms": latency, **fields})["id"] for latency in latencies]
+    return [
+        sandbox.add_call(**{**good, "ai_latency_ms": latency, **fields})["id"]
+        for latency in latencies
+    ]
 
 
 def paths(sandbox: Sandbox) -> list[str]:
@@ -45,7 +61,9 @@ async def test_a_poll_tells_of_a_crossing_once_with_the_worst_calls_and_then_of_
     sandbox.requests.clear()
     poll = await poll_latency(telepath, thresholds, poll.state)
     assert (poll.alerts, poll.error) == ((), None)
-    assert paths(sandbox) == ["overview"]  # calls are looked at only when they have something to explain
+    assert paths(sandbox) == [
+        "overview"
+    ]  # calls are looked at only when they have something to explain
 
     for call in calls[1:3]:
         sandbox.remove_call(call)
@@ -54,7 +72,9 @@ async def test_a_poll_tells_of_a_crossing_once_with_the_worst_calls_and_then_of_
     assert (await poll_latency(telepath, thresholds, poll.state)).alerts == ()
 
 
-async def test_only_the_window_and_the_trunk_count(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_only_the_window_and_the_trunk_count(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     first, second, _ = sandbox.trunks
     long_ago = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
     slow(sandbox, 900, trunk_id=first)
@@ -62,11 +82,15 @@ async def test_only_the_window_and_the_trunk_count(sandbox: Sandbox, telepath: T
     slow(sandbox, 300, trunk_id=second)
     assert len((await poll_latency(telepath, [AI])).alerts) == 1
     assert len((await poll_latency(telepath, [AI], trunk_id=second)).alerts) == 0
-    (alert,) = (await poll_latency(telepath, [AI], trunk_id=second, window=timedelta(hours=2))).alerts
+    (alert,) = (
+        await poll_latency(telepath, [AI], trunk_id=second, window=timedelta(hours=2))
+    ).alerts
     assert [call.start_time for call in alert.worst_calls] == [long_ago]
 
 
-async def test_no_more_calls_are_examined_than_allowed(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_no_more_calls_are_examined_than_allowed(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     slow(sandbox, *[900] * 250)
     await telepath.calls.list().first()  # the client has learned how the server pages
     sandbox.requests.clear()
@@ -79,7 +103,9 @@ async def test_polls_wait_behind_everything_interactive(sandbox: Sandbox) -> Non
         def __init__(self) -> None:
             self.seen: list[str] = []
 
-        async def acquire(self, *, priority: str = "interactive", max_wait: float | None = None) -> float:
+        async def acquire(
+            self, *, priority: str = "interactive", max_wait: float | None = None
+        ) -> float:
             self.seen.append(priority)
             return 0.0
 
@@ -89,21 +115,32 @@ async def test_polls_wait_behind_everything_interactive(sandbox: Sandbox) -> Non
 
     lanes = Lanes()
     slow(sandbox, 900)
-    async with TelepathClient(sandbox.api_key, base_url=sandbox.base_url, limiter=lanes) as telepath:
+    async with TelepathClient(
+        sandbox.api_key, base_url=sandbox.base_url, limiter=lanes
+    ) as telepath:
         await poll_latency(telepath, [AI])
     assert len(lanes.seen) > 1
     assert set(lanes.seen) == {"bulk"}
 
 
-async def test_a_poll_that_fails_says_so_and_leaves_the_state(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_a_poll_that_fails_says_so_and_leaves_the_state(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     slow(sandbox, 900)
     state = (await poll_latency(telepath, [AI])).state
     sandbox.fail_next(status=500)
     poll = await poll_latency(telepath, [AI], state)
-    assert (poll.state, poll.alerts, poll.overview, type(poll.error)) == (state, (), None, ServerError)
+    assert (poll.state, poll.alerts, poll.overview, type(poll.error)) == (
+        state,
+        (),
+        None,
+        ServerError,
+    )
 
 
-async def test_calls_that_cannot_be_listed_do_not_hold_an_alert_back(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_calls_that_cannot_be_listed_do_not_hold_an_alert_back(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     slow(sandbox, *[900] * 150)
     await telepath.calls.list().first()  # the client has learned how the server pages
     sandbox.fail_next(delay=0.001, path="/calls")  # the first page comes
@@ -152,7 +189,9 @@ class Watch:
 
     async def run(self, polls: int, **options: Any) -> None:
         watching = asyncio.ensure_future(
-            watch_latency(self.telepath, [AI], self.on_alert, 0.01, on_poll=self.polls.append, **options)
+            watch_latency(
+                self.telepath, [AI], self.on_alert, 0.01, on_poll=self.polls.append, **options
+            )
         )
         while len(self.polls) < polls and not watching.done():
             await asyncio.sleep(0.001)
@@ -167,7 +206,9 @@ def watch(telepath: TelepathClient, monkeypatch: pytest.MonkeyPatch) -> Watch:
     return Watch(telepath)
 
 
-async def test_the_watch_tells_each_alert_once_and_stops_when_cancelled(sandbox: Sandbox, watch: Watch) -> None:
+async def test_the_watch_tells_each_alert_once_and_stops_when_cancelled(
+    sandbox: Sandbox, watch: Watch
+) -> None:
     slow(sandbox, 900)
     await watch.run(polls=4)
     assert [alert.kind for alert in watch.alerts] == ["crossed"]
@@ -176,7 +217,9 @@ async def test_the_watch_tells_each_alert_once_and_stops_when_cancelled(sandbox:
     assert len(sandbox.requests) == sent
 
 
-async def test_a_watch_needs_no_more_than_somebody_to_tell(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_a_watch_needs_no_more_than_somebody_to_tell(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     slow(sandbox, 900)
     told: asyncio.Queue[LatencyAlert] = asyncio.Queue()
     watching = asyncio.ensure_future(watch_latency(telepath, [AI], told.put))
@@ -229,7 +272,9 @@ async def test_an_alert_that_could_not_be_passed_on_is_told_again(
         ({"thresholds": [AI, AI]}, "each metric once"),
     ],
 )
-async def test_bad_options_of_a_watch_are_refused(options: dict[str, Any], named: str, telepath: TelepathClient) -> None:
+async def test_bad_options_of_a_watch_are_refused(
+    options: dict[str, Any], named: str, telepath: TelepathClient
+) -> None:
     async def on_alert(alert: LatencyAlert) -> None: ...
 
     with pytest.raises(UsageError, match=named):
@@ -237,9 +282,12 @@ async def test_bad_options_of_a_watch_are_refused(options: dict[str, Any], named
 
 
 @pytest.mark.parametrize(
-    ("now", "due"), [(100, 160), (100.1, 160), (159.9, 160), (160, 160), (160.1, 220), (400, 400), (401, 460)]
+    ("now", "due"),
+    [(100, 160), (100.1, 160), (159.9, 160), (160, 160), (160.1, 220), (400, 400), (401, 460)],
 )
-def test_polls_keep_to_their_times_and_those_that_were_overrun_are_left_out(now: float, due: float) -> None:
+def test_polls_keep_to_their_times_and_those_that_were_overrun_are_left_out(
+    now: float, due: float
+) -> None:
     assert next_due(100, 60, now) == due
 
 

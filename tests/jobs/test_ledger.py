@@ -48,13 +48,20 @@ def known(history: list[Entry]) -> dict[str, Entry]:
 
 
 @given(st.lists(entries, max_size=6), st.data())
-def test_a_journal_cut_anywhere_says_what_its_whole_lines_say(history: list[Entry], data: st.DataObject) -> None:
+def test_a_journal_cut_anywhere_says_what_its_whole_lines_say(
+    history: list[Entry], data: st.DataObject
+) -> None:
     lines = [write_line(entry) for entry in history]
     content = b"".join(lines)
     cut = content[: data.draw(st.integers(0, len(content)))]
     whole = cut.count(b"\n")
-    whole += lines[whole : whole + 1] == [cut[cut.rfind(b"\n") + 1 :] + b"\n"]  # an editor may leave the last one out
-    assert read_entries(cut) == (known(history[:whole]), min(len(cut), sum(map(len, lines[:whole]))))
+    whole += lines[whole : whole + 1] == [
+        cut[cut.rfind(b"\n") + 1 :] + b"\n"
+    ]  # an editor may leave the last one out
+    assert read_entries(cut) == (
+        known(history[:whole]),
+        min(len(cut), sum(map(len, lines[:whole]))),
+    )
 
 
 @given(st.lists(entries, max_size=6))
@@ -66,7 +73,13 @@ def test_a_compacted_journal_says_the_same_as_the_whole_one(history: list[Entry]
 
 def test_no_secret_of_an_entry_shows_in_its_repr() -> None:
     credentials = SipCredentials(id="a", sip_username="u", sip_password=Secret("needle"))
-    entry = Entry(state="rotated", trunk_id="a", at=datetime.now(UTC), credentials=credentials, raw=Secret("needle"))
+    entry = Entry(
+        state="rotated",
+        trunk_id="a",
+        at=datetime.now(UTC),
+        credentials=credentials,
+        raw=Secret("needle"),
+    )
     assert "needle" not in repr(entry)
 
 
@@ -97,7 +110,9 @@ def test_a_line_that_makes_no_sense_is_named_by_its_number(line: bytes) -> None:
     assert read_entries(good + line + b"\n" + good)[0] == 2
 
 
-@pytest.mark.parametrize("content", [b"[{}]", b"7", b"not ours", b"{}", b"\xff", b'{"name": "x'], ids=str)
+@pytest.mark.parametrize(
+    "content", [b"[{}]", b"7", b"not ours", b"{}", b"\xff", b'{"name": "x'], ids=str
+)
 def test_a_file_of_one_line_that_is_not_ours_makes_no_sense(content: bytes) -> None:
     assert read_entries(content)[0] == 1
 

@@ -28,7 +28,13 @@ SECRET = "needle-in-a-haystack"
 
 
 def spec(username: str = "agent-1", **changes: Any) -> dict[str, Any]:
-    return {"name": username.title(), "ai_provider": "openai", "openai_api_key": "sk-1", "sip_username": username, **changes}
+    return {
+        "name": username.title(),
+        "ai_provider": "openai",
+        "openai_api_key": "sk-1",
+        "sip_username": username,
+        **changes,
+    }
 
 
 @define
@@ -42,7 +48,9 @@ class Vault:
     async def sink(self, trunk: ProvisionedTrunk) -> Secret | None:
         self.told.append(trunk)
         if trunk.state in self.fails_on:
-            raise ConnectionError(f"no vault for {trunk.sip_password.reveal() if trunk.sip_password else None}")
+            raise ConnectionError(
+                f"no vault for {trunk.sip_password.reveal() if trunk.sip_password else None}"
+            )
         if trunk.state == "planned":
             assert trunk.sip_password is not None
             return self.passwords.setdefault(trunk.sip_username, trunk.sip_password)
@@ -63,13 +71,24 @@ def posts(sandbox: Sandbox) -> int:
 
 
 @pytest.mark.parametrize("style", ["offset", "cursor"])
-async def test_missing_trunks_are_created_and_the_vault_holds_their_passwords(style: str, vault: Vault) -> None:
-    async with Sandbox(style=style, trunks=3) as sandbox, TelepathClient(sandbox.api_key, base_url=sandbox.base_url) as client:  # type: ignore[arg-type]
+async def test_missing_trunks_are_created_and_the_vault_holds_their_passwords(
+    style: str, vault: Vault
+) -> None:
+    async with (
+        Sandbox(style=style, trunks=3) as sandbox,
+        TelepathClient(sandbox.api_key, base_url=sandbox.base_url) as client,
+    ):  # type: ignore[arg-type]
         specs = [spec(f"agent-{n}") for n in range(6)]
         report = await provision_trunks(client, specs, sink=vault.sink)
         assert report.complete
-        assert [(trunk.state, trunk.sip_username) for trunk in report.trunks] == [("created", f"agent-{n}") for n in range(6)]
-        assert [name for name, password in vault.passwords.items() if not sandbox.sip_login(name, password.reveal())] == []
+        assert [(trunk.state, trunk.sip_username) for trunk in report.trunks] == [
+            ("created", f"agent-{n}") for n in range(6)
+        ]
+        assert [
+            name
+            for name, password in vault.passwords.items()
+            if not sandbox.sip_login(name, password.reveal())
+        ] == []
         assert len({password.reveal() for password in vault.passwords.values()}) == 6
 
         again = await provision_trunks(client, specs, sink=vault.sink)
@@ -92,9 +111,15 @@ async def test_the_vault_has_the_password_before_the_create_is_sent_and_hears_th
     assert sandbox.sip_password(trunk.trunk.id) == trunk.sip_password.reveal()
 
 
-async def test_a_given_password_is_used(sandbox: Sandbox, telepath: TelepathClient, vault: Vault) -> None:
+async def test_a_given_password_is_used(
+    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+) -> None:
     made = TrunkSpec.openai("Two", sip_username="two", sip_password="given-to-two", api_key="sk-1")
-    assert (await provision_trunks(telepath, [spec("one", sip_password="given-to-one"), made], sink=vault.sink)).complete
+    assert (
+        await provision_trunks(
+            telepath, [spec("one", sip_password="given-to-one"), made], sink=vault.sink
+        )
+    ).complete
     assert sandbox.sip_login("one", "given-to-one")
     assert sandbox.sip_login("two", "given-to-two")
 
@@ -104,7 +129,11 @@ async def test_a_trunk_that_exists_is_reported_without_a_password(
 ) -> None:
     there = sandbox.add_trunk(sip_username="agent-1")
     (trunk,) = (await provision_trunks(telepath, [spec()], sink=vault.sink)).trunks
-    assert (trunk.state, trunk.sip_password, trunk.trunk and trunk.trunk.id) == ("exists", None, there["id"])
+    assert (trunk.state, trunk.sip_password, trunk.trunk and trunk.trunk.id) == (
+        "exists",
+        None,
+        there["id"],
+    )
     assert vault.told == [trunk]
 
 
@@ -182,26 +211,45 @@ async def test_a_lost_answer_is_unknown_and_the_next_run_settles_it_with_the_sam
         return await vault.sink(trunk)
 
     (trunk,) = (await provision_trunks(telepath, [spec()], sink=sink)).trunks
-    assert (trunk.state, type(trunk.error), vault.stages) == ("unknown", OutcomeUnknown, ["planned", "unknown"])
+    assert (trunk.state, type(trunk.error), vault.stages) == (
+        "unknown",
+        OutcomeUnknown,
+        ["planned", "unknown"],
+    )
     assert (await provision_trunks(telepath, [spec()], sink=vault.sink)).complete
     assert sandbox.sip_login("agent-1", vault.passwords["agent-1"].reveal())
 
 
-async def test_another_one_who_was_faster_is_a_conflict(sandbox: Sandbox, telepath: TelepathClient, vault: Vault) -> None:
+async def test_another_one_who_was_faster_is_a_conflict(
+    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+) -> None:
     async def sink(trunk: ProvisionedTrunk) -> Secret | None:
         if trunk.state == "planned":
             sandbox.add_trunk(sip_username=trunk.sip_username)
         return await vault.sink(trunk)
 
     (trunk,) = (await provision_trunks(telepath, [spec()], sink=sink)).trunks
-    assert (trunk.state, type(trunk.error), vault.stages) == ("failed", ConflictError, ["planned", "failed"])
+    assert (trunk.state, type(trunk.error), vault.stages) == (
+        "failed",
+        ConflictError,
+        ["planned", "failed"],
+    )
 
 
 @pytest.mark.parametrize(
-    ("find", "state"), [(None, "exists"), ({"status": 500}, "unknown"), ({"status": 200, "body": {"trunks": []}}, "unknown")]
+    ("find", "state"),
+    [
+        (None, "exists"),
+        ({"status": 500}, "unknown"),
+        ({"status": 200, "body": {"trunks": []}}, "unknown"),
+    ],
 )
 async def test_a_create_of_an_earlier_run_that_arrives_late_is_found_with_its_password(
-    find: dict[str, Any] | None, state: str, sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+    find: dict[str, Any] | None,
+    state: str,
+    sandbox: Sandbox,
+    telepath: TelepathClient,
+    vault: Vault,
 ) -> None:
     vault.passwords["agent-1"] = Secret("planned-by-a-run-that-died")
 
@@ -226,7 +274,11 @@ async def test_no_more_creates_are_under_way_than_allowed(telepath: TelepathClie
         most = max(most, under_way)
         await asyncio.sleep(0)
 
-    assert (await provision_trunks(telepath, [spec(f"a-{n}") for n in range(8)], sink=sink, concurrency=3)).complete
+    assert (
+        await provision_trunks(
+            telepath, [spec(f"a-{n}") for n in range(8)], sink=sink, concurrency=3
+        )
+    ).complete
     assert most == 3
 
 
@@ -251,7 +303,12 @@ async def test_cancelling_stops_it_at_once_and_the_next_run_finishes(
 async def test_every_fault_of_every_spec_is_told_before_anything_is_sent_and_no_secret_with_it(
     sandbox: Sandbox, telepath: TelepathClient, vault: Vault
 ) -> None:
-    specs = [spec("one", sip_password=SECRET, colour="red"), spec("two", sip_password=SECRET), spec("two"), 5]
+    specs = [
+        spec("one", sip_password=SECRET, colour="red"),
+        spec("two", sip_password=SECRET),
+        spec("two"),
+        5,
+    ]
     with pytest.raises(UsageError) as refused:
         await provision_trunks(telepath, specs, sink=vault.sink)  # type: ignore[list-item]
     assert str(refused.value).splitlines() == [
@@ -261,7 +318,9 @@ async def test_every_fault_of_every_spec_is_told_before_anything_is_sent_and_no_
         "  sip_username 'two' stands at [1], [2]; it must be unique",
     ]
     frames = traceback.TracebackException.from_exception(refused.value, capture_locals=True).stack
-    assert SECRET not in "".join(str(frame.locals) for frame in frames if "/telepath_async/" in frame.filename)
+    assert SECRET not in "".join(
+        str(frame.locals) for frame in frames if "/telepath_async/" in frame.filename
+    )
     assert (sandbox.requests, vault.told) == ([], [])
 
 
@@ -273,12 +332,16 @@ async def test_every_fault_of_every_spec_is_told_before_anything_is_sent_and_no_
         ({"concurrency": True}, "not True"),
     ],
 )
-async def test_bad_options_are_refused(options: dict[str, Any], named: str, telepath: TelepathClient, vault: Vault) -> None:
+async def test_bad_options_are_refused(
+    options: dict[str, Any], named: str, telepath: TelepathClient, vault: Vault
+) -> None:
     with pytest.raises(UsageError, match=named):
         await provision_trunks(telepath, [spec()], **{"sink": vault.sink, **options})
 
 
-async def test_neither_a_password_nor_a_sinks_error_that_shows_it_is_in_a_repr(telepath: TelepathClient, vault: Vault) -> None:
+async def test_neither_a_password_nor_a_sinks_error_that_shows_it_is_in_a_repr(
+    telepath: TelepathClient, vault: Vault
+) -> None:
     vault.fails_on = ("created",)
     shown = repr(await provision_trunks(telepath, [spec(sip_password=SECRET)], sink=vault.sink))
     assert "ConnectionError" in shown
@@ -292,4 +355,7 @@ def test_a_random_password_has_24_letters_and_digits_of_every_kind() -> None:
     for password in passwords:
         assert len(password) == 24
         assert set(password) <= set(string.ascii_letters + string.digits)
-        assert all(set(password) & set(kind) for kind in (string.ascii_lowercase, string.ascii_uppercase, string.digits))
+        assert all(
+            set(password) & set(kind)
+            for kind in (string.ascii_lowercase, string.ascii_uppercase, string.digits)
+        )

@@ -49,10 +49,14 @@ def carrier() -> Carrier:
 
 
 @pytest.fixture
-def rotate(telepath: TelepathClient, carrier: Carrier, journal: Path) -> Callable[..., Awaitable[RotationReport]]:
+def rotate(
+    telepath: TelepathClient, carrier: Carrier, journal: Path
+) -> Callable[..., Awaitable[RotationReport]]:
     async def run(trunks: Any = None, apply: Any = None, **options: Any) -> RotationReport:
         trunks = telepath.trunks.list() if trunks is None else trunks
-        return await rotate_passwords(telepath, trunks, apply or carrier.apply, journal, **{"backoff": 0.0001, **options})
+        return await rotate_passwords(
+            telepath, trunks, apply or carrier.apply, journal, **{"backoff": 0.0001, **options}
+        )
 
     return run
 
@@ -68,12 +72,18 @@ def rotations(sandbox: Sandbox) -> int:
     return sum(request.method == "POST" for request in sandbox.requests)
 
 
-async def test_every_trunk_gets_a_password_that_its_carrier_knows(sandbox: Sandbox, carrier: Carrier, rotate: Rotate) -> None:
+async def test_every_trunk_gets_a_password_that_its_carrier_knows(
+    sandbox: Sandbox, carrier: Carrier, rotate: Rotate
+) -> None:
     report = await rotate()
     assert report.complete
     assert set(report.rotated) == set(report.applied) == set(sandbox.trunks)
     assert (report.pending, report.untouched, report.recent) == ((), (), ())
-    assert [name for name, password in carrier.passwords.items() if not sandbox.sip_login(name, password)] == []
+    assert [
+        name
+        for name, password in carrier.passwords.items()
+        if not sandbox.sip_login(name, password)
+    ] == []
 
 
 async def test_trunks_are_given_as_a_list_an_iterator_or_ids(
@@ -85,21 +95,31 @@ async def test_trunks_are_given_as_a_list_an_iterator_or_ids(
     assert (await rotate([])).complete
 
 
-async def test_after_a_run_the_journal_holds_no_password(sandbox: Sandbox, journal: Path, rotate: Rotate) -> None:
+async def test_after_a_run_the_journal_holds_no_password(
+    sandbox: Sandbox, journal: Path, rotate: Rotate
+) -> None:
     await rotate()
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert {line["state"] for line in lines} == {"finished"}
-    assert [trunk_id for trunk_id in sandbox.trunks if sandbox.sip_password(trunk_id) in journal.read_text()] == []
+    assert [
+        trunk_id
+        for trunk_id in sandbox.trunks
+        if sandbox.sip_password(trunk_id) in journal.read_text()
+    ] == []
 
 
-async def test_the_password_is_in_the_journal_when_the_carrier_is_told(journal: Path, rotate: Rotate) -> None:
+async def test_the_password_is_in_the_journal_when_the_carrier_is_told(
+    journal: Path, rotate: Rotate
+) -> None:
     async def apply(credentials: SipCredentials) -> None:
         assert credentials.sip_password.reveal() in journal.read_text()
 
     assert (await rotate(apply=apply)).complete
 
 
-async def test_a_trunk_that_was_finished_recently_is_left_alone(sandbox: Sandbox, rotate: Rotate) -> None:
+async def test_a_trunk_that_was_finished_recently_is_left_alone(
+    sandbox: Sandbox, rotate: Rotate
+) -> None:
     await rotate()
     again = await rotate()
     assert (set(again.recent), again.applied, again.complete) == (set(sandbox.trunks), (), True)
@@ -129,7 +149,9 @@ async def test_what_only_has_to_be_applied_comes_before_what_is_in_doubt_and_bot
     assert carrier.asked == [second, first, third]
 
 
-async def test_a_carrier_that_fails_is_asked_again(carrier: Carrier, sandbox: Sandbox, rotate: Rotate) -> None:
+async def test_a_carrier_that_fails_is_asked_again(
+    carrier: Carrier, sandbox: Sandbox, rotate: Rotate
+) -> None:
     name = next(iter(names(sandbox)))
     carrier.refuse[name] = 3
     assert (await rotate()).complete
@@ -163,7 +185,9 @@ async def test_a_carrier_that_never_answers_is_given_up(rotate: Rotate, sandbox:
     assert report.pending[0].why == "apply failed 2 times, the last time with TimeoutError"
 
 
-async def test_the_run_stops_before_more_trunks_are_locked_out(carrier: Carrier, sandbox: Sandbox, rotate: Rotate) -> None:
+async def test_the_run_stops_before_more_trunks_are_locked_out(
+    carrier: Carrier, sandbox: Sandbox, rotate: Rotate
+) -> None:
     for _ in range(7):
         sandbox.add_trunk()
     carrier.refuse = dict.fromkeys(names(sandbox), 10**6)
@@ -181,7 +205,11 @@ async def test_the_run_stops_before_more_trunks_are_locked_out(carrier: Carrier,
 
     carrier.refuse.clear()
     assert (await rotate(stop_after=2)).complete
-    assert [name for name, password in carrier.passwords.items() if not sandbox.sip_login(name, password)] == []
+    assert [
+        name
+        for name, password in carrier.passwords.items()
+        if not sandbox.sip_login(name, password)
+    ] == []
 
 
 async def test_no_more_trunks_are_in_the_air_than_allowed(sandbox: Sandbox, rotate: Rotate) -> None:
@@ -200,11 +228,17 @@ async def test_no_more_trunks_are_in_the_air_than_allowed(sandbox: Sandbox, rota
     assert most == 3
 
 
-async def test_a_rotate_whose_answer_was_lost_is_sent_again(carrier: Carrier, sandbox: Sandbox, rotate: Rotate) -> None:
+async def test_a_rotate_whose_answer_was_lost_is_sent_again(
+    carrier: Carrier, sandbox: Sandbox, rotate: Rotate
+) -> None:
     sandbox.fail_next(drop="after", path=ROTATE, times=2)
     assert (await rotate()).complete
     assert rotations(sandbox) == 5
-    assert [name for name, password in carrier.passwords.items() if not sandbox.sip_login(name, password)] == []
+    assert [
+        name
+        for name, password in carrier.passwords.items()
+        if not sandbox.sip_login(name, password)
+    ] == []
 
 
 async def test_a_rotate_that_stays_in_doubt_is_pending_and_is_sent_again_by_the_next_run(
@@ -224,7 +258,9 @@ async def test_an_answer_that_cannot_be_read_is_kept_until_a_readable_one_has_co
     sandbox: Sandbox, journal: Path, rotate: Rotate
 ) -> None:
     trunk_id = next(iter(sandbox.trunks))
-    sandbox.fail_next(status=200, executed=True, body='{"sip_password": "n\u00e9edle', path=ROTATE, times=2)
+    sandbox.fail_next(
+        status=200, executed=True, body='{"sip_password": "n\u00e9edle', path=ROTATE, times=2
+    )
     report = await rotate([trunk_id], attempts=2)
     (line,) = map(json.loads, journal.read_text().splitlines())
     assert line["raw"].encode("latin-1").decode() == '{"sip_password": "n\u00e9edle'
@@ -233,18 +269,26 @@ async def test_an_answer_that_cannot_be_read_is_kept_until_a_readable_one_has_co
     assert "raw" not in journal.read_text()
 
 
-async def test_a_rotate_that_is_refused_leaves_the_trunk_untouched(sandbox: Sandbox, journal: Path, rotate: Rotate) -> None:
+async def test_a_rotate_that_is_refused_leaves_the_trunk_untouched(
+    sandbox: Sandbox, journal: Path, rotate: Rotate
+) -> None:
     sandbox.fail_next(status=403, path=ROTATE)
     report = await rotate(concurrency=1)
     (untouched,) = report.untouched
     assert untouched.trunk_id == next(iter(sandbox.trunks))
     assert untouched.why.startswith("403")
     assert (len(report.applied), report.pending) == (2, ())
-    assert untouched.trunk_id not in {json.loads(line)["trunk_id"] for line in journal.read_text().splitlines()}
+    assert untouched.trunk_id not in {
+        json.loads(line)["trunk_id"] for line in journal.read_text().splitlines()
+    }
 
 
-async def test_refusals_stop_the_run_too_but_trunks_that_are_gone_do_not(sandbox: Sandbox, rotate: Rotate) -> None:
-    report = await rotate(["gone-1", "gone-2", "gone-3", *sandbox.trunks], stop_after=1, concurrency=1)
+async def test_refusals_stop_the_run_too_but_trunks_that_are_gone_do_not(
+    sandbox: Sandbox, rotate: Rotate
+) -> None:
+    report = await rotate(
+        ["gone-1", "gone-2", "gone-3", *sandbox.trunks], stop_after=1, concurrency=1
+    )
     assert [trunk.trunk_id for trunk in report.untouched] == ["gone-1", "gone-2", "gone-3"]
     assert len(report.applied) == 3
     sandbox.fail_next(status=403, path=ROTATE)
@@ -252,7 +296,9 @@ async def test_refusals_stop_the_run_too_but_trunks_that_are_gone_do_not(sandbox
     assert (len(report.untouched), report.applied) == (3, ())
 
 
-async def test_a_refusal_after_a_lost_answer_leaves_the_trunk_in_doubt(sandbox: Sandbox, rotate: Rotate) -> None:
+async def test_a_refusal_after_a_lost_answer_leaves_the_trunk_in_doubt(
+    sandbox: Sandbox, rotate: Rotate
+) -> None:
     trunk_id = next(iter(sandbox.trunks))
     sandbox.fail_next(drop="after", path=ROTATE)
     sandbox.fail_next(status=403, path=ROTATE)
@@ -283,12 +329,17 @@ async def test_another_accounts_key_does_not_settle_a_trunk_in_doubt(
     sandbox: Sandbox, telepath: TelepathClient, carrier: Carrier, journal: Path, rotate: Rotate
 ) -> None:
     trunk_id = (await in_doubt(sandbox, telepath, rotate)).id
-    async with Sandbox(trunks=0) as other, TelepathClient(other.api_key, base_url=other.base_url) as stranger:
+    async with (
+        Sandbox(trunks=0) as other,
+        TelepathClient(other.api_key, base_url=other.base_url) as stranger,
+    ):
         report = await rotate_passwords(stranger, [], carrier.apply, journal)
     assert [(trunk.trunk_id, trunk.why[:3]) for trunk in report.pending] == [(trunk_id, "404")]
 
 
-async def test_an_answer_without_names_is_completed_from_what_is_known(sandbox: Sandbox, rotate: Rotate) -> None:
+async def test_an_answer_without_names_is_completed_from_what_is_known(
+    sandbox: Sandbox, rotate: Rotate
+) -> None:
     seen: list[SipCredentials] = []
 
     async def apply(credentials: SipCredentials) -> None:
@@ -301,10 +352,16 @@ async def test_an_answer_without_names_is_completed_from_what_is_known(sandbox: 
     assert not (await rotate(apply=apply, attempts=1, stop_after=1, concurrency=1)).complete
     await rotate([], apply)  # out of the journal
     assert seen[0] == seen[1]
-    assert (seen[1].id, seen[1].sip_username, seen[1].sip_password.reveal()) == (trunk_id, username, "n3w-password")
+    assert (seen[1].id, seen[1].sip_username, seen[1].sip_password.reveal()) == (
+        trunk_id,
+        username,
+        "n3w-password",
+    )
 
 
-async def test_two_runs_on_one_journal_are_refused_before_anything_is_sent(sandbox: Sandbox, rotate: Rotate) -> None:
+async def test_two_runs_on_one_journal_are_refused_before_anything_is_sent(
+    sandbox: Sandbox, rotate: Rotate
+) -> None:
     async def apply(credentials: SipCredentials) -> None:
         sent = len(sandbox.requests)
         with pytest.raises(JournalBusy):
@@ -329,7 +386,11 @@ async def test_a_cancelled_run_lets_go_of_the_journal_at_once_and_the_next_one_f
     with pytest.raises(asyncio.CancelledError):
         await run
     assert (await rotate()).complete
-    assert [name for name, password in carrier.passwords.items() if not sandbox.sip_login(name, password)] == []
+    assert [
+        name
+        for name, password in carrier.passwords.items()
+        if not sandbox.sip_login(name, password)
+    ] == []
 
 
 @pytest.mark.parametrize("state", ["in doubt", "rotated", "finished"])
@@ -352,7 +413,11 @@ async def test_a_journal_that_cannot_be_written_stops_the_run_and_the_next_one_f
     assert len(carrier.passwords) == {"in doubt": 0, "rotated": 2, "finished": 2}[state]
     assert rotations(sandbox) == {"in doubt": 0, "rotated": 2, "finished": 2}[state]
     assert (await rotate()).complete
-    assert [name for name, password in carrier.passwords.items() if not sandbox.sip_login(name, password)] == []
+    assert [
+        name
+        for name, password in carrier.passwords.items()
+        if not sandbox.sip_login(name, password)
+    ] == []
 
 
 def full_for_passwords(fd: int, data: Any, write: Callable[..., int] = os.write) -> int:
@@ -375,7 +440,11 @@ async def test_nothing_more_is_rotated_once_the_journal_cannot_be_written(
 
 
 async def test_no_password_is_shown_in_reports_logs_or_errors(
-    carrier: Carrier, sandbox: Sandbox, rotate: Rotate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    carrier: Carrier,
+    sandbox: Sandbox,
+    rotate: Rotate,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     carrier.refuse = dict.fromkeys(names(sandbox), 3)
     with caplog.at_level(logging.DEBUG):
@@ -389,7 +458,9 @@ async def test_no_password_is_shown_in_reports_logs_or_errors(
     ours = [frame for frame in frames if "/telepath_async/" in frame.filename]
     assert {"_keep", "write", "_write"} <= {frame.name for frame in ours}
     shown += caplog.text + str(raised.value) + "".join(str(frame.locals) for frame in ours)
-    assert [trunk_id for trunk_id in sandbox.trunks if sandbox.sip_password(trunk_id) in shown] == []
+    assert [
+        trunk_id for trunk_id in sandbox.trunks if sandbox.sip_password(trunk_id) in shown
+    ] == []
 
 
 @pytest.mark.parametrize(

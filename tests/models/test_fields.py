@@ -28,7 +28,12 @@ MODELS = [
 
 def test_an_unknown_value_stays_readable() -> None:
     status = CallStatus("ringing")
-    assert (status, status.value, status.name, f"{status}") == ("ringing", "ringing", "ringing", "ringing")
+    assert (status, status.value, status.name, f"{status}") == (
+        "ringing",
+        "ringing",
+        "ringing",
+        "ringing",
+    )
     assert isinstance(status, CallStatus)
 
 
@@ -38,8 +43,12 @@ def test_an_unknown_value_does_not_join_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("value", ["active", "brand_new"])
-@pytest.mark.parametrize("travel", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
-def test_known_and_unknown_values_survive_copies_and_pickles(value: str, travel: Callable[[TrunkStatus], TrunkStatus]) -> None:
+@pytest.mark.parametrize(
+    "travel", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
+)
+def test_known_and_unknown_values_survive_copies_and_pickles(
+    value: str, travel: Callable[[TrunkStatus], TrunkStatus]
+) -> None:
     arrived = travel(TrunkStatus(value))
     assert arrived == TrunkStatus(value)
     assert isinstance(arrived, TrunkStatus)
@@ -73,7 +82,13 @@ def test_every_model_keeps_what_it_does_not_know_and_cannot_be_changed(model: ty
 @pytest.mark.parametrize(
     "model",
     [
-        Trunk(id="1", name="n", status=TrunkStatus.ACTIVE, sip_password=Secret("needle"), extra={"token": Secret("needle")}),
+        Trunk(
+            id="1",
+            name="n",
+            status=TrunkStatus.ACTIVE,
+            sip_password=Secret("needle"),
+            extra={"token": Secret("needle")},
+        ),
         SipCredentials(sip_password=Secret("needle")),
         AccountConnection(credentials={"twilio_auth_token": Secret("needle")}),
     ],

@@ -42,10 +42,24 @@ NUMBER = {
     "number": "+15550003",
     "label": "Desk",
     "inbound_agent": {"id": "a1", "llm_temperature": 0.5},
-    "telephony_account_connection": {"id": "c1", "type": "account_connection_twilio", "credentials": {"sid": "AC"}},
+    "telephony_account_connection": {
+        "id": "c1",
+        "type": "account_connection_twilio",
+        "credentials": {"sid": "AC"},
+    },
 }
-ROTATED = {"id": "conn_1", "sip_username": "desk-1", "sip_password": "new-sip-password", "rotated_at": "2024-03-10T12:00:00Z"}
-OVERVIEW = {"total_calls": 5, "success_rate": 98.5, "avg_ai_latency_ms": 250, "by_trunk": {"conn_1": 5}}
+ROTATED = {
+    "id": "conn_1",
+    "sip_username": "desk-1",
+    "sip_password": "new-sip-password",
+    "rotated_at": "2024-03-10T12:00:00Z",
+}
+OVERVIEW = {
+    "total_calls": 5,
+    "success_rate": 98.5,
+    "avg_ai_latency_ms": 250,
+    "by_trunk": {"conn_1": 5},
+}
 
 SPEC = {
     "name": "Desk",
@@ -86,8 +100,14 @@ def _page(name: str, row: object) -> bytes:
 
 
 OPERATIONS = [
-    Operation("list trunks by offset", lambda client: client.trunks.list().collect(), _page("trunks", TRUNK)),
-    Operation("list calls by offset", lambda client: client.calls.list().collect(), _page("calls", CALL)),
+    Operation(
+        "list trunks by offset",
+        lambda client: client.trunks.list().collect(),
+        _page("trunks", TRUNK),
+    ),
+    Operation(
+        "list calls by offset", lambda client: client.calls.list().collect(), _page("calls", CALL)
+    ),
     Operation(
         "list calls by cursor",
         lambda client: client.calls.list(prefetch=1).collect(),
@@ -97,10 +117,19 @@ OPERATIONS = [
     Operation("get", lambda client: client.calls.get("call_1"), _json({"data": DETAILS})),
     Operation("create", lambda client: client.trunks.create(**SPEC), _json(TRUNK), 201),
     Operation("create many", _create_many, _json({"data": TRUNK}), 201),
-    Operation("update", lambda client: client.trunks.update("conn_1", name="Desk", openai_api_key="sk-1"), _json(TRUNK)),
+    Operation(
+        "update",
+        lambda client: client.trunks.update("conn_1", name="Desk", openai_api_key="sk-1"),
+        _json(TRUNK),
+    ),
     Operation("rotate", lambda client: client.trunks.rotate_sip_password("conn_1"), _json(ROTATED)),
     Operation("overview", lambda client: client.analytics.overview(), _json(OVERVIEW)),
-    Operation("number", lambda client: client.numbers.update("+15550003", label="Desk"), _json(NUMBER), 201),
+    Operation(
+        "number",
+        lambda client: client.numbers.update("+15550003", label="Desk"),
+        _json(NUMBER),
+        201,
+    ),
     Operation("request", lambda client: client.request("GET", "/new"), b"[]"),
 ]
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
@@ -114,4 +143,6 @@ def no_limit() -> LocalLimiter:
 def client_at(server: Hostile, **options: Any) -> TelepathClient:
     """Return a client that tries once, quickly."""
     defaults = {"limiter": no_limit(), "retry": RetryPolicy(max_attempts=1), "timeout": 2.0}
-    return TelepathClient(**({"api_key": "key", "base_url": f"{server.url}/v1"} | defaults | options))
+    return TelepathClient(
+        **({"api_key": "key", "base_url": f"{server.url}/v1"} | defaults | options)
+    )

@@ -1,9 +1,10 @@
 """Promise 1: an outage is never multiplied.
 
-300 calls into a dead server cost at most 1.4 times 300 requests, whatever they ask and however it is dead. The budget is one
-for each key and origin in the process, and successes refill it.
-Beside these: tests/protocol/test_retry.py (what a retry costs, and who may spend what), tests/test_session.py (every
-attempt is counted, `test_an_empty_budget_ends_the_retries_of_all_calls`).
+300 calls into a dead server cost at most 1.4 times 300 requests, whatever they ask and however it
+is dead. The budget is one for each key and origin in the process, and successes refill it. Beside
+these: tests/protocol/test_retry.py (what a retry costs, and who may spend what),
+tests/test_session.py (every attempt is counted,
+`test_an_empty_budget_ends_the_retries_of_all_calls`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from typing import Any
 import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
-from telepath_async.errors import ConnectionFailed, OutcomeUnknown, RequestTimeout, ServerError, TelepathError
+from telepath_async.errors import (
+    ConnectionFailed,
+    OutcomeUnknown,
+    RequestTimeout,
+    ServerError,
+    TelepathError,
+)
 from telepath_async.events import Event, RequestStarted
 from telepath_async.session import shared_budget
 from tests.hostile import HANG, RESET, Hostile, Step, reply
@@ -31,7 +38,12 @@ Call = Callable[[TelepathClient, int], Awaitable[Any]]
 
 
 def client_at(url: str, key: str = KEY, **options: Any) -> TelepathClient:
-    return TelepathClient(key, base_url=f"{url}/v1", limiter=LocalLimiter(10**6, 60.0, 10**5), **({"retry": HASTE} | options))
+    return TelepathClient(
+        key,
+        base_url=f"{url}/v1",
+        limiter=LocalLimiter(10**6, 60.0, 10**5),
+        **({"retry": HASTE} | options),
+    )
 
 
 async def outcomes_of(calls: list[Awaitable[Any]]) -> set[type]:
@@ -59,20 +71,35 @@ async def collect(client: TelepathClient, number: int) -> object:
 
 
 @pytest.mark.parametrize("call", [read, create, update, rotate, collect])
-@pytest.mark.parametrize("step", [reply(503), reply(500, b"down"), RESET], ids=["503", "500", "reset"])
-async def test_300_calls_into_a_server_that_fails_cost_at_most_420_requests(step: Step, call: Call) -> None:
+@pytest.mark.parametrize(
+    "step", [reply(503), reply(500, b"down"), RESET], ids=["503", "500", "reset"]
+)
+async def test_300_calls_into_a_server_that_fails_cost_at_most_420_requests(
+    step: Step, call: Call
+) -> None:
     async with Hostile([step]) as server, client_at(server.url) as client:
-        assert all(issubclass(kind, TelepathError) for kind in await outcomes_of([call(client, n) for n in range(300)]))
+        assert all(
+            issubclass(kind, TelepathError)
+            for kind in await outcomes_of([call(client, n) for n in range(300)])
+        )
         # A request that is reset while it is written may not be whole: heads are what counts.
         heads = server.received.count(b"HTTP/1.1\r\n")
     assert 300 <= heads <= MOST
 
 
-@pytest.mark.parametrize(("call", "errors"), [(read, {RequestTimeout}), (create, {OutcomeUnknown, RequestTimeout})])
-async def test_300_calls_into_a_server_that_is_silent_cost_at_most_420_attempts(call: Call, errors: set[type]) -> None:
+@pytest.mark.parametrize(
+    ("call", "errors"), [(read, {RequestTimeout}), (create, {OutcomeUnknown, RequestTimeout})]
+)
+async def test_300_calls_into_a_server_that_is_silent_cost_at_most_420_attempts(
+    call: Call, errors: set[type]
+) -> None:
     seen: list[Event] = []
-    async with Hostile([HANG]) as server, client_at(server.url, attempt_timeout=1.0, on_event=seen.append) as client:
-        # aiohttp opens 100 connections at a time: the others time out while they wait for one, and send nothing.
+    async with (
+        Hostile([HANG]) as server,
+        client_at(server.url, attempt_timeout=1.0, on_event=seen.append) as client,
+    ):
+        # aiohttp opens 100 connections at a time: the others time out while they wait for one, and
+        # send nothing.
         assert await outcomes_of([call(client, n) for n in range(300)]) == errors
         assert 100 <= len(server.requests) <= MOST
     assert 300 <= sum(isinstance(event, RequestStarted) for event in seen) <= MOST
@@ -83,14 +110,19 @@ async def test_300_calls_to_nobody_cost_at_most_420_attempts(call: Call) -> None
     seen: list[Event] = []
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        async with client_at(f"http://127.0.0.1:{unheard.getsockname()[1]}", on_event=seen.append) as client:
+        async with client_at(
+            f"http://127.0.0.1:{unheard.getsockname()[1]}", on_event=seen.append
+        ) as client:
             assert await outcomes_of([call(client, n) for n in range(300)]) == {ConnectionFailed}
     assert 300 <= sum(isinstance(event, RequestStarted) for event in seen) <= MOST
 
 
 async def test_successes_pay_an_outage_back_one_by_one_and_the_next_one_costs_no_more() -> None:
     up = False
-    async with Hostile(lambda number: reply() if up else reply(503)) as server, client_at(server.url) as client:
+    async with (
+        Hostile(lambda number: reply() if up else reply(503)) as server,
+        client_at(server.url) as client,
+    ):
         for successes, retries in ((0, 100), (49, 9), (600, 100)):
             up = True
             for _ in range(successes):
@@ -133,12 +165,17 @@ async def test_a_client_that_closes_and_opens_anew_gets_no_fresh_budget(dead: Ho
 
 
 async def test_a_base_url_with_another_path_is_the_same_origin(dead: Hostile) -> None:
-    other = TelepathClient(KEY, base_url=f"{dead.url}/v2/", limiter=LocalLimiter(10**6, 60.0, 10**5), retry=HASTE)
+    other = TelepathClient(
+        KEY, base_url=f"{dead.url}/v2/", limiter=LocalLimiter(10**6, 60.0, 10**5), retry=HASTE
+    )
     assert await requests_of(dead, client_at(dead.url), other) == 400
 
 
 async def test_another_key_has_a_budget_of_its_own(dead: Hostile) -> None:
-    assert await requests_of(dead, client_at(dead.url), client_at(dead.url, "sk_live_other")) == 300 + 2 * 100
+    assert (
+        await requests_of(dead, client_at(dead.url), client_at(dead.url, "sk_live_other"))
+        == 300 + 2 * 100
+    )
 
 
 async def test_an_outage_of_one_origin_takes_nothing_from_another(dead: Hostile) -> None:
@@ -150,18 +187,26 @@ async def test_an_outage_of_one_origin_takes_nothing_from_another(dead: Hostile)
 async def test_numbers_elsewhere_have_a_budget_of_their_own(dead: Hostile) -> None:
     async with Hostile([reply(503), reply()]) as well:
         policy = RetryPolicy(backoff=0.0001, budget=15)
-        async with client_at(well.url, numbers_base_url=dead.url, numbers_api_key="sk_numbers", retry=policy) as client:
-            await outcomes_of([client.numbers.update(f"+1555000000{n}", label="x") for n in range(5)])
+        async with client_at(
+            well.url, numbers_base_url=dead.url, numbers_api_key="sk_numbers", retry=policy
+        ) as client:
+            await outcomes_of(
+                [client.numbers.update(f"+1555000000{n}", label="x") for n in range(5)]
+            )
             assert len(dead.requests) == 5 + 3
             assert (await client.request("GET", "/x")).status == 200
 
 
 async def test_each_client_keeps_to_its_own_figure_of_what_all_have_spent(dead: Hostile) -> None:
-    careful, bold, off = (client_at(dead.url, retry=RetryPolicy(backoff=0.0001, budget=size)) for size in (50, 500, 0))
+    careful, bold, off = (
+        client_at(dead.url, retry=RetryPolicy(backoff=0.0001, budget=size)) for size in (50, 500, 0)
+    )
     assert await requests_of(dead, off, calls=10) == 10
     assert await requests_of(dead, careful, calls=100) == 100 + 10
     assert await requests_of(dead, bold) == 300 + 90
-    assert await requests_of(dead, client_at(dead.url, retry=RetryPolicy(budget=50)), calls=10) == 10
+    assert (
+        await requests_of(dead, client_at(dead.url, retry=RetryPolicy(budget=50)), calls=10) == 10
+    )
 
 
 async def test_options_that_change_the_figure_change_it_for_their_calls_only(dead: Hostile) -> None:

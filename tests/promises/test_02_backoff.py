@@ -1,9 +1,9 @@
 """Promise 2: backoff is random, capped, and ends by the deadline.
 
-No sleep runs past the deadline; a wait that cannot fit fails at once, with `retry_after`.
-Beside these: tests/protocol/test_retry.py (the backoff's range and cap, and
-`test_a_wait_that_cannot_end_before_the_deadline_is_not_begun`), tests/test_session.py under "Time." (the limiter's waits, in
-made-up time).
+No sleep runs past the deadline; a wait that cannot fit fails at once, with `retry_after`. Beside
+these: tests/protocol/test_retry.py (the backoff's range and cap, and
+`test_a_wait_that_cannot_end_before_the_deadline_is_not_begun`), tests/test_session.py under "Time."
+(the limiter's waits, in made-up time).
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from typing import Any
 import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy
-from telepath_async.errors import OutcomeUnknown, RateLimitError, ServerError, TelepathError, ThrottledError
+from telepath_async.errors import (
+    OutcomeUnknown,
+    RateLimitError,
+    ServerError,
+    TelepathError,
+    ThrottledError,
+)
 from telepath_async.events import Event, RetryScheduled
 from tests.hostile import RESET, Hostile, Step, reply
 from tests.promises.trunk_server import client_of, spec
@@ -30,8 +36,13 @@ def waits(seen: list[Event]) -> list[float]:
 async def test_no_two_callers_wait_alike_and_no_wait_is_above_the_cap() -> None:
     seen: list[Event] = []
     policy = RetryPolicy(max_attempts=8, backoff=0.004, backoff_cap=0.02, budget=10**6)
-    async with Hostile([reply(503)]) as server, client_of(server, retry=policy, on_event=seen.append) as client:
-        await asyncio.gather(*(client.request("GET", "/x") for _ in range(20)), return_exceptions=True)
+    async with (
+        Hostile([reply(503)]) as server,
+        client_of(server, retry=policy, on_event=seen.append) as client,
+    ):
+        await asyncio.gather(
+            *(client.request("GET", "/x") for _ in range(20)), return_exceptions=True
+        )
     slept = waits(seen)
     assert len(slept) == 7 * 20
     assert len(set(slept)) == len(slept)
@@ -39,12 +50,20 @@ async def test_no_two_callers_wait_alike_and_no_wait_is_above_the_cap() -> None:
     assert max(slept) > 0.015
 
 
-@pytest.mark.parametrize("step", [reply(503), reply(429, headers={"Retry-After": "0"}), RESET], ids=["503", "429", "reset"])
+@pytest.mark.parametrize(
+    "step",
+    [reply(503), reply(429, headers={"Retry-After": "0"}), RESET],
+    ids=["503", "429", "reset"],
+)
 async def test_whatever_the_timeout_no_call_ends_after_its_deadline(step: Step) -> None:
     seen: list[Event] = []
-    # Without a look at the deadline, half of the last waits would end later than a second behind it.
+    # Without a look at the deadline, half of the last waits would end later than a second behind
+    # it.
     patient = RetryPolicy(max_attempts=1000, backoff=0.1, backoff_cap=10, budget=10**6)
-    async with Hostile([step]) as server, client_of(server, retry=patient, on_event=seen.append) as client:
+    async with (
+        Hostile([step]) as server,
+        client_of(server, retry=patient, on_event=seen.append) as client,
+    ):
 
         async def late(timeout: float) -> float:
             began = time.monotonic()
@@ -67,7 +86,12 @@ RESET_IN_20_S = {"X-RateLimit-Reset": "1741603220", "Date": formatdate(174160320
         (503, {"Retry-After": "20"}, 20.0, ServerError),
         (429, RESET_IN_20_S, 20.0, RateLimitError),
         (429, {"Retry-After": "86400"}, 86400.0, RateLimitError),
-        (429, {"X-RateLimit-Reset": "1741693200", "Date": RESET_IN_20_S["Date"]}, 60.0, RateLimitError),
+        (
+            429,
+            {"X-RateLimit-Reset": "1741693200", "Date": RESET_IN_20_S["Date"]},
+            60.0,
+            RateLimitError,
+        ),
     ],
 )
 @pytest.mark.parametrize("operation", ["get", "create", "rotate", "list"])
@@ -78,7 +102,10 @@ async def test_a_wait_that_cannot_fit_fails_at_once_with_what_the_server_asked_f
         error = OutcomeUnknown  # promise 3
     seen: list[Event] = []
     script = [reply(status, headers=headers)]
-    async with Hostile(script) as server, client_of(server, timeout=5.0, retry=RetryPolicy(), on_event=seen.append) as client:
+    async with (
+        Hostile(script) as server,
+        client_of(server, timeout=5.0, retry=RetryPolicy(), on_event=seen.append) as client,
+    ):
         call: dict[str, Any] = {
             "get": lambda: client.calls.get("c"),
             "create": lambda: client.trunks.create(**spec("u")),
@@ -96,14 +123,20 @@ async def test_a_wait_that_cannot_fit_fails_at_once_with_what_the_server_asked_f
 
 async def test_a_429_that_names_its_reset_alone_says_so_after_the_last_attempt_too() -> None:
     once = RetryPolicy(max_attempts=1)
-    async with Hostile([reply(429, headers=RESET_IN_20_S)]) as server, client_of(server, retry=once) as client:
+    async with (
+        Hostile([reply(429, headers=RESET_IN_20_S)]) as server,
+        client_of(server, retry=once) as client,
+    ):
         with pytest.raises(RateLimitError) as caught:
             await client.request("GET", "/x")
     assert caught.value.retry_after == 20.0
 
 
 async def test_a_place_in_the_limiter_that_comes_too_late_fails_at_once_with_retry_after() -> None:
-    async with Hostile([reply()]) as server, client_of(server, limiter=LocalLimiter(1, 60.0), timeout=5.0) as client:
+    async with (
+        Hostile([reply()]) as server,
+        client_of(server, limiter=LocalLimiter(1, 60.0), timeout=5.0) as client,
+    ):
         await client.request("GET", "/x")
         began = time.monotonic()
         with pytest.raises(ThrottledError) as caught:
@@ -116,7 +149,10 @@ async def test_a_place_in_the_limiter_that_comes_too_late_fails_at_once_with_ret
 async def test_the_look_up_of_a_create_in_doubt_ends_by_the_deadline_of_the_create() -> None:
     patient = RetryPolicy(max_attempts=1000, backoff=0.1, backoff_cap=10, budget=10**6)
     random.seed(2)
-    async with Hostile([reply(503)]) as server, client_of(server, retry=patient, timeout=0.5) as client:
+    async with (
+        Hostile([reply(503)]) as server,
+        client_of(server, retry=patient, timeout=0.5) as client,
+    ):
         began = time.monotonic()
         with pytest.raises(TelepathError):
             await client.trunks.create(**spec("u"))

@@ -1,6 +1,8 @@
-"""Promise 4: the caller can always tell "not sent", "refused" and "outcome unknown" apart, by exception class.
+"""Promise 4: the caller can always tell "not sent", "refused" and "outcome unknown" apart, by
+exception class.
 
-Beside these: tests/test_transport.py (which failures count as sent), test_03_never_twice.py (what is reported is true).
+Beside these: tests/test_transport.py (which failures count as sent), test_03_never_twice.py (what
+is reported is true).
 """
 
 from __future__ import annotations
@@ -34,10 +36,23 @@ from telepath_async.errors import (
     TransportError,
     UsageError,
 )
-from tests.hostile import CLOSE, HANG, RESET, Hostile, Received, Step, answering, cut, raw, redirect, reply
+from tests.hostile import (
+    CLOSE,
+    HANG,
+    RESET,
+    Hostile,
+    Received,
+    Step,
+    answering,
+    cut,
+    raw,
+    redirect,
+    reply,
+)
 from tests.promises.trunk_server import KEY, TrunkServer, client_of, refuse, spec
 
-# For a create and a rotate, these three are all that can come out, and no class stands in two of them.
+# For a create and a rotate, these three are all that can come out, and no class stands in two of
+# them.
 NOT_SENT = (UsageError, ConnectionFailed, ThrottledError, RequestTimeout)
 REFUSED = (APIError,)
 UNKNOWN = (OutcomeUnknown,)
@@ -97,7 +112,9 @@ async def test_what_was_never_sent_has_a_class_that_says_so(operation: str) -> N
     once = RetryPolicy(max_attempts=1)
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        async with TelepathClient(KEY, base_url=f"http://127.0.0.1:{unheard.getsockname()[1]}", retry=once) as client:
+        async with TelepathClient(
+            KEY, base_url=f"http://127.0.0.1:{unheard.getsockname()[1]}", retry=once
+        ) as client:
             with pytest.raises(ConnectionFailed) as failed:
                 await call(client)
     async with Hostile([reply()]) as server:
@@ -115,7 +132,10 @@ async def test_what_was_never_sent_has_a_class_that_says_so(operation: str) -> N
 
 @pytest.mark.parametrize("operation", ONCE_ONLY)
 async def test_a_timeout_of_a_create_or_a_rotate_means_that_it_was_not_sent(operation: str) -> None:
-    async with Hostile([HANG]) as server, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as narrow:
+    async with (
+        Hostile([HANG]) as server,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as narrow,
+    ):
         client = client_of(server, session=narrow)
         hanging = asyncio.ensure_future(client.calls.get("c"))
         await server.until(lambda it: bool(it.requests))
@@ -127,7 +147,11 @@ async def test_a_timeout_of_a_create_or_a_rotate_means_that_it_was_not_sent(oper
 
 
 def test_no_class_says_two_things() -> None:
-    for one, others in ((NOT_SENT, REFUSED + UNKNOWN), (REFUSED, NOT_SENT + UNKNOWN), (UNKNOWN, NOT_SENT + REFUSED)):
+    for one, others in (
+        (NOT_SENT, REFUSED + UNKNOWN),
+        (REFUSED, NOT_SENT + UNKNOWN),
+        (UNKNOWN, NOT_SENT + REFUSED),
+    ):
         for kind in one:
             assert not issubclass(kind, others)
             assert not any(issubclass(other, kind) for other in others)
@@ -140,12 +164,19 @@ async def test_what_was_sent_once_is_never_called_not_sent_because_the_next_atte
 ) -> None:
     def last_words(_: Received) -> Step:
         server._server.close()
-        return Step(first.data, "hang" if first.then == "hang" else "reset" if first is RESET else "close")
+        return Step(
+            first.data, "hang" if first.then == "hang" else "reset" if first is RESET else "close"
+        )
 
-    async with Hostile([answering(last_words)]) as server, client_of(server, attempt_timeout=0.03) as client:
+    async with (
+        Hostile([answering(last_words)]) as server,
+        client_of(server, attempt_timeout=0.03) as client,
+    ):
         with pytest.raises(TelepathError) as caught:
             await OPERATIONS[operation](client)
-    assert type(caught.value) is {RESET: ConnectionLost, HANG: RequestTimeout}.get(first, ServerError)
+    assert type(caught.value) is {RESET: ConnectionLost, HANG: RequestTimeout}.get(
+        first, ServerError
+    )
     assert not isinstance(caught.value, TransportError) or caught.value.sent
 
 
@@ -156,4 +187,8 @@ async def test_a_batch_tells_them_apart_by_the_same_classes() -> None:
         specs = [spec(f"user-{number}") for number in range(3)]
         outcomes = [outcome async for outcome in client.trunks.create_many(specs, concurrency=1)]
     kinds = [(outcome.state, type(outcome.error)) for outcome in outcomes]
-    assert kinds == [("failed", ConflictError), ("failed", BadRequestError), ("unknown", OutcomeUnknown)]
+    assert kinds == [
+        ("failed", ConflictError),
+        ("failed", BadRequestError),
+        ("unknown", OutcomeUnknown),
+    ]

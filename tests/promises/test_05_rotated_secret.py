@@ -1,7 +1,8 @@
 """Promise 5: a rotated secret that reached us reaches the caller.
 
-In `SipCredentials`, or in `ResponseError.raw` where the answer has an unexpected shape; and it is in no word of that error.
-An answer that broke off is OutcomeUnknown, and rotating again is its remedy: what came of it is not kept.
+In `SipCredentials`, or in `ResponseError.raw` where the answer has an unexpected shape; and it is
+in no word of that error. An answer that broke off is OutcomeUnknown, and rotating again is its
+remedy: what came of it is not kept.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def shown(error: BaseException) -> str:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 @pytest.mark.parametrize("body", GOOD + ODD, ids=repr)
-async def test_whatever_the_shape_the_secret_is_in_the_credentials_or_in_raw(body: Any, status: int) -> None:
+async def test_whatever_the_shape_the_secret_is_in_the_credentials_or_in_raw(
+    body: Any, status: int
+) -> None:
     sent = json.dumps(body).encode()
     async with Hostile([reply(status, sent)]) as server, client_of(server) as client:
         if body in GOOD:
@@ -89,7 +92,10 @@ async def test_what_is_no_json_is_in_raw_expanded_and_whole(text: bytes, form: s
 
 async def test_an_answer_above_the_cap_is_in_raw_up_to_the_cap() -> None:
     body = b'{"sip_password": "new-s3cret", "padding": "' + b"x" * 1000 + b'"}'
-    async with Hostile([reply(200, body)]) as server, client_of(server, max_response_bytes=100) as client:
+    async with (
+        Hostile([reply(200, body)]) as server,
+        client_of(server, max_response_bytes=100) as client,
+    ):
         with pytest.raises(ResponseError) as caught:
             await client.trunks.rotate_sip_password("t")
     assert caught.value.raw == body[:100]
@@ -98,7 +104,10 @@ async def test_an_answer_above_the_cap_is_in_raw_up_to_the_cap() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.just(SECRET),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["sip_password", "id", "data", "rotated_at"]), inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["sip_password", "id", "data", "rotated_at"]), inner)
+    ),
     max_leaves=8,
 )
 
@@ -109,7 +118,9 @@ def test_any_json_gives_the_secret_back_or_keeps_all_of_it_in_raw(value: object)
     body = json.dumps(value).encode()
     raw = credentials = None
     try:
-        credentials = read_object(SipCredentials, Response(status=200, headers={}, body=body, endpoint="POST /x"))
+        credentials = read_object(
+            SipCredentials, Response(status=200, headers={}, body=body, endpoint="POST /x")
+        )
     except ResponseError as error:
         raw = error.raw
     if credentials is None:

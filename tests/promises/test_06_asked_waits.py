@@ -1,8 +1,9 @@
 """Promise 6: every form of Retry-After and of a reset header gives a bounded wait.
 
-The forms of Retry-After and the resets are a table in tests/protocol/test_retry.py, and what the limiter learns of a reset one
-in tests/protocol/test_ratelimit.py. Here each goes through a socket, aiohttp's parser, the limiter and the loop of a real call,
-beside a server's clock that is right, an hour fast, an hour slow, absent, or garbage.
+The forms of Retry-After and the resets are a table in tests/protocol/test_retry.py, and what the
+limiter learns of a reset one in tests/protocol/test_ratelimit.py. Here each goes through a socket,
+aiohttp's parser, the limiter and the loop of a real call, beside a server's clock that is right, an
+hour fast, an hour slow, absent, or garbage.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def http(seconds: float) -> str:
     return formatdate(seconds, usegmt=True)
 
 
-# What the header says, given the server's clock; None = it must count as absent; a figure = seconds.
+# What the header says, given the server's clock; None = it must count as absent; a figure =
+# seconds.
 FORMS: dict[str, tuple[Any, float | None]] = {
     "seconds": ("30", 30),
     "zero": ("0", 0),
@@ -56,7 +58,10 @@ FORMS: dict[str, tuple[Any, float | None]] = {
     "arabic digits": ("\xd9\xa3", None),
     "date": (lambda clock: http(clock + 30), 30),
     "past date": (lambda clock: http(clock - 30), None),
-    "rfc 850": (lambda clock: time.strftime("%A, %d-%b-%y %H:%M:%S GMT", time.gmtime(clock + 30)), 30),
+    "rfc 850": (
+        lambda clock: time.strftime("%A, %d-%b-%y %H:%M:%S GMT", time.gmtime(clock + 30)),
+        30,
+    ),
     "asctime": (lambda clock: time.asctime(time.gmtime(clock + 30)), 30),
     "impossible date": ("Mon, 99 Mar 2025 10:40:30 GMT", None),
     "far date": ("Mon, 10 Mar 99999 10:40:30 GMT", None),
@@ -78,14 +83,22 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("skew", [0, HOUR, -HOUR])
 @pytest.mark.parametrize("form", FORMS)
-async def test_every_form_of_retry_after_gives_a_bounded_wait(form: str, skew: int, status: int, naps: list[float]) -> None:
+async def test_every_form_of_retry_after_gives_a_bounded_wait(
+    form: str, skew: int, status: int, naps: list[float]
+) -> None:
     text, asked = FORMS[form]
     clock = 1_741_603_200 + skew
     header = text(clock) if callable(text) else text
-    head = f"HTTP/1.1 {status} No\r\nretry-after: {header}\r\nDate: {http(clock)}\r\nContent-Length: 2\r\n\r\n{{}}"
+    head = (
+        f"HTTP/1.1 {status} No\r\nretry-after: {header}\r\nDate: "
+        f"{http(clock)}\r\nContent-Length: 2\r\n\r\n{{}}"
+    )
     key = f"{KEY}{form}{skew}{status}".replace(" ", "")
     script = [raw(head.encode("latin-1")), reply()]
-    async with Hostile(script) as server, TelepathClient(key, base_url=server.url, timeout=61.0) as client:
+    async with (
+        Hostile(script) as server,
+        TelepathClient(key, base_url=server.url, timeout=61.0) as client,
+    ):
         if asked is not None and asked > 60:
             with pytest.raises(APIError) as caught:
                 await client.request("GET", "/x")
@@ -115,21 +128,31 @@ RESETS: dict[str, tuple[Any, float | None]] = {
 
 @pytest.mark.parametrize("date", ["right", "an hour fast", "an hour slow", "absent", "garbage"])
 @pytest.mark.parametrize("form", RESETS)
-async def test_every_form_of_a_reset_gives_a_bounded_wait_and_is_told(form: str, date: str, naps: list[float]) -> None:
+async def test_every_form_of_a_reset_gives_a_bounded_wait_and_is_told(
+    form: str, date: str, naps: list[float]
+) -> None:
     text, asked = RESETS[form]
     clock = 1_741_603_200 + {"an hour fast": HOUR, "an hour slow": -HOUR}.get(date, 0)
-    headers = {"X-RateLimit-Reset": str(text(clock) if callable(text) else text), "X-RateLimit-Remaining": "0"}
-    headers |= {} if date == "absent" else {"Date": "yesterday" if date == "garbage" else http(clock)}
+    headers = {
+        "X-RateLimit-Reset": str(text(clock) if callable(text) else text),
+        "X-RateLimit-Remaining": "0",
+    }
+    headers |= (
+        {} if date == "absent" else {"Date": "yesterday" if date == "garbage" else http(clock)}
+    )
     asked = None if date in ("absent", "garbage") else asked
     async with Hostile([reply(429, headers=headers), reply()]) as server:
         key = f"{KEY}{form}{date}".replace(" ", "")
-        async with TelepathClient(key, base_url=server.url, timeout=10.0, retry=RetryPolicy(backoff=0.001)) as client:
+        async with TelepathClient(
+            key, base_url=server.url, timeout=10.0, retry=RetryPolicy(backoff=0.001)
+        ) as client:
             if asked is not None:
                 began = time.monotonic()
                 with pytest.raises(APIError) as caught:
                     await client.request("GET", "/x")
                 assert (caught.value.retry_after, naps) == (asked, [])
-                # The limiter heard of it too, for all callers of the key, and foretells no more than a window.
+                # The limiter heard of it too, for all callers of the key, and foretells no more
+                # than a window.
                 with pytest.raises(ThrottledError) as foretold:
                     await client.request("GET", "/x")
                 assert time.monotonic() - began < 5.0

@@ -1,7 +1,8 @@
 """Promise 7: a cancelled call never poisons the next one, and leaves at once.
 
-Beside these: tests/test_session.py (cancelled in the limiter, in the wait, on the wire, in made-up time),
-tests/test_transport.py (`test_a_cancelled_exchange_closes_its_connection_and_the_late_answer_reaches_nobody`),
+Beside these: tests/test_session.py (cancelled in the limiter, in the wait, on the wire, in made-up
+time), tests/test_transport.py
+(`test_a_cancelled_exchange_closes_its_connection_and_the_late_answer_reaches_nobody`),
 tests/test_limiter.py (waiters).
 """
 
@@ -24,7 +25,12 @@ STEPS_TO_LEAVE = 12  # turns of the loop; none of them waits for anything
 
 
 async def batch(client: TelepathClient) -> list[TrunkOutcome]:
-    return [outcome async for outcome in client.trunks.create_many([spec(f"u{n}") for n in range(5)], concurrency=2)]
+    return [
+        outcome
+        async for outcome in client.trunks.create_many(
+            [spec(f"u{n}") for n in range(5)], concurrency=2
+        )
+    ]
 
 
 async def walk(client: TelepathClient) -> list[str]:
@@ -60,9 +66,15 @@ async def test_a_call_cancelled_at_any_step_leaves_at_once_and_the_next_gets_its
             for _ in range(STEPS_TO_LEAVE):
                 if not task.done() or client._pool._calling:
                     await asyncio.sleep(0)
-            assert task.done(), f"it had not left after {STEPS_TO_LEAVE} turns, when it was cancelled after {steps}"
+            assert task.done(), (
+                f"it had not left after {STEPS_TO_LEAVE} turns, when it was cancelled after {steps}"
+            )
             assert not client._pool._calling, "it had left, and what it had begun had not"
-            assert task.cancelled() or task.exception() is None or isinstance(task.exception(), OutcomeUnknown)
+            assert (
+                task.cancelled()
+                or task.exception() is None
+                or isinstance(task.exception(), OutcomeUnknown)
+            )
             server.faults.clear()
             assert (await client.calls.get(f"next-{steps}")).id == f"next-{steps}"
         assert steps > 7
@@ -75,11 +87,20 @@ async def test_a_call_cancelled_at_any_step_leaves_at_once_and_the_next_gets_its
 async def test_a_late_answer_never_reaches_another_call(seed: int) -> None:
     chance = random.Random(seed)
     # It comes at once, late, in part, or twice, on a connection that stays open.
-    late = [Fault(), Fault(pause=0.002), Fault("hang", cut=80), Fault(answer=lambda real: real + real)]
+    late = [
+        Fault(),
+        Fault(pause=0.002),
+        Fault("hang", cut=80),
+        Fault(answer=lambda real: real + real),
+    ]
 
     async def one(client: TelepathClient, number: int) -> bool:
         name = f"{seed}-{number}"
-        work: Any = [client.calls.get, lambda n: client.trunks.create(**spec(n)), client.trunks.rotate_sip_password][number % 3]
+        work: Any = [
+            client.calls.get,
+            lambda n: client.trunks.create(**spec(n)),
+            client.trunks.rotate_sip_password,
+        ][number % 3]
         try:
             async with asyncio.timeout(chance.random() * 0.05):
                 got = await work(name)

@@ -38,7 +38,9 @@ async def partly(client: TelepathClient, stop: int) -> None:
 
 async def begun(client: TelepathClient, number: int) -> None:
     """Begin a batch, and leave it."""
-    async for _ in client.trunks.create_many([spec(f"{number}-{n}") for n in range(3)], concurrency=3):
+    async for _ in client.trunks.create_many(
+        [spec(f"{number}-{n}") for n in range(3)], concurrency=3
+    ):
         break
 
 
@@ -95,7 +97,9 @@ async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -
             assert time.monotonic() - began < 120
             assert {"done", "cancelled", "OutcomeUnknown", "ConflictError"} <= seen
             await asyncio.sleep(0.05)  # what was cancelled last
-            assert len(asyncio.all_tasks()) == 1 + server.open, "besides us and the server's players"
+            assert len(asyncio.all_tasks()) == 1 + server.open, (
+                "besides us and the server's players"
+            )
             assert not client._pool._calling
             assert (limiter._homes, len(limiter._interactive), len(limiter._bulk)) == ({}, 0, 0)
             assert client._pool._session is not None
@@ -123,7 +127,9 @@ async def test_places_given_up_in_the_limiter_are_there_for_the_next() -> None:
             await asyncio.wait(waiting)
         assert (limiter._homes, len(limiter._interactive)) == ({}, 0)
         now[0] = 60.0
-        await asyncio.gather(*(client.with_options(max_wait=0).calls.get(f"d{number}") for number in range(10)))
+        await asyncio.gather(
+            *(client.with_options(max_wait=0).calls.get(f"d{number}") for number in range(10))
+        )
     assert len(server.requests) == 20
 
 

@@ -1,7 +1,9 @@
-"""9. No secret shows in an error, its chain, its traceback's locals (in our frames), a pickle, a log record or an event.
+"""9. No secret shows in an error, its chain, its traceback's locals (in our frames), a pickle, a
+log record or an event.
 
-Every secret here begins with `seeded`, so that one word finds it in whatever spelling. See also `tests/test_secret.py`,
-`tests/protocol/test_refusals.py`, and `tests/test_client.py` for the options of a client.
+Every secret here begins with `seeded`, so that one word finds it in whatever spelling. See also
+`tests/test_secret.py`, `tests/protocol/test_refusals.py`, and `tests/test_client.py` for the
+options of a client.
 """
 
 from __future__ import annotations
@@ -20,7 +22,15 @@ from typing import Any
 import pytest
 
 import telepath_async
-from telepath_async import Event, RetryPolicy, Secret, TelepathClient, TelepathError, TrunkSpec, UsageError
+from telepath_async import (
+    Event,
+    RetryPolicy,
+    Secret,
+    TelepathClient,
+    TelepathError,
+    TrunkSpec,
+    UsageError,
+)
 from telepath_async.models.numbers import AccountConnection, Agent
 from tests.hostile import HANG, RESET, Hostile, Received, Step, answering, cut, reply
 from tests.promises.operations import no_limit
@@ -32,11 +42,20 @@ PASSWORD = 'seeded-"p\u00e4ss\\word'  # spelled otherwise in JSON, in a URL, and
 SPEC: dict[str, Any] = {
     "name": "n", "ai_provider": "openai", "sip_username": "u", "sip_password": PASSWORD, "openai_api_key": "seeded-openai",
 }  # fmt: skip
-AGENT = Agent(openai_account_connection=AccountConnection(credentials={"api_key": "seeded-account", "pin": ["seeded-pin"]}))
+AGENT = Agent(
+    openai_account_connection=AccountConnection(
+        credentials={"api_key": "seeded-account", "pin": ["seeded-pin"]}
+    )
+)
 
 
 async def create_many(client: TelepathClient) -> Any:
-    (outcome,) = [outcome async for outcome in client.trunks.create_many([SPEC | {"extra": {"x_api_key": "seeded-extra"}}])]
+    (outcome,) = [
+        outcome
+        async for outcome in client.trunks.create_many(
+            [SPEC | {"extra": {"x_api_key": "seeded-extra"}}]
+        )
+    ]
     assert_hidden(repr(outcome), pickle.dumps(outcome))
     if outcome.error:
         raise outcome.error
@@ -46,15 +65,23 @@ async def create_many(client: TelepathClient) -> Any:
 CALLS: dict[str, Callable[[TelepathClient], Awaitable[Any]]] = {
     "list": lambda client: client.trunks.list(prefetch=2).collect(),
     "find": lambda client: client.trunks.find("u"),
-    "create": lambda client: client.trunks.create(**SPEC, telnyx_api_key="seeded-telnyx", vad={"token": "seeded-vad"}),
+    "create": lambda client: client.trunks.create(
+        **SPEC, telnyx_api_key="seeded-telnyx", vad={"token": "seeded-vad"}
+    ),
     "create many": create_many,
-    "update": lambda client: client.trunks.update("t", openai_api_key="seeded-openai", x_secret=["seeded-extra"]),
+    "update": lambda client: client.trunks.update(
+        "t", openai_api_key="seeded-openai", x_secret=["seeded-extra"]
+    ),
     "rotate": lambda client: client.trunks.rotate_sip_password("t"),
     "get": lambda client: client.calls.get("c"),
     "overview": lambda client: client.analytics.overview(),
-    "number": lambda client: client.numbers.update("+15550003", inbound_agent={"credentials": {"api_key": "seeded-account"}}),
+    "number": lambda client: client.numbers.update(
+        "+15550003", inbound_agent={"credentials": {"api_key": "seeded-account"}}
+    ),
     "agent": lambda client: client.numbers.update("+15550003", inbound_agent=AGENT),
-    "request": lambda client: client.request("POST", "/new", json={"password": PASSWORD, "in": {"api_token": "seeded-token"}}),
+    "request": lambda client: client.request(
+        "POST", "/new", json={"password": PASSWORD, "in": {"api_token": "seeded-token"}}
+    ),
 }
 
 
@@ -71,7 +98,17 @@ def line(text: str) -> str:
 def echo(status: int, body: Callable[[str], object], headers: bool = False) -> Step:
     def choose(request: Received) -> Step:
         said = everything(request)
-        shown = {name: line(said) for name in ("X-Request-Id", "Location", "WWW-Authenticate", "Retry-After", "X-Echo", "Date")}
+        shown = {
+            name: line(said)
+            for name in (
+                "X-Request-Id",
+                "Location",
+                "WWW-Authenticate",
+                "Retry-After",
+                "X-Echo",
+                "Date",
+            )
+        }
         return reply(status, json.dumps(body(said)).encode(), headers=shown if headers else {})
 
     return answering(choose)
@@ -81,8 +118,17 @@ def in_a_header_name(request: Received) -> Step:
     return reply(400, b"{}", headers={f"X-{request.all('Authorization')[0].split()[-1]}": "1"})
 
 
-ROW = {"id": "t", "name": "n", "status": "active", "sip_password": "seeded-answer", "note": 1, "x_api_key": "seeded-answer",
-       "sip_username": "other", "credentials": {"a": ["seeded-answer"]}, "number": "+15550003"}  # fmt: skip
+ROW = {
+    "id": "t",
+    "name": "n",
+    "status": "active",
+    "sip_password": "seeded-answer",
+    "note": 1,
+    "x_api_key": "seeded-answer",
+    "sip_username": "other",
+    "credentials": {"a": ["seeded-answer"]},
+    "number": "+15550003",
+}
 BAD_ROW = ROW | {"id": 5, "number": 5, "total_calls": 1}
 DATA = {"data": BAD_ROW}
 FAULTS: dict[str, Step] = {
@@ -96,19 +142,35 @@ FAULTS: dict[str, Step] = {
     "headers of a 5xx": echo(503, lambda said: said, headers=True),
     "headers of nonsense": echo(200, lambda said: said, headers=True),
     "header's name": answering(in_a_header_name),
-    "echo as an object": echo(200, lambda said: {"data": {"id": 7, "sip_password": said, said: said}}),
-    "echo as a list": echo(200, lambda said: {"data": [{"id": [said], "password": said}], "next_cursor": None}),
+    "echo as an object": echo(
+        200, lambda said: {"data": {"id": 7, "sip_password": said, said: said}}
+    ),
+    "echo as a list": echo(
+        200, lambda said: {"data": [{"id": [said], "password": said}], "next_cursor": None}
+    ),
     "wrong object": reply(200, json.dumps(DATA).encode(), headers={"X-Echo": "seeded-answer"}),
     "wrong bare object": reply(200, json.dumps(BAD_ROW).encode()),
     "wrong page": reply(200, json.dumps({"data": [ROW, BAD_ROW], "pagination": {}}).encode()),
-    "wrong cursor": reply(200, json.dumps({"data": [ROW], "next_cursor": {"a": "seeded-answer"}}).encode()),
-    "too large": reply(200, b'{"sip_password": "seeded-answer", "x": "' + b"x" * 20_000 + b'"}', headers={"X-Echo": KEY}),
+    "wrong cursor": reply(
+        200, json.dumps({"data": [ROW], "next_cursor": {"a": "seeded-answer"}}).encode()
+    ),
+    "too large": reply(
+        200,
+        b'{"sip_password": "seeded-answer", "x": "' + b"x" * 20_000 + b'"}',
+        headers={"X-Echo": KEY},
+    ),
     "cut": cut(reply(200, b'{"sip_password": "seeded-answer"}', headers={"X-Echo": KEY}), -3),
     "cut in the middle of JSON": reply(200, b'{"sip_password": "seeded-answer'),
     "bad UTF-8": reply(200, b'{"sip_password": "seeded-answer\xff"}'),
-    "bad gzip": reply(200, gzip.compress(b"seeded-answer")[:-12] + b"12345678" * 9, headers={"Content-Encoding": "gzip"}),
+    "bad gzip": reply(
+        200,
+        gzip.compress(b"seeded-answer")[:-12] + b"12345678" * 9,
+        headers={"Content-Encoding": "gzip"},
+    ),
     "silence": HANG,
-    "silence in the body": cut(reply(200, b'{"sip_password": "seeded-answer"}', headers={"X-Echo": KEY}), -3, "hang"),
+    "silence in the body": cut(
+        reply(200, b'{"sip_password": "seeded-answer"}', headers={"X-Echo": KEY}), -3, "hang"
+    ),
     "reset": RESET,
 }
 
@@ -140,7 +202,11 @@ def assert_hidden(*shown: str | bytes) -> None:
 def assert_hides(error: BaseException) -> None:
     for link in chain(error):
         assert_hidden(
-            str(link), repr(link), repr(link.args), repr(vars(link) | {"raw": b""}), *traceback.format_exception_only(link)
+            str(link),
+            repr(link),
+            repr(link.args),
+            repr(vars(link) | {"raw": b""}),
+            *traceback.format_exception_only(link),
         )
         assert_hidden(*locals_of(link))
         if isinstance(link, TelepathError):
@@ -160,7 +226,10 @@ def locals_of(error: BaseException) -> Iterator[str]:
     for frame, _ in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
         if file.startswith(PACKAGE) or (file.startswith("<attrs") and "telepath_async" in file):
-            yield from (f"{frame.f_code.co_name}: {name} = {value!r}" for name, value in frame.f_locals.items())
+            yield from (
+                f"{frame.f_code.co_name}: {name} = {value!r}"
+                for name, value in frame.f_locals.items()
+            )
 
 
 @pytest.fixture
@@ -182,9 +251,14 @@ async def everything_is_logged(caplog: pytest.LogCaptureFixture) -> Any:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_failure_of_any_operation_shows_a_secret(fault: str, everything_is_logged: None) -> None:
+async def test_no_failure_of_any_operation_shows_a_secret(
+    fault: str, everything_is_logged: None
+) -> None:
     events: list[Event] = []
-    async with Hostile([FAULTS[fault]]) as server, client_of(server, on_event=events.append) as client:
+    async with (
+        Hostile([FAULTS[fault]]) as server,
+        client_of(server, on_event=events.append) as client,
+    ):
         for call in CALLS.values():
             try:
                 await call(client)
@@ -210,15 +284,23 @@ async def test_a_retry_and_a_listener_that_fails_show_no_secret(everything_is_lo
         raise RuntimeError
 
     retry = RetryPolicy(max_attempts=2, backoff=0.001)
-    async with Hostile([FAULTS["text"]]) as server, client_of(server, retry=retry, on_event=listener) as client:
+    async with (
+        Hostile([FAULTS["text"]]) as server,
+        client_of(server, retry=retry, on_event=listener) as client,
+    ):
         for call in CALLS.values():
             with pytest.raises(TelepathError) as caught:
                 await call(client)
             assert_hides(caught.value)
 
 
-async def test_a_good_answer_shows_no_secret_until_it_is_revealed(everything_is_logged: None) -> None:
-    async with Hostile([reply(200, json.dumps({"data": ROW}).encode())]) as server, client_of(server) as client:
+async def test_a_good_answer_shows_no_secret_until_it_is_revealed(
+    everything_is_logged: None,
+) -> None:
+    async with (
+        Hostile([reply(200, json.dumps({"data": ROW}).encode())]) as server,
+        client_of(server) as client,
+    ):
         for name in ("create", "create many", "update", "rotate", "get", "overview", "number"):
             result = await CALLS[name](client)
             assert_hidden(repr(result), str(result), pickle.dumps(result))
@@ -239,31 +321,61 @@ UNENCODABLE: Any = object()
 SURROGATE = "\ud800"
 REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
     "a short password": lambda client: client.trunks.create(**SPEC | {"sip_password": "seeded"}),
-    "no provider": lambda client: client.trunks.create(**SPEC | {"ai_provider": "x"}, x_api_key="seeded-extra"),
-    "a provider's key of no type": lambda client: client.trunks.create(**SPEC | {"openai_api_key": ["seeded-openai"]}),
-    "an unencodable create": lambda client: client.trunks.create(**SPEC, token="seeded-token", x=UNENCODABLE),
-    "a surrogate in a create": lambda client: client.trunks.create(**SPEC | {"sip_password": f"seeded-key{SURROGATE}"}),
-    "a bad spec in a batch": lambda client: client.trunks.create_many([SPEC | {"ai_provider": "x"}]),
+    "no provider": lambda client: client.trunks.create(
+        **SPEC | {"ai_provider": "x"}, x_api_key="seeded-extra"
+    ),
+    "a provider's key of no type": lambda client: client.trunks.create(
+        **SPEC | {"openai_api_key": ["seeded-openai"]}
+    ),
+    "an unencodable create": lambda client: client.trunks.create(
+        **SPEC, token="seeded-token", x=UNENCODABLE
+    ),
+    "a surrogate in a create": lambda client: client.trunks.create(
+        **SPEC | {"sip_password": f"seeded-key{SURROGATE}"}
+    ),
+    "a bad spec in a batch": lambda client: client.trunks.create_many(
+        [SPEC | {"ai_provider": "x"}]
+    ),
     "a bad batch": lambda client: client.trunks.create_many([SPEC, SPEC]),
     "a bad option of a batch": lambda client: client.trunks.create_many([SPEC], concurrency=0),
-    "a bad spec": lambda client: TrunkSpec(**SPEC | {"name": " "}, extra={"x_api_key": "seeded-extra"}),
-    "a bad OpenAI spec": lambda client: TrunkSpec.openai("", sip_username="u", sip_password=PASSWORD, api_key="seeded-openai"),
+    "a bad spec": lambda client: TrunkSpec(
+        **SPEC | {"name": " "}, extra={"x_api_key": "seeded-extra"}
+    ),
+    "a bad OpenAI spec": lambda client: TrunkSpec.openai(
+        "", sip_username="u", sip_password=PASSWORD, api_key="seeded-openai"
+    ),
     "a bad ElevenLabs spec": lambda client: TrunkSpec.elevenlabs(
         "", sip_username="u", sip_password=PASSWORD, api_key="seeded-eleven", agent_id="a"
     ),
-    "a bad custom spec": lambda client: TrunkSpec.custom("n", sip_username="u", sip_password=PASSWORD, endpoint="x"),
-    "a bad id": lambda client: client.trunks.update("..", openai_api_key="seeded-openai", x_secret="seeded-extra"),
-    "an unencodable update": lambda client: client.trunks.update("t", openai_api_key="seeded-openai", x_token=UNENCODABLE),
-    "a bad number": lambda client: client.numbers.update("5", inbound_agent={"credentials": "seeded-account"}),
+    "a bad custom spec": lambda client: TrunkSpec.custom(
+        "n", sip_username="u", sip_password=PASSWORD, endpoint="x"
+    ),
+    "a bad id": lambda client: client.trunks.update(
+        "..", openai_api_key="seeded-openai", x_secret="seeded-extra"
+    ),
+    "an unencodable update": lambda client: client.trunks.update(
+        "t", openai_api_key="seeded-openai", x_token=UNENCODABLE
+    ),
+    "a bad number": lambda client: client.numbers.update(
+        "5", inbound_agent={"credentials": "seeded-account"}
+    ),
     "an unencodable number": lambda client: client.numbers.update(
-        "+15550003", inbound_agent={"credentials": "seeded-account"}, example_context={"a": UNENCODABLE}
+        "+15550003",
+        inbound_agent={"credentials": "seeded-account"},
+        example_context={"a": UNENCODABLE},
     ),
     "a bad path": lambda client: client.request("POST", "/..", json={"token": "seeded-token"}),
     "a bad method": lambda client: client.request("X", "/a", json={"token": "seeded-token"}),
-    "a bad parameter": lambda client: client.request("POST", "/a", params={"a": []}, json={"token": "seeded-token"}),
-    "an unencodable request": lambda client: client.request("POST", "/a", json={"token": "seeded-token", "x": UNENCODABLE}),
+    "a bad parameter": lambda client: client.request(
+        "POST", "/a", params={"a": []}, json={"token": "seeded-token"}
+    ),
+    "an unencodable request": lambda client: client.request(
+        "POST", "/a", json={"token": "seeded-token", "x": UNENCODABLE}
+    ),
     "a bad header": lambda client: client.with_options(headers={"X-Token": "seeded-header\n"}),
-    "a bad option beside a header": lambda client: client.with_options(headers={"X-Token": "seeded-header"}, timeout=-1),
+    "a bad option beside a header": lambda client: client.with_options(
+        headers={"X-Token": "seeded-header"}, timeout=-1
+    ),
 }
 
 
@@ -282,6 +394,9 @@ async def test_what_is_refused_before_it_is_sent_shows_no_secret(name: str) -> N
 
 
 def test_a_spec_with_unknown_credentials_shows_and_pickles_none() -> None:
-    spec = TrunkSpec(**SPEC, extra={"x_api_key": "seeded-extra", "vad": {"tokens": [{"auth_token": "seeded-vad"}]}})
+    spec = TrunkSpec(
+        **SPEC,
+        extra={"x_api_key": "seeded-extra", "vad": {"tokens": [{"auth_token": "seeded-vad"}]}},
+    )
     assert_hidden(repr(spec), pickle.dumps(spec), repr(spec.extra), repr(spec.fields()))
     assert spec.extra["x_api_key"] == Secret("seeded-extra")

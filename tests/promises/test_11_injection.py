@@ -1,6 +1,8 @@
-"""11. An id is one path segment or refused, and no text gets out of its place: not into a header, a query, a body or a log.
+"""11. An id is one path segment or refused, and no text gets out of its place: not into a header, a
+query, a body or a log.
 
-What the server receives is compared byte by byte with what must arrive, for any text in every parameter that takes text.
+What the server receives is compared byte by byte with what must arrive, for any text in every
+parameter that takes text.
 """
 
 from __future__ import annotations
@@ -73,7 +75,14 @@ Query = dict[str, str]
 Expected = tuple[str, list[str], Query, Any]
 Way = tuple[Callable[[TelepathClient, str], Awaitable[Any]], Callable[[str], Expected]]
 
-FIELDS = ("name", "ai_provider", "sip_username", "sip_password", "openai_api_key", "elevenlabs_api_key")
+FIELDS = (
+    "name",
+    "ai_provider",
+    "sip_username",
+    "sip_password",
+    "openai_api_key",
+    "elevenlabs_api_key",
+)
 SPEC: dict[str, Any] = {
     "name": "n",
     "ai_provider": "elevenlabs",
@@ -85,13 +94,18 @@ SPEC: dict[str, Any] = {
 
 
 def create(**changes: Any) -> Callable[[TelepathClient, str], Awaitable[Any]]:
-    return lambda client, text: client.trunks.create(**SPEC | {name: make(text) for name, make in changes.items()})
+    return lambda client, text: client.trunks.create(
+        **SPEC | {name: make(text) for name, make in changes.items()}
+    )
 
 
 def created(name: str) -> Callable[[str], Expected]:
     def expect(text: str) -> Expected:
         fields = SPEC | {name: text}
-        order = [*(field for field in FIELDS if field in fields), *(field for field in fields if field not in FIELDS)]
+        order = [
+            *(field for field in FIELDS if field in fields),
+            *(field for field in fields if field not in FIELDS),
+        ]
         return "POST", ["trunks"], {}, {field: fields[field] for field in order}
 
     return expect
@@ -109,7 +123,12 @@ def update(name: str) -> Way:
 def number(name: str, make: Callable[[str], Any] = lambda text: text) -> Way:
     return (
         lambda client, text: client.numbers.update("+15550003", **{name: make(text)}),
-        lambda text: ("POST", ["numbers", "update"], {"phone_number": "+15550003"}, {name: make(text)}),
+        lambda text: (
+            "POST",
+            ["numbers", "update"],
+            {"phone_number": "+15550003"},
+            {name: make(text)},
+        ),
     )
 
 
@@ -127,7 +146,11 @@ def resumed(place: str) -> Way:
         return json.dumps(held)
 
     def query(text: str) -> Query:
-        return {"limit": "100", "cursor": text} if place == "cursor" else {"status": text, "limit": "100", "cursor": "c"}
+        return (
+            {"limit": "100", "cursor": text}
+            if place == "cursor"
+            else {"status": text, "limit": "100", "cursor": "c"}
+        )
 
     return (
         lambda client, text: client.calls.list(resume=checkpoint(text)).collect(),
@@ -136,7 +159,10 @@ def resumed(place: str) -> Way:
 
 
 WAYS: dict[str, Way] = {
-    "calls.get(call_id)": (lambda client, text: client.calls.get(text), lambda text: ("GET", ["calls", text], {}, None)),
+    "calls.get(call_id)": (
+        lambda client, text: client.calls.get(text),
+        lambda text: ("GET", ["calls", text], {}, None),
+    ),
     "trunks.update(trunk_id)": (
         lambda client, text: client.trunks.update(text, name="n"),
         lambda text: ("PATCH", ["trunks", text], {}, {"name": "n"}),
@@ -177,7 +203,9 @@ WAYS: dict[str, Way] = {
         lambda text: ("PATCH", ["trunks", "t"], {}, {f"x{text}": 1}),
     ),
     **{f"trunks.list({name})": listed("trunks", name) for name in ("status", "sort")},
-    **{f"calls.list({name})": listed("calls", name) for name in ("trunk_id", "status", "direction")},
+    **{
+        f"calls.list({name})": listed("calls", name) for name in ("trunk_id", "status", "direction")
+    },
     "calls.list(resume's filter)": resumed("filter"),
     "calls.list(resume's cursor)": resumed("cursor"),
     "analytics.overview(trunk_id)": (
@@ -188,9 +216,14 @@ WAYS: dict[str, Way] = {
         lambda client, text: client.numbers.update(text, label="l"),
         lambda text: ("POST", ["numbers", "update"], {"phone_number": text}, {"label": "l"}),
     ),
-    **{f"numbers.update({name})": number(name) for name in ("label", "description", "inbound_agent")},
+    **{
+        f"numbers.update({name})": number(name)
+        for name in ("label", "description", "inbound_agent")
+    },
     "numbers.update(example_context)": number("example_context", lambda text: {text: text}),
-    "numbers.update(an agent's field)": number("inbound_agent", lambda text: {"id": text, "voice": [text]}),
+    "numbers.update(an agent's field)": number(
+        "inbound_agent", lambda text: {"id": text, "voice": [text]}
+    ),
     "request(path)": (
         lambda client, text: client.request("GET", f"/x/{text}"),
         lambda text: ("GET", ["x", *text.split("/")], {}, None),
@@ -221,7 +254,11 @@ def expected_bytes(
 ) -> tuple[list[bytes], bytes]:
     """Return the lines of the head, sorted behind the first, and the body."""
     method, segments, query, json_body = way
-    body = b"" if json_body is None else json.dumps(json_body, ensure_ascii=False, separators=(",", ":")).encode()
+    body = (
+        b""
+        if json_body is None
+        else json.dumps(json_body, ensure_ascii=False, separators=(",", ":")).encode()
+    )
     asked = "&".join(f"{encoded(name)}={encoded(value)}" for name, value in query.items())
     lines = [
         f"Host: 127.0.0.1:{server.port}",
@@ -232,9 +269,13 @@ def expected_bytes(
         *headers,
     ]
     lines += ["Content-Type: application/json"] if body else []
-    lines += ["Content-Type: application/octet-stream"] if method == "POST" and not body else []  # aiohttp's word for none
+    lines += (
+        ["Content-Type: application/octet-stream"] if method == "POST" and not body else []
+    )  # aiohttp's word for none
     lines += [f"Content-Length: {len(body)}"] if body or method in ("POST", "PATCH") else []
-    target = "".join(f"/{encoded(segment)}" for segment in ["v1", *segments]) + (f"?{asked}" if asked else "")
+    target = "".join(f"/{encoded(segment)}" for segment in ["v1", *segments]) + (
+        f"?{asked}" if asked else ""
+    )
     return [f"{method} {target} HTTP/1.1".encode(), *sorted(line.encode() for line in lines)], body
 
 
@@ -249,7 +290,9 @@ def assert_one_line(text: str) -> None:
     assert text.isprintable(), f"{text!r} could forge a line of a log, or hide in one"
 
 
-GOOD = reply(200, json.dumps({"data": TRUNK | ROTATED | NUMBER} | {"trunks": [], "calls": []}).encode())
+GOOD = reply(
+    200, json.dumps({"data": TRUNK | ROTATED | NUMBER} | {"trunks": [], "calls": []}).encode()
+)
 ROWS = reply(200, b'{"data": [], "next_cursor": null}')
 
 
@@ -281,8 +324,13 @@ def test_any_text_arrives_in_its_place_byte_by_byte_or_is_refused_unsent(name: s
         asyncio.run(once(text))
 
 
-@pytest.mark.parametrize("name", ["calls.get(call_id)", "trunks.update(trunk_id)", "trunks.rotate_sip_password(trunk_id)"])
-@pytest.mark.parametrize("text", ["..", ".", "", " ", "a\r\nb", "\x00", "a" * 257, "\ud800", "\u202e"])
+@pytest.mark.parametrize(
+    "name",
+    ["calls.get(call_id)", "trunks.update(trunk_id)", "trunks.rotate_sip_password(trunk_id)"],
+)
+@pytest.mark.parametrize(
+    "text", ["..", ".", "", " ", "a\r\nb", "\x00", "a" * 257, "\ud800", "\u202e"]
+)
 async def test_an_id_that_is_no_segment_is_refused(name: str, text: str) -> None:
     async with Hostile([GOOD]) as server, client_at(server) as client:
         with pytest.raises(UsageError):
@@ -302,8 +350,12 @@ def test_no_header_and_no_key_holds_another_header(header: str, value: str, key:
                 return
             await client.request("GET", "/x")
             await client._pool.aclose()
-        expected = expected_bytes(server, ("GET", ["x"], {}, None), key=key.strip(), headers=(f"X{header}: {value}",))
-        assert [line.rstrip() for line in received_bytes(server)[0]] == [line.rstrip() for line in expected[0]]
+        expected = expected_bytes(
+            server, ("GET", ["x"], {}, None), key=key.strip(), headers=(f"X{header}: {value}",)
+        )
+        assert [line.rstrip() for line in received_bytes(server)[0]] == [
+            line.rstrip() for line in expected[0]
+        ]
 
     asyncio.run(run())
 
@@ -311,7 +363,9 @@ def test_no_header_and_no_key_holds_another_header(header: str, value: str, key:
 @settings(max_examples=100)
 @given(text=TEXT | st.binary(max_size=8).map(lambda data: data.decode("latin-1")))
 def test_what_a_server_says_is_one_line_of_a_log(text: str) -> None:
-    header = "".join(character for character in text if " " <= character <= "\xff" and character != "\x7f")
+    header = "".join(
+        character for character in text if " " <= character <= "\xff" and character != "\x7f"
+    )
     bodies: list[Any] = [
         {"error": {"code": text, "message": text}},
         {"error": text},
@@ -325,14 +379,23 @@ def test_what_a_server_says_is_one_line_of_a_log(text: str) -> None:
     async def run() -> None:
         for status in (200, 409, 500):
             for body in bodies:
-                answer = reply(status, json.dumps(body).encode(), headers={"X-Request-Id": header, "Retry-After": header})
+                answer = reply(
+                    status,
+                    json.dumps(body).encode(),
+                    headers={"X-Request-Id": header, "Retry-After": header},
+                )
                 async with Hostile([answer]) as server, client_at(server) as client:
-                    for call in (client.calls.list().collect(), client.trunks.rotate_sip_password("t")):
+                    for call in (
+                        client.calls.list().collect(),
+                        client.trunks.rotate_sip_password("t"),
+                    ):
                         try:
                             await call
                         except TelepathError as error:
                             assert_one_line(str(error))
-                            assert_one_line(f"{getattr(error, 'code', '')}{getattr(error, 'request_id', '')}")
+                            assert_one_line(
+                                f"{getattr(error, 'code', '')}{getattr(error, 'request_id', '')}"
+                            )
 
     asyncio.run(run())
 
@@ -343,7 +406,9 @@ def test_a_checkpoint_is_read_or_refused_in_one_line(text: str) -> None:
     client = TelepathClient("key")
     for resume in (
         text,
-        json.dumps({"v": 1, "of": f"x{text}", "filters": {}}),  # else it could be "calls", or the name of a field
+        json.dumps(
+            {"v": 1, "of": f"x{text}", "filters": {}}
+        ),  # else it could be "calls", or the name of a field
         json.dumps({"v": 1, "of": "calls", "filters": {}, f"x{text}": 1}),
         json.dumps({"v": 1, "of": "calls", "filters": {"from": f"x{text}"}}),
     ):
@@ -364,12 +429,17 @@ def test_a_bad_spec_is_refused_in_one_line(text: str) -> None:
 
 def test_a_listener_that_fails_logs_no_text_of_ours(caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
-        async with Hostile([GOOD]) as server, client_at(server, on_event=lambda event: 1 / 0) as client:
+        async with (
+            Hostile([GOOD]) as server,
+            client_at(server, on_event=lambda event: 1 / 0) as client,
+        ):
             await client.trunks.update("a{id}%s", name="n")
 
     with caplog.at_level(logging.DEBUG):
         asyncio.run(run())
-    assert [record.getMessage() for record in caplog.records if record.name == "telepath_async"] == [
+    assert [
+        record.getMessage() for record in caplog.records if record.name == "telepath_async"
+    ] == [
         f"on_event failed on {kind}; the call goes on"
         for kind in ("CallStarted", "RequestStarted", "ResponseReceived", "CallEnded")
     ]

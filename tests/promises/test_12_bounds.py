@@ -1,7 +1,8 @@
 """12. An answer is bounded in bytes, time and depth, whatever the server sends.
 
-One exchange at a time, with its cap and its timeout, is proven in `tests/test_transport.py`; here, what the public face
-does with its defaults, how much memory that takes, and how deep an answer may be.
+One exchange at a time, with its cap and its timeout, is proven in `tests/test_transport.py`; here,
+what the public face does with its defaults, how much memory that takes, and how deep an answer may
+be.
 """
 
 from __future__ import annotations
@@ -35,9 +36,14 @@ def bomb() -> bytes:
 
 @pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize("name", ["list calls by offset", "create", "rotate"])
-async def test_a_gzip_bomb_of_64_mib_peaks_under_24_mib_with_the_default_cap(name: str, status: int) -> None:
+async def test_a_gzip_bomb_of_64_mib_peaks_under_24_mib_with_the_default_cap(
+    name: str, status: int
+) -> None:
     headers = {"Content-Encoding": "gzip"}
-    async with Hostile([reply(status, bomb(), headers=headers)]) as server, client_at(server, timeout=20.0) as client:
+    async with (
+        Hostile([reply(status, bomb(), headers=headers)]) as server,
+        client_at(server, timeout=20.0) as client,
+    ):
         with pytest.raises(TelepathError):
             await client.with_options(timeout=0.01).calls.get("c")  # imports and pools are warm now
         tracemalloc.start()
@@ -77,7 +83,9 @@ async def test_a_gzip_bomb_takes_less_than_24_mib_of_a_process() -> None:
     script = [reply(404), reply(200, bomb(), headers={"Content-Encoding": "gzip"})]
     async with Hostile(script) as server:
         command = [sys.executable, "-c", IN_A_PROCESS_OF_ITS_OWN, server.url]
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True, timeout=30)
+        done = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, check=True, timeout=30
+        )
     kind, kilobytes = done.stdout.split()
     assert kind == "ResponseError"
     assert int(kilobytes) < 24 * 1024
@@ -100,7 +108,10 @@ ENDLESS = {
     "empty lines": endless(b"", b"\r\n" * 20_000),
     "1xx": endless(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 1_000),
     "100": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000),
-    "gzip": endless(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10], b"\x00\x50\xc3\xaf\x3c" + b" " * 50_000),
+    "gzip": endless(
+        OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10],
+        b"\x00\x50\xc3\xaf\x3c" + b" " * 50_000,
+    ),
     "gzip members": endless(OK + b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b"") * 1_000),
     "content-length": endless(OK + b"Content-Length: 99999999999999\r\n\r\n", b" " * 50_000),
 }
@@ -108,7 +119,10 @@ ENDLESS = {
 
 @pytest.mark.parametrize("what", ENDLESS)
 async def test_what_has_no_end_ends_in_time_and_in_little_memory(what: str) -> None:
-    async with Hostile([ENDLESS[what]]) as server, client_at(server, max_response_bytes=MIB, timeout=0.4) as client:
+    async with (
+        Hostile([ENDLESS[what]]) as server,
+        client_at(server, max_response_bytes=MIB, timeout=0.4) as client,
+    ):
         tracemalloc.start()
         began = time.monotonic()
         try:
@@ -126,7 +140,11 @@ async def test_what_has_no_end_ends_in_time_and_in_little_memory(what: str) -> N
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 async def test_a_slow_drip_ends_with_the_calls_own_timeout(operation: object, place: str) -> None:
     whole = BY_NAME["get"].answer
-    step = drip(whole, 0.05) if place == "head" else drip(reply(200, b" " * 5000 + b"{}"), 0.05, size=25)
+    step = (
+        drip(whole, 0.05)
+        if place == "head"
+        else drip(reply(200, b" " * 5000 + b"{}"), 0.05, size=25)
+    )
     async with Hostile([step]) as server, client_at(server, timeout=0.1) as client:
         began = time.monotonic()
         with pytest.raises(TelepathError):
@@ -142,7 +160,11 @@ async def test_a_list_of_slow_pages_is_bounded_page_by_page() -> None:
 
 
 def nested(depth: int, kind: str, leaf: str = "1") -> str:
-    opening, closing = {"list": ("[", "]"), "object": ('{"a":', "}"), "credential": ('{"token":[', "]}")}[kind]
+    opening, closing = {
+        "list": ("[", "]"),
+        "object": ('{"a":', "}"),
+        "credential": ('{"token":[', "]}"),
+    }[kind]
     return opening * depth + leaf + closing * depth
 
 
@@ -165,8 +187,19 @@ async def test_an_answer_of_any_depth_is_read_or_is_our_error(depth: int, kind: 
     ]
     for status in (200, 400):
         for body in bodies:
-            async with Hostile([reply(status, body.encode())]) as server, client_at(server) as client:
-                for name in ("list trunks by offset", "update", "rotate", "get", "overview", "number", "request"):
+            async with (
+                Hostile([reply(status, body.encode())]) as server,
+                client_at(server) as client,
+            ):
+                for name in (
+                    "list trunks by offset",
+                    "update",
+                    "rotate",
+                    "get",
+                    "overview",
+                    "number",
+                    "request",
+                ):
                     try:
                         result = await BY_NAME[name].call(client)
                     except TelepathError:
@@ -185,15 +218,22 @@ NUMBERS = ["1" * 5_000, "-" + "9" * 100_000, "1e400", "-1e400", "1e-400", "0." +
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:12])
 async def test_a_number_of_any_size_is_read_or_is_our_error_in_no_time(number: str) -> None:
     bodies = [
-        number, f'{{"id": "c", "duration_seconds": {number}, "ai_latency_ms": {number}, "new": {number}}}',
+        number, f'{{"id": "c", "duration_seconds": ' f'{number}, ' '"ai_latency_ms": ' f'{number}, "new": ' f'{number}}}',
         f'{{"trunks": [], "pagination": {{"total": {number}, "limit": {number}, "offset": 0}}}}',
-        f'{{"total_calls": {number}, "success_rate": {number}}}', f'{{"error": {{"message": {number}}}}}',
+        f'{{"total_calls": {number}, ' '"success_rate": ' f'{number}}}', f'{{"error": {{"message": ' f'{number}}}}}',
     ]  # fmt: skip
     began = time.monotonic()
     for status in (200, 429):
         for body in bodies:
-            headers = {"Retry-After": number[:200], "X-RateLimit-Reset": number[:200], "X-RateLimit-Limit": number[:200]}
-            async with Hostile([reply(status, body.encode(), headers=headers)]) as server, client_at(server) as client:
+            headers = {
+                "Retry-After": number[:200],
+                "X-RateLimit-Reset": number[:200],
+                "X-RateLimit-Limit": number[:200],
+            }
+            async with (
+                Hostile([reply(status, body.encode(), headers=headers)]) as server,
+                client_at(server) as client,
+            ):
                 for name in ("list trunks by offset", "get", "overview"):
                     with contextlib.suppress(TelepathError):
                         await BY_NAME[name].call(client)

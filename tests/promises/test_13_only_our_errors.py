@@ -1,6 +1,8 @@
-"""13. Whatever bytes come back, only our errors come out, without a warning: random bytes, and good answers with one changed.
+"""13. Whatever bytes come back, only our errors come out, without a warning: random bytes, and good
+answers with one changed.
 
-See also `tests/test_client.py` and `tests/test_transport.py` (random answers, random headers, random JSON).
+See also `tests/test_client.py` and `tests/test_transport.py` (random answers, random headers,
+random JSON).
 """
 
 from __future__ import annotations
@@ -35,19 +37,31 @@ KINDS: dict[str, tuple[type, ...]] = {
 def changed(whole: bytes, at: int, how: random.Random) -> list[bytes]:
     """Return `whole` with the byte removed, doubled, and turned into another one."""
     byte = bytes([whole[at] ^ (1 << how.randrange(8))])
-    return [whole[:at] + whole[at + 1 :], whole[: at + 1] + whole[at:], whole[:at] + byte + whole[at + 1 :]]
+    return [
+        whole[:at] + whole[at + 1 :],
+        whole[: at + 1] + whole[at:],
+        whole[:at] + byte + whole[at + 1 :],
+    ]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-async def test_a_good_answer_with_any_byte_changed_gives_a_good_result_or_our_error(operation: Operation) -> None:
+async def test_a_good_answer_with_any_byte_changed_gives_a_good_result_or_our_error(
+    operation: Operation,
+) -> None:
     how = random.Random(operation.name)
     whole = operation.answer.bytes
-    answers = [answer for at in range(len(whole)) for answer in how.sample(changed(whole, at, how), 2)]
-    nothing = reply(200, b'{"trunks": [], "pagination": {"total": 0, "limit": 100, "offset": 0}}', then="close")
+    answers = [
+        answer for at in range(len(whole)) for answer in how.sample(changed(whole, at, how), 2)
+    ]
+    nothing = reply(
+        200, b'{"trunks": [], "pagination": {"total": 0, "limit": 100, "offset": 0}}', then="close"
+    )
     answer = raw(b"")
 
     def script(number: int) -> Any:
-        return answer if number == before else nothing  # a create in doubt is looked up, a page is asked for again
+        return (
+            answer if number == before else nothing
+        )  # a create in doubt is looked up, a page is asked for again
 
     async with Hostile(script) as server, client_at(server, timeout=0.5) as client:
         for changed_answer in answers:
@@ -73,11 +87,16 @@ TELLING = b'\x00\x1f\x80\xff"\\{}[],:0-9.e+ntf/u\n'
 
 
 @pytest.mark.parametrize("name", PURE)
-def test_a_good_body_with_any_byte_turned_into_any_telling_one_is_read_or_is_our_error(name: str) -> None:
+def test_a_good_body_with_any_byte_turned_into_any_telling_one_is_read_or_is_our_error(
+    name: str,
+) -> None:
     body = BY_NAME[name].body
     for at in range(len(body)):
         for byte in TELLING:
-            for mutant in (body[:at] + bytes([byte]) + body[at + 1 :], body[:at] + bytes([byte]) + body[at:]):
+            for mutant in (
+                body[:at] + bytes([byte]) + body[at + 1 :],
+                body[:at] + bytes([byte]) + body[at:],
+            ):
                 try:
                     PURE[name](Response(status=200, headers={}, body=mutant, endpoint="GET /x"))
                 except TelepathError:
@@ -90,15 +109,24 @@ def test_a_refusal_with_any_byte_changed_is_a_refusal(status: int) -> None:
     for at in range(len(body)):
         for byte in TELLING:
             mutant = body[:at] + bytes([byte]) + body[at + 1 :]
-            refusal(Response(status=status, headers={}, body=mutant, endpoint="GET /x"), secrets=(), wall_clock=0.0)
+            refusal(
+                Response(status=status, headers={}, body=mutant, endpoint="GET /x"),
+                secrets=(),
+                wall_clock=0.0,
+            )
 
 
 @settings(max_examples=150)
 @given(data=st.binary(max_size=80), good_start=st.booleans(), name=st.sampled_from(sorted(BY_NAME)))
-def test_random_bytes_make_a_good_result_or_our_error(data: bytes, good_start: bool, name: str) -> None:
+def test_random_bytes_make_a_good_result_or_our_error(
+    data: bytes, good_start: bool, name: str
+) -> None:
     async def run() -> None:
         start = b"HTTP/1.1 200 OK\r\n" if good_start else b""
-        async with Hostile([raw(start + data, "close")]) as server, client_at(server, timeout=0.5) as client:
+        async with (
+            Hostile([raw(start + data, "close")]) as server,
+            client_at(server, timeout=0.5) as client,
+        ):
             try:
                 result = await BY_NAME[name].call(client)
             except TelepathError:

@@ -1,7 +1,8 @@
-"""15. Cursor paging ends, and is complete: a server that goes in circles is an error, one that has more is asked for it.
+"""15. Cursor paging ends, and is complete: a server that goes in circles is an error, one that has
+more is asked for it.
 
-The rules one by one, and a machine that changes the list: `tests/protocol/test_paging.py`, `test_paging_machine.py`. Here,
-end to end.
+The rules one by one, and a machine that changes the list: `tests/protocol/test_paging.py`,
+`test_paging_machine.py`. Here, end to end.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def rows(*ids: object) -> list[dict[str, str]]:
     return [{"id": str(row)} for row in ids]
 
 
-async def walk(client: TelepathClient, prefetch: int, **options: Any) -> tuple[list[str], TelepathError | None]:
+async def walk(
+    client: TelepathClient, prefetch: int, **options: Any
+) -> tuple[list[str], TelepathError | None]:
     got: list[str] = []
     try:
         async for call in client.calls.list(prefetch=prefetch, **options):
@@ -73,7 +76,10 @@ async def test_cursors_in_a_circle_are_an_error_as_soon_as_one_comes_again(
 async def test_empty_pages_are_walked_through(prefetch: int) -> None:
     def page(cursor: str | None) -> dict[str, Any]:
         number = int(cursor or 0)
-        return {"data": rows(number) if number % 7 == 6 else [], "next_cursor": str(number + 1) if number < 48 else None}
+        return {
+            "data": rows(number) if number % 7 == 6 else [],
+            "next_cursor": str(number + 1) if number < 48 else None,
+        }
 
     async with Hostile([serving(page)]) as server, client_at(server) as client:
         got, error = await walk(client, prefetch)
@@ -81,12 +87,22 @@ async def test_empty_pages_are_walked_through(prefetch: int) -> None:
 
 
 @PREFETCH
-async def test_ever_new_cursors_without_a_row_end(prefetch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ever_new_cursors_without_a_row_end(
+    prefetch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(paging, "_MOST_BARREN_PAGES", 60)
     numbers = itertools.count()
     async with (
         Hostile(
-            [serving(lambda cursor: {"data": rows("same"), "next_cursor": str(next(numbers)), "has_more": True})]
+            [
+                serving(
+                    lambda cursor: {
+                        "data": rows("same"),
+                        "next_cursor": str(next(numbers)),
+                        "has_more": True,
+                    }
+                )
+            ]
         ) as server,
         client_at(server) as client,
     ):
@@ -99,7 +115,13 @@ async def test_ever_new_cursors_without_a_row_end(prefetch: int, monkeypatch: py
 async def test_ever_new_rows_are_bounded_by_max_items() -> None:
     numbers = itertools.count()
     async with (
-        Hostile([serving(lambda cursor: {"data": rows(next(numbers)), "next_cursor": f"c{next(numbers)}"})]) as server,
+        Hostile(
+            [
+                serving(
+                    lambda cursor: {"data": rows(next(numbers)), "next_cursor": f"c{next(numbers)}"}
+                )
+            ]
+        ) as server,
         client_at(server) as client,
     ):
         got, error = await walk(client, 0, max_items=50)
@@ -122,11 +144,17 @@ LAST: dict[str, tuple[dict[str, Any], bool]] = {
 
 @PREFETCH
 @pytest.mark.parametrize("last", LAST)
-async def test_a_last_page_that_does_not_say_that_it_is_the_last_is_an_error(last: str, prefetch: int) -> None:
+async def test_a_last_page_that_does_not_say_that_it_is_the_last_is_an_error(
+    last: str, prefetch: int
+) -> None:
     said, good = LAST[last]
 
     def page(cursor: str | None) -> dict[str, Any]:
-        return {"data": rows("b"), **said} if cursor else {"data": rows("a"), "next_cursor": "A", "has_more": True}
+        return (
+            {"data": rows("b"), **said}
+            if cursor
+            else {"data": rows("a"), "next_cursor": "A", "has_more": True}
+        )
 
     async with Hostile([serving(page)]) as server, client_at(server) as client:
         got, error = await walk(client, prefetch)
@@ -139,7 +167,11 @@ async def test_a_page_without_its_rows_or_a_row_without_its_id_is_an_error(missi
     def page(cursor: str | None) -> dict[str, Any]:
         if cursor is None:
             return {"data": rows("a"), "next_cursor": "A"}
-        return {"next_cursor": None} if missing == "data" else {"data": [{"trunk_id": "t"}], "next_cursor": None}
+        return (
+            {"next_cursor": None}
+            if missing == "data"
+            else {"data": [{"trunk_id": "t"}], "next_cursor": None}
+        )
 
     async with Hostile([serving(page)]) as server, client_at(server) as client:
         got, error = await walk(client, 0)
@@ -157,7 +189,9 @@ async def test_a_page_without_its_rows_or_a_row_without_its_id_is_an_error(missi
 def test_any_pages_under_any_cursors_come_whole_and_resume_anywhere(
     sizes: list[int], cursors: list[str], prefetch: int, stop: int
 ) -> None:
-    places: dict[str | None, int] = {None: 0} | {cursor: number for number, cursor in enumerate(cursors[1:], 1)}
+    places: dict[str | None, int] = {None: 0} | {
+        cursor: number for number, cursor in enumerate(cursors[1:], 1)
+    }
     ids = [f"{number}.{row}" for number, size in enumerate(sizes) for row in range(size)]
 
     def page(cursor: str | None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""16. A list that changes while it is read loses nothing in silence: what lived through it comes once, or `drift` says so.
+"""16. A list that changes while it is read loses nothing in silence: what lived through it comes
+once, or `drift` says so.
 
-`tests/protocol/test_paging_machine.py` walks a model of a server through every change; here, the sandbox over sockets, with
-pages under way ahead of the reader too.
+`tests/protocol/test_paging_machine.py` walks a model of a server through every change; here, the
+sandbox over sockets, with pages under way ahead of the reader too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ CALLS = 120
 class Churn:
     """Changes the calls of a sandbox whenever a request begins: inserts or deletes alone, unless pages overlap."""
 
-    def __init__(self, sandbox: Sandbox, seed: str, *, kinds: tuple[str, ...], size: int, every: int) -> None:
+    def __init__(
+        self, sandbox: Sandbox, seed: str, *, kinds: tuple[str, ...], size: int, every: int
+    ) -> None:
         self.sandbox = sandbox
         self.how = random.Random(seed)
         self.kinds = kinds
@@ -46,12 +49,16 @@ class Churn:
                 self.sandbox.remove_call(self.how.choice(list(self.sandbox.calls)))
 
 
-async def walk(style: Any, seed: str, churn: dict[str, Any], **options: Any) -> tuple[list[str], set[str], int, int]:
+async def walk(
+    style: Any, seed: str, churn: dict[str, Any], **options: Any
+) -> tuple[list[str], set[str], int, int]:
     """Return what came, what lived through the walk, how uncertain it is, and how many changes there were."""
     async with Sandbox(style=style, calls=CALLS, rate_limit=10**7) as sandbox:
         change = Churn(sandbox, seed, **churn)
         before = set(sandbox.calls)
-        async with TelepathClient(sandbox.api_key, base_url=sandbox.base_url, on_event=change, limiter=no_limit()) as client:
+        async with TelepathClient(
+            sandbox.api_key, base_url=sandbox.base_url, on_event=change, limiter=no_limit()
+        ) as client:
             calls = client.calls.list(**options)
             got = [call.id async for call in calls]
         return got, before & set(sandbox.calls), calls.drift.uncertain, change.changes
@@ -69,10 +76,14 @@ KINDS = {
 @pytest.mark.parametrize("prefetch", [0, 8])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("style", ["offset", "cursor"])
-async def test_what_lived_through_the_walk_comes_once_or_drift_says_so(style: str, kind: str, prefetch: int) -> None:
+async def test_what_lived_through_the_walk_comes_once_or_drift_says_so(
+    style: str, kind: str, prefetch: int
+) -> None:
     certain = changed = 0
     for seed in range(6):
-        got, survivors, uncertain, changes = await walk(style, f"{kind} {seed}", KINDS[kind], page_size=10, prefetch=prefetch)
+        got, survivors, uncertain, changes = await walk(
+            style, f"{kind} {seed}", KINDS[kind], page_size=10, prefetch=prefetch
+        )
         if not uncertain:
             assert survivors <= set(got)
             assert len(got) == len(set(got))
@@ -88,7 +99,9 @@ async def test_changes_that_cancel_out_are_found_where_pages_overlap(prefetch: i
     churn = {"kinds": ("insert", "delete"), "size": 3, "every": 1}
     certain = 0
     for seed in range(8):
-        got, survivors, uncertain, _ = await walk("offset", f"both {seed}", churn, page_size=20, overlap=10, prefetch=prefetch)
+        got, survivors, uncertain, _ = await walk(
+            "offset", f"both {seed}", churn, page_size=20, overlap=10, prefetch=prefetch
+        )
         if not uncertain:
             assert survivors <= set(got)
             assert len(got) == len(set(got))
@@ -97,7 +110,12 @@ async def test_changes_that_cancel_out_are_found_where_pages_overlap(prefetch: i
 
 
 async def test_a_list_that_nobody_changes_is_never_uncertain() -> None:
-    for options in ({"prefetch": 0}, {"prefetch": 8}, {"overlap": 5}, {"prefetch": 8, "overlap": 9}):
+    for options in (
+        {"prefetch": 0},
+        {"prefetch": 8},
+        {"overlap": 5},
+        {"prefetch": 8, "overlap": 9},
+    ):
         got, survivors, uncertain, _ = await walk(
             "offset", "", {"kinds": ("insert",), "size": 1, "every": 10**9}, page_size=10, **options
         )

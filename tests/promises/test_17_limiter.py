@@ -1,8 +1,9 @@
 """Promise 17: the limiter holds under cancellation, clock jumps, several loops and threads.
 
-Here: clients in real threads, each with a loop of its own, that share a limiter. The rest is in tests/test_limiter.py
-(`test_whatever_is_acquired_and_cancelled_no_token_is_lost_or_made`, `test_loops_in_threads_share_one_limit_and_all_finish`, the
-waiters of dead, slow and closing loops) and in tests/protocol/test_ratelimit.py (the arithmetic, clock jumps, by properties).
+Here: clients in real threads, each with a loop of its own, that share a limiter. The rest is in
+tests/test_limiter.py (`test_whatever_is_acquired_and_cancelled_no_token_is_lost_or_made`,
+`test_loops_in_threads_share_one_limit_and_all_finish`, the waiters of dead, slow and closing loops)
+and in tests/protocol/test_ratelimit.py (the arithmetic, clock jumps, by properties).
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class _Spy:
 
 def most_in_any_period(moments: list[float]) -> int:
     ordered = sorted(moments)
-    return max(bisect.bisect_left(ordered, moment + PERIOD) - index for index, moment in enumerate(ordered))
+    return max(
+        bisect.bisect_left(ordered, moment + PERIOD) - index for index, moment in enumerate(ordered)
+    )
 
 
 def in_threads(work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
@@ -70,18 +73,24 @@ def in_threads(work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         except BaseException as fault:  # noqa: BLE001  # it is raised below
             faults.append(fault)
 
-    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(THREADS)]
+    threads = [
+        threading.Thread(target=run, args=(number,), daemon=True) for number in range(THREADS)
+    ]
     for thread in threads:
         thread.start()
     end = time.monotonic() + 20
     for thread in threads:
         thread.join(timeout=max(0.0, end - time.monotonic()))
-    assert not any(thread.is_alive() for thread in threads), "a thread waits for a place that never comes"
+    assert not any(thread.is_alive() for thread in threads), (
+        "a thread waits for a place that never comes"
+    )
     if faults:
         raise faults[0]
 
 
-async def test_clients_in_threads_keep_one_limit_together_and_all_finish_under_cancellation() -> None:
+async def test_clients_in_threads_keep_one_limit_together_and_all_finish_under_cancellation() -> (
+    None
+):
     limiter = Watched()
 
     async def work(number: int, server: TrunkServer) -> None:
@@ -91,12 +100,16 @@ async def test_clients_in_threads_keep_one_limit_together_and_all_finish_under_c
         async def one(client: Any, index: int) -> None:
             if chance.random() < 0.3:
                 async with asyncio.timeout(chance.random() * 0.05):
-                    await client.with_options(priority=chance.choice(priorities)).calls.get(f"{number}-{index}")
+                    await client.with_options(priority=chance.choice(priorities)).calls.get(
+                        f"{number}-{index}"
+                    )
             else:
                 assert (await client.calls.get(f"{number}-{index}")).id == f"{number}-{index}"
 
         async with client_of(server, limiter=limiter) as client:
-            outcomes = await asyncio.gather(*(one(client, index) for index in range(100)), return_exceptions=True)
+            outcomes = await asyncio.gather(
+                *(one(client, index) for index in range(100)), return_exceptions=True
+            )
         assert {type(outcome) for outcome in outcomes} <= {type(None), TimeoutError}
         assert sum(outcome is None for outcome in outcomes) > 60
 
@@ -119,7 +132,9 @@ async def test_clients_in_threads_finish_although_the_clock_jumps(jump: float) -
     async def work(number: int, server: TrunkServer) -> None:
         nonlocal shift
         async with client_of(server, limiter=limiter, timeout=None) as client:
-            calls = [asyncio.ensure_future(client.calls.get(f"{number}-{index}")) for index in range(40)]
+            calls = [
+                asyncio.ensure_future(client.calls.get(f"{number}-{index}")) for index in range(40)
+            ]
             await asyncio.sleep(0.05)
             if number == 0:
                 shift += jump
@@ -153,7 +168,10 @@ async def test_closing_a_client_in_one_thread_gives_its_places_to_the_others() -
 
     async def work(number: int, server: TrunkServer) -> None:
         client = client_of(server, limiter=limiter, timeout=None)
-        calls = [asyncio.ensure_future(client.calls.get(f"{number}-{index}")) for index in range(5 if number == 0 else 100)]
+        calls = [
+            asyncio.ensure_future(client.calls.get(f"{number}-{index}"))
+            for index in range(5 if number == 0 else 100)
+        ]
         if number == 0:
             await asyncio.sleep(0.05)
             await asyncio.gather(*calls)
@@ -161,7 +179,9 @@ async def test_closing_a_client_in_one_thread_gives_its_places_to_the_others() -
             await asyncio.sleep(0.1)
         await client.aclose()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        assert all(isinstance(outcome, TelepathError) or number == 0 or outcome for outcome in outcomes)
+        assert all(
+            isinstance(outcome, TelepathError) or number == 0 or outcome for outcome in outcomes
+        )
 
     async with TrunkServer() as server:
         began = time.monotonic()

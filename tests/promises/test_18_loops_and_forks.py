@@ -1,7 +1,9 @@
-"""Promise 18: loops, forks and ends have one documented outcome each (see `TelepathClient`), and never "Event loop is closed".
+"""Promise 18: loops, forks and ends have one documented outcome each (see `TelepathClient`), and
+never "Event loop is closed".
 
-Beside these: tests/test_session.py (a client that goes from loop to loop, bluntly closed loops, a second loop while the first
-runs, use after close, a caller's own session), tests/test_limiter.py (the limiter's part in a fork).
+Beside these: tests/test_session.py (a client that goes from loop to loop, bluntly closed loops, a
+second loop while the first runs, use after close, a caller's own session), tests/test_limiter.py
+(the limiter's part in a fork).
 """
 
 from __future__ import annotations
@@ -94,7 +96,9 @@ asyncio.run(client.aclose())
 
 
 @forks
-async def test_a_child_is_refused_a_client_whose_loop_is_open_in_the_parent_and_harms_nobody() -> None:
+async def test_a_child_is_refused_a_client_whose_loop_is_open_in_the_parent_and_harms_nobody() -> (
+    None
+):
     async with TrunkServer() as server:
         said = await python(
             """
@@ -182,7 +186,9 @@ def cut_off(work: Coroutine[Any, Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_loop_that_ends_in_the_middle_of_a_call_leaves_the_client_fit_for_the_next(call: str) -> None:
+async def test_a_loop_that_ends_in_the_middle_of_a_call_leaves_the_client_fit_for_the_next(
+    call: str,
+) -> None:
     async with TrunkServer() as server:
         client = client_of(server)
 
@@ -222,7 +228,9 @@ async def test_a_batch_belongs_to_the_loop_that_began_it() -> None:
         client = client_of(server)
 
         def work() -> None:
-            batch = client.trunks.create_many([spec(f"u{number}") for number in range(6)], concurrency=2)
+            batch = client.trunks.create_many(
+                [spec(f"u{number}") for number in range(6)], concurrency=2
+            )
 
             async def one() -> Any:
                 async with asyncio.timeout(2):
@@ -254,7 +262,9 @@ async def test_use_after_close_sends_nothing(call: str) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_call_that_hangs_is_cut_off_by_close_and_says_whether_it_may_have_been_carried_out(call: str) -> None:
+async def test_a_call_that_hangs_is_cut_off_by_close_and_says_whether_it_may_have_been_carried_out(
+    call: str,
+) -> None:
     async with Hostile([HANG]) as server:
         client = client_of(server)
         tasks = [asyncio.ensure_future(CALLS[call](client)) for _ in range(5)]

@@ -1,6 +1,8 @@
-"""What the SDK says is true: returned means done, refused means not done, and OutcomeUnknown means that the answer was lost.
+"""What the SDK says is true: returned means done, refused means not done, and OutcomeUnknown means
+that the answer was lost.
 
-10,000 random steps over create, create_many, rotate, update, list and find, under random faults. See `truth.py`.
+10,000 random steps over create, create_many, rotate, update, list and find, under random faults.
+See `truth.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,12 @@ async def drive(seed: int, style: Any) -> Counter[str]:
     async with (
         Sandbox(style=style, trunks=10, calls=0, seed=seed, rate_limit=10**7) as sandbox,
         TelepathClient(
-            sandbox.api_key, base_url=sandbox.base_url, limiter=no_limit(), retry=POLICY, timeout=1.5, attempt_timeout=PATIENCE
+            sandbox.api_key,
+            base_url=sandbox.base_url,
+            limiter=no_limit(),
+            retry=POLICY,
+            timeout=1.5,
+            attempt_timeout=PATIENCE,
         ) as client,
     ):
         world = World(sandbox)
@@ -47,7 +54,9 @@ async def drive(seed: int, style: Any) -> Counter[str]:
 async def test_10_000_steps_under_faults_find_no_lie() -> None:
     said: Counter[str] = Counter()
     async with asyncio.TaskGroup() as group:
-        worlds = [group.create_task(drive(seed, ("offset", "cursor")[seed % 2])) for seed in range(WORLDS)]
+        worlds = [
+            group.create_task(drive(seed, ("offset", "cursor")[seed % 2])) for seed in range(WORLDS)
+        ]
     for world in worlds:
         said += world.result()
     often = {

@@ -1,7 +1,9 @@
-"""A model of the API on the hostile server: it executes creates, rotates and updates, counts them, and plays foul when told.
+"""A model of the API on the hostile server: it executes creates, rotates and updates, counts them,
+and plays foul when told.
 
-It takes one SIP username as often as it is sent, so that a create that comes twice shows. What it did is in `created`,
-`rotated` and `updated`; `faults` are played one an exchange, in order of arrival, and `fault_of(number)` after them.
+It takes one SIP username as often as it is sent, so that a create that comes twice shows. What it
+did is in `created`, `rotated` and `updated`; `faults` are played one an exchange, in order of
+arrival, and `fault_of(number)` after them.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ SPEC: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one exchange. `answer`: makes other bytes of the real answer; `executes`: whether it is carried out.
+    """What goes wrong with one exchange. `answer`: makes other bytes of the real answer;
+    `executes`: whether it is carried out.
 
     `cut`: send so many bytes of the answer; `read`: read so many of the request, and carry nothing out; `pause`: seconds.
     """
@@ -107,8 +110,15 @@ class TrunkServer(Hostile):
         return {"id": f"trunk_{self.made}", "created_at": datetime.now(UTC).isoformat()}
 
     def _page(self, kind: str, query: dict[str, list[str]]) -> dict[str, Any]:
-        limit, offset = (int(query.get(name, [default])[0]) for name, default in (("limit", "100"), ("offset", "0")))
-        rows = self.created if kind == "trunks" else [{"id": f"call_{number}"} for number in range(500)]
+        limit, offset = (
+            int(query.get(name, [default])[0])
+            for name, default in (("limit", "100"), ("offset", "0"))
+        )
+        rows = (
+            self.created
+            if kind == "trunks"
+            else [{"id": f"call_{number}"} for number in range(500)]
+        )
         return {
             kind: rows[offset : offset + limit],
             "pagination": {"limit": limit, "offset": offset, "total": len(rows)},
@@ -121,7 +131,10 @@ class TrunkServer(Hostile):
 
 def client_of(server: Hostile, **options: Any) -> TelepathClient:
     """Return a client that hurries: with waits of next to nothing, and a limiter of its own that is never in the way."""
-    chosen: dict[str, Any] = {"retry": RetryPolicy(backoff=0.0001, budget=10**9), "limiter": LocalLimiter(10**6, 60.0, 10**5)}
+    chosen: dict[str, Any] = {
+        "retry": RetryPolicy(backoff=0.0001, budget=10**9),
+        "limiter": LocalLimiter(10**6, 60.0, 10**5),
+    }
     return TelepathClient(KEY, base_url=f"{server.url}/v1", **(chosen | options))
 
 

@@ -1,7 +1,8 @@
-"""A client that is driven at random under random faults, and asked after every step whether what it said was true.
+"""A client that is driven at random under random faults, and asked after every step whether what it
+said was true.
 
-`World` is what the server knows; `Driver` makes a step and holds the client's words against it. `tests/soak.py` does the
-same for hours, with the worlds in a process of their own.
+`World` is what the server knows; `Driver` makes a step and holds the client's words against it.
+`tests/soak.py` does the same for hours, with the worlds in a process of their own.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ POLICY = RetryPolicy(max_attempts=3, backoff=0.001, backoff_cap=0.002, budget=1e
 
 
 class World:
-    """What one sandbox knows. Every answer is plain data, so that it can travel between processes."""
+    """What one sandbox knows.
+
+    Every answer is plain data, so that it can travel between processes.
+    """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -51,10 +55,21 @@ class World:
     def statuses(self, method: str, word: str) -> list[int | None]:
         """Return how the requests since the last `forget_requests` were answered whose path or body holds `word`."""
         said = [request for request in self._sandbox.requests if request.method == method]
-        return [request.status for request in said if word in request.path or word.encode() in request.body]
+        return [
+            request.status
+            for request in said
+            if word in request.path or word.encode() in request.body
+        ]
 
     def trunk(self, sip_username: str) -> dict[str, Any] | None:
-        return next((dict(trunk) for trunk in self._sandbox.trunks.values() if trunk["sip_username"] == sip_username), None)
+        return next(
+            (
+                dict(trunk)
+                for trunk in self._sandbox.trunks.values()
+                if trunk["sip_username"] == sip_username
+            ),
+            None,
+        )
 
     def trunks(self) -> dict[str, dict[str, Any]]:
         return {trunk_id: dict(trunk) for trunk_id, trunk in self._sandbox.trunks.items()}
@@ -68,7 +83,10 @@ Ask = Callable[..., Awaitable[Any]]
 
 @define
 class Driver:
-    """Makes steps with one client in one world, one after the other. `said`: how often each thing was said."""
+    """Makes steps with one client in one world, one after the other.
+
+    `said`: how often each thing was said.
+    """
 
     client: TelepathClient
     ask: Ask
@@ -84,7 +102,16 @@ class Driver:
             await self.ask("fault", **self._fault())
         await self.ask("forget_requests")
         self._began = asyncio.get_running_loop().time()
-        kinds = (self.create, self.create, self.rotate, self.rotate, self.update, self.list, self.find, self.create_many)
+        kinds = (
+            self.create,
+            self.create,
+            self.rotate,
+            self.rotate,
+            self.update,
+            self.list,
+            self.find,
+            self.create_many,
+        )
         await self.how.choice(kinds)()
         trunks = await self.ask("trunks")
         while len(trunks) > MOST_TRUNKS:
@@ -107,7 +134,7 @@ class Driver:
 
     def _spec(self, username: str) -> dict[str, Any]:
         return {
-            "name": f"name of {username} {self.how.randrange(10**6)}", "ai_provider": "custom", "sip_username": username,
+            "name": f"name of {username} " f"{self.how.randrange(10**6)}", "ai_provider": "custom", "sip_username": username,
             "sip_password": f"password-{self.how.randrange(10**9)}", "custom_endpoint": "wss://agent.example/",
         }  # fmt: skip
 
@@ -138,30 +165,42 @@ class Driver:
         assert after["sip_password"] == spec["sip_password"]
         self._executed_once(await self.ask("statuses", "POST", f'"{spec["sip_username"]}"'))
 
-    async def _check_failed_create(self, error: TelepathError, spec: dict[str, Any], before: Any) -> None:
+    async def _check_failed_create(
+        self, error: TelepathError, spec: dict[str, Any], before: Any
+    ) -> None:
         self.said[f"create: {type(error).__name__}"] += 1
         statuses = await self.ask("statuses", "POST", f'"{spec["sip_username"]}"')
         self._executed_once(statuses)
         if isinstance(error, OutcomeUnknown):
             assert self._lost(statuses), f"{error!r}, and no answer was lost: {statuses}"
             return
-        assert isinstance(error, APIError | ThrottledError) or not getattr(error, "sent", True), f"{error!r} says too little"
-        assert await self.ask("trunk", spec["sip_username"]) == before, f"{error!r}, and it was done all the same"
+        assert isinstance(error, APIError | ThrottledError) or not getattr(error, "sent", True), (
+            f"{error!r} says too little"
+        )
+        assert await self.ask("trunk", spec["sip_username"]) == before, (
+            f"{error!r}, and it was done all the same"
+        )
 
     @staticmethod
     def _executed_once(statuses: list[int | None]) -> None:
-        assert sum(status not in NOT_EXECUTED for status in statuses) <= 1, f"sent again after it may have happened: {statuses}"
+        assert sum(status not in NOT_EXECUTED for status in statuses) <= 1, (
+            f"sent again after it may have happened: {statuses}"
+        )
 
     def _lost(self, statuses: list[int | None]) -> bool:
         # On a busy machine an answer that the server gave in time may come too late.
         late = asyncio.get_running_loop().time() - self._began >= PATIENCE
-        return late or any(status is None or status >= 500 or status == NONSENSE for status in statuses)
+        return late or any(
+            status is None or status >= 500 or status == NONSENSE for status in statuses
+        )
 
     async def create_many(self) -> None:
         usernames = {await self._username() for _ in range(4)}
         specs = {username: self._spec(username) for username in usernames}
         before = {username: await self.ask("trunk", username) for username in usernames}
-        batch = self.client.trunks.create_many(specs.values(), if_exists=self.how.choice(("fail", "skip")))
+        batch = self.client.trunks.create_many(
+            specs.values(), if_exists=self.how.choice(("fail", "skip"))
+        )
         outcomes = []
         try:
             async for outcome in batch:
@@ -169,7 +208,9 @@ class Driver:
         except TelepathError as error:
             self.said[f"create_many: {type(error).__name__}"] += 1
             for username in usernames:
-                assert not await self.ask("statuses", "POST", f'"{username}"'), "the batch failed after it had begun"
+                assert not await self.ask("statuses", "POST", f'"{username}"'), (
+                    "the batch failed after it had begun"
+                )
             return
         assert {outcome.spec.sip_username for outcome in outcomes} == usernames
         for outcome in outcomes:
@@ -212,8 +253,12 @@ class Driver:
             assert self._lost(statuses), f"{error!r}, and no answer was lost: {statuses}"
             return
         assert not isinstance(error, ServerError)
-        assert isinstance(error, APIError | ThrottledError) or not getattr(error, "sent", True), f"{error!r} says too little"
-        assert (await self.ask("trunks")).get(trunk_id) == before, f"{error!r}, and it was done all the same"
+        assert isinstance(error, APIError | ThrottledError) or not getattr(error, "sent", True), (
+            f"{error!r} says too little"
+        )
+        assert (await self.ask("trunks")).get(trunk_id) == before, (
+            f"{error!r}, and it was done all the same"
+        )
 
     async def update(self) -> None:
         trunk_id, before = await self._some_trunk()
@@ -262,5 +307,7 @@ class Driver:
         self.said[f"{what}: {type(error).__name__}"] += 1
         statuses = await self.ask("statuses", "GET", "/trunks")
         wrong = [status for status in statuses if status != 200]
-        assert wrong or isinstance(error, TransportError), f"{error!r}, and nothing was wrong: {statuses}"
+        assert wrong or isinstance(error, TransportError), (
+            f"{error!r}, and nothing was wrong: {statuses}"
+        )
         assert not isinstance(error, ConflictError) or 409 in statuses

@@ -41,7 +41,9 @@ def test_a_checkpoint_comes_back_as_it_was(checkpoint: Checkpoint) -> None:
 def test_a_checkpoint_is_short() -> None:
     start = Checkpoint(of="calls", filters={})
     assert start.text() == '{"v":1,"of":"calls"}'
-    place = Checkpoint(of="calls", filters={"status": "failed"}, style="offset", at=7, total=9, last="c7")
+    place = Checkpoint(
+        of="calls", filters={"status": "failed"}, style="offset", at=7, total=9, last="c7"
+    )
     assert json.loads(place.text()) == {
         "v": 1, "of": "calls", "filters": {"status": "failed"}, "style": "offset", "at": 7, "total": 9, "last": "c7",
     }  # fmt: skip
@@ -49,7 +51,11 @@ def test_a_checkpoint_is_short() -> None:
 
 def test_filters_left_out_are_taken_from_the_checkpoint() -> None:
     text = Checkpoint(of="calls", filters={"status": "failed", "trunk_id": "t1"}).text()
-    assert read(text).filters == read(text, status="failed").filters == {"status": "failed", "trunk_id": "t1"}
+    assert (
+        read(text).filters
+        == read(text, status="failed").filters
+        == {"status": "failed", "trunk_id": "t1"}
+    )
 
 
 @pytest.mark.parametrize("given_filters", [{"status": "completed"}, {"direction": "inbound"}])
@@ -87,7 +93,9 @@ def test_a_checkpoint_of_another_list_is_refused() -> None:
     ],
 )
 def test_a_text_that_is_no_checkpoint_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"resume cannot be used: .+; pass what `Paginator.checkpoint` gave"):
+    with pytest.raises(
+        UsageError, match=r"resume cannot be used: .+; pass what `Paginator.checkpoint` gave"
+    ):
         read(text)
 
 

@@ -14,9 +14,18 @@ GRACE = timedelta(seconds=2)
 
 
 def found(
-    *, name: str = "Sales", ai_provider: AIProvider | None = AIProvider.OPENAI, created_at: datetime | None = BEGAN
+    *,
+    name: str = "Sales",
+    ai_provider: AIProvider | None = AIProvider.OPENAI,
+    created_at: datetime | None = BEGAN,
 ) -> Trunk:
-    return Trunk(id="conn_1", name=name, status=TrunkStatus.ACTIVE, ai_provider=ai_provider, created_at=created_at)
+    return Trunk(
+        id="conn_1",
+        name=name,
+        status=TrunkStatus.ACTIVE,
+        ai_provider=ai_provider,
+        created_at=created_at,
+    )
 
 
 def test_a_call_began_by_the_servers_date_less_the_seconds_since() -> None:
@@ -41,7 +50,18 @@ def test_without_a_usable_date_our_own_clock_counts(headers: dict[str, str]) -> 
         (found(name="Support", created_at=None), False),
         (found(created_at=None), None),
     ],
-    ids=["new", "no provider shown", "in the grace", "older", "other name", "other provider", "other, undated", "undated"],
+    ids=[
+        "new",
+        "no provider shown",
+        "in the grace",
+        "older",
+        "other name",
+        "other provider",
+        "other, undated",
+        "undated",
+    ],
 )
-def test_a_trunk_is_ours_when_it_is_what_we_asked_for_and_no_older_than_the_call(trunk: Trunk, ours: bool | None) -> None:
+def test_a_trunk_is_ours_when_it_is_what_we_asked_for_and_no_older_than_the_call(
+    trunk: Trunk, ours: bool | None
+) -> None:
     assert is_ours(trunk, name="Sales", ai_provider="openai", began=BEGAN) is ours

@@ -31,15 +31,43 @@ CALL = {
     "ai_latency_ms": 248.5,
     "gateway_processing_ms": 12,
 }
-DETAILS = {**CALL, "metrics": {"codec_used": "PCMU"}, "turns": [{"turn_number": 1, "speaker": "agent"}], "sip_trace": "INVITE"}
-TRUNK = {"id": "conn_1", "name": "n", "status": "active", "ai_provider": "openai", "created_at": "2026-03-10T12:00:00Z"}
-CREDENTIALS = {"id": "conn_1", "sip_username": "a", "sip_password": "s3cur3P@ss", "rotated_at": "2026-03-10T12:00:00Z"}
+DETAILS = {
+    **CALL,
+    "metrics": {"codec_used": "PCMU"},
+    "turns": [{"turn_number": 1, "speaker": "agent"}],
+    "sip_trace": "INVITE",
+}
+TRUNK = {
+    "id": "conn_1",
+    "name": "n",
+    "status": "active",
+    "ai_provider": "openai",
+    "created_at": "2026-03-10T12:00:00Z",
+}
+CREDENTIALS = {
+    "id": "conn_1",
+    "sip_username": "a",
+    "sip_password": "s3cur3P@ss",
+    "rotated_at": "2026-03-10T12:00:00Z",
+}
 
-scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(0, 9, width=16) | st.text(max_size=3)
-times = st.sampled_from(
-    ["2026-03-10T12:00:00Z", "2026-03-10T12:00:00+00:00", "2026-03-10T14:00:00+02:00", "2026-03-10T12:00:00", "x"]
+scalars = (
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(0, 9, width=16) | st.text(max_size=3)
 )
-nested = st.dictionaries(st.sampled_from(["codec_used", "codec", "turn_number", "speaker", "at", "new"]), scalars, max_size=3)
+times = st.sampled_from(
+    [
+        "2026-03-10T12:00:00Z",
+        "2026-03-10T12:00:00+00:00",
+        "2026-03-10T14:00:00+02:00",
+        "2026-03-10T12:00:00",
+        "x",
+    ]
+)
+nested = st.dictionaries(
+    st.sampled_from(["codec_used", "codec", "turn_number", "speaker", "at", "new"]),
+    scalars,
+    max_size=3,
+)
 values = scalars | times | nested | st.lists(nested, max_size=2)
 NAMES = [
     "data",
@@ -71,7 +99,8 @@ def nothing_learned() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("model", "row"), [(Call, CALL), (CallDetails, DETAILS), (Trunk, TRUNK), (SipCredentials, CREDENTIALS)]
+    ("model", "row"),
+    [(Call, CALL), (CallDetails, DETAILS), (Trunk, TRUNK), (SipCredentials, CREDENTIALS)],
 )
 def test_what_the_pages_show_takes_the_fast_way(model: type[Any], row: dict[str, Any]) -> None:
     bare, enveloped = fast_object(model, body(row)), fast_object(model, body({"data": row}))
@@ -81,7 +110,12 @@ def test_what_the_pages_show_takes_the_fast_way(model: type[Any], row: dict[str,
 
 
 @pytest.mark.parametrize(
-    "row", [{**CALL, "region": "eu"}, {**CALL, "start_time": "2026-03-10T14:00:00+02:00"}, {**CALL, "id": 5}]
+    "row",
+    [
+        {**CALL, "region": "eu"},
+        {**CALL, "start_time": "2026-03-10T14:00:00+02:00"},
+        {**CALL, "id": 5},
+    ],
 )
 def test_what_needs_more_is_left_to_the_exact_way(row: dict[str, Any]) -> None:
     assert fast_object(Call, body(row)) is None
@@ -95,7 +129,10 @@ def test_unknown_keys_are_learned_and_then_take_the_fast_way() -> None:
     assert quick is not None
     assert quick[0] == exact
     assert [type(call) for call in quick[0]] == [Call, Call]
-    assert (exact[0].extra, exact[1].extra) == ({"region": "eu", "tags": [{"api_key": Secret("x")}]}, {})
+    assert (exact[0].extra, exact[1].extra) == (
+        {"region": "eu", "tags": [{"api_key": Secret("x")}]},
+        {},
+    )
 
 
 def test_an_object_teaches_too() -> None:
@@ -122,7 +159,9 @@ def test_keys_that_are_ids_are_not_learned() -> None:
     assert fast_object(Call, body({**CALL, "key_1": 1})) is None
 
 
-@pytest.mark.parametrize("model", [Call, CallDetails, Trunk, SipCredentials, AnalyticsOverview, PhoneNumber])
+@pytest.mark.parametrize(
+    "model", [Call, CallDetails, Trunk, SipCredentials, AnalyticsOverview, PhoneNumber]
+)
 @given(
     st.dictionaries(st.sampled_from(NAMES), values, max_size=5),
     st.sampled_from([CALL, DETAILS, TRUNK, CREDENTIALS, {}]),

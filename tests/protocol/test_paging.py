@@ -38,7 +38,10 @@ def plan(start: Checkpoint | None = None, **options: Any) -> Plan[Item]:
 
 @mutable
 class OffsetServer:
-    """Pages of at most `cap` rows; says what `names` lists. `before`: what happens to the list before the nth request."""
+    """Pages of at most `cap` rows; says what `names` lists.
+
+    `before`: what happens to the list before the nth request.
+    """
 
     rows: list[str]
     cap: int = 100
@@ -53,7 +56,9 @@ class OffsetServer:
         offset, limit = int(query.get("offset", "0")), min(int(query["limit"]), self.cap)
         facts = {"total": len(self.rows), "limit": limit, "offset": offset} | self.facts
         rows = items(*self.rows[offset : offset + limit])
-        return ListBody(rows=rows, paged_by_cursor=False, **{name: facts[name] for name in self.names})
+        return ListBody(
+            rows=rows, paged_by_cursor=False, **{name: facts[name] for name in self.names}
+        )
 
     @property
     def offsets(self) -> list[int]:
@@ -72,7 +77,9 @@ def taken(paging: Paging[Item]) -> list[str]:
     return [row.id for row in iter(paging.take, None)]
 
 
-def walk(paging: Paging[Item], server: Callable[[Query], ListBody[Item]], most: int = 500) -> list[str]:
+def walk(
+    paging: Paging[Item], server: Callable[[Query], ListBody[Item]], most: int = 500
+) -> list[str]:
     ids: list[str] = []
     for _ in range(most):
         ids += taken(paging)
@@ -136,7 +143,9 @@ def test_filters_go_out_with_every_page() -> None:
         (3, 1, ("total",), [0, 1, 2]),
     ],
 )
-def test_a_list_that_stands_still_comes_whole(rows: int, cap: int, names: tuple[str, ...], offsets: list[int]) -> None:
+def test_a_list_that_stands_still_comes_whole(
+    rows: int, cap: int, names: tuple[str, ...], offsets: list[int]
+) -> None:
     server = OffsetServer(numbered(rows), cap=cap, names=names)
     paging = Paging(plan(page_size=10))
     assert walk(paging, server) == numbered(rows)
@@ -314,9 +323,13 @@ def test_after_five_steps_back_without_a_row_that_we_know_the_walk_goes_on_and_s
     assert "other 999" in walk(paging, server)
 
 
-def test_rows_that_may_come_again_because_their_ids_are_forgotten_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_may_come_again_because_their_ids_are_forgotten_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(offsets_module, "_REMEMBERED_IDS", 10)
-    server = OffsetServer(numbered(100), before={6: put(0, *(f"new {number}" for number in range(45)))})
+    server = OffsetServer(
+        numbered(100), before={6: put(0, *(f"new {number}" for number in range(45)))}
+    )
     paging = Paging(plan(page_size=10))
     ids = walk(paging, server)
     assert len(set(ids)) < len(ids)
@@ -333,7 +346,9 @@ def test_ids_are_remembered_in_a_bounded_window(monkeypatch: pytest.MonkeyPatch)
 # --- a server that does not do what it says, by offset ---
 
 
-@pytest.mark.parametrize("names", [("total", "limit"), ("total",), ("limit",), ("total", "limit", "offset"), ()])
+@pytest.mark.parametrize(
+    "names", [("total", "limit"), ("total",), ("limit",), ("total", "limit", "offset"), ()]
+)
 def test_a_server_that_ignores_the_offset_is_an_error(names: tuple[str, ...]) -> None:
     answer = OffsetServer(numbered(100), names=names)
 
@@ -422,7 +437,9 @@ def test_a_list_without_end_and_without_news_is_an_error(monkeypatch: pytest.Mon
 def test_a_style_that_changes_in_the_middle_is_an_error() -> None:
     paging = Paging(plan(page_size=2))
     ask(paging, OffsetServer(numbered(4)))
-    with pytest.raises(PagingError, match="began with offset paging and went on with cursor paging"):
+    with pytest.raises(
+        PagingError, match="began with offset paging and went on with cursor paging"
+    ):
         paging.receive(ListBody(rows=items("x"), paged_by_cursor=True))
 
 
@@ -451,24 +468,34 @@ def test_a_cursor_goes_back_byte_for_byte() -> None:
 
 
 def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
-    script = CursorScript(page("", "1"), page("", "2", has_more=True), page("a", "3"), page("", None, has_more=False))
+    script = CursorScript(
+        page("", "1"), page("", "2", has_more=True), page("a", "3"), page("", None, has_more=False)
+    )
     assert walk(Paging(plan()), script) == ["a"]
 
 
 @pytest.mark.parametrize(("cursors", "pages"), [("AA", 2), ("ABAB", 3), ("ABCBCB", 4)])
 def test_a_cursor_that_comes_again_is_an_error(cursors: str, pages: int) -> None:
-    script = CursorScript(*(page(str(number), cursor, has_more=True) for number, cursor in enumerate(cursors)))
+    script = CursorScript(
+        *(page(str(number), cursor, has_more=True) for number, cursor in enumerate(cursors))
+    )
     with pytest.raises(PagingError, match=f"gave the cursor '{cursors[pages - 1]}' twice"):
         walk(Paging(plan()), script)
     assert len(script.queries) == pages
 
 
 def test_a_cursor_that_comes_again_is_the_end_where_has_more_is_false() -> None:
-    assert walk(Paging(plan()), CursorScript(page("a", "A", has_more=True), page("b", "A", has_more=False))) == ["a", "b"]
+    assert walk(
+        Paging(plan()), CursorScript(page("a", "A", has_more=True), page("b", "A", has_more=False))
+    ) == ["a", "b"]
 
 
 def test_a_new_cursor_is_followed_though_has_more_is_false_until_nothing_comes() -> None:
-    script = CursorScript(page("a", "A", has_more=False), page("b", "B", has_more=False), page("", "C", has_more=False))
+    script = CursorScript(
+        page("a", "A", has_more=False),
+        page("b", "B", has_more=False),
+        page("", "C", has_more=False),
+    )
     assert walk(Paging(plan()), script) == ["a", "b"]
 
 
@@ -502,13 +529,17 @@ def test_rows_that_a_cursor_repeats_are_dropped() -> None:
     assert paging.drift.repeated == 2
 
 
-def test_new_cursors_without_end_and_without_rows_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_cursors_without_end_and_without_rows_are_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(paging_module, "_MOST_BARREN_PAGES", 50)
     with pytest.raises(PagingError, match="without a new row"):
         walk(Paging(plan()), CursorScript(*(page("", str(number)) for number in range(100))))
 
 
-def test_as_many_empty_pages_are_no_error_where_the_list_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_empty_pages_are_no_error_where_the_list_ends_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(paging_module, "_MOST_BARREN_PAGES", 2)
     assert walk(Paging(plan()), CursorScript(page("", "A"), page(""))) == []
 
@@ -517,7 +548,11 @@ def test_as_many_empty_pages_are_no_error_where_the_list_ends_there(monkeypatch:
 
 
 def dated(**options: Any) -> Plan[Item]:
-    return plan(dates=DateRange(since=NOON, until=NOON + timedelta(hours=1)), started=lambda row: row.at, **options)
+    return plan(
+        dates=DateRange(since=NOON, until=NOON + timedelta(hours=1)),
+        started=lambda row: row.at,
+        **options,
+    )
 
 
 def test_the_first_request_spells_the_dates_as_the_seed_does() -> None:
@@ -537,9 +572,15 @@ def test_an_offset_server_is_asked_for_the_same_page_again_with_both_spellings()
 
 
 @pytest.mark.parametrize(
-    "known", [{"style_hint": "offset"}, {"start": Checkpoint(of="calls", filters={}, style="offset", at=1, last="a")}]
+    "known",
+    [
+        {"style_hint": "offset"},
+        {"start": Checkpoint(of="calls", filters={}, style="offset", at=1, last="a")},
+    ],
 )
-def test_a_server_that_is_known_to_page_by_offset_is_asked_with_both_spellings_at_once(known: Any) -> None:
+def test_a_server_that_is_known_to_page_by_offset_is_asked_with_both_spellings_at_once(
+    known: Any,
+) -> None:
     assert {"from", "start_date"} <= set(dict(Paging(dated(**known)).upcoming(1)[0]))
 
 
@@ -558,7 +599,9 @@ def test_rows_outside_the_dates_are_dropped_and_counted() -> None:
     assert paging.drift.outside == 2
 
 
-@pytest.mark.parametrize(("dates", "inside"), [(DateRange(since=NOON), False), (DateRange(until=NOON), True)])
+@pytest.mark.parametrize(
+    ("dates", "inside"), [(DateRange(since=NOON), False), (DateRange(until=NOON), True)]
+)
 def test_an_open_range_holds_one_side(dates: DateRange, inside: bool) -> None:
     assert dates.holds(NOON - timedelta(seconds=1)) is inside
 
@@ -585,9 +628,13 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 @pytest.mark.parametrize("names", [("total", "limit", "offset"), ("limit",), (), None])
 @pytest.mark.parametrize("page_size", [1, 2, 5, 26, 100])
-def test_a_resume_after_any_row_goes_on_exactly_there(names: tuple[str, ...] | None, page_size: int) -> None:
+def test_a_resume_after_any_row_goes_on_exactly_there(
+    names: tuple[str, ...] | None, page_size: int
+) -> None:
     for count in range(len(ALPHABET) + 1):
-        server = cursor_server(ALPHABET) if names is None else OffsetServer(list(ALPHABET), names=names)
+        server = (
+            cursor_server(ALPHABET) if names is None else OffsetServer(list(ALPHABET), names=names)
+        )
         paging = Paging(plan(page_size=page_size))
         ids: list[str] = []
         while len(ids) < count:
@@ -596,12 +643,16 @@ def test_a_resume_after_any_row_goes_on_exactly_there(names: tuple[str, ...] | N
             row or ask(paging, server)
         paging = resumed(paging)
         assert ids + walk(paging, server) == list(ALPHABET)
-        assert paging.drift.uncertain == 0 or (page_size == 1 and names != ("total", "limit", "offset"))
+        assert paging.drift.uncertain == 0 or (
+            page_size == 1 and names != ("total", "limit", "offset")
+        )
 
 
 @pytest.mark.parametrize("names", [("total",), None])
 @pytest.mark.parametrize("page_size", [1, 3, 20, 100])
-def test_a_resume_with_other_pages_is_exact_too(names: tuple[str, ...] | None, page_size: int) -> None:
+def test_a_resume_with_other_pages_is_exact_too(
+    names: tuple[str, ...] | None, page_size: int
+) -> None:
     server = cursor_server(ALPHABET) if names is None else OffsetServer(list(ALPHABET), names=names)
     paging = Paging(plan(page_size=10))
     ask(paging, server)
@@ -626,7 +677,9 @@ def test_a_checkpoint_in_front_of_the_first_row_is_the_start() -> None:
 
 
 def test_a_checkpoint_behind_dropped_rows_does_not_ask_for_them_again() -> None:
-    script = CursorScript(ListBody(rows=[Item("a", NOON - timedelta(days=1))], paged_by_cursor=True, next_cursor="A"))
+    script = CursorScript(
+        ListBody(rows=[Item("a", NOON - timedelta(days=1))], paged_by_cursor=True, next_cursor="A")
+    )
     paging = Paging(dated())
     ask(paging, script)
     assert paging.checkpoint.cursor == "A"
@@ -650,9 +703,18 @@ def half_read(server: OffsetServer, **options: Any) -> Paging[Item]:
         (both(put(0, "new 1", "new 2"), drop(80, 2)), 2),
         (both(drop(0, 12), put(70, *(f"new {number}" for number in range(12)))), 5),
     ],
-    ids=["grown in front", "grown behind", "fallen in front", "fallen behind", "cancelled out ahead", "cancelled out behind"],
+    ids=[
+        "grown in front",
+        "grown behind",
+        "fallen in front",
+        "fallen behind",
+        "cancelled out ahead",
+        "cancelled out behind",
+    ],
 )
-def test_a_resume_finds_its_row_where_a_change_has_moved_it(change: Callable[[list[str]], None], most_requests: int) -> None:
+def test_a_resume_finds_its_row_where_a_change_has_moved_it(
+    change: Callable[[list[str]], None], most_requests: int
+) -> None:
     server = OffsetServer(numbered(100))
     paging = half_read(server)
     change(server.rows)
@@ -728,7 +790,9 @@ def test_a_checkpoint_in_front_of_rows_that_were_handed_out_says_that_it_is_unsu
     assert unsure == {"new 2": True, "new 3": True} | dict.fromkeys(numbered(57)[50:], False)
 
 
-def test_a_checkpoint_among_insertions_is_unsure_though_deletions_hide_them_from_the_total() -> None:
+def test_a_checkpoint_among_insertions_is_unsure_though_deletions_hide_them_from_the_total() -> (
+    None
+):
     server = OffsetServer(numbered(100))
     paging = half_read(server, overlap=1)
     taken(paging)
@@ -755,18 +819,33 @@ def test_a_resume_from_an_unsure_place_is_uncertain() -> None:
     assert resumed(paging).drift.uncertain == 1
 
 
-def test_a_row_from_before_the_resume_that_a_step_back_and_an_insertion_bring_again_is_uncertain() -> None:
-    # Between two requests each: the row of the checkpoint is deleted, so that we step back; a row comes in front.
+def test_a_row_from_before_the_resume_that_a_step_back_and_an_insertion_bring_again_is_uncertain() -> (
+    None
+):
+    # Between two requests each: the row of the checkpoint is deleted, so that we step back; a row
+    # comes in front.
     server = OffsetServer(list("abcdef"), before={2: drop(2, 1), 3: put(0, "new")})
-    paging = Paging(plan(Checkpoint(of="calls", filters={}, style="offset", at=3, last="c", total=6), page_size=2))
+    paging = Paging(
+        plan(
+            Checkpoint(of="calls", filters={}, style="offset", at=3, last="c", total=6), page_size=2
+        )
+    )
     assert walk(paging, server) == ["d", "b", "e", "f"]
     assert server.offsets == [2, 4, 2, 3, 4]
     assert paging.drift.uncertain == 1
 
 
-def test_a_row_from_before_the_resume_that_comes_where_those_behind_it_were_deleted_is_uncertain() -> None:
-    server = OffsetServer(list("abcdefgh"), before={2: drop(2, 2), 4: put(0, "new 1", "new 2", "new 3")})
-    paging = Paging(plan(Checkpoint(of="calls", filters={}, style="offset", at=3, last="c", total=8), page_size=3))
+def test_a_row_from_before_the_resume_that_comes_where_those_behind_it_were_deleted_is_uncertain() -> (
+    None
+):
+    server = OffsetServer(
+        list("abcdefgh"), before={2: drop(2, 2), 4: put(0, "new 1", "new 2", "new 3")}
+    )
+    paging = Paging(
+        plan(
+            Checkpoint(of="calls", filters={}, style="offset", at=3, last="c", total=8), page_size=3
+        )
+    )
     assert walk(paging, server) == ["d", "e", "f", "g", "b", "h"]
     assert server.offsets == [2, 5, 2, 4, 6]
     assert paging.drift.uncertain == 1
@@ -793,7 +872,9 @@ def test_a_cursor_resume_whose_row_is_gone_hands_the_page_out_again_and_says_so(
         (datetime.max.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
     ],
 )
-def test_a_range_is_asked_for_up_to_a_whole_second(until: datetime | None, asked: datetime | None) -> None:
+def test_a_range_is_asked_for_up_to_a_whole_second(
+    until: datetime | None, asked: datetime | None
+) -> None:
     assert DateRange(until=until).asked().until == asked
 
 
@@ -803,7 +884,9 @@ def test_a_row_without_a_time_that_stands_in_every_part_is_handed_out_once() -> 
     handed_out, repeated = [], 0
     for since in (noon - timedelta(hours=1), noon + timedelta(hours=2)):
         dates = DateRange(since=since, until=since + timedelta(hours=2))
-        walking = Paging(plan(dates=dates, started=lambda row: row.at, timeless=timeless, style_hint="cursor"))
+        walking = Paging(
+            plan(dates=dates, started=lambda row: row.at, timeless=timeless, style_hint="cursor")
+        )
         walking.receive(ListBody(rows=rows, paged_by_cursor=True))
         handed_out += taken(walking)
         repeated += walking.drift.repeated

@@ -64,13 +64,17 @@ class ModelServer:
         rows = [Item(row_id) for row_id in self.ids[offset : offset + limit]]
         self.answers.append((offset, [row.id for row in rows]))
         facts = {"total": len(self.keys), "limit": limit, "offset": offset}
-        return ListBody(rows=rows, paged_by_cursor=False, **{name: facts[name] for name in self.names})
+        return ListBody(
+            rows=rows, paged_by_cursor=False, **{name: facts[name] for name in self.names}
+        )
 
     def _behind(self, cursor: str | None, limit: int) -> ListBody[Any]:
         keys = [key for key in self.keys if cursor is None or key > Fraction(cursor)]
         page, rest = keys[:limit], keys[limit:]
         return ListBody(
-            rows=[Item(str(key)) for key in page], paged_by_cursor=True, next_cursor=str(page[-1]) if rest else None
+            rows=[Item(str(key)) for key in page],
+            paged_by_cursor=True,
+            next_cursor=str(page[-1]) if rest else None,
         )
 
     @property
@@ -90,7 +94,9 @@ class ChangingList(RuleBasedStateMachine):
         names=st.frozensets(st.sampled_from(["total", "limit", "offset"])),
         rows=st.integers(0, 30),
     )
-    def open(self, cap: int, page_size: int, overlap: int, names: frozenset[str], rows: int) -> None:
+    def open(
+        self, cap: int, page_size: int, overlap: int, names: frozenset[str], rows: int
+    ) -> None:
         self.smallest_page = min(cap, page_size)
         self.server = ModelServer(self.style, cap=cap, names=names, rows=rows)
         self.plan: Plan[Item] = Plan(
@@ -191,7 +197,9 @@ class ChangingList(RuleBasedStateMachine):
     @invariant()
     def the_walk_ends(self) -> None:
         if hasattr(self, "taken"):
-            assert self.requests <= 10 + 7 * (self.rows_ever + self.changes + 2) * (1 + self.resumes)
+            assert self.requests <= 10 + 7 * (self.rows_ever + self.changes + 2) * (
+                1 + self.resumes
+            )
 
     def teardown(self) -> None:
         if not hasattr(self, "paging"):
@@ -201,7 +209,8 @@ class ChangingList(RuleBasedStateMachine):
             self.the_walk_ends()
         self.take(self.paging.in_hand)
         self.nothing_comes_twice_in_silence()
-        # On pages of one row without a total, an end that comes early is not seen; what comes after the first is flagged.
+        # On pages of one row without a total, an end that comes early is not seen; what comes after
+        # the first is flagged.
         blind = "total" not in self.server.names and self.smallest_page == 1
         if not self.uncertain and not self.stuttered and not blind:
             missing = self.survivors - set(self.taken)

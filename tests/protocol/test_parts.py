@@ -28,7 +28,10 @@ class Item:
 
 @mutable
 class Server:
-    """A list in the order of its ids. A cursor is the id of the row before it, or (`counting`) how many rows lie before it."""
+    """A list in the order of its ids.
+
+    A cursor is the id of the row before it, or (`counting`) how many rows lie before it.
+    """
 
     rows: list[str]
     counting: bool = False
@@ -42,7 +45,9 @@ class Server:
         rows = self.rows[first : first + limit]
         more = first + limit < len(self.rows)
         return ListBody(
-            rows=[Item(row) for row in rows], paged_by_cursor=True, next_cursor=self.behind(rows[-1]) if more else None
+            rows=[Item(row) for row in rows],
+            paged_by_cursor=True,
+            next_cursor=self.behind(rows[-1]) if more else None,
         )
 
     def behind(self, row: str) -> str:
@@ -58,7 +63,10 @@ class Server:
 
 
 def parts_of(places: list[Place], **options: Any) -> list[Paging[Item]]:
-    return [Paging(Plan(of="calls", start=start, page_size=4, **options)) for start in in_parts(HERE, places)]
+    return [
+        Paging(Plan(of="calls", start=start, page_size=4, **options))
+        for start in in_parts(HERE, places)
+    ]
 
 
 def step(part: Paging[Item], server: Callable[[Query], ListBody[Item]]) -> list[str]:
@@ -86,7 +94,11 @@ def test_each_part_ends_where_the_next_one_began() -> None:
 def test_a_page_that_reaches_over_the_place_is_asked_for_once_more_and_ends_there() -> None:
     server = Server(list(LETTERS))
     assert read(parts_of([server.place("f")])[0], server) == "abcdef"
-    assert [(query.get("cursor"), query["limit"]) for query in server.queries] == [(None, "4"), ("d", "4"), ("d", "2")]
+    assert [(query.get("cursor"), query["limit"]) for query in server.queries] == [
+        (None, "4"),
+        ("d", "4"),
+        ("d", "2"),
+    ]
 
 
 @pytest.mark.parametrize("place", [("f", "another"), ("another", "f"), ("d", "another"), ("", "")])
@@ -95,7 +107,9 @@ def test_a_place_that_is_not_the_same_in_row_and_cursor_is_no_end(place: Place) 
     assert read(parts_of([place])[0], server) == LETTERS
 
 
-def test_a_server_that_does_not_heed_the_limit_is_asked_for_the_same_page_twice_and_no_more() -> None:
+def test_a_server_that_does_not_heed_the_limit_is_asked_for_the_same_page_twice_and_no_more() -> (
+    None
+):
     server = Server(list(LETTERS), deaf=True)
     assert read(parts_of([server.place("f")])[0], server) == LETTERS
     assert len(server.queries) == 7 + 1
@@ -121,14 +135,20 @@ def test_a_part_that_was_cut_off_still_knows_where_to_end() -> None:
     server = Server(list(LETTERS))
     part = parts_of([server.place("k")])[0]
     before = step(part, server)
-    resumed = Paging(replace(part.plan, start=read_checkpoint(part.checkpoint.text(), of="calls", filters={})))
+    resumed = Paging(
+        replace(part.plan, start=read_checkpoint(part.checkpoint.text(), of="calls", filters={}))
+    )
     assert "".join(before) + read(resumed, server) == "abcdefghijk"
-    again = Paging(replace(part.plan, start=read_checkpoint(resumed.checkpoint.text(), of="calls", filters={})))
+    again = Paging(
+        replace(part.plan, start=read_checkpoint(resumed.checkpoint.text(), of="calls", filters={}))
+    )
     assert again.upcoming(1) == []
 
 
 @given(st.data())
-def test_whatever_the_places_are_and_whatever_is_deleted_no_row_that_stays_is_missed(data: st.DataObject) -> None:
+def test_whatever_the_places_are_and_whatever_is_deleted_no_row_that_stays_is_missed(
+    data: st.DataObject,
+) -> None:
     server = Server(list(LETTERS), counting=False)
     right = st.sampled_from(LETTERS[:-1]).map(server.place)
     wrong = st.tuples(st.sampled_from(LETTERS), st.sampled_from(LETTERS))
@@ -146,7 +166,10 @@ def test_whatever_the_places_are_and_whatever_is_deleted_no_row_that_stays_is_mi
 @given(st.lists(st.sampled_from(LETTERS[:-1]), max_size=5, unique=True).map(sorted))
 def test_places_in_the_order_of_the_list_bring_every_row_once(rows: list[str]) -> None:
     server = Server(list(LETTERS))
-    assert "".join(read(part, server) for part in parts_of([server.place(row) for row in rows])) == LETTERS
+    assert (
+        "".join(read(part, server) for part in parts_of([server.place(row) for row in rows]))
+        == LETTERS
+    )
 
 
 def test_a_place_is_the_end_of_a_page_that_another_one_follows() -> None:

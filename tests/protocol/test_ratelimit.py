@@ -40,13 +40,22 @@ def drain(bucket: TokenBucket, now: float, until: float, late: float = 0.0) -> l
 
 
 def seen(
-    limit: int | None = None, remaining: int | None = None, reset: float = RESET, resets_in: float | None = 30.0
+    limit: int | None = None,
+    remaining: int | None = None,
+    reset: float = RESET,
+    resets_in: float | None = 30.0,
 ) -> RateLimit:
     return RateLimit(limit, remaining, datetime.fromtimestamp(reset, UTC), resets_in)
 
 
 # --- the window ---
-@given(limit=LIMITS, period=PERIODS, burst=BURSTS, start=STARTS, steps=st.lists(st.floats(0, 2), max_size=60))
+@given(
+    limit=LIMITS,
+    period=PERIODS,
+    burst=BURSTS,
+    start=STARTS,
+    steps=st.lists(st.floats(0, 2), max_size=60),
+)
 def test_no_window_holds_more_than_the_limit(
     limit: int, period: float, burst: int | None, start: float, steps: list[float]
 ) -> None:
@@ -60,8 +69,14 @@ def test_no_window_holds_more_than_the_limit(
     assert most_in_a_window(grants, period) <= limit
 
 
-@given(limit=st.sampled_from([1, 2, 3, 7, 49, 50, 99, 100, 199, 200, 6000]), period=PERIODS, start=STARTS)
-def test_steady_demand_gets_nearly_the_whole_limit_and_never_more(limit: int, period: float, start: float) -> None:
+@given(
+    limit=st.sampled_from([1, 2, 3, 7, 49, 50, 99, 100, 199, 200, 6000]),
+    period=PERIODS,
+    start=STARTS,
+)
+def test_steady_demand_gets_nearly_the_whole_limit_and_never_more(
+    limit: int, period: float, start: float
+) -> None:
     grants = drain(TokenBucket(limit, period), start, start + 5 * period)
     assert most_in_a_window(grants, period) <= limit
     assert len(grants) >= 5 * limit * (0.98 if limit >= 50 else 0.995)
@@ -74,15 +89,23 @@ def test_steady_demand_with_late_timers_still_gets_98_percent(limit: int) -> Non
 
 
 @given(limit=LIMITS, period=PERIODS, start=STARTS)
-def test_an_idle_bucket_never_saves_up_more_than_one_percent(limit: int, period: float, start: float) -> None:
+def test_an_idle_bucket_never_saves_up_more_than_one_percent(
+    limit: int, period: float, start: float
+) -> None:
     bucket = TokenBucket(limit, period)
     bucket.take(start)
     later = start + 1000 * period
     assert sum(bucket.take(later) for _ in range(limit + 1)) == max(1, limit // 100)
 
 
-@given(limit=LIMITS, start=st.floats(1000, 1e6), jumps=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=40))
-def test_a_clock_that_goes_backwards_grants_nothing_extra(limit: int, start: float, jumps: list[tuple[float, float]]) -> None:
+@given(
+    limit=LIMITS,
+    start=st.floats(1000, 1e6),
+    jumps=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=40),
+)
+def test_a_clock_that_goes_backwards_grants_nothing_extra(
+    limit: int, start: float, jumps: list[tuple[float, float]]
+) -> None:
     bucket, now = TokenBucket(limit, 60.0), start
     grants: list[float] = []
     for forward, back in jumps:
@@ -94,7 +117,9 @@ def test_a_clock_that_goes_backwards_grants_nothing_extra(limit: int, start: flo
 
 
 @given(limit=LIMITS, back=st.floats(0, 1e9))
-def test_a_clock_that_was_set_back_blocks_for_no_more_than_two_periods(limit: int, back: float) -> None:
+def test_a_clock_that_was_set_back_blocks_for_no_more_than_two_periods(
+    limit: int, back: float
+) -> None:
     bucket = TokenBucket(limit, 60.0)
     drain(bucket, 1e6, 1e6 + 1)
     bucket.learn(seen(remaining=0), 1e6 + 1)
@@ -104,8 +129,15 @@ def test_a_clock_that_was_set_back_blocks_for_no_more_than_two_periods(limit: in
     assert bucket.take(now + 120.2)
 
 
-@given(limit=LIMITS, ahead=st.integers(0, 400), start=st.floats(0, 1e6), left=st.none() | st.integers(0, 50))
-def test_the_foretold_time_is_the_time_of_the_grant(limit: int, ahead: int, start: float, left: int | None) -> None:
+@given(
+    limit=LIMITS,
+    ahead=st.integers(0, 400),
+    start=st.floats(0, 1e6),
+    left=st.none() | st.integers(0, 50),
+)
+def test_the_foretold_time_is_the_time_of_the_grant(
+    limit: int, ahead: int, start: float, left: int | None
+) -> None:
     bucket = TokenBucket(limit, 60.0)
     drain(bucket, start, start + 5)
     now = start + 5
@@ -140,7 +172,9 @@ def test_a_token_given_back_after_the_bucket_ran_over_is_gone() -> None:
     burst=st.integers(1, 40),
     steps=st.lists(st.tuples(st.floats(0, 0.6), st.lists(st.integers(0, 99)))),
 )
-def test_tokens_given_back_late_never_break_the_window(limit: int, burst: int, steps: list[tuple[float, list[int]]]) -> None:
+def test_tokens_given_back_late_never_break_the_window(
+    limit: int, burst: int, steps: list[tuple[float, list[int]]]
+) -> None:
     bucket, now = TokenBucket(limit, 60.0, min(burst, limit)), 0.0
     grants: list[float] = []
     for step, returned in steps:
@@ -161,9 +195,12 @@ def test_a_token_given_back_counts_for_the_server_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("queued", "burst", "expected"), [(0, 60, 1), (99, 60, 1), (300, 60, 3), (10**6, 60, 30), (10**6, 1, 1), (10**6, 2, 1)]
+    ("queued", "burst", "expected"),
+    [(0, 60, 1), (99, 60, 1), (300, 60, 3), (10**6, 60, 30), (10**6, 1, 1), (10**6, 2, 1)],
 )
-def test_a_batch_is_a_hundredth_of_the_queue_and_at_most_half_the_burst(queued: int, burst: int, expected: int) -> None:
+def test_a_batch_is_a_hundredth_of_the_queue_and_at_most_half_the_burst(
+    queued: int, burst: int, expected: int
+) -> None:
     assert TokenBucket(6000, 60.0, burst).batch(queued) == expected
 
 
@@ -185,7 +222,10 @@ def test_a_bucket_is_idle_when_its_window_and_the_servers_are_over() -> None:
 
 
 # --- what the headers teach ---
-@given(changes=st.lists(st.tuples(st.integers(1, 500), st.floats(0, 90)), min_size=1, max_size=12), start=STARTS)
+@given(
+    changes=st.lists(st.tuples(st.integers(1, 500), st.floats(0, 90)), min_size=1, max_size=12),
+    start=STARTS,
+)
 def test_through_changes_of_the_limit_no_window_holds_more_than_the_highest_in_force(
     changes: list[tuple[int, float]], start: float
 ) -> None:
@@ -202,7 +242,9 @@ def test_through_changes_of_the_limit_no_window_holds_more_than_the_highest_in_f
 
 
 @given(old=st.integers(1, 6000), new=st.integers(1, 6000), busy=st.floats(0, 5))
-def test_after_a_change_the_new_limit_is_used_in_full_and_not_overstepped(old: int, new: int, busy: float) -> None:
+def test_after_a_change_the_new_limit_is_used_in_full_and_not_overstepped(
+    old: int, new: int, busy: float
+) -> None:
     bucket = TokenBucket(old, 60.0)
     drain(bucket, 0.0, busy)
     bucket.learn(seen(new), busy)
@@ -219,7 +261,9 @@ def test_a_burst_that_was_spent_under_a_higher_limit_is_owed_under_the_lower_one
     assert len(first + drain(bucket, 0.001, 60.0)) <= 606
 
 
-@pytest.mark.parametrize(("period", "burst", "at_once"), [(60.0, None, 3), (60.0, 2, 2), (60.0, 50, 50), (30.0, None, 1)])
+@pytest.mark.parametrize(
+    ("period", "burst", "at_once"), [(60.0, None, 3), (60.0, 2, 2), (60.0, 50, 50), (30.0, None, 1)]
+)
 def test_the_limit_header_counts_for_minutes_only_and_keeps_a_chosen_burst(
     period: float, burst: int | None, at_once: int
 ) -> None:
@@ -318,7 +362,9 @@ def test_a_fixed_window_server_that_rounds_its_clock_costs_less_than_three_perce
         served += count <= limit
         clock = arrival + offset + 1.7e9
         reset = rounding(window_end + offset + 1.7e9)
-        answers.append((now + latency, seen(limit, max(0, limit - count), reset, max(0.0, reset - int(clock)))))
+        answers.append(
+            (now + latency, seen(limit, max(0, limit - count), reset, max(0.0, reset - int(clock))))
+        )
     assert refused == 0
     assert served >= 0.97 * limit * windows
 
@@ -344,7 +390,12 @@ def test_two_processes_of_one_key_are_slowed_by_each_others_requests() -> None:
 # --- the forms of the headers ---
 
 DATE = format_datetime(datetime.fromtimestamp(RESET - 20, UTC), usegmt=True)
-GOOD = {"X-RateLimit-Limit": "6000", "X-RateLimit-Remaining": "5987", "X-RateLimit-Reset": str(RESET), "Date": DATE}
+GOOD = {
+    "X-RateLimit-Limit": "6000",
+    "X-RateLimit-Remaining": "5987",
+    "X-RateLimit-Reset": str(RESET),
+    "Date": DATE,
+}
 
 
 def test_the_documented_headers_are_read() -> None:
@@ -366,7 +417,9 @@ def test_names_are_read_in_any_case_from_any_mapping(headers: dict[str, str]) ->
     assert read_rate_limit(headers) == read_rate_limit(GOOD)
 
 
-@pytest.mark.parametrize("headers", [{}, {"Date": DATE}, {"X-RateLimit-Limit": "many"}, {"Content-Type": "text/html"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Date": DATE}, {"X-RateLimit-Limit": "many"}, {"Content-Type": "text/html"}]
+)
 def test_no_usable_header_is_no_rate_limit(headers: dict[str, str]) -> None:
     assert read_rate_limit(headers) is None
 
@@ -382,7 +435,9 @@ GARBAGE = [
 def test_garbage_in_a_count_is_no_count(name: str, text: str) -> None:
     answer = read_rate_limit({**GOOD, name: text})
     assert answer is not None
-    assert (answer.limit, answer.remaining) == ((None, 5987) if name.endswith("Limit") else (6000, None))
+    assert (answer.limit, answer.remaining) == (
+        (None, 5987) if name.endswith("Limit") else (6000, None)
+    )
 
 
 @pytest.mark.parametrize("text", ["0", str(MAX_LIMIT + 1), "999999999999999"])
@@ -392,7 +447,10 @@ def test_an_absurd_limit_is_no_limit(text: str) -> None:
     assert answer.limit is None
 
 
-@pytest.mark.parametrize("text", [*(text for text in GARBAGE if text != "5.5"), f"{RESET}000", f"{RESET}.", "100000000000"])
+@pytest.mark.parametrize(
+    "text",
+    [*(text for text in GARBAGE if text != "5.5"), f"{RESET}000", f"{RESET}.", "100000000000"],
+)
 def test_garbage_in_the_reset_is_no_reset(text: str) -> None:
     answer = read_rate_limit({**GOOD, "X-RateLimit-Reset": text})
     assert answer is not None
@@ -400,7 +458,10 @@ def test_garbage_in_the_reset_is_no_reset(text: str) -> None:
     assert answer.resets_in is None
 
 
-@pytest.mark.parametrize("text", ["", "soon", ",", "0", "Mon, 99 Foo 2025", DATE.replace("GMT", f"+{'9' * 30}"), "Mon, 1 Jan"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", ",", "0", "Mon, 99 Foo 2025", DATE.replace("GMT", f"+{'9' * 30}"), "Mon, 1 Jan"],
+)
 def test_without_a_readable_date_the_reset_is_known_and_its_distance_is_not(text: str) -> None:
     answer = read_rate_limit({**GOOD, "Date": text})
     assert answer == RateLimit(6000, 5987, RESET_AT)
@@ -448,7 +509,10 @@ def test_a_reset_may_have_a_fraction() -> None:
 @given(
     st.dictionaries(
         st.sampled_from([*GOOD, "x-ratelimit-reset"]),
-        st.one_of(st.text("0123456789.", max_size=20), st.text("0123456789 :,+-JanMoGT\u0660", max_size=45)),
+        st.one_of(
+            st.text("0123456789.", max_size=20),
+            st.text("0123456789 :,+-JanMoGT\u0660", max_size=45),
+        ),
     )
 )
 def test_no_header_whatever_raises_or_blocks(headers: dict[str, str]) -> None:
@@ -469,7 +533,9 @@ def test_random_use_for_an_hour_keeps_the_window() -> None:
     assert most_in_a_window(grants, 60.0) <= 6000
 
 
-@pytest.mark.parametrize("limits", [[600], [6000, 600], [6000] * 10 + [600], [12000, 6000]], ids=str)
+@pytest.mark.parametrize(
+    "limits", [[600], [6000, 600], [6000] * 10 + [600], [12000, 6000]], ids=str
+)
 def test_limits_that_alternate_cost_no_more_than_the_lowest_of_them(limits: list[int]) -> None:
     bucket, now, granted = TokenBucket(6000, 60.0), 1000.0, 0
     while now < 1300.0:

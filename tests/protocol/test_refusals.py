@@ -25,7 +25,11 @@ from telepath_async.secret import Secret
 
 
 def refused(
-    status: int, body: object = b"", *, secrets: tuple[str, ...] = (), headers: dict[str, str] | None = None
+    status: int,
+    body: object = b"",
+    *,
+    secrets: tuple[str, ...] = (),
+    headers: dict[str, str] | None = None,
 ) -> APIError:
     response = Response(
         status=status,
@@ -74,10 +78,17 @@ def test_the_providers_code_on_another_status_changes_nothing() -> None:
 
 
 def test_code_message_and_request_id_are_shown_with_what_to_do() -> None:
-    failure = refused(404, error(code="TRUNK_NOT_FOUND", message="No trunk"), headers={"x-request-id": "req_1"})
-    assert (failure.code, failure.message, failure.request_id) == ("trunk_not_found", "No trunk", "req_1")
+    failure = refused(
+        404, error(code="TRUNK_NOT_FOUND", message="No trunk"), headers={"x-request-id": "req_1"}
+    )
+    assert (failure.code, failure.message, failure.request_id) == (
+        "trunk_not_found",
+        "No trunk",
+        "req_1",
+    )
     assert str(failure) == (
-        "404 trunk_not_found: No trunk [request req_1]; check the id, and that the key belongs to the same account"
+        "404 trunk_not_found: No trunk [request req_1]; check the id, and that the key "
+        "belongs to the same account"
     )
 
 
@@ -90,13 +101,21 @@ def test_code_message_and_request_id_are_shown_with_what_to_do() -> None:
         ({"detail": "No"}, "No"),
         ({"error": {"detail": "No"}}, "No"),
         (
-            {"detail": [{"loc": ["query", "phone_number"], "msg": "field required"}, {"msg": "bad"}, "noise"]},
+            {
+                "detail": [
+                    {"loc": ["query", "phone_number"], "msg": "field required"},
+                    {"msg": "bad"},
+                    "noise",
+                ]
+            },
             "query.phone_number: field required; : bad",
         ),
         (error(message="two\nlines\x1b[0m"), "two lines [0m"),
     ],
 )
-def test_the_message_is_found_in_every_shape_of_error_as_one_line(body: object, message: str) -> None:
+def test_the_message_is_found_in_every_shape_of_error_as_one_line(
+    body: object, message: str
+) -> None:
     assert refused(422, body).message == message
 
 
@@ -124,7 +143,10 @@ def test_a_body_without_words_gives_a_plain_reason_and_no_code(body: object) -> 
 
 
 def test_a_redirect_says_that_it_is_never_followed() -> None:
-    assert "never followed: check the base URL" in refused(307, headers={"Location": "http://elsewhere/"}).message
+    assert (
+        "never followed: check the base URL"
+        in refused(307, headers={"Location": "http://elsewhere/"}).message
+    )
 
 
 def test_a_message_is_cut_at_500_characters() -> None:
@@ -143,7 +165,10 @@ def test_secrets_that_the_server_echoes_are_masked_everywhere() -> None:
 
 
 def test_a_secret_that_begins_with_another_leaves_no_tail_behind() -> None:
-    assert refused(400, error(message="got abcdef"), secrets=("abc", "abcdef")).message == "got **********"
+    assert (
+        refused(400, error(message="got abcdef"), secrets=("abc", "abcdef")).message
+        == "got **********"
+    )
 
 
 def test_a_secret_is_masked_before_the_message_is_cut() -> None:
@@ -156,7 +181,9 @@ def test_an_empty_secret_masks_nothing() -> None:
 
 
 def test_cookies_stay_out_of_the_headers() -> None:
-    assert refused(400, headers={"Set-Cookie": "session=1", "X-Other": "2"}).headers == {"X-Other": "2"}
+    assert refused(400, headers={"Set-Cookie": "session=1", "X-Other": "2"}).headers == {
+        "X-Other": "2"
+    }
 
 
 def test_retry_after_is_told_in_seconds() -> None:

@@ -11,8 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from telepath_async.errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError, UsageError
-from telepath_async.protocol.retry import RetryBudget, RetryPolicy, decide, retry_after, seconds_or_refuse
+from telepath_async.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    RequestTimeout,
+    TransportError,
+    UsageError,
+)
+from telepath_async.protocol.retry import (
+    RetryBudget,
+    RetryPolicy,
+    decide,
+    retry_after,
+    seconds_or_refuse,
+)
 from telepath_async.protocol.wire import Request, Response
 
 NOW = 1_741_603_200.0  # Mon, 10 Mar 2025 10:40:00 GMT
@@ -33,9 +45,19 @@ def answer(status: int = 503, **headers: str) -> Response:
 
 
 def decided(
-    outcome: Response | TransportError, *, policy: RetryPolicy = NO_RETRY_OF_OURS, request: Request = GET, **given: Any
+    outcome: Response | TransportError,
+    *,
+    policy: RetryPolicy = NO_RETRY_OF_OURS,
+    request: Request = GET,
+    **given: Any,
 ) -> float | None:
-    options: dict[str, Any] = {"attempt": 1, "budget": RetryBudget(), "time_left": math.inf, "jitter": 0.5, "wall_clock": NOW}
+    options: dict[str, Any] = {
+        "attempt": 1,
+        "budget": RetryBudget(),
+        "time_left": math.inf,
+        "jitter": 0.5,
+        "wall_clock": NOW,
+    }
     return decide(policy, request, outcome, **(options | given))
 
 
@@ -70,9 +92,14 @@ TIMEOUT_UNSENT = RequestTimeout("late", sent=False)
         (answer(422), False, False),
         (answer(425), False, False),
     ],
-    ids=lambda value: getattr(value, "status", None) or (type(value).__name__ if isinstance(value, Exception) else None),
+    ids=lambda value: (
+        getattr(value, "status", None)
+        or (type(value).__name__ if isinstance(value, Exception) else None)
+    ),
 )
-def test_what_is_worth_another_try(outcome: Response | TransportError, of_a_read: bool, of_a_create: bool) -> None:
+def test_what_is_worth_another_try(
+    outcome: Response | TransportError, of_a_read: bool, of_a_create: bool
+) -> None:
     assert (decided(outcome, request=GET) is not None) is of_a_read
     assert (decided(outcome, request=POST) is not None) is of_a_create
 
@@ -113,7 +140,8 @@ RETRY_AFTER_FORMS = [
     ("\udcff", None, None),  # how a byte that is no UTF-8 arrives
     ("9" * 5000, None, None),
     ("99999999999", None, 99999999999.0),
-    # the three forms of a date in RFC 9110, beside the Date of the answer, beside none, and beside a Date of no use
+    # the three forms of a date in RFC 9110, beside the Date of the answer, beside none, and beside
+    # a Date of no use
     ("Mon, 10 Mar 2025 10:40:30 GMT", http(NOW), 30.0),
     ("Monday, 10-Mar-25 10:40:30 GMT", http(NOW), 30.0),
     ("Mon Mar 10 10:40:30 2025", http(NOW), 30.0),
@@ -139,7 +167,9 @@ def with_date(text: str, date: str | None) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("text", "date", "seconds"), RETRY_AFTER_FORMS)
-def test_every_form_of_retry_after_is_read_or_counts_as_absent(text: str, date: str | None, seconds: float | None) -> None:
+def test_every_form_of_retry_after_is_read_or_counts_as_absent(
+    text: str, date: str | None, seconds: float | None
+) -> None:
     assert retry_after(CIMultiDict(with_date(text, date)), wall_clock=NOW) == seconds
 
 
@@ -148,7 +178,9 @@ def test_every_form_of_retry_after_is_read_or_counts_as_absent(text: str, date: 
 def test_every_form_of_retry_after_gives_a_bounded_wait(
     text: str, date: str | None, seconds: float | None, status: int
 ) -> None:
-    outcome = Response(status=status, headers=CIMultiDict(with_date(text, date)), body=b"", endpoint="GET /calls")
+    outcome = Response(
+        status=status, headers=CIMultiDict(with_date(text, date)), body=b"", endpoint="GET /calls"
+    )
     delay = decided(outcome, policy=RetryPolicy(max_wait=60))
     if seconds is not None and seconds > 60:
         assert delay is None
@@ -176,12 +208,17 @@ def test_a_name_of_retry_after_in_lower_case_is_found_in_the_headers_of_a_respon
 def test_a_429_without_retry_after_waits_for_the_reset_by_the_servers_own_clock(
     reset: float, date: float | None, delay: float
 ) -> None:
-    headers = {"X_RateLimit_Reset": str(int(reset))} | ({} if date is None else {"Date": http(date)})
+    headers = {"X_RateLimit_Reset": str(int(reset))} | (
+        {} if date is None else {"Date": http(date)}
+    )
     assert decided(answer(429, **headers)) == delay
 
 
 def test_retry_after_goes_before_the_reset() -> None:
-    assert decided(answer(429, Retry_After="3", X_RateLimit_Reset=str(int(NOW + 20)), Date=http(NOW))) == 3
+    assert (
+        decided(answer(429, Retry_After="3", X_RateLimit_Reset=str(int(NOW + 20)), Date=http(NOW)))
+        == 3
+    )
 
 
 def test_the_reset_of_an_answer_that_is_no_429_is_not_waited_for() -> None:
@@ -195,14 +232,21 @@ def test_a_server_that_asks_for_more_than_max_wait_is_not_waited_for_and_nothing
     assert decided(answer(429, Retry_After="60"), budget=budget) == 60
 
 
-@pytest.mark.parametrize(("time_left", "delay"), [(10.0, None), (10.1, 10.0), (0.0, None), (-1.0, None), (math.inf, 10.0)])
-def test_a_wait_that_cannot_end_before_the_deadline_is_not_begun(time_left: float, delay: float | None) -> None:
+@pytest.mark.parametrize(
+    ("time_left", "delay"),
+    [(10.0, None), (10.1, 10.0), (0.0, None), (-1.0, None), (math.inf, 10.0)],
+)
+def test_a_wait_that_cannot_end_before_the_deadline_is_not_begun(
+    time_left: float, delay: float | None
+) -> None:
     budget = RetryBudget()
     assert decided(answer(503, Retry_After="10"), time_left=time_left, budget=budget) == delay
     assert budget.spent == (0 if delay is None else 5)
 
 
-@pytest.mark.parametrize(("attempt", "ceiling"), [(1, 0.5), (2, 1.0), (3, 2.0), (6, 16.0), (7, 20.0), (5000, 20.0)])
+@pytest.mark.parametrize(
+    ("attempt", "ceiling"), [(1, 0.5), (2, 1.0), (3, 2.0), (6, 16.0), (7, 20.0), (5000, 20.0)]
+)
 def test_the_backoff_doubles_up_to_its_cap(attempt: int, ceiling: float) -> None:
     policy = RetryPolicy(max_attempts=10_000)
     assert decided(LOST, policy=policy, attempt=attempt, jitter=1.0) == pytest.approx(ceiling)
@@ -234,7 +278,10 @@ def test_the_servers_wish_is_the_least_wait_and_the_backoff_spreads_above_it() -
     | st.builds(
         answer,
         st.sampled_from([429, 500, 503, 408, 404]),
-        Retry_After=st.floats(allow_nan=True).map(str) | st.integers().map(str) | st.floats(0, 5e9).map(http) | st.text(),
+        Retry_After=st.floats(allow_nan=True).map(str)
+        | st.integers().map(str)
+        | st.floats(0, 5e9).map(http)
+        | st.text(),
         X_RateLimit_Reset=st.integers(0, 10**12).map(str),
         Date=st.floats(0, 5e9).map(http) | st.text(),
     ),
@@ -253,7 +300,16 @@ def test_whatever_comes_a_delay_is_finite_above_zero_before_the_deadline_and_pai
     spent: float,
 ) -> None:
     budget = RetryBudget(spent)
-    delay = decide(policy, request, outcome, attempt=attempt, budget=budget, time_left=time_left, jitter=jitter, wall_clock=NOW)
+    delay = decide(
+        policy,
+        request,
+        outcome,
+        attempt=attempt,
+        budget=budget,
+        time_left=time_left,
+        jitter=jitter,
+        wall_clock=NOW,
+    )
     if delay is None:
         assert budget.spent == spent
         return
@@ -266,7 +322,9 @@ def test_whatever_comes_a_delay_is_finite_above_zero_before_the_deadline_and_pai
 
 
 @given(jitter=st.floats(0, 1), attempt=st.integers(1, 100))
-def test_a_backoff_lies_between_a_tenth_and_the_whole_of_its_ceiling(jitter: float, attempt: int) -> None:
+def test_a_backoff_lies_between_a_tenth_and_the_whole_of_its_ceiling(
+    jitter: float, attempt: int
+) -> None:
     ceiling = min(20.0, 0.5 * 2.0 ** (attempt - 1))
     delay = decided(LOST, policy=RetryPolicy(max_attempts=1000), attempt=attempt, jitter=jitter)
     assert delay is not None
@@ -320,7 +378,9 @@ def test_policies_that_differ_share_a_budget_and_each_keeps_to_its_own_figure() 
         ({"budget": True}, "budget"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused_by_name_and_value(options: dict[str, Any], named: str) -> None:
+def test_a_policy_that_makes_no_sense_is_refused_by_name_and_value(
+    options: dict[str, Any], named: str
+) -> None:
     with pytest.raises(UsageError, match=named):
         RetryPolicy(**options)
 

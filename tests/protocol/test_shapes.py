@@ -12,7 +12,14 @@ from multidict import CIMultiDict
 from telepath_async.errors import ResponseError
 from telepath_async.models.analytics import AnalyticsOverview
 from telepath_async.models.calls import CallDetails, TimelineEvent
-from telepath_async.models.numbers import AccountConnection, Action, Agent, PhoneNumber, Prompt, PromptTemplate
+from telepath_async.models.numbers import (
+    AccountConnection,
+    Action,
+    Agent,
+    PhoneNumber,
+    Prompt,
+    PromptTemplate,
+)
 from telepath_async.models.trunks import SipCredentials, Trunk
 from telepath_async.protocol.shapes import ListBody, read_list, read_object
 from telepath_async.protocol.wire import Response
@@ -22,7 +29,9 @@ TRUNK = {"id": "conn_1", "name": "Sales", "status": "active"}
 
 
 def answer(body: object) -> Response:
-    return Response(status=200, headers=CIMultiDict(), body=json.dumps(body).encode(), endpoint="GET /trunks")
+    return Response(
+        status=200, headers=CIMultiDict(), body=json.dumps(body).encode(), endpoint="GET /trunks"
+    )
 
 
 def trunk(**fields: Any) -> Trunk:
@@ -50,13 +59,23 @@ def test_the_provider_is_found_under_both_of_its_names(name: str) -> None:
     assert trunk(**{name: "openai"}).ai_provider == "openai"
 
 
-def test_of_two_names_of_one_field_the_first_that_says_something_wins_and_the_other_is_extra() -> None:
-    found = read_object(AnalyticsOverview, answer({"calls_total": None, "call_count": 5, "total_calls": 6}))
+def test_of_two_names_of_one_field_the_first_that_says_something_wins_and_the_other_is_extra() -> (
+    None
+):
+    found = read_object(
+        AnalyticsOverview, answer({"calls_total": None, "call_count": 5, "total_calls": 6})
+    )
     assert (found.total_calls, found.extra) == (5, {"total_calls": 6})
 
 
 def test_what_we_do_not_know_stands_in_extra_with_its_secrets_hidden() -> None:
-    found = trunk(vad={"threshold": 0.5}, azure_api_key="x", tokens=[1], providers=[{"client_secret": "y"}], note=None)
+    found = trunk(
+        vad={"threshold": 0.5},
+        azure_api_key="x",
+        tokens=[1],
+        providers=[{"client_secret": "y"}],
+        note=None,
+    )
     assert found.extra == {
         "vad": {"threshold": 0.5},
         "azure_api_key": Secret("x"),
@@ -78,7 +97,13 @@ def test_every_text_below_a_credentials_name_is_hidden() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["2024-03-10T12:00:00Z", "2024-03-10T14:00:00+02:00", "2024-03-10T12:00:00", "2024-03-10 12:00:00", "20240310T120000"],
+    [
+        "2024-03-10T12:00:00Z",
+        "2024-03-10T14:00:00+02:00",
+        "2024-03-10T12:00:00",
+        "2024-03-10 12:00:00",
+        "20240310T120000",
+    ],
 )
 def test_a_time_is_read_as_utc_in_every_zone_and_without_one(text: str) -> None:
     found = trunk(created_at=text).created_at
@@ -110,7 +135,9 @@ def test_null_and_absent_optional_fields_are_none_or_empty() -> None:
         ("", "agent-01", ""),
     ],
 )
-def test_the_sip_endpoint_is_one_address_in_each_of_its_spellings(endpoint: str, username: str | None, address: str) -> None:
+def test_the_sip_endpoint_is_one_address_in_each_of_its_spellings(
+    endpoint: str, username: str | None, address: str
+) -> None:
     assert trunk(sip_endpoint=endpoint, sip_username=username).sip_endpoint == address
 
 
@@ -118,7 +145,9 @@ def test_the_sip_endpoint_is_one_address_in_each_of_its_spellings(endpoint: str,
 def test_the_timeline_is_found_under_each_of_its_names(name: str) -> None:
     event = {"event": "call.started", "timestamp": "2024-03-10T12:00:00Z", "leg": "a"}
     assert details(**{name: [event]}).timeline == (
-        TimelineEvent(type="call.started", at=datetime(2024, 3, 10, 12, tzinfo=UTC), extra={"leg": "a"}),
+        TimelineEvent(
+            type="call.started", at=datetime(2024, 3, 10, 12, tzinfo=UTC), extra={"leg": "a"}
+        ),
     )
 
 
@@ -126,26 +155,41 @@ def test_objects_inside_objects_and_lists_become_models_or_stay_ids() -> None:
     agent = number(
         inbound_agent={
             "prompt": {"prompt_template": {"label": "T", "new": 1}},
-            "actions": ["action_1", {"type": "action_dtmf", "config": {"api_key": "x", "digits": "1"}}],
+            "actions": [
+                "action_1",
+                {"type": "action_dtmf", "config": {"api_key": "x", "digits": "1"}},
+            ],
             "deepgram_keywords": {"kansas": "10"},
         }
     ).inbound_agent
     assert agent == Agent(
         prompt=Prompt(prompt_template=PromptTemplate(label="T", extra={"new": 1})),
-        actions=["action_1", Action(type="action_dtmf", config={"api_key": Secret("x"), "digits": "1"})],  # type: ignore[arg-type]
+        actions=[
+            "action_1",
+            Action(type="action_dtmf", config={"api_key": Secret("x"), "digits": "1"}),
+        ],  # type: ignore[arg-type]
         deepgram_keywords={"kansas": "10"},
     )
 
 
 def test_every_text_in_credentials_is_a_secret_and_the_rest_does_no_harm() -> None:
     given = {"twilio_account_sid": "AC1", "region": None, "port": 5060, "scopes": ["a"]}
-    assert number(telephony_account_connection={"credentials": given}).telephony_account_connection == AccountConnection(
-        credentials={"twilio_account_sid": Secret("AC1"), "region": None, "port": 5060, "scopes": [Secret("a")]}
+    assert number(
+        telephony_account_connection={"credentials": given}
+    ).telephony_account_connection == AccountConnection(
+        credentials={
+            "twilio_account_sid": Secret("AC1"),
+            "region": None,
+            "port": 5060,
+            "scopes": [Secret("a")],
+        }
     )
 
 
 def test_a_new_password_is_a_secret() -> None:
-    assert read_object(SipCredentials, answer({"sip_password": "s3cur3"})).sip_password == Secret("s3cur3")
+    assert read_object(SipCredentials, answer({"sip_password": "s3cur3"})).sip_password == Secret(
+        "s3cur3"
+    )
 
 
 def test_whole_numbers_serve_as_rates() -> None:
@@ -167,7 +211,9 @@ def test_whole_numbers_serve_as_rates() -> None:
         ({"metrics": {"success_rate": True}}, "got `bool` - at `$.metrics.success_rate`"),
     ],
 )
-def test_a_field_of_the_wrong_type_is_refused_and_the_path_is_named(fields: dict[str, Any], why: str) -> None:
+def test_a_field_of_the_wrong_type_is_refused_and_the_path_is_named(
+    fields: dict[str, Any], why: str
+) -> None:
     with pytest.raises(ResponseError) as caught:
         trunk(**fields)
     assert why in str(caught.value)
@@ -205,7 +251,9 @@ def test_a_list_by_offset_is_read_with_its_counts() -> None:
 
 def test_a_list_by_cursor_is_read_with_its_cursor() -> None:
     page = trunks({"data": [TRUNK], "next_cursor": "trunk_01xyz789", "has_more": True})
-    assert page == ListBody(rows=[trunk()], paged_by_cursor=True, next_cursor="trunk_01xyz789", has_more=True)
+    assert page == ListBody(
+        rows=[trunk()], paged_by_cursor=True, next_cursor="trunk_01xyz789", has_more=True
+    )
 
 
 @pytest.mark.parametrize("cursor", [None, ""])
@@ -225,7 +273,9 @@ def test_a_count_that_makes_no_sense_counts_as_absent(count: object) -> None:
     assert (page.limit, page.offset, page.total) == (None, None, None)
 
 
-@pytest.mark.parametrize("extra", [{"pagination": None}, {"pagination": []}, {"has_more": "yes"}, {}])
+@pytest.mark.parametrize(
+    "extra", [{"pagination": None}, {"pagination": []}, {"has_more": "yes"}, {}]
+)
 def test_a_list_without_usable_paging_is_read_all_the_same(extra: dict[str, Any]) -> None:
     page = trunks({"trunks": [TRUNK], **extra})
     assert (page.rows, page.total, page.has_more) == ([trunk()], None, None)

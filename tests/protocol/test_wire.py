@@ -58,16 +58,24 @@ def test_the_endpoint_names_the_template_and_no_id() -> None:
 
 
 def test_the_repr_of_a_request_shows_no_path_query_body_or_secret() -> None:
-    shown = repr(request(query=(("q", "needle"),), body=b"needle", path="/needle", secrets=(Secret("needle"),)))
+    shown = repr(
+        request(
+            query=(("q", "needle"),), body=b"needle", path="/needle", secrets=(Secret("needle"),)
+        )
+    )
     assert "needle" not in shown
 
 
 def test_the_repr_of_a_response_shows_no_headers_or_body() -> None:
-    assert "needle" not in repr(Response(status=200, headers={"X": "needle"}, body=b"needle", endpoint="GET /x"))
+    assert "needle" not in repr(
+        Response(status=200, headers={"X": "needle"}, body=b"needle", endpoint="GET /x")
+    )
 
 
 def test_the_request_id_is_found_in_any_case() -> None:
-    response = Response(status=200, headers=CIMultiDict({"x-request-ID": "req_1"}), body=b"", endpoint="GET /x")
+    response = Response(
+        status=200, headers=CIMultiDict({"x-request-ID": "req_1"}), body=b"", endpoint="GET /x"
+    )
     assert response.request_id == "req_1"
 
 
@@ -87,7 +95,9 @@ def test_any_text_becomes_one_segment_that_reads_back_or_is_refused(text: str) -
     assert segment.isascii()
 
 
-@pytest.mark.parametrize("text", ["", " ", "\u3000", ".", "..", "a\n", "a\x00b", "\x7f", "x" * 257, "\ud800"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\u3000", ".", "..", "a\n", "a\x00b", "\x7f", "x" * 257, "\ud800"]
+)
 def test_text_that_is_no_segment_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="trunk_id"):
         path_segment("trunk_id", text)
@@ -143,7 +153,13 @@ def test_a_parameter_that_has_no_text_is_refused(value: Any) -> None:
         query_of(name=value)
 
 
-@given_any(st.lists(st.tuples(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8")))))
+@given_any(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8"))
+        )
+    )
+)
 def test_any_query_reads_back(pairs: list[tuple[str, str]]) -> None:
     assert parse_qsl(query_text(pairs), keep_blank_values=True) == pairs
 
@@ -175,21 +191,42 @@ def test_a_time_that_has_no_text_in_utc_is_refused(moment: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+    "text",
+    ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"],
 )
 def test_an_http_date_is_read_in_each_of_its_three_forms(text: str) -> None:
     assert http_date(text) == datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC).timestamp()
 
 
-@pytest.mark.parametrize("text", ["", "soon", "12", "Sun, 06 Nov 99999 08:49:37 GMT", "Sun, 99 Nov 1994 08:49:37 GMT"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "12", "Sun, 06 Nov 99999 08:49:37 GMT", "Sun, 99 Nov 1994 08:49:37 GMT"]
+)
 def test_what_is_no_http_date_counts_as_absent(text: str) -> None:
     assert http_date(text) is None
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b'"\xff"', b"[" * 100_000, b'{"a": NaN}', b'{"a": ' + b"9" * 5000 + b"}", b"1e999", b'"\\ud800"'],
-    ids=["empty", "html", "not utf-8", "too deep", "nan", "huge integer", "huge float", "half a character"],
+    [
+        b"",
+        b"<html>",
+        b'"\xff"',
+        b"[" * 100_000,
+        b'{"a": NaN}',
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b"1e999",
+        b'"\\ud800"',
+    ],
+    ids=[
+        "empty",
+        "html",
+        "not utf-8",
+        "too deep",
+        "nan",
+        "huge integer",
+        "huge float",
+        "half a character",
+    ],
 )
 def test_a_body_that_is_no_json_is_a_response_error_that_keeps_it_raw(body: bytes) -> None:
     with pytest.raises(ResponseError, match="GET /things answered 201") as caught:
@@ -284,8 +321,17 @@ def test_given_keeps_none_and_drops_unset() -> None:
         ({"sip_password": Secret("x"), "list": [{"deep": (Secret("y"),)}]}, ["x", "y"]),
         ({"azure_api_key": "x", "vad": {"authToken": "y"}}, ["x", "y"]),
         ({"credentials": {"account": "x", "numbers": ["y", 5, None]}}, ["x", "y"]),
-        ({"inbound_agent": Agent(openai_account_connection=AccountConnection(credentials={"account": "x"}))}, ["x"]),
+        (
+            {
+                "inbound_agent": Agent(
+                    openai_account_connection=AccountConnection(credentials={"account": "x"})
+                )
+            },
+            ["x"],
+        ),
     ],
 )
-def test_every_secret_of_a_body_is_found_also_the_plain_text_behind_a_credentials_name(body: object, found: list[str]) -> None:
+def test_every_secret_of_a_body_is_found_also_the_plain_text_behind_a_credentials_name(
+    body: object, found: list[str]
+) -> None:
     assert [secret.reveal() for secret in secrets_in(body)] == found

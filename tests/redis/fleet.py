@@ -28,7 +28,13 @@ class Fleet:
         self._period = period
         self._folder = folder
         figures = {"limit": limit, "period": period, "burst": 54, "expected_processes": 4}
-        command = [sys.executable, str(Path(__file__).with_name("taking.py")), server.url, str(uuid4()), json.dumps(figures)]
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("taking.py")),
+            server.url,
+            str(uuid4()),
+            json.dumps(figures),
+        ]
         self._nest = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.processes = [self.spawn() for _ in range(4)]
 
@@ -78,4 +84,8 @@ def fleet(folder: Path, limit: int, period: float) -> Iterator[Fleet]:
 def words(server: RedisServer) -> int:
     with redis.Redis.from_url(server.url) as client:
         stats = client.info("commandstats")
-    return sum(int(stats[f"cmdstat_{name}"]["calls"]) for name in ("evalsha", "eval") if f"cmdstat_{name}" in stats)
+    return sum(
+        int(stats[f"cmdstat_{name}"]["calls"])
+        for name in ("evalsha", "eval")
+        if f"cmdstat_{name}" in stats
+    )

@@ -1,9 +1,11 @@
-"""Four processes on one key for five scaled minutes, three times: undisturbed, with a Redis that is killed, with kills.
+"""Four processes on one key for five scaled minutes, three times: undisturbed, with a Redis that is
+killed, with kills.
 
     python -m tests.redis.soak [--minutes 5] [--scale 10]
 
-A minute takes 60 / SCALE seconds, and has 18,000 / SCALE places. It fails when one window had more than that; undisturbed, also
-when less than 0.95 of it was used, or more than 0.2 round trips a request were needed.
+A minute takes 60 / SCALE seconds, and has 18,000 / SCALE places. It fails when one window had more
+than that; undisturbed, also when less than 0.95 of it was used, or more than 0.2 round trips a
+request were needed.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ def measure(disturb: Callable[[Fleet, float], None], minutes: float, scale: floa
     share = places / seconds / limit * period
     calm = disturb is undisturbed
     print(
-        f"{disturb.__name__:<12} {places:>7,} places in {seconds:.0f} s: {share:.3f} of the limit; most in a window {most:,} ",
+        f"{disturb.__name__:<12} {places:>7,} places in {seconds:.0f} s: {share:.3f} of "
+        f"the limit; most in a window {most:,} ",
         end="",
     )
     print(f"of {limit:,}" + (f"; {trips:.3f} round trips a request" if calm else ""), flush=True)
@@ -70,5 +73,8 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--scale", type=float, default=10.0)
     options = parser.parse_args()
-    held = [measure(disturb, options.minutes, options.scale) for disturb in (undisturbed, restarts, kills)]
+    held = [
+        measure(disturb, options.minutes, options.scale)
+        for disturb in (undisturbed, restarts, kills)
+    ]
     sys.exit(0 if all(held) else 1)

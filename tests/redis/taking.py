@@ -2,9 +2,10 @@
 
     python taking.py URL KEY FIGURES
 
-Each line on standard input names a file: a child is forked that appends to it, `TIME STATE` a grant, until it is killed, and
-its id is printed. Importing once makes children cheap. Times are of the clock that all processes of a machine share; a line
-is written at once, so that nothing is lost by SIGKILL. FIGURES is JSON.
+Each line on standard input names a file: a child is forked that appends to it, `TIME STATE` a
+grant, until it is killed, and its id is printed. Importing once makes children cheap. Times are of
+the clock that all processes of a machine share; a line is written at once, so that nothing is lost
+by SIGKILL. FIGURES is JSON.
 """
 
 from __future__ import annotations

@@ -28,9 +28,24 @@ class Bucket:
 
     def say(self, at: float, name: str = "a", **said: Any) -> Answer:
         """Let a limiter speak `at` seconds after T."""
-        told = {"limit": 300, "burst": BURST, "rate": RATE, "conf": "300 24", "learned": False, "expected": 4, "period": 6.0}
+        told = {
+            "limit": 300,
+            "burst": BURST,
+            "rate": RATE,
+            "conf": "300 24",
+            "learned": False,
+            "expected": 4,
+            "period": 6.0,
+        }
         terms = {"lease": LEASE, "settle": SETTLE, "forget": 60.0, "keep": 60_000, "batch": 12}
-        tokens = {"held": 0, "returned": 0, "interactive": 0, "bulk": 0, "spare": 0, "leaving": False}
+        tokens = {
+            "held": 0,
+            "returned": 0,
+            "interactive": 0,
+            "bulk": 0,
+            "spare": 0,
+            "leaving": False,
+        }
         memory = {"seen": self.seen.get(name, 0), "peers": 0, "enrolled": False, "idle": 0}
         words = {"id": name, "void_after": T + at + 0.5, **told, **terms, **tokens, **memory}
         answer = read_answer(self._script(keys=[self.key], args=[json.dumps(words | said), T + at]))
@@ -58,7 +73,9 @@ def test_a_fresh_bucket_has_nothing_until_the_leases_of_a_lost_one_are_void(buck
     assert bucket.say(LEASE, interactive=99).granted == 0
 
 
-def test_a_fresh_bucket_hands_out_the_shares_of_those_that_came_until_all_had_time_to_come(bucket: Bucket) -> None:
+def test_a_fresh_bucket_hands_out_the_shares_of_those_that_came_until_all_had_time_to_come(
+    bucket: Bucket,
+) -> None:
     bucket.attend(0, 0.8, "a")
     assert bucket.say(LEASE + 0.2, interactive=99).granted == int(0.2 * RATE / 4)
     bucket.say(LEASE + 0.3, "b")
@@ -79,7 +96,9 @@ def test_what_is_ready_and_what_is_out_are_never_more_than_the_burst(bucket: Buc
     assert bucket.say(at, "a", interactive=20).granted == 20
     for step in range(1, 5):
         assert bucket.say(at + step * 0.4, "a", held=20).renewed
-        granted = bucket.say(at + step * 0.4, "b", interactive=99, held=4 if step > 1 else 0).granted
+        granted = bucket.say(
+            at + step * 0.4, "b", interactive=99, held=4 if step > 1 else 0
+        ).granted
         assert granted == (BURST - 20 if step == 1 else 0)
 
 
@@ -90,7 +109,9 @@ def test_tokens_that_are_given_back_are_there_for_the_next(bucket: Bucket) -> No
     assert bucket.say(at + 0.001, "b", interactive=99).granted == 10
 
 
-def test_what_a_dead_limiter_held_is_void_after_a_lease_and_its_share_is_kept_for_it(bucket: Bucket) -> None:
+def test_what_a_dead_limiter_held_is_void_after_a_lease_and_its_share_is_kept_for_it(
+    bucket: Bucket,
+) -> None:
     at = settled(bucket, "a", "b")
     bucket.say(at, "a", interactive=BURST)
     bucket.attend(at + 0.4, at + LEASE - 0.1, "b")
@@ -113,7 +134,9 @@ def test_a_word_that_comes_too_late_is_refused_and_its_sender_not_heard(bucket: 
     assert bucket.say(at + 0.1, "a").peers == 2
 
 
-def test_a_late_word_after_a_silence_shows_an_outage_and_no_token_is_believed(bucket: Bucket) -> None:
+def test_a_late_word_after_a_silence_shows_an_outage_and_no_token_is_believed(
+    bucket: Bucket,
+) -> None:
     at = settled(bucket, "a", "b") + 10
     assert bucket.say(at, "a", void_after=T + at - 5, interactive=9).late
     assert bucket.say(at + 0.1, "b", interactive=99).granted == 0
@@ -121,13 +144,17 @@ def test_a_late_word_after_a_silence_shows_an_outage_and_no_token_is_believed(bu
     assert bucket.say(at + SETTLE - 0.1, "b", interactive=99).granted <= BURST / 4
 
 
-def test_after_a_silence_only_the_shares_of_those_that_are_heard_are_handed_out(bucket: Bucket) -> None:
+def test_after_a_silence_only_the_shares_of_those_that_are_heard_are_handed_out(
+    bucket: Bucket,
+) -> None:
     at = settled(bucket, "a", "b")
     bucket.say(at, "a", leaving=True)
     bucket.say(at, "b", leaving=True)
     assert bucket.say(at + 100, "new", interactive=99).granted == 0
     at += 200
-    assert bucket.say(at, "b", idle=100, interactive=99).granted == BURST / 4  # its own, which it says it did not use
+    assert (
+        bucket.say(at, "b", idle=100, interactive=99).granted == BURST / 4
+    )  # its own, which it says it did not use
     bucket.attend(at + 0.4, at + SETTLE - 0.2, "b")
     assert bucket.say(at + SETTLE - 0.1, "b", interactive=99).granted == BURST / 4
     bucket.attend(at + SETTLE + 0.2, at + SETTLE + 2, "b")
@@ -138,7 +165,10 @@ def test_a_share_that_comes_back_brings_no_tokens_with_it(bucket: Bucket) -> Non
     at = settled(bucket, "a", "b")
     bucket.attend(at, at + 2, "b")  # a is silent, and on its local share
     at += 2.1
-    assert bucket.say(at, "a", interactive=99).granted + bucket.say(at, "b", interactive=99).granted <= BURST * 3 / 4
+    assert (
+        bucket.say(at, "a", interactive=99).granted + bucket.say(at, "b", interactive=99).granted
+        <= BURST * 3 / 4
+    )
 
 
 def test_a_state_older_than_what_a_limiter_has_seen_counts_for_nothing(bucket: Bucket) -> None:
@@ -151,7 +181,9 @@ def test_a_state_older_than_what_a_limiter_has_seen_counts_for_nothing(bucket: B
     assert bucket.say(at + LEASE, "a", interactive=99).granted == 0
 
 
-def test_a_lost_state_that_a_limiter_remembers_leaves_room_for_those_who_do_not_come_back(bucket: Bucket) -> None:
+def test_a_lost_state_that_a_limiter_remembers_leaves_room_for_those_who_do_not_come_back(
+    bucket: Bucket,
+) -> None:
     at = settled(bucket, "a", "b", "c")
     assert bucket.say(at, "a").peers == 3
     bucket.client.delete(bucket.key)
@@ -166,7 +198,9 @@ def test_a_lost_state_that_a_limiter_remembers_leaves_room_for_those_who_do_not_
 
 
 @pytest.mark.parametrize("step", [-5000.0, -0.5])
-def test_a_clock_that_is_set_back_makes_no_token_and_holds_nobody_up(bucket: Bucket, step: float) -> None:
+def test_a_clock_that_is_set_back_makes_no_token_and_holds_nobody_up(
+    bucket: Bucket, step: float
+) -> None:
     at = settled(bucket, "a", "b")
     bucket.say(at, "a", interactive=BURST)
     assert bucket.say(at + step, "b", interactive=99).granted == 0

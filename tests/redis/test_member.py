@@ -18,7 +18,9 @@ from tests.test_limiter import most_in_a_window
 SERVER = 1_795_000_000.0
 
 
-def answer(at: float, granted: int = 0, *, renewed: bool = True, pause: float = 0.0, limit: int = 6000) -> Answer:
+def answer(
+    at: float, granted: int = 0, *, renewed: bool = True, pause: float = 0.0, limit: int = 6000
+) -> Answer:
     return Answer(False, SERVER + at, 1, granted, renewed, 0.4, pause, limit)
 
 
@@ -94,7 +96,9 @@ def test_it_goes_alone_only_when_nobody_can_have_heard_it_for_a_lease() -> None:
     member.probe(101.0)
     member.failed(refused=False)
     assert member.next_at(101.2) >= 100.4 + TIMEOUT + LEASE
-    assert not any(member.take(100.4 + TIMEOUT + LEASE) for _ in range(9))  # a local share begins empty
+    assert not any(
+        member.take(100.4 + TIMEOUT + LEASE) for _ in range(9)
+    )  # a local share begins empty
     assert member.state == "local"
     assert member.take(102.5)
     member.learn(RateLimit(None, 1, datetime.fromtimestamp(SERVER, UTC), 30.0), 102.6)

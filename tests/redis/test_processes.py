@@ -12,7 +12,10 @@ from tests.redis.fleet import fleet, words
 
 LIMIT, PERIOD = 900, 3.0
 
-pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP"),
+]
 
 
 def test_four_processes_share_one_limit(tmp_path: Path) -> None:
@@ -22,12 +25,15 @@ def test_four_processes_share_one_limit(tmp_path: Path) -> None:
         time.sleep(PERIOD)
         grants = len(ours.grants()) - began
         assert ours.held()
-        # A loaded machine wakes processes late; what is reached on a quiet one, benchmarks/bench_shared.py shows.
+        # A loaded machine wakes processes late; what is reached on a quiet one,
+        # benchmarks/bench_shared.py shows.
         assert grants > 0.75 * LIMIT
         assert words(ours.server) - before <= 0.2 * grants
 
 
-def test_processes_that_are_killed_while_they_hold_leases_do_not_break_the_limit(tmp_path: Path) -> None:
+def test_processes_that_are_killed_while_they_hold_leases_do_not_break_the_limit(
+    tmp_path: Path,
+) -> None:
     with fleet(tmp_path, LIMIT, PERIOD) as ours:
         for index in range(4):
             time.sleep(0.8)
@@ -37,7 +43,9 @@ def test_processes_that_are_killed_while_they_hold_leases_do_not_break_the_limit
         assert ours.held()
 
 
-def test_a_redis_that_is_killed_and_comes_back_empty_twice_does_not_break_the_limit(tmp_path: Path) -> None:
+def test_a_redis_that_is_killed_and_comes_back_empty_twice_does_not_break_the_limit(
+    tmp_path: Path,
+) -> None:
     with fleet(tmp_path, LIMIT, PERIOD) as ours:
         for _ in range(2):
             time.sleep(1.5)

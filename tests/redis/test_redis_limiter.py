@@ -64,7 +64,9 @@ def headers(remaining: int, *, limit: int = 6000, resets_in: int = 30) -> dict[s
         ({"expected_processes": "4"}, "expected_processes is '4'"),
     ],
 )
-def test_figures_that_make_no_sense_are_refused_by_name_and_value(figures: dict[str, Any], named: str) -> None:
+def test_figures_that_make_no_sense_are_refused_by_name_and_value(
+    figures: dict[str, Any], named: str
+) -> None:
     with pytest.raises(UsageError, match=named):
         RedisLimiter(NOBODY, **figures)
 
@@ -96,7 +98,9 @@ def test_without_its_extra_the_import_says_what_to_install(monkeypatch: pytest.M
     for name in [name for name in sys.modules if name.startswith("telepath_async.redis")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(ModuleNotFoundError, match=r'needs redis.*: pip install "telepath-async\[redis\]"'):
+    with pytest.raises(
+        ModuleNotFoundError, match=r'needs redis.*: pip install "telepath-async\[redis\]"'
+    ):
         importlib.import_module("telepath_async.redis")
 
 
@@ -160,7 +164,9 @@ async def test_an_error_of_redis_is_an_outage_and_not_an_error_of_the_caller() -
             assert limiter.state == "local"
 
 
-async def test_without_redis_it_warns_once_tells_its_state_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_redis_it_warns_once_tells_its_state_and_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     states: list[str] = []
 
     def listener(state: str) -> None:
@@ -215,7 +221,9 @@ async def opened(world: World, wants: int = 0, **figures: Any) -> Process:
     return process
 
 
-def test_waiters_go_in_the_order_of_their_coming_and_interactive_before_bulk(redis_url: str) -> None:
+def test_waiters_go_in_the_order_of_their_coming_and_interactive_before_bulk(
+    redis_url: str,
+) -> None:
     async def story(world: World) -> None:
         process = await Process(world, 0, **FIGURES).start()
         order: list[str] = []
@@ -249,7 +257,9 @@ def test_a_cancelled_waiter_gives_its_place_to_the_next_at_once(redis_url: str) 
 
 
 @pytest.mark.parametrize("lonely", [False, True])
-def test_one_who_is_cancelled_as_it_is_granted_gives_its_token_back(redis_url: str, lonely: bool) -> None:
+def test_one_who_is_cancelled_as_it_is_granted_gives_its_token_back(
+    redis_url: str, lonely: bool
+) -> None:
     async def story(world: World) -> None:
         process = await opened(world)
         if lonely:
@@ -342,7 +352,9 @@ def test_a_429_that_one_process_meets_stops_all_until_the_window_ends(redis_url:
             await processes[1].limiter.acquire(max_wait=0.5)
         assert told.value.retry_after == pytest.approx(1.0, abs=0.6)
         await asyncio.sleep(5)
-        assert min(len([m for m in process.grants if m > learned + 29]) for process in processes) > 20
+        assert (
+            min(len([m for m in process.grants if m > learned + 29]) for process in processes) > 20
+        )
         for process in processes:
             await process.stop()
 
@@ -455,7 +467,9 @@ def test_a_state_that_is_older_than_one_that_was_seen_is_not_believed(redis_url:
     assert most_in_a_window(in_world(redis_url, story).grants, 6.0) <= 300
 
 
-def test_a_request_after_a_long_outage_is_served_within_a_word_and_two_timeouts(redis_url: str) -> None:
+def test_a_request_after_a_long_outage_is_served_within_a_word_and_two_timeouts(
+    redis_url: str,
+) -> None:
     async def story(world: World) -> None:
         process = await opened(world)
         world.going.clear()
@@ -526,7 +540,8 @@ def test_a_redis_that_hears_but_never_answers_stops_nobody(redis_url: str) -> No
 
 
 def requests_after(redis_url: str, *answers: dict[str, str], step: float = 0.0) -> tuple[int, int]:
-    """Return how many requests two busy processes make in the 20 s after one has heard this, and the limit then.
+    """Return how many requests two busy processes make in the 20 s after one has heard this, and
+    the limit then.
 
     `step`: by how many seconds Redis's clock is set forward at that moment.
     """
@@ -558,12 +573,18 @@ LATE_OF_THE_LAST_WINDOW = headers(5) | {
 }
 
 
-@pytest.mark.parametrize("late", [headers(40), LATE_OF_THE_LAST_WINDOW], ids=["of this window", "of the last window"])
-def test_an_answer_that_comes_late_does_not_end_a_pause(redis_url: str, late: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "late", [headers(40), LATE_OF_THE_LAST_WINDOW], ids=["of this window", "of the last window"]
+)
+def test_an_answer_that_comes_late_does_not_end_a_pause(
+    redis_url: str, late: dict[str, str]
+) -> None:
     assert requests_after(redis_url, headers(0), late)[0] == 0
 
 
-def test_what_the_api_said_is_said_again_where_redis_came_too_late_to_hear_it(redis_url: str) -> None:
+def test_what_the_api_said_is_said_again_where_redis_came_too_late_to_hear_it(
+    redis_url: str,
+) -> None:
     assert requests_after(redis_url, headers(0), step=0.8)[0] == 0
     made, limit = requests_after(redis_url, headers(500, limit=600), step=0.8)
     assert (made <= 250, limit) == (True, 600)
@@ -598,7 +619,9 @@ def test_tokens_that_are_given_back_do_not_end_a_pause(redis_url: str) -> None:
 async def test_at_a_limit_of_one_nobody_waits_longer_than_he_wants(redis_url: str) -> None:
     limiter = limiter_on(redis_url)
     async with limiter:
-        waiting = asyncio.ensure_future(limiter.acquire(max_wait=0.3))  # nothing comes in the first second
+        waiting = asyncio.ensure_future(
+            limiter.acquire(max_wait=0.3)
+        )  # nothing comes in the first second
         await asyncio.sleep(0.1)
         limiter.observe({"X-RateLimit-Limit": "1"})
         with pytest.raises(ThrottledError):
@@ -607,7 +630,9 @@ async def test_at_a_limit_of_one_nobody_waits_longer_than_he_wants(redis_url: st
             await limiter.acquire(max_wait=5.0)
 
 
-async def test_a_goodbye_that_is_not_answered_is_no_error(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_goodbye_that_is_not_answered_is_no_error(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Over TLS, redis-py waits for the answer to its goodbye, and raises where there is none.
     disconnect = redis.asyncio.ConnectionPool.disconnect
 

@@ -1,4 +1,5 @@
-"""No sliding window holds more than the limit, whatever fails: the real limiter and the real script in made-up time.
+"""No sliding window holds more than the limit, whatever fails: the real limiter and the real script
+in made-up time.
 
 A mutation that lets one of these pass is a hole in the proof in telepath_async/redis/limiter.py.
 """
@@ -49,7 +50,9 @@ def test_four_who_want_more_use_all_of_the_limit_fairly_and_cheaply(redis_url: s
         words, before = world.words, [len(process.grants) for process in processes]
         await asyncio.sleep(20)
         assert used(world, 20) > 0.98
-        grants = [len(process.grants) - count for process, count in zip(processes, before, strict=True)]
+        grants = [
+            len(process.grants) - count for process, count in zip(processes, before, strict=True)
+        ]
         assert max(grants) < 1.1 * min(grants)
         assert world.words - words < 0.4 * sum(grants)  # a burst of 24 keeps leases small
         for process in processes:
@@ -119,7 +122,9 @@ def test_bulk_work_yields_to_interactive_work_of_other_processes(redis_url: str)
 
 
 @pytest.mark.parametrize("fault", ["stopped", "refusing"])
-def test_an_outage_leaves_each_its_local_share_and_ends_by_itself(redis_url: str, fault: str) -> None:
+def test_an_outage_leaves_each_its_local_share_and_ends_by_itself(
+    redis_url: str, fault: str
+) -> None:
     async def story(world: World) -> None:
         processes = await four(world)
         await asyncio.sleep(8)
@@ -143,7 +148,9 @@ def test_an_outage_leaves_each_its_local_share_and_ends_by_itself(redis_url: str
     assert held(in_world(redis_url, story))
 
 
-def test_one_who_is_cut_off_alone_and_those_who_are_not_keep_the_limit_together(redis_url: str) -> None:
+def test_one_who_is_cut_off_alone_and_those_who_are_not_keep_the_limit_together(
+    redis_url: str,
+) -> None:
     async def story(world: World) -> None:
         processes = await four(world)
         await asyncio.sleep(8)
@@ -178,7 +185,18 @@ def test_words_that_were_on_their_way_when_redis_stopped_count_for_nothing(redis
     assert held(in_world(redis_url, story))
 
 
-FAULTS = ["kill", "stopped", "cut", "refusing", "flushed", "answers lost", "clock ahead", "clock back", "rest", "slow"]
+FAULTS = [
+    "kill",
+    "stopped",
+    "cut",
+    "refusing",
+    "flushed",
+    "answers lost",
+    "clock ahead",
+    "clock back",
+    "rest",
+    "slow",
+]
 
 
 async def befall(world: World, processes: list[Process], fault: str, victim: int) -> None:
@@ -209,19 +227,32 @@ async def befall(world: World, processes: list[Process], fault: str, victim: int
         processes[victim].want()
     else:
         world.going.set()
-        world.down, world.losing_answers, world.delay = False, 0.0, lambda: world.chance.uniform(0.0002, 0.002)
+        world.down, world.losing_answers, world.delay = (
+            False,
+            0.0,
+            lambda: world.chance.uniform(0.0002, 0.002),
+        )
         for process in processes:
             process.server.cut = False
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(
     troubles=st.lists(
-        st.tuples(st.sampled_from(["mended", "mended", *FAULTS]), st.floats(0, 4), st.integers(0, 3)), min_size=5, max_size=15
+        st.tuples(
+            st.sampled_from(["mended", "mended", *FAULTS]), st.floats(0, 4), st.integers(0, 3)
+        ),
+        min_size=5,
+        max_size=15,
     ),
     seed=st.integers(0, 2**16),
 )
-def test_no_window_holds_more_than_the_limit_whatever_befalls(redis_url: str, troubles: list[Any], seed: int) -> None:
+def test_no_window_holds_more_than_the_limit_whatever_befalls(
+    redis_url: str, troubles: list[Any], seed: int
+) -> None:
     async def story(world: World) -> None:
         processes = await four(world)
         await asyncio.sleep(4)
@@ -230,7 +261,9 @@ def test_no_window_holds_more_than_the_limit_whatever_befalls(redis_url: str, tr
             await asyncio.sleep(seconds)
         await befall(world, processes, "mended", 0)
         await asyncio.sleep(12)
-        assert used(world, 3) > 0.6  # all goes on: with one or two killed, their shares are kept for ten periods
+        assert (
+            used(world, 3) > 0.6
+        )  # all goes on: with one or two killed, their shares are kept for ten periods
         for process in processes:
             await process.stop()
 

@@ -1,6 +1,8 @@
-"""A Redis whose clock, wires and faults are made up, and whose script is the real one: it runs on a real Redis.
+"""A Redis whose clock, wires and faults are made up, and whose script is the real one: it runs on a
+real Redis.
 
-Limiters live on one loop in whose time nothing takes long (`JumpLoop`), each as if in a process of its own.
+Limiters live on one loop in whose time nothing takes long (`JumpLoop`), each as if in a process of
+its own.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ class World:
         async with asyncio.timeout(TIMEOUT):
             return await answer
 
-    async def _carry(self, server: FakeServer, do: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
+    async def _carry(
+        self, server: FakeServer, do: Callable[[], Any], answer: asyncio.Future[Any]
+    ) -> None:
         await asyncio.sleep(self.delay())
         if self.down:
             if not answer.done():
@@ -108,11 +112,19 @@ class Process:
     """A limiter as if in a process of its own, with as many callers as `wants`, who want one place after the other."""
 
     def __init__(
-        self, world: World, wants: int = 10, *, priority: Any = "interactive", pause: float = 0.0, **figures: Any
+        self,
+        world: World,
+        wants: int = 10,
+        *,
+        priority: Any = "interactive",
+        pause: float = 0.0,
+        **figures: Any,
     ) -> None:
         self.world = world
         self.states: list[str] = []
-        self.limiter = RedisLimiter("redis://made-up", on_state=self.states.append, clock=world.loop.time, **figures)
+        self.limiter = RedisLimiter(
+            "redis://made-up", on_state=self.states.append, clock=world.loop.time, **figures
+        )
         self.server = FakeServer(world)
         self.limiter._server = self.server  # type: ignore[assignment]
         self.limiter.bind("key")

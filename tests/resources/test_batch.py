@@ -88,7 +88,9 @@ class TestChecks:
         ]
 
     def test_the_pages_own_batch_example_forgets_password_and_key_and_is_told_so(self) -> None:
-        error = checked_specs([{"name": "Agent EU", "sip_username": "agent-eu", "ai_provider": "openai"}])
+        error = checked_specs(
+            [{"name": "Agent EU", "sip_username": "agent-eu", "ai_provider": "openai"}]
+        )
         assert isinstance(error, UsageError)
         assert "sip_password is missing" in str(error)
         assert "openai_api_key is missing" in str(error)
@@ -97,34 +99,51 @@ class TestChecks:
         lines = str(checked_specs([{}] * 20)).splitlines()  # four faults each
         assert (len(lines), lines[-1]) == (52, "  … and 30 more")
 
-    async def test_a_bad_batch_is_refused_at_the_call_and_unsent(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_a_bad_batch_is_refused_at_the_call_and_unsent(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         with pytest.raises(UsageError):
             telepath.trunks.create_many([spec(0), spec(0)])
         assert sandbox.requests == []
 
-    @pytest.mark.parametrize("options", [{"concurrency": 0}, {"concurrency": True}, {"concurrency": 2.0}, {"if_exists": "no"}])
-    async def test_bad_options_are_refused_at_the_call(self, options: dict[str, Any], telepath: TelepathClient) -> None:
+    @pytest.mark.parametrize(
+        "options",
+        [{"concurrency": 0}, {"concurrency": True}, {"concurrency": 2.0}, {"if_exists": "no"}],
+    )
+    async def test_bad_options_are_refused_at_the_call(
+        self, options: dict[str, Any], telepath: TelepathClient
+    ) -> None:
         with pytest.raises(UsageError, match=next(iter(options))):
             telepath.trunks.create_many([], **options)
 
 
 class TestCreateMany:
-    async def test_every_spec_becomes_a_trunk(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_every_spec_becomes_a_trunk(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         outcomes = await by_index(telepath.trunks.create_many(specs(5)))
         assert [(outcome.index, outcome.state, outcome.error) for outcome in outcomes] == [
             (index, "created", None) for index in range(5)
         ]
         assert {outcome.trunk.id for outcome in outcomes if outcome.trunk} <= set(sandbox.trunks)
-        assert [outcome.spec.sip_username for outcome in outcomes] == [f"agent-{index}" for index in range(5)]
+        assert [outcome.spec.sip_username for outcome in outcomes] == [
+            f"agent-{index}" for index in range(5)
+        ]
 
-    async def test_an_empty_batch_sends_nothing(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_an_empty_batch_sends_nothing(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         assert await by_index(telepath.trunks.create_many([], if_exists="skip")) == []
         assert sandbox.requests == []
 
-    async def test_one_that_fails_never_stops_the_others(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_one_that_fails_never_stops_the_others(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         sandbox.add_trunk(sip_username="agent-1")
         bad_key = spec(2, openai_api_key="sk-invalid")
-        outcomes = await by_index(telepath.trunks.create_many([spec(0), spec(1), bad_key, spec(3)], concurrency=2))
+        outcomes = await by_index(
+            telepath.trunks.create_many([spec(0), spec(1), bad_key, spec(3)], concurrency=2)
+        )
         assert [outcome.state for outcome in outcomes] == ["created", "failed", "failed", "created"]
         assert [type(outcome.error) for outcome in outcomes] == [
             type(None),
@@ -133,10 +152,16 @@ class TestCreateMany:
             type(None),
         ]
 
-    async def test_a_lost_answer_that_cannot_be_settled_is_unknown(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_a_lost_answer_that_cannot_be_settled_is_unknown(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         sandbox.fail_next(drop="before", method="POST")
         (outcome,) = await by_index(telepath.trunks.create_many(specs(1)))
-        assert (outcome.state, type(outcome.error), outcome.trunk) == ("unknown", OutcomeUnknown, None)
+        assert (outcome.state, type(outcome.error), outcome.trunk) == (
+            "unknown",
+            OutcomeUnknown,
+            None,
+        )
 
     async def test_what_the_closing_client_cut_off_is_unknown_because_it_may_have_arrived(
         self, telepath: TelepathClient, sandbox: Sandbox
@@ -157,7 +182,9 @@ class TestCreateMany:
 
 
 class TestIfExists:
-    async def test_a_second_run_of_a_batch_is_a_no_op(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_a_second_run_of_a_batch_is_a_no_op(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         first = await by_index(telepath.trunks.create_many(specs(3), if_exists="skip"))
         second = await by_index(telepath.trunks.create_many(specs(3), if_exists="skip"))
         assert [outcome.state for outcome in first] == ["created"] * 3
@@ -167,7 +194,9 @@ class TestIfExists:
         ]
         assert posts(sandbox) == 3
 
-    async def test_a_run_that_was_interrupted_is_completed(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_a_run_that_was_interrupted_is_completed(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         await by_index(telepath.trunks.create_many(specs(1)))
         outcomes = await by_index(telepath.trunks.create_many(specs(2), if_exists="skip"))
         assert [outcome.state for outcome in outcomes] == ["exists", "created"]
@@ -203,7 +232,9 @@ class TestIfExists:
         (outcome,) = await by_index(telepath.trunks.create_many(specs(1), if_exists="skip"))
         assert (outcome.state, type(outcome.error)) == ("failed", ConflictError)
 
-    async def test_nothing_is_created_when_the_list_cannot_be_read(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_nothing_is_created_when_the_list_cannot_be_read(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         sandbox.fail_next(401, method="GET")
         with pytest.raises(AuthenticationError):
             await by_index(telepath.trunks.create_many(specs(1), if_exists="skip"))
@@ -231,7 +262,9 @@ class Creating:
 
     def batch(self, count: int, concurrency: int) -> Batch:
         made = [TrunkSpec(**fields) for fields in specs(count)]
-        return Batch(Crew(made, create=self, trunks=never, concurrency=concurrency, if_exists="fail"))
+        return Batch(
+            Crew(made, create=self, trunks=never, concurrency=concurrency, if_exists="fail")
+        )
 
 
 def never() -> Any:
@@ -308,15 +341,22 @@ class TestTasks:
 async def test_a_batch_whose_own_session_is_closed_ends(sandbox: Sandbox) -> None:
     sandbox.fail_next(delay=0.3, times=3)
     own = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
-    batch = TelepathClient(sandbox.api_key, base_url=sandbox.base_url, session=own).trunks.create_many(specs(3))
+    batch = TelepathClient(
+        sandbox.api_key, base_url=sandbox.base_url, session=own
+    ).trunks.create_many(specs(3))
     first = asyncio.ensure_future(anext(batch))
     while not sandbox.requests:
         await asyncio.sleep(0.01)
     await own.close()
-    assert {outcome.state for outcome in [await first, *await by_index(batch)]} == {"failed", "unknown"}
+    assert {outcome.state for outcome in [await first, *await by_index(batch)]} == {
+        "failed",
+        "unknown",
+    }
 
 
-async def test_a_create_that_somebody_else_cancels_ends_the_batch(sandbox: Sandbox, telepath: TelepathClient) -> None:
+async def test_a_create_that_somebody_else_cancels_ends_the_batch(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
     sandbox.fail_next(delay=30, times=3)
     batch = telepath.trunks.create_many(specs(3))
     first = asyncio.ensure_future(anext(batch))

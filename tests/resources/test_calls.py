@@ -14,10 +14,13 @@ MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-async def test_every_call_is_handed_out_as_the_server_has_it(telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_every_call_is_handed_out_as_the_server_has_it(
+    telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     calls = [call async for call in telepath.calls.list(page_size=5)]
     assert [(call.id, call.from_number, call.to_number, call.ai_latency_ms) for call in calls] == [
-        (call["id"], call["from"], call["to"], call["ai_latency_ms"]) for call in sandbox.calls.values()
+        (call["id"], call["from"], call["to"], call["ai_latency_ms"])
+        for call in sandbox.calls.values()
     ]
 
 
@@ -39,14 +42,19 @@ async def test_a_filter_is_sent(
     assert sandbox.requests[0].query == [*sent, ("limit", "100")]
 
 
-async def test_a_date_range_holds_both_its_ends_and_nothing_else(telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_a_date_range_holds_both_its_ends_and_nothing_else(
+    telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     for days in range(5):
         sandbox.add_call(id=f"call_day_{days}", start_time=f"2026-03-0{days + 1}T00:00:00Z")
     calls = await telepath.calls.list(since=MARCH + DAY, until=MARCH + 3 * DAY).collect()
     assert sorted(call.id for call in calls) == ["call_day_1", "call_day_2", "call_day_3"]
 
 
-@pytest.mark.parametrize(("style", "names"), [("offset", {"from", "to", "start_date", "end_date"}), ("cursor", {"from", "to"})])
+@pytest.mark.parametrize(
+    ("style", "names"),
+    [("offset", {"from", "to", "start_date", "end_date"}), ("cursor", {"from", "to"})],
+)
 async def test_the_client_remembers_which_spelling_of_dates_the_server_reads(
     names: set[str], telepath: TelepathClient, sandbox: Sandbox
 ) -> None:
@@ -57,10 +65,16 @@ async def test_the_client_remembers_which_spelling_of_dates_the_server_reads(
     assert {name for name, value in request.query if value == "2026-03-01T00:00:00Z"} == names
 
 
-async def test_one_call_is_known_in_detail(telepath: TelepathClient, sandbox: Sandbox, style: str) -> None:
+async def test_one_call_is_known_in_detail(
+    telepath: TelepathClient, sandbox: Sandbox, style: str
+) -> None:
     known = next(call for call in sandbox.calls.values() if call["duration_seconds"])
     call = await telepath.calls.get(known["id"])
-    assert (call.id, call.trunk_id, call.direction) == (known["id"], known["trunk_id"], known["direction"])
+    assert (call.id, call.trunk_id, call.direction) == (
+        known["id"],
+        known["trunk_id"],
+        known["direction"],
+    )
     assert call.metrics.ai_latency_ms == known["ai_latency_ms"]
     assert call.metrics.codec_used in {"PCMU", "PCMA", "opus"}
     assert [turn.turn_number for turn in call.turns] == list(range(1, len(call.turns) + 1))
@@ -77,7 +91,9 @@ async def test_a_call_that_does_not_exist_is_not_found(telepath: TelepathClient)
     assert caught.value.code == "call_not_found"
 
 
-async def test_an_id_that_is_no_segment_is_refused_unsent(telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_an_id_that_is_no_segment_is_refused_unsent(
+    telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     with pytest.raises(UsageError, match="call_id"):
         await telepath.calls.get("..")
     assert sandbox.requests == []

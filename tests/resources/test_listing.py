@@ -44,7 +44,9 @@ async def test_a_bad_option_is_refused_at_the_call_and_unsent(
 
 
 @pytest.mark.parametrize("name", ["since", "until"])
-@pytest.mark.parametrize("moment", [datetime(2026, 3, 1), date(2026, 3, 1), "2026-03-01T00:00:00Z"], ids=repr)
+@pytest.mark.parametrize(
+    "moment", [datetime(2026, 3, 1), date(2026, 3, 1), "2026-03-01T00:00:00Z"], ids=repr
+)
 async def test_a_date_filter_without_a_time_zone_is_refused_at_the_call(
     name: str, moment: Any, telepath: TelepathClient
 ) -> None:
@@ -68,19 +70,27 @@ async def test_a_date_that_utc_cannot_hold_is_refused(telepath: TelepathClient) 
         telepath.calls.list(since=datetime.min.replace(tzinfo=timezone(timedelta(hours=1))))
 
 
-async def test_a_checkpoint_goes_on_behind_the_last_item_with_its_filters(telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_a_checkpoint_goes_on_behind_the_last_item_with_its_filters(
+    telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     calls = telepath.calls.list(direction="inbound", since=MARCH, page_size=2)
     taken = [await anext(aiter(calls))]
     rest = await telepath.calls.list(resume=calls.checkpoint).collect()
     everything = await telepath.calls.list(direction="inbound", since=MARCH).collect()
     assert taken + rest == everything
-    assert [call.id for call in everything] == [call["id"] for call in sandbox.calls.values() if call["direction"] == "inbound"]
+    assert [call.id for call in everything] == [
+        call["id"] for call in sandbox.calls.values() if call["direction"] == "inbound"
+    ]
 
 
 @pytest.mark.parametrize(
-    "filters", [{"direction": "outbound"}, {"trunk_id": "conn_1"}, {"since": MARCH + timedelta(1)}], ids=str
+    "filters",
+    [{"direction": "outbound"}, {"trunk_id": "conn_1"}, {"since": MARCH + timedelta(1)}],
+    ids=str,
 )
-async def test_a_filter_that_differs_from_the_checkpoints_is_refused(filters: dict[str, Any], telepath: TelepathClient) -> None:
+async def test_a_filter_that_differs_from_the_checkpoints_is_refused(
+    filters: dict[str, Any], telepath: TelepathClient
+) -> None:
     calls = telepath.calls.list(direction="inbound", since=MARCH)
     with pytest.raises(UsageError, match="its own filters differ"):
         telepath.calls.list(resume=calls.checkpoint, **filters)
@@ -88,17 +98,23 @@ async def test_a_filter_that_differs_from_the_checkpoints_is_refused(filters: di
 
 async def test_the_checkpoints_own_filters_may_be_repeated(telepath: TelepathClient) -> None:
     calls: Paginator[Any] = telepath.calls.list(direction="inbound", since=MARCH, until=MARCH)
-    again = telepath.calls.list(direction="inbound", since=MARCH, until=MARCH, resume=calls.checkpoint)
+    again = telepath.calls.list(
+        direction="inbound", since=MARCH, until=MARCH, resume=calls.checkpoint
+    )
     assert again.checkpoint == calls.checkpoint
 
 
 @pytest.mark.parametrize("moment", ["soon", "2026-03-01T00:00:00"])
-async def test_a_checkpoint_that_holds_no_time_is_refused(moment: str, telepath: TelepathClient) -> None:
+async def test_a_checkpoint_that_holds_no_time_is_refused(
+    moment: str, telepath: TelepathClient
+) -> None:
     with pytest.raises(UsageError, match="holds a time that is none"):
         telepath.calls.list(resume=json.dumps({"v": 1, "of": "calls", "filters": {"from": moment}}))
 
 
-async def test_an_answer_that_is_no_list_is_a_response_error(telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_an_answer_that_is_no_list_is_a_response_error(
+    telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     sandbox.fail_next(200, body={"calls": 5})
     with pytest.raises(ResponseError, match="expected a list under 'data' or 'calls'"):
         await telepath.calls.list().first()

@@ -34,7 +34,9 @@ async def test_the_plus_arrives_encoded(telepath: TelepathClient, sandbox: Sandb
     assert request.raw_query == "phone_number=%2B15550100001"
 
 
-async def test_only_what_is_given_is_sent_and_changed(telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_only_what_is_given_is_sent_and_changed(
+    telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     number = await telepath.numbers.update(LINE, label="Sales", description=UNSET)
     assert sandbox.requests[0].json == {"label": "Sales"}
     assert (number.number, number.label, number.inbound_agent) == (LINE, "Sales", "agent_123")
@@ -62,24 +64,39 @@ async def test_every_field_is_sent(telepath: TelepathClient, sandbox: Sandbox) -
 @pytest.mark.parametrize(
     "agent",
     [
-        Agent(name="Ada", openai_account_connection=AccountConnection(credentials={"openai_api_key": Secret("sk-needle")})),
-        {"name": "Ada", "openai_account_connection": {"credentials": {"openai_api_key": "sk-needle"}}},
+        Agent(
+            name="Ada",
+            openai_account_connection=AccountConnection(
+                credentials={"openai_api_key": Secret("sk-needle")}
+            ),
+        ),
+        {
+            "name": "Ada",
+            "openai_account_connection": {"credentials": {"openai_api_key": "sk-needle"}},
+        },
     ],
     ids=["Agent", "mapping"],
 )
 async def test_an_agent_goes_out_whole_and_its_credentials_are_masked_in_errors(
     agent: Agent | dict[str, Any], telepath: TelepathClient, sandbox: Sandbox
 ) -> None:
-    sandbox.fail_next(422, body={"detail": [{"loc": ["body", "inbound_agent"], "msg": "bad key sk-needle"}]})
+    sandbox.fail_next(
+        422, body={"detail": [{"loc": ["body", "inbound_agent"], "msg": "bad key sk-needle"}]}
+    )
     with pytest.raises(BadRequestError) as caught:
         await telepath.numbers.update(LINE, inbound_agent=agent)
     assert sandbox.requests[0].json == {
-        "inbound_agent": {"name": "Ada", "openai_account_connection": {"credentials": {"openai_api_key": "sk-needle"}}}
+        "inbound_agent": {
+            "name": "Ada",
+            "openai_account_connection": {"credentials": {"openai_api_key": "sk-needle"}},
+        }
     }
     assert caught.value.message == "body.inbound_agent: bad key **********"
 
 
-async def test_an_update_is_tried_again_because_repeating_it_does_no_harm(telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_an_update_is_tried_again_because_repeating_it_does_no_harm(
+    telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     sandbox.fail_next(drop="after")
     assert (await telepath.numbers.update(LINE, label="Sales")).label == "Sales"
     assert len(sandbox.requests) == 2
@@ -90,26 +107,36 @@ async def test_a_number_that_does_not_exist_is_not_found(telepath: TelepathClien
         await telepath.numbers.update("+15550199999", label="Sales")
 
 
-async def test_nothing_to_update_is_refused_unsent(telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_nothing_to_update_is_refused_unsent(
+    telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     with pytest.raises(UsageError, match="give at least one field"):
         await telepath.numbers.update(LINE)
     assert sandbox.requests == []
 
 
 @pytest.mark.parametrize(
-    "phone_number", ["", "15550100001", "+0155501", "+1", "+1 555 010 0001", "+1555010000\n", "+" + "1" * 16, 5]
+    "phone_number",
+    ["", "15550100001", "+0155501", "+1", "+1 555 010 0001", "+1555010000\n", "+" + "1" * 16, 5],
 )
-async def test_what_is_no_e164_number_is_refused_unsent(phone_number: Any, telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_what_is_no_e164_number_is_refused_unsent(
+    phone_number: Any, telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     with pytest.raises(UsageError, match=r"must be E\.164"):
         await telepath.numbers.update(phone_number, label="Sales")
     assert sandbox.requests == []
 
 
-async def test_the_other_vendor_gets_its_own_key_and_never_ours(telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_the_other_vendor_gets_its_own_key_and_never_ours(
+    telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     async with (
         Sandbox(trunks=0, calls=0) as vendor,
         TelepathClient(
-            sandbox.api_key, base_url=sandbox.base_url, numbers_base_url=vendor.base_url, numbers_api_key=vendor.api_key
+            sandbox.api_key,
+            base_url=sandbox.base_url,
+            numbers_base_url=vendor.base_url,
+            numbers_api_key=vendor.api_key,
         ) as client,
     ):
         await client.numbers.update(LINE, label="Sales")

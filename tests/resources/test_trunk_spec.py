@@ -19,7 +19,11 @@ OPENAI: dict[str, Any] = {
     "sip_password": "s3cur3P@ss",
     "openai_api_key": "sk-needle",
 }
-ELEVENLABS = OPENAI | {"ai_provider": "elevenlabs", "elevenlabs_api_key": "el", "elevenlabs_agent_id": "agent"}
+ELEVENLABS = OPENAI | {
+    "ai_provider": "elevenlabs",
+    "elevenlabs_api_key": "el",
+    "elevenlabs_agent_id": "agent",
+}
 CUSTOM = OPENAI | {"ai_provider": "custom", "custom_endpoint": "wss://agent.example.com/voice"}
 
 
@@ -27,33 +31,52 @@ def without(fields: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key != name}
 
 
-@pytest.mark.parametrize("fields", [OPENAI, ELEVENLABS, CUSTOM], ids=lambda fields: fields["ai_provider"])
-def test_a_spec_with_what_its_provider_needs_is_accepted_and_sent_as_it_is(fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "fields", [OPENAI, ELEVENLABS, CUSTOM], ids=lambda fields: fields["ai_provider"]
+)
+def test_a_spec_with_what_its_provider_needs_is_accepted_and_sent_as_it_is(
+    fields: dict[str, Any],
+) -> None:
     sent = TrunkSpec(**fields).fields()
-    assert {name: value.reveal() if isinstance(value, Secret) else value for name, value in sent.items()} == fields
+    assert {
+        name: value.reveal() if isinstance(value, Secret) else value for name, value in sent.items()
+    } == fields
 
 
 @pytest.mark.parametrize(
     ("spec", "fields"),
     [
         (
-            TrunkSpec.openai("Sales", sip_username="sales-01", sip_password="s3cur3P@ss", api_key="sk-needle"),
+            TrunkSpec.openai(
+                "Sales", sip_username="sales-01", sip_password="s3cur3P@ss", api_key="sk-needle"
+            ),
             OPENAI,
         ),
         (
-            TrunkSpec.elevenlabs("Sales", sip_username="sales-01", sip_password="s3cur3P@ss", api_key="el", agent_id="agent"),
+            TrunkSpec.elevenlabs(
+                "Sales",
+                sip_username="sales-01",
+                sip_password="s3cur3P@ss",
+                api_key="el",
+                agent_id="agent",
+            ),
             without(ELEVENLABS, "openai_api_key"),
         ),
         (
             TrunkSpec.custom(
-                "Sales", sip_username="sales-01", sip_password="s3cur3P@ss", endpoint="wss://agent.example.com/voice"
+                "Sales",
+                sip_username="sales-01",
+                sip_password="s3cur3P@ss",
+                endpoint="wss://agent.example.com/voice",
             ),
             without(CUSTOM, "openai_api_key"),
         ),
     ],
     ids=["openai", "elevenlabs", "custom"],
 )
-def test_each_providers_short_form_makes_the_same_spec(spec: TrunkSpec, fields: dict[str, Any]) -> None:
+def test_each_providers_short_form_makes_the_same_spec(
+    spec: TrunkSpec, fields: dict[str, Any]
+) -> None:
     assert spec == TrunkSpec(**fields)
 
 
@@ -65,29 +88,46 @@ def test_each_providers_short_form_makes_the_same_spec(spec: TrunkSpec, fields: 
         (OPENAI | {"name": 5}, "name must be text, not int"),
         (OPENAI | {"ai_provider": None}, "ai_provider is missing"),
         (OPENAI | {"ai_provider": 5}, "ai_provider must be text, not int"),
-        (OPENAI | {"ai_provider": "azure"}, "ai_provider must be one of openai, elevenlabs, custom, not 'azure'"),
+        (
+            OPENAI | {"ai_provider": "azure"},
+            "ai_provider must be one of openai, elevenlabs, custom, not 'azure'",
+        ),
         (OPENAI | {"ai_provider": AIProvider("azure")}, "must be one of"),
-        (OPENAI | {"sip_username": "sales 01"}, "sip_username may only contain letters, digits and hyphens"),
+        (
+            OPENAI | {"sip_username": "sales 01"},
+            "sip_username may only contain letters, digits and hyphens",
+        ),
         (OPENAI | {"sip_username": "sales-01\n"}, "sip_username may only contain"),
         (OPENAI | {"sip_username": "vértrieb"}, "sip_username may only contain"),
         (OPENAI | {"sip_password": None}, "sip_password is missing"),
         (OPENAI | {"sip_password": "short12"}, "sip_password must have at least 8 characters"),
-        (OPENAI | {"sip_password": Secret("short12")}, "sip_password must have at least 8 characters"),
+        (
+            OPENAI | {"sip_password": Secret("short12")},
+            "sip_password must have at least 8 characters",
+        ),
         (OPENAI | {"sip_password": b"s3cur3P@ss"}, "sip_password must be text, not bytes"),
-        (OPENAI | {"sip_password": pickle.loads(pickle.dumps(Secret("s3cur3P@ss")))}, "without its value (it was pickled)"),
+        (
+            OPENAI | {"sip_password": pickle.loads(pickle.dumps(Secret("s3cur3P@ss")))},
+            "without its value (it was pickled)",
+        ),
         (without(OPENAI, "openai_api_key"), "openai_api_key is missing"),
         (OPENAI | {"openai_api_key": ""}, "openai_api_key is blank"),
         (without(ELEVENLABS, "elevenlabs_api_key"), "elevenlabs_api_key is missing"),
         (without(ELEVENLABS, "elevenlabs_agent_id"), "elevenlabs_agent_id is missing"),
         (without(CUSTOM, "custom_endpoint"), "custom_endpoint is missing"),
-        (CUSTOM | {"custom_endpoint": "https://agent.example.com"}, "custom_endpoint must be a wss:// URL"),
+        (
+            CUSTOM | {"custom_endpoint": "https://agent.example.com"},
+            "custom_endpoint must be a wss:// URL",
+        ),
         (CUSTOM | {"custom_endpoint": "wss://"}, "custom_endpoint must be a wss:// URL"),
         (CUSTOM | {"custom_endpoint": "wss://["}, "custom_endpoint must be a wss:// URL"),
         (OPENAI | {"extra": 5}, "extra must be a mapping, not int"),
         (OPENAI | {"extra": {"sip_password": "x"}}, "sip_password must not stand in extra"),
     ],
 )
-def test_a_spec_that_the_server_would_refuse_is_refused_here(fields: dict[str, Any], fault: str) -> None:
+def test_a_spec_that_the_server_would_refuse_is_refused_here(
+    fields: dict[str, Any], fault: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         TrunkSpec(**fields)
     assert fault in str(caught.value)
@@ -95,10 +135,18 @@ def test_a_spec_that_the_server_would_refuse_is_refused_here(fields: dict[str, A
 
 def test_one_error_lists_every_fault_and_no_secret() -> None:
     with pytest.raises(UsageError) as caught:
-        TrunkSpec(name="", ai_provider="elevenlabs", sip_username="a b", sip_password="needle", openai_api_key="needle")
+        TrunkSpec(
+            name="",
+            ai_provider="elevenlabs",
+            sip_username="a b",
+            sip_password="needle",
+            openai_api_key="needle",
+        )
     assert str(caught.value) == (
-        "trunk spec 'a b': elevenlabs_api_key is missing; elevenlabs_agent_id is missing; name is blank; "
-        "sip_username may only contain letters, digits and hyphens; sip_password must have at least 8 characters"
+        "trunk spec 'a b': elevenlabs_api_key is missing; elevenlabs_agent_id is "
+        "missing; name is blank; "
+        "sip_username may only contain letters, digits and hyphens; sip_password must "
+        "have at least 8 characters"
     )
 
 
@@ -107,7 +155,9 @@ def test_a_blank_system_prompt_is_a_prompt() -> None:
 
 
 def test_fields_that_we_do_not_know_are_sent_as_they_are() -> None:
-    assert TrunkSpec(**OPENAI, extra={"vad": {"threshold": 0.5}}).fields()["vad"] == {"threshold": 0.5}
+    assert TrunkSpec(**OPENAI, extra={"vad": {"threshold": 0.5}}).fields()["vad"] == {
+        "threshold": 0.5
+    }
 
 
 def test_neither_the_repr_nor_the_pickle_of_a_spec_shows_a_secret() -> None:
@@ -117,4 +167,6 @@ def test_neither_the_repr_nor_the_pickle_of_a_spec_shows_a_secret() -> None:
 
 
 def test_a_spec_can_be_hashed() -> None:
-    assert len({TrunkSpec(**OPENAI), TrunkSpec(**OPENAI, extra={"vad": {}}), TrunkSpec(**OPENAI)}) == 2
+    assert (
+        len({TrunkSpec(**OPENAI), TrunkSpec(**OPENAI, extra={"vad": {}}), TrunkSpec(**OPENAI)}) == 2
+    )

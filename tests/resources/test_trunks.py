@@ -47,7 +47,11 @@ LONG_AGO = "2024-01-01T00:00:00Z"
 
 
 def sent(sandbox: Sandbox, method: str, path: str = "") -> list[RecordedRequest]:
-    return [request for request in sandbox.requests if request.method == method and request.path.endswith(path)]
+    return [
+        request
+        for request in sandbox.requests
+        if request.method == method and request.path.endswith(path)
+    ]
 
 
 @pytest.fixture
@@ -65,19 +69,31 @@ def known(sandbox: Sandbox) -> str:
 
 
 class TestList:
-    async def test_every_trunk_is_handed_out(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
-        assert [trunk.id async for trunk in telepath.trunks.list(page_size=2)] == list(sandbox.trunks)
+    async def test_every_trunk_is_handed_out(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        assert [trunk.id async for trunk in telepath.trunks.list(page_size=2)] == list(
+            sandbox.trunks
+        )
 
-    async def test_status_and_sort_are_sent_as_they_are_given(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_status_and_sort_are_sent_as_they_are_given(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         sandbox.add_trunk(sip_username="off", status="inactive")
         trunks = await telepath.trunks.list(status="inactive", sort="-created_at").collect()
         assert "off" in [trunk.sip_username for trunk in trunks]
         assert {trunk.status for trunk in trunks} == {"inactive"}
-        assert sandbox.requests[0].query == [("status", "inactive"), ("sort", "-created_at"), ("limit", "100")]
+        assert sandbox.requests[0].query == [
+            ("status", "inactive"),
+            ("sort", "-created_at"),
+            ("limit", "100"),
+        ]
 
 
 class TestFind:
-    async def test_the_trunk_with_the_username_is_found(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_the_trunk_with_the_username_is_found(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         trunk_id = sandbox.add_trunk(sip_username="agent-prod-01")["id"]
         found = await telepath.trunks.find("agent-prod-01")
         assert found is not None
@@ -96,22 +112,36 @@ class TestFind:
 
 
 class TestCreate:
-    async def test_a_created_trunk_works_at_once(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_a_created_trunk_works_at_once(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         trunk = await telepath.trunks.create(**SPEC, system_prompt="Be brief.")
-        assert (trunk.sip_username, trunk.status, trunk.ai_provider) == ("agent-prod-01", "active", "openai")
+        assert (trunk.sip_username, trunk.status, trunk.ai_provider) == (
+            "agent-prod-01",
+            "active",
+            "openai",
+        )
         assert sandbox.trunks[trunk.id]["system_prompt"] == "Be brief."
         assert sandbox.sip_login("agent-prod-01", "s3cur3P@ssw0rd!")
 
-    async def test_secrets_may_come_hidden_already(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
-        hidden: dict[str, Any] = {name: Secret(SPEC[name]) for name in ("sip_password", "openai_api_key")}
+    async def test_secrets_may_come_hidden_already(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        hidden: dict[str, Any] = {
+            name: Secret(SPEC[name]) for name in ("sip_password", "openai_api_key")
+        }
         await telepath.trunks.create(**SPEC | hidden)
         assert sandbox.sip_login("agent-prod-01", "s3cur3P@ssw0rd!")
 
-    async def test_unknown_fields_are_sent_as_they_are(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_unknown_fields_are_sent_as_they_are(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         await telepath.trunks.create(**SPEC, vad={"threshold": 0.5})
         assert sandbox.requests[0].json == {**SPEC, "vad": {"threshold": 0.5}}
 
-    async def test_a_bad_spec_is_refused_unsent(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_a_bad_spec_is_refused_unsent(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         with pytest.raises(UsageError, match="sip_username may only contain"):
             await telepath.trunks.create(**SPEC | {"sip_username": "agent prod"})
         assert sandbox.requests == []
@@ -128,13 +158,19 @@ class TestCreate:
         with pytest.raises(ProviderCredentialsError, match="the Telepath key is fine"):
             await telepath.trunks.create(**SPEC | {"openai_api_key": "sk-invalid"})
 
-    async def test_a_password_that_the_server_echoes_is_masked(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
-        sandbox.fail_next(400, body={"error": {"message": "weak: s3cur3P@ssw0rd!, vad key: needle"}})
+    async def test_a_password_that_the_server_echoes_is_masked(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        sandbox.fail_next(
+            400, body={"error": {"message": "weak: s3cur3P@ssw0rd!, vad key: needle"}}
+        )
         with pytest.raises(BadRequestError) as caught:
             await telepath.trunks.create(**SPEC, vad_api_key="needle")
         assert caught.value.message == "weak: **********, vad key: **********"
 
-    async def test_a_429_is_tried_again_because_nothing_happened(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_a_429_is_tried_again_because_nothing_happened(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         sandbox.fail_next(429, headers={"Retry-After": "0"})
         await telepath.trunks.create(**SPEC)
         assert [request.status for request in sent(sandbox, "POST")] == [429, 201]
@@ -170,17 +206,27 @@ class TestCreateInDoubt:
         trunk = await telepath.with_options(timeout=None).trunks.create(**SPEC)
         assert trunk.id in sandbox.trunks
 
-    @pytest.mark.parametrize("fault", [{"drop": "before"}, {"status": 201, "body": "<html>"}], ids=str)
+    @pytest.mark.parametrize(
+        "fault", [{"drop": "before"}, {"status": 201, "body": "<html>"}], ids=str
+    )
     async def test_what_is_not_found_is_unknown(
         self, fault: dict[str, Any], telepath: TelepathClient, sandbox: Sandbox
     ) -> None:
         sandbox.fail_next(method="POST", **fault)
-        with pytest.raises(OutcomeUnknown, match=r"call trunks.find\('agent-prod-01'\) before you create it again") as caught:
+        with pytest.raises(
+            OutcomeUnknown, match=r"call trunks.find\('agent-prod-01'\) before you create it again"
+        ) as caught:
             await telepath.trunks.create(**SPEC)
-        assert (caught.value.operation, caught.value.subject, caught.value.sent) == ("create trunk", "agent-prod-01", True)
+        assert (caught.value.operation, caught.value.subject, caught.value.sent) == (
+            "create trunk",
+            "agent-prod-01",
+            True,
+        )
         assert len(sent(sandbox, "POST")) == 1
 
-    async def test_a_server_error_is_itself_when_nothing_is_found(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_a_server_error_is_itself_when_nothing_is_found(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         sandbox.fail_next(500, method="POST")
         with pytest.raises(ServerError, match="500"):
             await telepath.trunks.create(**SPEC)
@@ -204,13 +250,17 @@ class TestCreateInDoubt:
             await telepath.trunks.create(**SPEC)
         assert (caught.value.status, caught.value.code) == (409, "conflict")
 
-    async def test_it_is_unknown_when_the_look_up_fails(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_it_is_unknown_when_the_look_up_fails(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         sandbox.fail_next(drop="after", method="POST")
         sandbox.fail_next(500, method="GET", times=4)
         with pytest.raises(OutcomeUnknown, match="a look-up could not tell"):
             await telepath.trunks.create(**SPEC)
 
-    async def test_it_is_unknown_when_no_time_is_left_to_look(self, telepath: TelepathClient, sandbox: Sandbox) -> None:
+    async def test_it_is_unknown_when_no_time_is_left_to_look(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
         sandbox.fail_next(delay=5.0, method="POST")
         with pytest.raises(OutcomeUnknown):
             await telepath.with_options(timeout=0.2).trunks.create(**SPEC)
@@ -239,36 +289,57 @@ class TestCreateInDoubt:
         with pytest.raises(OutcomeUnknown):
             await telepath.trunks.create(**SPEC)
 
-    async def test_it_is_unknown_when_the_trunk_does_not_say_when_it_was_made(self, mocked_api: aioresponses) -> None:
+    async def test_it_is_unknown_when_the_trunk_does_not_say_when_it_was_made(
+        self, mocked_api: aioresponses
+    ) -> None:
         url = re.compile(r".*/trunks(\?.*)?$")
-        row = {"id": "conn_1", "name": SPEC["name"], "status": "active", "sip_username": "agent-prod-01"}
+        row = {
+            "id": "conn_1",
+            "name": SPEC["name"],
+            "status": "active",
+            "sip_username": "agent-prod-01",
+        }
         mocked_api.post(url, status=500)
-        mocked_api.get(url, payload={"trunks": [row], "pagination": {"limit": 100, "offset": 0, "total": 1}})
-        async with TelepathClient("sk_live_undated", base_url="https://api.example.com/v1") as telepath:
+        mocked_api.get(
+            url, payload={"trunks": [row], "pagination": {"limit": 100, "offset": 0, "total": 1}}
+        )
+        async with TelepathClient(
+            "sk_live_undated", base_url="https://api.example.com/v1"
+        ) as telepath:
             with pytest.raises(OutcomeUnknown):
                 await telepath.trunks.create(**SPEC)
 
     async def test_a_connection_that_never_opened_is_no_doubt(self, deaf_url: str) -> None:
-        async with TelepathClient("sk_live_x", base_url=deaf_url, retry=RetryPolicy(max_attempts=1)) as telepath:
+        async with TelepathClient(
+            "sk_live_x", base_url=deaf_url, retry=RetryPolicy(max_attempts=1)
+        ) as telepath:
             with pytest.raises(ConnectionFailed, match="nothing was sent"):
                 await telepath.trunks.create(**SPEC)
 
 
 class TestUpdate:
-    async def test_only_what_is_given_is_sent_and_changed(self, telepath: TelepathClient, sandbox: Sandbox, known: str) -> None:
+    async def test_only_what_is_given_is_sent_and_changed(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
         before = sandbox.trunks[known]
         trunk = await telepath.trunks.update(known, system_prompt="Be brief.", name=UNSET)
         assert sandbox.requests[-1].json == {"system_prompt": "Be brief."}
         assert (trunk.id, trunk.name) == (known, before["name"])
-        changed = {name for name, value in sandbox.trunks[known].items() if before.get(name) != value}
+        changed = {
+            name for name, value in sandbox.trunks[known].items() if before.get(name) != value
+        }
         assert changed == {"system_prompt", "updated_at"}
 
-    async def test_none_is_sent_as_null(self, telepath: TelepathClient, sandbox: Sandbox, known: str) -> None:
+    async def test_none_is_sent_as_null(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
         sandbox.fail_next(200, body={"id": known, "name": "n", "status": "active"})
         await telepath.trunks.update(known, elevenlabs_agent_id=None)
         assert sandbox.requests[-1].json == {"elevenlabs_agent_id": None}
 
-    async def test_every_field_and_unknown_ones_are_sent(self, telepath: TelepathClient, sandbox: Sandbox, known: str) -> None:
+    async def test_every_field_and_unknown_ones_are_sent(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
         fields: dict[str, Any] = {
             "name": "New",
             "openai_api_key": "sk-1",
@@ -281,13 +352,17 @@ class TestUpdate:
         await telepath.trunks.update(known, **fields)
         assert sandbox.requests[-1].json == fields
 
-    async def test_a_key_that_the_server_echoes_is_masked(self, telepath: TelepathClient, sandbox: Sandbox, known: str) -> None:
+    async def test_a_key_that_the_server_echoes_is_masked(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
         sandbox.fail_next(400, body={"error": "bad key sk-needle"})
         with pytest.raises(BadRequestError) as caught:
             await telepath.trunks.update(known, openai_api_key="sk-needle")
         assert caught.value.message == "bad key **********"
 
-    async def test_nothing_to_update_is_refused_unsent(self, telepath: TelepathClient, sandbox: Sandbox, known: str) -> None:
+    async def test_nothing_to_update_is_refused_unsent(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
         with pytest.raises(UsageError, match="give at least one field"):
             await telepath.trunks.update(known)
         assert sandbox.requests == []
@@ -328,7 +403,11 @@ class TestRotate:
         assert sandbox.requests[-1].path == f"/v1/trunks/{known}/rotate-password"
 
     async def test_the_other_spelling_has_what_is_left_of_the_timeout(
-        self, telepath: TelepathClient, sandbox: Sandbox, known: str, monkeypatch: pytest.MonkeyPatch
+        self,
+        telepath: TelepathClient,
+        sandbox: Sandbox,
+        known: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         timeouts: list[float] = []
         send = Session.send
@@ -344,7 +423,11 @@ class TestRotate:
         assert 0 < second <= first - 0.1
 
     async def test_a_404_that_leaves_no_time_for_the_other_spelling_is_the_answer(
-        self, telepath: TelepathClient, sandbox: Sandbox, known: str, monkeypatch: pytest.MonkeyPatch
+        self,
+        telepath: TelepathClient,
+        sandbox: Sandbox,
+        known: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(Trunks, "_time_left", lambda self, began: 0.0)
         sandbox.fail_next(404, body={"error": "first"})
@@ -367,12 +450,18 @@ class TestRotate:
             await telepath.trunks.rotate_sip_password("conn_nobody")
         assert len(sandbox.requests) == 1
 
-    @pytest.mark.parametrize("fault", [{"drop": "after"}, {"drop": "before"}, {"drop": "middle"}, {"status": 502}], ids=str)
+    @pytest.mark.parametrize(
+        "fault",
+        [{"drop": "after"}, {"drop": "before"}, {"drop": "middle"}, {"status": 502}],
+        ids=str,
+    )
     async def test_a_lost_answer_is_unknown_and_never_asked_for_again(
         self, fault: dict[str, Any], telepath: TelepathClient, sandbox: Sandbox, known: str
     ) -> None:
         sandbox.fail_next(**fault)
-        with pytest.raises(OutcomeUnknown, match="the old password may be dead; rotate again") as caught:
+        with pytest.raises(
+            OutcomeUnknown, match="the old password may be dead; rotate again"
+        ) as caught:
             await telepath.trunks.rotate_sip_password(known)
         assert (caught.value.operation, caught.value.subject) == ("rotate SIP password", known)
         assert len(sandbox.requests) == 1
@@ -388,7 +477,9 @@ class TestRotate:
         assert len(sandbox.requests) == 1
 
     async def test_a_connection_that_never_opened_is_no_doubt(self, deaf_url: str) -> None:
-        async with TelepathClient("sk_live_x", base_url=deaf_url, retry=RetryPolicy(max_attempts=1)) as telepath:
+        async with TelepathClient(
+            "sk_live_x", base_url=deaf_url, retry=RetryPolicy(max_attempts=1)
+        ) as telepath:
             with pytest.raises(ConnectionFailed):
                 await telepath.trunks.rotate_sip_password("conn_1")
 
@@ -417,11 +508,18 @@ def test_any_trunk_id_travels_as_one_segment_or_is_refused_unsent(trunk_id: str)
         return
     update, rotate = (request.target.split("/") for request in session.requests)
     assert [unquote(segment) for segment in update] == ["", "trunks", trunk_id]
-    assert [unquote(segment) for segment in rotate] == ["", "trunks", trunk_id, "rotate-sip-password"]
+    assert [unquote(segment) for segment in rotate] == [
+        "",
+        "trunks",
+        trunk_id,
+        "rotate-sip-password",
+    ]
 
 
 @pytest.mark.parametrize("trunk_id", ["a/../b", "a?status=x", "a#b", "a%2Fb", "ünï", "a b", "..."])
-async def test_a_strange_id_reaches_the_server_as_it_is(trunk_id: str, telepath: TelepathClient, sandbox: Sandbox) -> None:
+async def test_a_strange_id_reaches_the_server_as_it_is(
+    trunk_id: str, telepath: TelepathClient, sandbox: Sandbox
+) -> None:
     sandbox.add_trunk(id=trunk_id)
     trunk: Trunk = await telepath.trunks.update(trunk_id, name="New")
     assert trunk.id == trunk_id

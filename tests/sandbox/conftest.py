@@ -31,7 +31,9 @@ class Caller:
     session: aiohttp.ClientSession
 
     async def __call__(self, method: str, path: str, **options: Any) -> Answer:
-        async with self.session.request(method, self.sandbox.base_url + path, **options) as response:
+        async with self.session.request(
+            method, self.sandbox.base_url + path, **options
+        ) as response:
             return Answer(response.status, response.headers, await response.json())
 
     async def get(self, path: str, **params: Any) -> Answer:

@@ -48,12 +48,18 @@ class Contract:
 
     def response(self, name: str, status: int) -> Any:
         response = self.operation(name)["responses"][str(status)]
-        return self.document["components"]["responses"][response["$ref"].rsplit("/", 1)[1]] if "$ref" in response else response
+        return (
+            self.document["components"]["responses"][response["$ref"].rsplit("/", 1)[1]]
+            if "$ref" in response
+            else response
+        )
 
     def check(self, value: Any, content: Any) -> None:
         schema = {"$ref": "urn:openapi" + content["application/json"]["schema"]["$ref"]}
         checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
-        jsonschema.Draft202012Validator(schema, registry=self._registry, format_checker=checker).validate(value)
+        jsonschema.Draft202012Validator(
+            schema, registry=self._registry, format_checker=checker
+        ).validate(value)
 
 
 def _closed(node: Any) -> Any:
@@ -62,7 +68,11 @@ def _closed(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     closed = {key: _closed(value) for key, value in node.items()}
-    return {"additionalProperties": False, **closed} if "properties" in node and "required" in node else closed
+    return (
+        {"additionalProperties": False, **closed}
+        if "properties" in node and "required" in node
+        else closed
+    )
 
 
 def test_the_command_prints_either_document(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,8 +82,13 @@ def test_the_command_prints_either_document(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("style", STYLES)
-async def test_a_sandbox_serves_the_document_of_its_style_to_anyone_and_counts_it_nowhere(style: Any) -> None:
-    async with Sandbox(style=style, calls=0, rate_limit=1) as sandbox, aiohttp.ClientSession() as session:
+async def test_a_sandbox_serves_the_document_of_its_style_to_anyone_and_counts_it_nowhere(
+    style: Any,
+) -> None:
+    async with (
+        Sandbox(style=style, calls=0, rate_limit=1) as sandbox,
+        aiohttp.ClientSession() as session,
+    ):
         sandbox.fail_next(500)
         for _ in range(2):
             async with session.get(sandbox.base_url[:-3] + "/openapi.json") as response:
@@ -89,7 +104,9 @@ def test_the_document_is_valid_openapi(document: Any) -> None:
 
 def test_every_route_is_in_the_document_and_nothing_else() -> None:
     routes = {
-        (method, "/" + "/".join(piece or "{}" for piece in pieces)) for pieces, methods in ROUTES.items() for method in methods
+        (method, "/" + "/".join(piece or "{}" for piece in pieces))
+        for pieces, methods in ROUTES.items()
+        for method in methods
     }
     for document in DOCUMENTS.values():
         assert routes == {
@@ -140,7 +157,14 @@ EXCHANGES: list[tuple[str, dict[str, Any], int]] = [
     ("getAnalyticsOverview", {"params": {"trunk_id": "nobody"}}, 200),
     ("getAnalyticsOverview", {"params": {"start_date": "x", "from": "x"}}, 400),
     ("updatePhoneNumber", {"params": {"phone_number": "+15550100001"}}, 201),
-    ("updatePhoneNumber", {"params": {"phone_number": "+15550100001"}, "json": {"inbound_agent": {"id": "a", "x": 1}}}, 201),
+    (
+        "updatePhoneNumber",
+        {
+            "params": {"phone_number": "+15550100001"},
+            "json": {"inbound_agent": {"id": "a", "x": 1}},
+        },
+        201,
+    ),
     ("updatePhoneNumber", {"params": {}}, 400),
     ("updatePhoneNumber", {"params": {"phone_number": "+15559999999"}}, 404),
     *((name, {"headers": {"Authorization": "Bearer wrong"}}, 401) for name in OPERATIONS),
@@ -151,7 +175,11 @@ EXCHANGES: list[tuple[str, dict[str, Any], int]] = [
 
 @pytest.mark.parametrize("style", STYLES)
 async def test_every_answer_is_as_documented(start: Any, style: str) -> None:
-    contract, client, throttled = Contract(style), await start(style=style), await start(style=style, rate_limit=1)
+    contract, client, throttled = (
+        Contract(style),
+        await start(style=style),
+        await start(style=style, rate_limit=1),
+    )
     await throttled.get("/trunks")
     trunk_id, call_id = next(iter(client.sandbox.trunks)), next(iter(client.sandbox.calls))
     for name, sent, status in EXCHANGES:
@@ -160,7 +188,9 @@ async def test_every_answer_is_as_documented(start: Any, style: str) -> None:
         options = {key: value for key, value in sent.items() if key != "ids"}
         if "data" in options:
             options["data"] = io.BytesIO(options["data"])  # aiohttp warns of large bytes
-        answer = await (throttled if status == 429 else client)(method, path.format(**ids), **options)
+        answer = await (throttled if status == 429 else client)(
+            method, path.format(**ids), **options
+        )
         assert (name, answer.status) == (name, status)
         response = contract.response(name, status)
         contract.check(answer.json, response["content"])
@@ -171,11 +201,16 @@ async def test_every_answer_is_as_documented(start: Any, style: str) -> None:
 def test_every_documented_status_is_asked_for(style: str) -> None:
     scripted_only = "500"
     asked = {(name, str(status)) for name, _, status in EXCHANGES}
-    documented = {(name, status) for name in OPERATIONS for status in Contract(style).operation(name)["responses"]}
+    documented = {
+        (name, status)
+        for name in OPERATIONS
+        for status in Contract(style).operation(name)["responses"]
+    }
     assert asked == {(name, status) for name, status in documented if status != scripted_only}
 
 
-# From here on: schemathesis. Every operation, its examples, its limits and beyond them, on a real socket.
+# From here on: schemathesis. Every operation, its examples, its limits and beyond them, on a real
+# socket.
 
 schemathesis.openapi.format("cursor", st.integers(0, 2**64 - 1).map(encode_cursor))
 
@@ -183,7 +218,11 @@ schemathesis.openapi.format("cursor", st.integers(0, 2**64 - 1).map(encode_curso
 def known_ids(style: str) -> dict[str, str]:
     dialect = DIALECTS[style]()
     number = examples.NUMBER["number"]
-    return {"trunk_id": examples.trunk_id(dialect), "call_id": examples.call_id(dialect), "phone_number": number}
+    return {
+        "trunk_id": examples.trunk_id(dialect),
+        "call_id": examples.call_id(dialect),
+        "phone_number": number,
+    }
 
 
 @contextmanager
@@ -222,7 +261,8 @@ def stranger(style: str) -> Any:
         "deterministic": True,
         "database": "none",
         "max-examples": 40,
-        "with-security-parameters": False,  # `visit` gives the key; the check of ignored keys takes it away by itself
+        # `visit` gives the key; the check of ignored keys takes it away by itself
+        "with-security-parameters": False,
     }
     known = known_ids(style)  # most requests should get past the 404
     config = schemathesis.Config.from_dict(
@@ -240,15 +280,21 @@ OFFSET, CURSOR = stranger("offset"), stranger("cursor")
 
 @pytest.mark.long
 @OFFSET.parametrize()
-def test_a_stranger_finds_no_fault_in_offset_style(case: Any, sandboxes: dict[str, Sandbox]) -> None:
+def test_a_stranger_finds_no_fault_in_offset_style(
+    case: Any, sandboxes: dict[str, Sandbox]
+) -> None:
     visit(case, sandboxes["offset"])
 
 
 @pytest.mark.long
 @CURSOR.parametrize()
-def test_a_stranger_finds_no_fault_in_cursor_style(case: Any, sandboxes: dict[str, Sandbox]) -> None:
+def test_a_stranger_finds_no_fault_in_cursor_style(
+    case: Any, sandboxes: dict[str, Sandbox]
+) -> None:
     visit(case, sandboxes["cursor"])
 
 
 def visit(case: Any, sandbox: Sandbox) -> None:
-    case.call_and_validate(base_url=sandbox.base_url, headers={"Authorization": f"Bearer {sandbox.api_key}"})
+    case.call_and_validate(
+        base_url=sandbox.base_url, headers={"Authorization": f"Bearer {sandbox.api_key}"}
+    )

@@ -53,7 +53,10 @@ async def test_a_page_that_fits_exactly_is_the_last(start: Any) -> None:
 
 async def test_an_empty_list_is_an_empty_page(start: Any) -> None:
     offset, cursor = await start(calls=0), await start(style="cursor", calls=0)
-    assert (await offset.get("/calls")).json == {"calls": [], "pagination": {"limit": 20, "offset": 0, "total": 0}}
+    assert (await offset.get("/calls")).json == {
+        "calls": [],
+        "pagination": {"limit": 20, "offset": 0, "total": 0},
+    }
     assert (await cursor.get("/calls")).json == {"data": [], "next_cursor": None, "has_more": False}
 
 
@@ -84,7 +87,10 @@ async def test_a_limit_out_of_range_is_refused(offset: Any, limit: str) -> None:
         answer = await offset.get(path, limit=limit)
         assert answer.status == 400
         assert answer.json == {
-            "error": {"code": "INVALID_PARAMS", "message": "Invalid limit parameter. Must be between 1 and 100"}
+            "error": {
+                "code": "INVALID_PARAMS",
+                "message": "Invalid limit parameter. Must be between 1 and 100",
+            }
         }
 
 
@@ -117,7 +123,11 @@ async def test_cursors_need_encoding_and_come_back_byte_for_byte(cursor: Any) ->
     assert all(any(mark in text for text in cursors) for mark in "+/=")
     with_plus = next(text for text in cursors if "+" in text)
     session, base_url = cursor.session, cursor.sandbox.base_url
-    for text, status in ((quote(with_plus, safe=""), 200), (with_plus, 400), (quote(with_plus.rstrip("=")), 400)):
+    for text, status in (
+        (quote(with_plus, safe=""), 200),
+        (with_plus, 400),
+        (quote(with_plus.rstrip("=")), 400),
+    ):
         async with session.get(URL(f"{base_url}/calls?cursor={text}", encoded=True)) as response:
             assert response.status == status
 
@@ -140,7 +150,9 @@ async def test_a_cursor_survives_inserts_and_deletes_elsewhere(cursor: Any) -> N
 
 
 @pytest.mark.parametrize(("sort", "step"), [("-created_at", 1), ("created_at", -1)])
-async def test_a_trunk_cursor_survives_too_in_both_directions(cursor: Any, sort: str, step: int) -> None:
+async def test_a_trunk_cursor_survives_too_in_both_directions(
+    cursor: Any, sort: str, step: int
+) -> None:
     ids = list(cursor.sandbox.trunks)[::step]
     page = (await cursor.get("/trunks", limit=5, sort=sort)).json
     cursor.sandbox.remove_trunk(ids[4])
@@ -173,7 +185,9 @@ async def test_filters_combine(offset: Any) -> None:
     everything = list(offset.sandbox.calls.values())
     wanted = {"status": "connected", "direction": "inbound", "trunk_id": everything[0]["trunk_id"]}
     calls = await walk_offset(offset, **wanted)
-    assert calls == [call for call in everything if all(call[name] == value for name, value in wanted.items())]
+    assert calls == [
+        call for call in everything if all(call[name] == value for name, value in wanted.items())
+    ]
     assert await walk_offset(offset, trunk_id="conn_nobody") == []
 
 
@@ -186,13 +200,17 @@ async def test_a_filter_sees_changes(cursor: Any) -> None:
     assert await cursor.walk("/calls", status="ringing") == []
 
 
-async def test_a_filter_follows_changes_without_a_new_search(cursor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_filter_follows_changes_without_a_new_search(
+    cursor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looked_at, look = [], CallLog.sketch
     failed = await cursor.walk("/calls", status="failed")
     connected = await cursor.walk("/calls", status="completed")
     monkeypatch.setattr(CallLog, "sketch", lambda log, key: looked_at.append(key) or look(log, key))
     new = cursor.sandbox.add_call(status="failed")
-    moved = cursor.sandbox.update_call(connected[0]["id"], status="failed", start_time="2020-01-01T00:00:00Z")
+    moved = cursor.sandbox.update_call(
+        connected[0]["id"], status="failed", start_time="2020-01-01T00:00:00Z"
+    )
     cursor.sandbox.remove_call(failed[0]["id"])
     assert await cursor.walk("/calls", status="failed") == [new, *failed[1:], moved]
     assert await cursor.walk("/calls", status="completed") == connected[1:]
@@ -209,7 +227,9 @@ async def test_date_filters_include_both_ends(offset: Any, cursor: Any) -> None:
         calls = list(client.sandbox.calls.values())
         newest, oldest = calls[20], calls[40]
         answer = await client.get(
-            "/calls", limit=100, **{since: oldest["start_time"], until: newest["start_time"].replace("Z", "+00:00")}
+            "/calls",
+            limit=100,
+            **{since: oldest["start_time"], until: newest["start_time"].replace("Z", "+00:00")},
         )
         assert answer.json.get("calls", answer.json.get("data")) == calls[20:41]
 
@@ -232,14 +252,18 @@ async def test_date_filters_of_the_other_style_are_ignored(offset: Any, cursor: 
     assert (await cursor.get("/calls", start_date=params["from"])).json["has_more"]
 
 
-@pytest.mark.parametrize("moment", ["yesterday", "", "2020-01-01T00:00:00 00:00", "0001-01-01T00:00:00+14:00x"])
+@pytest.mark.parametrize(
+    "moment", ["yesterday", "", "2020-01-01T00:00:00 00:00", "0001-01-01T00:00:00+14:00x"]
+)
 async def test_a_bad_date_is_refused(cursor: Any, moment: str) -> None:
     answer = await cursor.get("/calls", to=moment)
     assert (answer.status, answer.code) == (400, "invalid_params")
 
 
 async def test_details_in_offset_style_hold_latencies_under_metrics(offset: Any) -> None:
-    call_id, call = next((key, call) for key, call in offset.sandbox.calls.items() if call["status"] == "connected")
+    call_id, call = next(
+        (key, call) for key, call in offset.sandbox.calls.items() if call["status"] == "connected"
+    )
     details = (await offset.get(f"/calls/{call_id}")).json
     assert list(details) == [*FIELDS[:9], "disconnect_reason", "metrics", "turns", "sip_trace"]
     assert details["metrics"]["ai_latency_ms"] == call["ai_latency_ms"]
@@ -248,10 +272,16 @@ async def test_details_in_offset_style_hold_latencies_under_metrics(offset: Any)
 
 
 async def test_details_in_cursor_style_add_a_timeline(cursor: Any) -> None:
-    call_id, call = next((key, call) for key, call in cursor.sandbox.calls.items() if call["status"] == "completed")
+    call_id, call = next(
+        (key, call) for key, call in cursor.sandbox.calls.items() if call["status"] == "completed"
+    )
     details = (await cursor.get(f"/calls/{call_id}")).json["data"]
     assert details.items() >= call.items()
-    assert [event["event"] for event in details["timeline"]] == ["call.started", "call.answered", "call.ended"]
+    assert [event["event"] for event in details["timeline"]] == [
+        "call.started",
+        "call.answered",
+        "call.ended",
+    ]
     assert details["timeline"][-1]["timestamp"] == call["end_time"]
 
 
@@ -273,7 +303,9 @@ async def test_a_failed_call_was_never_answered(cursor: Any) -> None:
     assert "486" in details["sip_trace"]
 
 
-@pytest.mark.parametrize(("style", "code"), [("offset", "CALL_NOT_FOUND"), ("cursor", "call_not_found")])
+@pytest.mark.parametrize(
+    ("style", "code"), [("offset", "CALL_NOT_FOUND"), ("cursor", "call_not_found")]
+)
 async def test_an_unknown_call_is_not_found(start: Any, style: str, code: str) -> None:
     client = await start(style=style)
     known = next(iter(client.sandbox.calls))
@@ -285,14 +317,30 @@ async def test_an_unknown_call_is_not_found(start: Any, style: str, code: str) -
 async def test_a_call_can_be_added_changed_and_removed(cursor: Any) -> None:
     calls = cursor.sandbox.calls
     call = cursor.sandbox.add_call(
-        id="mine", from_number="+1", to_number="+2", start_time="2026-01-02T03:04:05Z", duration_seconds=60, tag="x"
+        id="mine",
+        from_number="+1",
+        to_number="+2",
+        start_time="2026-01-02T03:04:05Z",
+        duration_seconds=60,
+        tag="x",
     )
-    assert (call["from"], call["to"], call["end_time"], call["tag"]) == ("+1", "+2", "2026-01-02T03:05:05Z", "x")
+    assert (call["from"], call["to"], call["end_time"], call["tag"]) == (
+        "+1",
+        "+2",
+        "2026-01-02T03:05:05Z",
+        "x",
+    )
     assert calls["mine"] == call == (await cursor.walk("/calls", limit=100))[-1]
     assert cursor.sandbox.add_call(id="own", end_time="never")["end_time"] == "never"
     cursor.sandbox.remove_call("own")
-    changed = cursor.sandbox.update_call("mine", start_time="2099-01-01T00:00:00Z", status="odd", ai_latency_ms=None)
-    assert changed == call | {"start_time": "2099-01-01T00:00:00Z", "status": "odd", "ai_latency_ms": None}
+    changed = cursor.sandbox.update_call(
+        "mine", start_time="2099-01-01T00:00:00Z", status="odd", ai_latency_ms=None
+    )
+    assert changed == call | {
+        "start_time": "2099-01-01T00:00:00Z",
+        "status": "odd",
+        "ai_latency_ms": None,
+    }
     assert next(iter(calls)) == "mine"
     details = (await cursor.get("/calls/mine")).json["data"]
     assert details["disconnect_reason"] == "unknown"
@@ -356,7 +404,9 @@ async def test_overview_is_computed_from_the_calls(either: Any) -> None:
         "success_rate": round(100 * len(good) / 250, 1),
         "avg_ai_latency_ms": round(sum(call["ai_latency_ms"] for call in calls) / 250, 1),
         "avg_carrier_lag_ms": round(sum(call["carrier_lag_ms"] for call in calls) / 250, 1),
-        "avg_gateway_processing_ms": round(sum(call["gateway_processing_ms"] for call in calls) / 250, 1),
+        "avg_gateway_processing_ms": round(
+            sum(call["gateway_processing_ms"] for call in calls) / 250, 1
+        ),
         "avg_duration_seconds": round(sum(call["duration_seconds"] for call in calls) / 250, 1),
     }
 
@@ -364,8 +414,14 @@ async def test_overview_is_computed_from_the_calls(either: Any) -> None:
 async def test_overview_follows_filters_and_changes(cursor: Any) -> None:
     trunk_id = cursor.sandbox.add_trunk()["id"]
     params = {"trunk_id": trunk_id, "from": "2025-01-01T00:00:00Z", "to": "2025-01-02T00:00:00Z"}
-    assert (await cursor.get("/analytics/overview", **params)).json["data"]["avg_ai_latency_ms"] is None
-    for start_time, ai in (("2025-01-01T05:00:00Z", 100), ("2025-01-01T06:00:00Z", 200), ("2025-01-03T00:00:00Z", 999)):
+    assert (await cursor.get("/analytics/overview", **params)).json["data"][
+        "avg_ai_latency_ms"
+    ] is None
+    for start_time, ai in (
+        ("2025-01-01T05:00:00Z", 100),
+        ("2025-01-01T06:00:00Z", 200),
+        ("2025-01-03T00:00:00Z", 999),
+    ):
         cursor.sandbox.add_call(trunk_id=trunk_id, start_time=start_time, ai_latency_ms=ai)
     overview = (await cursor.get("/analytics/overview", **params)).json["data"]
     assert (overview["total_calls"], overview["avg_ai_latency_ms"]) == (2, 150.0)

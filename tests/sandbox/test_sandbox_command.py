@@ -35,11 +35,18 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_told_to_stop(number: signal.Signals) -> None:
-    with running("--style", "cursor", "--api-key", "sk_live_mine", "--calls", "3") as (process, printed):
+    with running("--style", "cursor", "--api-key", "sk_live_mine", "--calls", "3") as (
+        process,
+        printed,
+    ):
         base_url = re.findall(r"base URL: (\S+)", printed)[0]
         assert "sk_live_mine" in printed
-        assert f"curl -H 'Authorization: Bearer sk_live_mine' '{base_url}/trunks?limit=1'" in printed
-        request = urllib.request.Request(f"{base_url}/calls", headers={"Authorization": "Bearer sk_live_mine"})
+        assert (
+            f"curl -H 'Authorization: Bearer sk_live_mine' '{base_url}/trunks?limit=1'" in printed
+        )
+        request = urllib.request.Request(
+            f"{base_url}/calls", headers={"Authorization": "Bearer sk_live_mine"}
+        )
         with urllib.request.urlopen(request) as response:
             assert response.status == 200
         process.send_signal(number)
@@ -47,7 +54,9 @@ def test_the_command_serves_until_told_to_stop(number: signal.Signals) -> None:
         assert (process.returncode, errors) == (0, "")
 
 
-def test_main_serves_until_a_signal_and_restores_the_handlers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_serves_until_a_signal_and_restores_the_handlers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def stop_when_up() -> None:
@@ -69,7 +78,9 @@ def test_a_port_in_use_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> 
         assert main(["--port", str(port), "--calls", "0"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch(rf"cannot listen on 127\.0\.0\.1:{port}: .*address already in use.*\n", err, re.IGNORECASE)
+    assert re.fullmatch(
+        rf"cannot listen on 127\.0\.0\.1:{port}: .*address already in use.*\n", err, re.IGNORECASE
+    )
 
 
 def test_a_bad_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

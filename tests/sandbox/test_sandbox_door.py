@@ -13,7 +13,9 @@ from telepath_async.sandbox import RecordedRequest, Sandbox, gateway
 from telepath_async.sandbox.ratelimit import FixedWindow
 
 
-@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", "Basic {key}", "{key}", "Bearer {key}x"])
+@pytest.mark.parametrize(
+    "given", [None, "", "Bearer", "Bearer wrong", "Basic {key}", "{key}", "Bearer {key}x"]
+)
 async def test_a_missing_or_wrong_key_is_refused(given: str | None) -> None:
     async with Sandbox(calls=0) as sandbox, aiohttp.ClientSession() as session:
         headers = {} if given is None else {"Authorization": given.format(key=sandbox.api_key)}
@@ -52,7 +54,9 @@ async def test_two_sandboxes_have_different_keys_unless_told() -> None:
         ("GET", "/trunks?limit=0", 400),
     ],
 )
-async def test_every_answer_carries_the_headers(either: Any, method: str, path: str, status: int) -> None:
+async def test_every_answer_carries_the_headers(
+    either: Any, method: str, path: str, status: int
+) -> None:
     answer = await either(method, path)
     assert answer.status == status
     assert answer.headers["X-RateLimit-Limit"] == "6000"
@@ -144,7 +148,9 @@ def test_a_request_without_a_query_has_none() -> None:
     assert RecordedRequest("GET", "/", "", {}, b"", 0.0).query == []
 
 
-async def test_a_server_left_running_forgets_old_requests(offset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_left_running_forgets_old_requests(
+    offset: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gateway, "MOST_REQUESTS_REMEMBERED", 4)
     for number in range(5):
         await offset.get(f"/{number}")
@@ -204,14 +210,18 @@ async def test_an_ipv6_host_stands_in_brackets() -> None:
 
 async def test_stopping_waits_for_no_connection_and_no_request() -> None:
     sandbox = Sandbox(calls=0)
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {sandbox.api_key}"}) as session:
+    async with aiohttp.ClientSession(
+        headers={"Authorization": f"Bearer {sandbox.api_key}"}
+    ) as session:
         async with sandbox:
             async with session.get(f"{sandbox.base_url}/trunks") as response:  # kept alive
                 await response.read()
             sandbox.fail_next(delay=60)
             late = asyncio.create_task(session.get(f"{sandbox.base_url}/calls"))
             # A connection of its own that never finishes its request.
-            _, writer = await asyncio.open_connection("127.0.0.1", int(sandbox.base_url[:-3].rsplit(":", 1)[1]))
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", int(sandbox.base_url[:-3].rsplit(":", 1)[1])
+            )
             writer.write(b"POST /v1/trunks HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
             async with asyncio.timeout(20):
                 while len(sandbox.requests) < 2:

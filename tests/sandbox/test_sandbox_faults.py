@@ -8,7 +8,9 @@ from telepath_async.sandbox import Sandbox
 
 
 @pytest.mark.parametrize("style", ["offset", "cursor"])
-async def test_a_scripted_status_is_answered_without_executing(start: Any, spec: dict[str, str], style: str) -> None:
+async def test_a_scripted_status_is_answered_without_executing(
+    start: Any, spec: dict[str, str], style: str
+) -> None:
     client = await start(style=style)
     client.sandbox.fail_next(503, headers={"Retry-After": "7"})
     answer = await client.post("/trunks", spec)
@@ -40,9 +42,14 @@ async def test_a_scripted_error_can_follow_the_effect(either: Any, spec: dict[st
     assert either.sandbox.sip_login(spec["sip_username"], spec["sip_password"])
 
 
-@pytest.mark.parametrize(("body", "sent"), [(b"\xff", b"\xff"), ("<html>", b"<html>"), ({"a": 1}, b'{"a": 1}'), ("", b"")])
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [(b"\xff", b"\xff"), ("<html>", b"<html>"), ({"a": 1}, b'{"a": 1}'), ("", b"")],
+)
 async def test_a_scripted_body_is_sent_as_it_is(offset: Any, body: Any, sent: bytes) -> None:
-    offset.sandbox.fail_next(200, body=body, headers={"content-type": "text/html", "X-RateLimit-Limit": "5"})
+    offset.sandbox.fail_next(
+        200, body=body, headers={"content-type": "text/html", "X-RateLimit-Limit": "5"}
+    )
     async with offset.session.get(f"{offset.sandbox.base_url}/trunks") as response:
         assert await response.read() == sent
         assert response.headers.getall("Content-Type") == ["text/html"]
@@ -50,12 +57,16 @@ async def test_a_scripted_body_is_sent_as_it_is(offset: Any, body: Any, sent: by
         assert response.headers["X-RateLimit-Remaining"] == "5999"
 
 
-@pytest.mark.parametrize(("drop", "executed"), [("before", False), ("after", True), ("middle", True)])
+@pytest.mark.parametrize(
+    ("drop", "executed"), [("before", False), ("after", True), ("middle", True)]
+)
 async def test_a_dropped_connection_breaks_on_the_real_socket(
     either: Any, spec: dict[str, str], drop: Any, executed: bool
 ) -> None:
     either.sandbox.fail_next(drop=drop)
-    with pytest.raises(aiohttp.ClientPayloadError if drop == "middle" else aiohttp.ServerDisconnectedError):
+    with pytest.raises(
+        aiohttp.ClientPayloadError if drop == "middle" else aiohttp.ServerDisconnectedError
+    ):
         await either.post("/trunks", spec)
     assert either.sandbox.sip_login(spec["sip_username"], spec["sip_password"]) is executed
     assert [request.status for request in either.sandbox.requests] == [None]
@@ -143,7 +154,9 @@ async def test_a_client_that_left_before_its_answer_is_no_error(
     assert caplog.records == []
 
 
-async def test_a_client_that_left_inside_its_own_body_is_no_error(offset: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_left_inside_its_own_body_is_no_error(
+    offset: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     host, port = offset.sandbox.base_url[7:-3].split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"POST /v1/trunks HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")

@@ -11,12 +11,20 @@ FIELDS = {
 
 
 async def update(client: Any, path: str, **options: Any) -> Any:
-    async with client.session.post(URL(client.sandbox.base_url + path, encoded=True), **options) as response:
+    async with client.session.post(
+        URL(client.sandbox.base_url + path, encoded=True), **options
+    ) as response:
         return response.status, await response.json()
 
 
 async def test_a_number_is_updated_and_shown_bare_in_both_styles(either: Any) -> None:
-    body = {"label": "Desk", "outbound_only": True, "description": None, "example_context": {"a": "b"}, "unknown": 1}
+    body = {
+        "label": "Desk",
+        "outbound_only": True,
+        "description": None,
+        "example_context": {"a": "b"},
+        "unknown": 1,
+    }
     status, number = await update(either, PATH, json=body)
     assert status == 201
     assert set(number) == FIELDS
@@ -31,9 +39,12 @@ async def test_an_update_of_nothing_shows_the_number(either: Any, options: Any) 
 
 
 @pytest.mark.parametrize(
-    ("agent", "name"), [("agent_9", "Agent agent_9"), ({"id": "x", "name": "My Agent"}, "My Agent"), (None, None)]
+    ("agent", "name"),
+    [("agent_9", "Agent agent_9"), ({"id": "x", "name": "My Agent"}, "My Agent"), (None, None)],
 )
-async def test_the_agent_may_be_an_id_an_object_or_null(either: Any, agent: Any, name: str | None) -> None:
+async def test_the_agent_may_be_an_id_an_object_or_null(
+    either: Any, agent: Any, name: str | None
+) -> None:
     _, number = await update(either, PATH, json={"inbound_agent": agent})
     assert (number["inbound_agent"], number["inbound_agent_name"]) == (agent, name)
 
@@ -57,7 +68,9 @@ async def test_a_wrong_type_is_refused(either: Any, body: Any) -> None:
     assert (await update(either, PATH, json=body))[0] == 400
 
 
-@pytest.mark.parametrize("number", ["+15550100001", "15550100001", "", "%2B0", "%2B1555010000x", "%2B1234567890123456"])
+@pytest.mark.parametrize(
+    "number", ["+15550100001", "15550100001", "", "%2B0", "%2B1555010000x", "%2B1234567890123456"]
+)
 async def test_a_number_that_is_not_e164_is_refused(either: Any, number: str) -> None:
     status, body = await update(either, f"/numbers/update?phone_number={number}")
     assert status == 400

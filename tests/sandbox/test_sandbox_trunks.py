@@ -2,8 +2,25 @@ from typing import Any
 
 import pytest
 
-CREATED_OFFSET = ["id", "name", "status", "ai_provider", "sip_username", "sip_endpoint", "created_at"]
-CREATED_CURSOR = ["id", "name", "provider", "sip_endpoint", "sip_username", "status", "created_at", "updated_at"]
+CREATED_OFFSET = [
+    "id",
+    "name",
+    "status",
+    "ai_provider",
+    "sip_username",
+    "sip_endpoint",
+    "created_at",
+]
+CREATED_CURSOR = [
+    "id",
+    "name",
+    "provider",
+    "sip_endpoint",
+    "sip_username",
+    "status",
+    "created_at",
+    "updated_at",
+]
 
 
 async def test_offset_list_is_bare_with_pagination_and_metrics(offset: Any) -> None:
@@ -38,7 +55,10 @@ async def test_trunks_come_newest_first_unless_sorted_otherwise(cursor: Any) -> 
 
 
 async def test_offset_walk_in_ascending_order_sees_every_trunk_once(offset: Any) -> None:
-    pages = [(await offset.get("/trunks", sort="created_at", limit=10, offset=skip)).json for skip in (0, 10, 20, 30)]
+    pages = [
+        (await offset.get("/trunks", sort="created_at", limit=10, offset=skip)).json
+        for skip in (0, 10, 20, 30)
+    ]
     ids = [trunk["id"] for page in pages for trunk in page["trunks"]]
     assert ids == list(offset.sandbox.trunks)[::-1]
 
@@ -61,7 +81,9 @@ async def test_metrics_are_those_of_the_last_day_of_calls(start: Any) -> None:
     client.sandbox.add_call(trunk_id=busy, status="connected", ai_latency_ms=200)
     client.sandbox.add_call(trunk_id=busy, status="failed", ai_latency_ms=301)
     client.sandbox.add_call(trunk_id=busy, start_time="2020-01-01T00:00:00Z")
-    metrics = {trunk["id"]: trunk["metrics"] for trunk in (await client.get("/trunks")).json["trunks"]}
+    metrics = {
+        trunk["id"]: trunk["metrics"] for trunk in (await client.get("/trunks")).json["trunks"]
+    }
     assert metrics[busy] == {"calls_today": 2, "success_rate": 50.0, "avg_latency_ms": 250}
     assert metrics[idle] == {"calls_today": 0, "success_rate": 0.0, "avg_latency_ms": 0}
 
@@ -75,7 +97,9 @@ async def test_created_trunk_is_shown_in_offset_style(offset: Any, spec: dict[st
 
 
 @pytest.mark.parametrize("provider_field", ["provider", "ai_provider"])
-async def test_created_trunk_is_shown_in_cursor_style(cursor: Any, spec: dict[str, str], provider_field: str) -> None:
+async def test_created_trunk_is_shown_in_cursor_style(
+    cursor: Any, spec: dict[str, str], provider_field: str
+) -> None:
     spec[provider_field] = spec.pop("ai_provider")
     answer = await cursor.post("/trunks", spec)
     assert answer.status == 201
@@ -83,7 +107,9 @@ async def test_created_trunk_is_shown_in_cursor_style(cursor: Any, spec: dict[st
     assert answer.json["data"]["provider"] == "openai"
 
 
-async def test_created_trunk_stands_first_in_the_list_and_can_register(either: Any, spec: dict[str, str]) -> None:
+async def test_created_trunk_stands_first_in_the_list_and_can_register(
+    either: Any, spec: dict[str, str]
+) -> None:
     created = (await either.post("/trunks", spec)).json
     trunk_id = created.get("data", created)["id"]
     assert next(iter(either.sandbox.trunks)) == trunk_id
@@ -126,10 +152,20 @@ async def test_every_provider_can_be_created(offset: Any, spec: dict[str, str]) 
             "sip_username may only contain alphanumeric characters and hyphens",
         ),
         ({"sip_username": "agént"}, 400, "invalid_sip_username", None),
-        ({"sip_password": "1234567"}, 400, "INVALID_PARAMS", "sip_password must be at least 8 characters"),
+        (
+            {"sip_password": "1234567"},
+            400,
+            "INVALID_PARAMS",
+            "sip_password must be at least 8 characters",
+        ),
         ({"name": 5}, 400, "INVALID_PARAMS", "name must be a string"),
         ({"system_prompt": ["x"]}, 400, "INVALID_PARAMS", "system_prompt must be a string"),
-        ({"ai_provider": "acme"}, 400, "INVALID_PARAMS", "ai_provider must be one of openai, elevenlabs, custom"),
+        (
+            {"ai_provider": "acme"},
+            400,
+            "INVALID_PARAMS",
+            "ai_provider must be one of openai, elevenlabs, custom",
+        ),
         (
             {"ai_provider": "custom", "custom_endpoint": "https://x"},
             400,
@@ -145,7 +181,12 @@ async def test_every_provider_can_be_created(offset: Any, spec: dict[str, str]) 
     ],
 )
 async def test_a_bad_create_is_refused_in_the_seeds_words(
-    offset: Any, spec: dict[str, Any], change: dict[str, Any], status: int, code: str, message: str | None
+    offset: Any,
+    spec: dict[str, Any],
+    change: dict[str, Any],
+    status: int,
+    code: str,
+    message: str | None,
 ) -> None:
     answer = await offset.post("/trunks", spec | change)
     assert (answer.status, answer.code) == (status, code)
@@ -172,7 +213,17 @@ async def test_a_removed_trunk_frees_its_sip_username(either: Any, spec: dict[st
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b"[1]", b"null", b'{"name": NaN}', b"[" * 100_000, b'{"name": ' + b"9" * 5000 + b"}"]
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[1]",
+        b"null",
+        b'{"name": NaN}',
+        b"[" * 100_000,
+        b'{"name": ' + b"9" * 5000 + b"}",
+    ],
 )
 async def test_a_body_that_is_no_json_object_is_refused(either: Any, body: bytes) -> None:
     assert (await either("POST", "/trunks", data=body)).status == 400
@@ -181,10 +232,14 @@ async def test_a_body_that_is_no_json_object_is_refused(either: Any, body: bytes
 async def test_what_could_not_be_shown_again_is_refused(either: Any) -> None:
     url = f"{either.sandbox.base_url}/trunks"
     session, trunk_id = either.session, next(iter(either.sandbox.trunks))
-    async with session.patch(f"{url}/{trunk_id}", data=b'{"vad": 1e400}') as response:  # read as infinity
+    async with session.patch(
+        f"{url}/{trunk_id}", data=b'{"vad": 1e400}'
+    ) as response:  # read as infinity
         assert response.status == 400
     for depth in range(900, 1200):  # where Python gives up depends on the stack
-        async with session.patch(f"{url}/{trunk_id}", data=b'{"vad":' + b"[" * depth + b"]" * depth + b"}") as response:
+        async with session.patch(
+            f"{url}/{trunk_id}", data=b'{"vad":' + b"[" * depth + b"]" * depth + b"}"
+        ) as response:
             refused = response.status == 400
         async with session.get(url) as response:
             assert response.status == 200
@@ -213,12 +268,19 @@ async def test_update_keeps_unknown_fields_and_shows_them(either: Any) -> None:
     vad = {"threshold": 0.5}
     await either("PATCH", f"/trunks/{trunk_id}", json={"vad": vad})
     page = (await either.get("/trunks")).json
-    assert next(trunk for trunk in page.get("trunks", page.get("data")) if trunk["id"] == trunk_id)["vad"] == vad
+    assert (
+        next(trunk for trunk in page.get("trunks", page.get("data")) if trunk["id"] == trunk_id)[
+            "vad"
+        ]
+        == vad
+    )
 
 
 async def test_update_changes_no_read_only_field(either: Any) -> None:
     trunk_id, before = next(iter(either.sandbox.trunks.items()))
-    read_only = dict.fromkeys(("id", "status", "ai_provider", "provider", "sip_username", "sip_password"), "x")
+    read_only = dict.fromkeys(
+        ("id", "status", "ai_provider", "provider", "sip_username", "sip_password"), "x"
+    )
     assert (await either("PATCH", f"/trunks/{trunk_id}", json=read_only)).status == 200
     assert either.sandbox.trunks[trunk_id] | {"updated_at": before["updated_at"]} == before
 
@@ -246,7 +308,9 @@ async def test_no_answer_shows_a_secret(either: Any, spec: dict[str, str]) -> No
     updated = (await either("PATCH", f"/trunks/{trunk_id}", json={"openai_api_key": "sk-new"})).json
     listed = (await either.get("/trunks")).json
     for shown in (created, updated, listed):
-        assert not any(secret in str(shown) for secret in ("s3cur3P@ssw0rd!", "sk-openai-abc123", "sk-new"))
+        assert not any(
+            secret in str(shown) for secret in ("s3cur3P@ssw0rd!", "sk-openai-abc123", "sk-new")
+        )
 
 
 @pytest.mark.parametrize("spelling", ["rotate-sip-password", "rotate-password"])

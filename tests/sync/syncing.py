@@ -2,8 +2,9 @@
 
     python syncing.py BASE_URL API_KEY DATABASE_URL LOOKBACK_HOURS
 
-It obeys lines on standard input. `sync`: fork, and sync in the child. `kill`: SIGKILL the child, which may have ended already
-(its pid is ours until we wait for it). `wait`: let it end. After both, print how it ended: 0, or minus the signal.
+It obeys lines on standard input. `sync`: fork, and sync in the child. `kill`: SIGKILL the child,
+which may have ended already (its pid is ours until we wait for it). `wait`: let it end. After both,
+print how it ended: 0, or minus the signal.
 """
 
 from __future__ import annotations

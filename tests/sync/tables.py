@@ -53,7 +53,9 @@ def truth(sandbox: Sandbox) -> Rows:
 def _as_row(call: dict[str, Any]) -> dict[str, Any]:
     row = dict(call)
     row |= {"from_number": row.pop("from"), "to_number": row.pop("to")}
-    row |= {name: row[name] and datetime.fromisoformat(row[name]) for name in ("start_time", "end_time")}
+    row |= {
+        name: row[name] and datetime.fromisoformat(row[name]) for name in ("start_time", "end_time")
+    }
     columns = {column.name for column in calls.columns}
     extra = {name: row.pop(name) for name in list(row) if name not in columns}
     return row | {"extra": extra}

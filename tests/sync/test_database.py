@@ -51,21 +51,29 @@ def test_a_url_as_people_write_it_finds_its_driver(written: str, dialect: str, d
         ("sqlite:///file:calls?mode=memory&uri=true", "in memory"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_refused_and_the_message_says_which_can(written: Any, named: str) -> None:
+def test_a_url_that_cannot_be_used_is_refused_and_the_message_says_which_can(
+    written: Any, named: str
+) -> None:
     with pytest.raises(UsageError, match=named) as refused:
         make_engine(written)
     assert refused.value.__context__ is None
 
 
-@pytest.mark.parametrize("url", ["mysql://root:hunter2@localhost/calls", "postgresql://root:a@b:hunter2@localhost/calls"])
+@pytest.mark.parametrize(
+    "url", ["mysql://root:hunter2@localhost/calls", "postgresql://root:a@b:hunter2@localhost/calls"]
+)
 def test_a_password_in_a_refused_url_is_not_shown(url: str) -> None:
     with pytest.raises(UsageError) as refused:
         make_engine(url)
     assert "hunter2" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("written", "driver"), [("sqlite:///calls.db", "aiosqlite"), ("postgres://h/n", "asyncpg")])
-def test_a_missing_driver_says_what_to_install(written: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("written", "driver"), [("sqlite:///calls.db", "aiosqlite"), ("postgres://h/n", "asyncpg")]
+)
+def test_a_missing_driver_says_what_to_install(
+    written: str, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, driver, None)
     with pytest.raises(UsageError, match=rf'needs {driver}: pip install "telepath-async\[sync\]"'):
         make_engine(written)
@@ -75,7 +83,9 @@ def test_a_missing_sqlalchemy_says_what_to_install(monkeypatch: pytest.MonkeyPat
     for name in [name for name in sys.modules if name.startswith("telepath_async.sync.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
-    with pytest.raises(ModuleNotFoundError, match=r'needs sqlalchemy: pip install "telepath-async\[sync\]"'):
+    with pytest.raises(
+        ModuleNotFoundError, match=r'needs sqlalchemy: pip install "telepath-async\[sync\]"'
+    ):
         importlib.reload(sync_package)
 
 
@@ -103,7 +113,9 @@ async def test_a_second_sync_waits_for_one_that_is_about_to_end(
     telepath: TelepathClient, sandbox: Sandbox, database_url: str
 ) -> None:
     sandbox.fail_next(delay=0.3, path="/calls")
-    both = await asyncio.gather(sync_calls(telepath, database_url), sync_calls(telepath, database_url))
+    both = await asyncio.gather(
+        sync_calls(telepath, database_url), sync_calls(telepath, database_url)
+    )
     assert sorted(report.inserted for report in both) == [0, 250]
     assert await stored(database_url) == truth(sandbox)
 
@@ -113,7 +125,9 @@ async def test_two_accounts_sync_into_one_database_at_once(
     telepath: TelepathClient, sandbox: Sandbox, database_url: str
 ) -> None:
     async with Sandbox(style="offset", calls=120, seed=1) as other, client_of(other) as theirs:
-        both = await asyncio.gather(sync_calls(telepath, database_url), sync_calls(theirs, database_url))
+        both = await asyncio.gather(
+            sync_calls(telepath, database_url), sync_calls(theirs, database_url)
+        )
         assert [report.inserted for report in both] == [250, 120]
         assert await stored(database_url) == truth(sandbox) | truth(other)
 
@@ -140,7 +154,9 @@ async def test_a_database_that_somebody_else_writes_to_is_waited_for(
     telepath: TelepathClient, sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_SECONDS_TO_WAIT_FOR_WRITERS", 0.0)
-    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as writer:
+    with closing(
+        sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    ) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         syncing = asyncio.create_task(sync_calls(telepath, sqlite_url))
         await asyncio.sleep(0.2)

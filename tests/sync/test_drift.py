@@ -57,7 +57,10 @@ class ScriptedClient:
         self.asked.append(options)
         hours, uncertain = self.walks.pop(0)
         starts = [None if hour is None else NOON.replace(hour=hour) for hour in hours]
-        calls = [Call(id=f"call_{hour}", start_time=start) for hour, start in zip(hours, starts, strict=True)]
+        calls = [
+            Call(id=f"call_{hour}", start_time=start)
+            for hour, start in zip(hours, starts, strict=True)
+        ]
         return ScriptedList(calls, uncertain, self.headers)
 
     async def sync(self, database_url: str) -> SyncReport:
@@ -70,7 +73,9 @@ async def test_an_uncertain_walk_is_walked_again(database_url: str) -> None:
     assert report.watermark == NOON.replace(hour=10)
 
 
-async def test_a_list_in_too_much_motion_is_reported_and_left_to_the_next_run(sqlite_url: str) -> None:
+async def test_a_list_in_too_much_motion_is_reported_and_left_to_the_next_run(
+    sqlite_url: str,
+) -> None:
     first = ScriptedClient([([9], 2), ([9], 1), ([9], 3)])
     report = await first.sync(sqlite_url)
     assert (report.uncertain, report.watermark) == (3, None)
@@ -79,7 +84,9 @@ async def test_a_list_in_too_much_motion_is_reported_and_left_to_the_next_run(sq
     assert second.asked[0]["since"] is None
 
 
-async def test_the_watermark_never_passes_the_servers_clock_at_the_beginning(sqlite_url: str) -> None:
+async def test_the_watermark_never_passes_the_servers_clock_at_the_beginning(
+    sqlite_url: str,
+) -> None:
     report = await ScriptedClient([([11, 14], 0)]).sync(sqlite_url)
     assert report.watermark == NOON
 

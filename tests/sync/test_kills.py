@@ -38,7 +38,9 @@ class Life:
         calls = list(self.sandbox.calls)
         for call_id in self.random.sample(calls, 20):
             if datetime.fromisoformat(self.sandbox.calls[call_id]["start_time"]) > recent:
-                self.sandbox.update_call(call_id, status="failed", duration_seconds=self.random.randrange(900))
+                self.sandbox.update_call(
+                    call_id, status="failed", duration_seconds=self.random.randrange(900)
+                )
         for call_id in self.random.sample(calls, self.random.randrange(3)):
             self.sandbox.remove_call(call_id)
             self.deleted.add(call_id)
@@ -71,13 +73,19 @@ async def syncer(sandbox: Sandbox, database_url: str) -> Syncer:
     arguments = [sandbox.base_url, sandbox.api_key, database_url, str(LOOKBACK_HOURS)]
     program = str(Path(__file__).with_name("syncing.py"))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, program, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        program,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     return Syncer(process)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-async def test_thirty_random_kills_lose_nothing_and_double_nothing(style: str, database_url: str) -> None:
+async def test_thirty_random_kills_lose_nothing_and_double_nothing(
+    style: str, database_url: str
+) -> None:
     dice = random.Random(f"{style} {database_url.partition(':')[0]}")
     async with Sandbox(style=style, calls=CALLS, latency=0.003, seed=3) as sandbox:  # type: ignore[arg-type]
         life = Life(sandbox, dice)

@@ -33,7 +33,9 @@ def short_histories_are_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 def sql(call: Call, since: datetime | None, until: datetime | None) -> bool:
     """Filter as a database does: a call without a start lies in no range."""
     started = call["start_time"] and datetime.fromisoformat(call["start_time"])
-    return (since is until is None) or bool(started and (since or started) <= started <= (until or started))
+    return (since is until is None) or bool(
+        started and (since or started) <= started <= (until or started)
+    )
 
 
 def deaf(call: Call, since: datetime | None, until: datetime | None) -> bool:
@@ -41,7 +43,11 @@ def deaf(call: Call, since: datetime | None, until: datetime | None) -> bool:
 
 
 def exclusive(call: Call, since: datetime | None, until: datetime | None) -> bool:
-    return sql(call, since and since + timedelta(microseconds=1), until and until - timedelta(microseconds=1))
+    return sql(
+        call,
+        since and since + timedelta(microseconds=1),
+        until and until - timedelta(microseconds=1),
+    )
 
 
 def by_the_day(call: Call, since: datetime | None, until: datetime | None) -> bool:
@@ -57,7 +63,9 @@ class Server:
     holds: Callable[[Call, datetime | None, datetime | None], bool] = sql
     cursor: Callable[[int, int, Query], str] = lambda seq, rank, query: str(seq)
     refuses: Callable[[Query], int | None] = lambda query: None
-    before: Callable[[Server, Query], object] = lambda server, query: None  # a chance to change the list
+    before: Callable[[Server, Query], object] = lambda server, query: (
+        None
+    )  # a chance to change the list
     queries: list[Query] = Factory(list)
     under_way: int = 0
     most_under_way: int = 0
@@ -76,7 +84,9 @@ class Server:
         return web.json_response(self.page(query))
 
     def page(self, query: Query) -> dict[str, Any]:
-        since, until = (query.get(name) and datetime.fromisoformat(query[name]) for name in ("from", "to"))
+        since, until = (
+            query.get(name) and datetime.fromisoformat(query[name]) for name in ("from", "to")
+        )
         matching = [call for call in self.calls if self.holds(call, since or None, until or None)]
         places = [self.cursor(call["seq"], rank, query) for rank, call in enumerate(matching, 1)]
         first = self._behind(query["cursor"], places) if "cursor" in query else 0
@@ -121,7 +131,9 @@ async def serve() -> AsyncIterator[Callable[[Server], Any]]:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         limiter = LocalLimiter(limit=1_000_000, period=1.0)
         base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        return TelepathClient("sk", base_url=base_url, retry=RetryPolicy(max_attempts=1), limiter=limiter)
+        return TelepathClient(
+            "sk", base_url=base_url, retry=RetryPolicy(max_attempts=1), limiter=limiter
+        )
 
     yield start
     for runner in runners:
@@ -134,7 +146,9 @@ class Synced:
     missed: set[str]
 
 
-async def synced(server: Server, serve: Callable[[Server], Any], database_url: str, **options: Any) -> Synced:
+async def synced(
+    server: Server, serve: Callable[[Server], Any], database_url: str, **options: Any
+) -> Synced:
     async with await serve(server) as telepath:
         report = await sync_calls(telepath, database_url, **options)
     return Synced(report, {call["id"] for call in server.calls} - set(await stored(database_url)))
@@ -162,7 +176,9 @@ async def test_a_long_history_is_read_in_parts_each_call_once(
     assert done.missed == set()
     assert (done.report.inserted, done.report.updated, done.report.unchanged) == (COUNT, 0, 0)
     assert server.most_under_way > 2
-    wasted = 4 + 2 + 1 + 2 * len(server.probed)  # a part has a short last page, and a page that is not full
+    wasted = (
+        4 + 2 + 1 + 2 * len(server.probed)
+    )  # a part has a short last page, and a page that is not full
     assert len(server.queries) <= 15 + wasted
 
 
@@ -170,11 +186,17 @@ async def test_a_long_history_is_read_in_parts_each_call_once(
     "server",
     [
         Server(history(), deaf),
-        Server(history(lambda number: number != 120), lambda call, *dates: not call["start_time"] or sql(call, *dates)),
+        Server(
+            history(lambda number: number != 120),
+            lambda call, *dates: not call["start_time"] or sql(call, *dates),
+        ),
         Server(renumbered(history()[::-1]), by_the_day),
         Server(renumbered(SHUFFLED)),
         Server(history(), cursor=lambda seq, rank, query: str(rank)),
-        Server(history(), cursor=lambda seq, rank, query: f"{query.get('from')} {query.get('to')} {seq}"),
+        Server(
+            history(),
+            cursor=lambda seq, rank, query: f"{query.get('from')} {query.get('to')} {seq}",
+        ),
         Server(history(), refuses=lambda query: 400 if int(query["limit"]) < 100 else None),
         Server(history(), refuses=lambda query: 503 if "to" in query else None),
         Server(history(lambda number: False)),
@@ -207,14 +229,18 @@ async def test_where_nothing_can_be_gained_the_list_is_read_in_one_chain_for_a_f
     assert len(server.queries) <= -(-len(server.calls) // 100) + 4 + 2 + 3
 
 
-async def test_a_server_that_reads_dates_as_days_loses_no_call(serve: Callable[[Server], Any], sqlite_url: str) -> None:
+async def test_a_server_that_reads_dates_as_days_loses_no_call(
+    serve: Callable[[Server], Any], sqlite_url: str
+) -> None:
     server = Server(history(), by_the_day)
     done = await synced(server, serve, sqlite_url)
     assert (done.report.inserted, done.report.unchanged) == (COUNT, 0)
     assert server.most_under_way > 2
 
 
-async def test_no_more_than_the_range_is_looked_at(serve: Callable[[Server], Any], sqlite_url: str) -> None:
+async def test_no_more_than_the_range_is_looked_at(
+    serve: Callable[[Server], Any], sqlite_url: str
+) -> None:
     since = NOON - timedelta(hours=1_000, minutes=30)
     server = Server(history())
     done = await synced(server, serve, sqlite_url, since=since)
@@ -226,8 +252,14 @@ async def test_no_more_than_the_range_is_looked_at(serve: Callable[[Server], Any
 async def test_a_history_that_thins_out_is_looked_at_sixteen_times_and_no_more(
     serve: Callable[[Server], Any], sqlite_url: str
 ) -> None:
-    ages = [timedelta(seconds=number) if number < 200 else timedelta(days=number - 199) for number in range(COUNT)]
-    calls = [call(number) | {"start_time": f"{NOON - age:%Y-%m-%dT%H:%M:%SZ}"} for number, age in enumerate(ages)]
+    ages = [
+        timedelta(seconds=number) if number < 200 else timedelta(days=number - 199)
+        for number in range(COUNT)
+    ]
+    calls = [
+        call(number) | {"start_time": f"{NOON - age:%Y-%m-%dT%H:%M:%SZ}"}
+        for number, age in enumerate(ages)
+    ]
     server = Server(calls)
     done = await synced(server, serve, sqlite_url)
     assert (done.report.inserted, done.report.unchanged) == (COUNT, 0)
@@ -237,7 +269,10 @@ async def test_a_history_that_thins_out_is_looked_at_sixteen_times_and_no_more(
 async def test_before_the_beginning_of_the_calendar_nothing_is_looked_for(
     serve: Callable[[Server], Any], sqlite_url: str
 ) -> None:
-    calls = [call(number) | {"start_time": f"{2_020 - number}-01-01T00:00:00Z"} for number in range(COUNT)]
+    calls = [
+        call(number) | {"start_time": f"{2_020 - number}-01-01T00:00:00Z"}
+        for number in range(COUNT)
+    ]
     server = Server([call | {"start_time": call["start_time"].rjust(20, "0")} for call in calls])
     assert (await synced(server, serve, sqlite_url)).report.inserted == COUNT
 
@@ -250,7 +285,12 @@ class Once:
     done: bool = False
 
     def __call__(self, server: Server, query: Query) -> None:
-        if not self.done and len(server.probed) >= 3 and query["limit"] == "100" and query.get("cursor") != "199":
+        if (
+            not self.done
+            and len(server.probed) >= 3
+            and query["limit"] == "100"
+            and query.get("cursor") != "199"
+        ):
             self.done = True
             self.change(server)
 
@@ -294,7 +334,9 @@ class Midway(Exception):
 @pytest.mark.parametrize("pages", range(1, 16, 2))
 @pytest.mark.parametrize("style", ["cursor"])
 @pytest.mark.parametrize("calls", [1_500])
-async def test_a_sync_that_was_cut_off_goes_on_in_all_its_parts(sandbox: Sandbox, sqlite_url: str, pages: int) -> None:
+async def test_a_sync_that_was_cut_off_goes_on_in_all_its_parts(
+    sandbox: Sandbox, sqlite_url: str, pages: int
+) -> None:
     def stop(progress: SyncProgress) -> None:
         if progress.pages == pages:
             raise Midway
@@ -313,7 +355,9 @@ async def test_a_sync_that_was_cut_off_goes_on_in_all_its_parts(sandbox: Sandbox
 
 @pytest.mark.parametrize("style", ["cursor"])
 @pytest.mark.parametrize("calls", [1_500])
-async def test_a_cancelled_look_ahead_leaves_nothing_running(sandbox: Sandbox, sqlite_url: str) -> None:
+async def test_a_cancelled_look_ahead_leaves_nothing_running(
+    sandbox: Sandbox, sqlite_url: str
+) -> None:
     async with client_of(sandbox) as telepath:
         syncing = asyncio.create_task(sync_calls(telepath, sqlite_url))
         while not any(dict(request.query).get("to") for request in sandbox.requests):
@@ -322,16 +366,18 @@ async def test_a_cancelled_look_ahead_leaves_nothing_running(sandbox: Sandbox, s
         with pytest.raises(asyncio.CancelledError):
             await syncing
         await asyncio.sleep(0.05)
-        assert {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task.get_coro())} == {
-            asyncio.current_task()
-        }
+        assert {
+            task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task.get_coro())
+        } == {asyncio.current_task()}
         await sync_calls(telepath, sqlite_url)
     assert await stored(sqlite_url) == truth(sandbox)
 
 
 async def test_a_page_whose_calls_have_no_start_is_no_trial() -> None:
     async with TelepathClient("key", base_url="http://127.0.0.1:9/v1") as telepath:
-        scout = parts.Scout(telepath=telepath, calls=telepath.calls.list(), trunk_id=None, since=None, until=None)
+        scout = parts.Scout(
+            telepath=telepath, calls=telepath.calls.list(), trunk_id=None, since=None, until=None
+        )
         assert not await scout._meets_places([telepath_async.Call(id="call_1")], "unused")
 
 

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telepath_async.sync.plan import Coverage, Walk, beginning, extended, latest, may_resume, proven, server_time
+from telepath_async.sync.plan import (
+    Coverage,
+    Walk,
+    beginning,
+    extended,
+    latest,
+    may_resume,
+    proven,
+    server_time,
+)
 
 HOUR: Final = timedelta(hours=1)
 MIDNIGHT: Final = datetime(2026, 11, 21, tzinfo=UTC)
@@ -41,7 +50,10 @@ def moment(hour: float) -> datetime:
     ],
 )
 def test_a_walk_begins_a_lookback_before_what_is_covered_or_where_it_was_asked_to(
-    covered: tuple[float | None, float] | None, since: float | None, until: float | None, begins: float | None
+    covered: tuple[float | None, float] | None,
+    since: float | None,
+    until: float | None,
+    begins: float | None,
 ) -> None:
     coverage = covered and Coverage(at(covered[0]), moment(covered[1]))
     assert beginning(coverage, at(since), at(until), HOUR) == at(begins)
@@ -49,7 +61,9 @@ def test_a_walk_begins_a_lookback_before_what_is_covered_or_where_it_was_asked_t
 
 def test_a_lookback_longer_than_the_calendar_begins_where_it_was_asked_to() -> None:
     assert beginning(Coverage(None, MIDNIGHT), None, None, timedelta.max) is None
-    assert beginning(Coverage(None, MIDNIGHT), MIDNIGHT - HOUR, None, timedelta.max) == MIDNIGHT - HOUR
+    assert (
+        beginning(Coverage(None, MIDNIGHT), MIDNIGHT - HOUR, None, timedelta.max) == MIDNIGHT - HOUR
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,7 +84,9 @@ def test_a_lookback_longer_than_the_calendar_begins_where_it_was_asked_to() -> N
     ],
 )
 def test_a_walk_goes_on_when_it_leads_to_what_is_asked_for_now(
-    cut_off: tuple[float | None, float | None], fresh: tuple[float | None, float | None], resumes: bool
+    cut_off: tuple[float | None, float | None],
+    fresh: tuple[float | None, float | None],
+    resumes: bool,
 ) -> None:
     first, second = (Walk(since=at(since), until=at(until)) for since, until in (cut_off, fresh))
     assert may_resume(first, second, HOUR) is resumes
@@ -89,7 +105,9 @@ def test_a_walk_goes_on_when_it_leads_to_what_is_asked_for_now(
         (Walk(since=None, until=at(9), started=at(5), newest=at(4)), 4),
     ],
 )
-def test_a_walk_proves_no_more_than_what_had_begun_when_it_began(walk: Walk, watermark: float | None) -> None:
+def test_a_walk_proves_no_more_than_what_had_begun_when_it_began(
+    walk: Walk, watermark: float | None
+) -> None:
     assert proven(walk) == at(watermark)
 
 
@@ -107,7 +125,9 @@ def test_a_walk_proves_no_more_than_what_had_begun_when_it_began(walk: Walk, wat
     ],
 )
 def test_ranges_that_touch_grow_together_and_of_two_that_do_not_the_later_one_counts(
-    before: tuple[float | None, float] | None, walked: tuple[float | None, float], after: tuple[float | None, float]
+    before: tuple[float | None, float] | None,
+    walked: tuple[float | None, float],
+    after: tuple[float | None, float],
 ) -> None:
     coverage = before and Coverage(at(before[0]), moment(before[1]))
     walk = Walk(since=at(walked[0]), until=None, started=LATER, newest=at(walked[1]))
@@ -120,8 +140,14 @@ def test_a_walk_that_proves_nothing_leaves_the_coverage_as_it_was() -> None:
     assert extended(None, Walk(since=None, until=None, started=LATER)) is None
 
 
-@given(st.lists(st.tuples(st.none() | st.integers(0, 20), st.none() | st.integers(0, 20), st.integers(0, 3))))
-def test_nothing_is_ever_claimed_that_no_walk_has_read(asked: list[tuple[int | None, int | None, int]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.none() | st.integers(0, 20), st.none() | st.integers(0, 20), st.integers(0, 3))
+    )
+)
+def test_nothing_is_ever_claimed_that_no_walk_has_read(
+    asked: list[tuple[int | None, int | None, int]],
+) -> None:
     coverage: Coverage | None = None
     read: set[int] = set()
     now = 0
@@ -130,19 +156,31 @@ def test_nothing_is_ever_claimed_that_no_walk_has_read(asked: list[tuple[int | N
         if since is not None and until is not None and since > until:
             continue
         begins = beginning(coverage, at(since), at(until), HOUR)
-        walk = Walk(since=begins, until=at(until), started=at(now), newest=at(min(now, 20 if until is None else until)))
+        walk = Walk(
+            since=begins,
+            until=at(until),
+            started=at(now),
+            newest=at(min(now, 20 if until is None else until)),
+        )
         end = proven(walk)
         assert end is not None
-        read |= {hour for hour in range(21) if (begins is None or begins <= moment(hour)) and moment(hour) <= end}
+        read |= {
+            hour
+            for hour in range(21)
+            if (begins is None or begins <= moment(hour)) and moment(hour) <= end
+        }
         coverage = extended(coverage, walk)
         assert coverage is not None
         claimed = {
             hour
             for hour in range(21)
-            if (coverage.since is None or coverage.since <= moment(hour)) and moment(hour) <= coverage.watermark
+            if (coverage.since is None or coverage.since <= moment(hour))
+            and moment(hour) <= coverage.watermark
         }
         assert claimed <= read
-        wanted = {hour for hour in range(21) if (since is None or since <= hour) and moment(hour) <= end}
+        wanted = {
+            hour for hour in range(21) if (since is None or since <= hour) and moment(hour) <= end
+        }
         assert wanted <= read
 
 
@@ -151,7 +189,9 @@ def test_a_date_header_that_says_nothing_gives_way_to_our_clock(date: str | None
     assert server_time(date, MIDNIGHT) == MIDNIGHT
 
 
-@pytest.mark.parametrize("date", ["Fri, 01 Jan 2027 00:00:00 GMT", "Fri, 01 Jan 2027 00:00:00 -0000"])
+@pytest.mark.parametrize(
+    "date", ["Fri, 01 Jan 2027 00:00:00 GMT", "Fri, 01 Jan 2027 00:00:00 -0000"]
+)
 def test_a_date_header_is_the_time_of_the_server(date: str) -> None:
     assert server_time(date, MIDNIGHT) == LATER
 

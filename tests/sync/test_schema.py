@@ -24,7 +24,13 @@ def test_an_empty_call_is_a_row_of_nulls() -> None:
 
 
 def test_secrets_are_masked_at_every_depth() -> None:
-    extra = {"api_key": Secret("sk-1"), "sip": [{"password": Secret("pw-2"), "user": "agent"}], "n": 1, "ok": True, "no": None}
+    extra = {
+        "api_key": Secret("sk-1"),
+        "sip": [{"password": Secret("pw-2"), "user": "agent"}],
+        "n": 1,
+        "ok": True,
+        "no": None,
+    }
     written = write_json(row(extra=extra)["extra"])
     assert "sk-1" not in written
     assert "pw-2" not in written
@@ -34,7 +40,9 @@ def test_secrets_are_masked_at_every_depth() -> None:
 
 
 def test_equal_extras_are_equal_texts() -> None:
-    assert write_json({"b": 1, "a": {"d": "é", "c": 2}}) == write_json({"a": {"c": 2, "d": "é"}, "b": 1})
+    assert write_json({"b": 1, "a": {"d": "é", "c": 2}}) == write_json(
+        {"a": {"c": 2, "d": "é"}, "b": 1}
+    )
 
 
 def test_a_nul_that_postgresql_refuses_is_replaced() -> None:
@@ -48,12 +56,19 @@ def test_an_enumeration_is_plain_text_and_an_unknown_status_too() -> None:
     assert row(status=CallStatus("ringing"))["status"] == "ringing"
 
 
-@pytest.mark.parametrize(("figure", "stored"), [(52, 52.0), (52.5, 52.5), (None, None), (10**400, None)])
-def test_figures_are_floats_where_a_float_can_hold_them(figure: float | None, stored: float | None) -> None:
+@pytest.mark.parametrize(
+    ("figure", "stored"), [(52, 52.0), (52.5, 52.5), (None, None), (10**400, None)]
+)
+def test_figures_are_floats_where_a_float_can_hold_them(
+    figure: float | None, stored: float | None
+) -> None:
     assert row(ai_latency_ms=figure)["ai_latency_ms"] == stored
 
 
 def test_times_are_in_utc_where_the_calendar_reaches() -> None:
     east = timezone(timedelta(hours=5))
-    assert row(start_time=datetime(2026, 11, 21, 5, tzinfo=east))["start_time"].isoformat() == "2026-11-21T00:00:00+00:00"
+    assert (
+        row(start_time=datetime(2026, 11, 21, 5, tzinfo=east))["start_time"].isoformat()
+        == "2026-11-21T00:00:00+00:00"
+    )
     assert row(start_time=datetime(1, 1, 1, tzinfo=east))["start_time"] is None

@@ -20,10 +20,13 @@ from tests.sync.tables import whole_rows
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 times = st.none() | st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
-figures = st.none() | st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False)
+figures = (
+    st.none() | st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False)
+)
 words = st.none() | st.text(st.characters(codec="utf-8"), max_size=5)
 json = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**18), 10**18) | words, lambda inner: st.lists(inner, max_size=3)
+    st.none() | st.booleans() | st.integers(-(10**18), 10**18) | words,
+    lambda inner: st.lists(inner, max_size=3),
 )
 extras = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), json, max_size=3)
 some_calls = st.builds(
@@ -50,27 +53,41 @@ async def store_twice(database_url: str, history: list[list[Call]]) -> None:
             assert changes == Changes(new, len(page) - new - same, same)
             table |= {call.id: call for call in page}
         before = await whole_rows(database_url)
-        assert await store.save_page(list(table.values()), None, Walk(since=None, until=None)) == Changes(0, 0, len(table))
+        assert await store.save_page(
+            list(table.values()), None, Walk(since=None, until=None)
+        ) == Changes(0, 0, len(table))
         assert await whole_rows(database_url) == before
         assert set(before) == set(table)
-        assert {row["start_time"] for row in before.values()} == {call.start_time for call in table.values()}
+        assert {row["start_time"] for row in before.values()} == {
+            call.start_time for call in table.values()
+        }
 
 
 @settings(max_examples=25)
 @given(histories)
-async def test_storing_again_what_is_stored_changes_nothing_in_sqlite(history: list[list[Call]]) -> None:
+async def test_storing_again_what_is_stored_changes_nothing_in_sqlite(
+    history: list[list[Call]],
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         await store_twice(f"sqlite:///{folder}/calls.db", history)
 
 
-async def test_storing_again_what_is_stored_changes_nothing_in_postgresql(postgres_url: str) -> None:
-    first = Call(id="call_1", start_time=NOON, ai_latency_ms=1, extra={"a": [1, {"b": None}], "é": "x\0y"})
-    await store_twice(postgres_url, [[first], [replace(first, ai_latency_ms=1.5), Call(id="call_2")], [], [first]])
+async def test_storing_again_what_is_stored_changes_nothing_in_postgresql(
+    postgres_url: str,
+) -> None:
+    first = Call(
+        id="call_1", start_time=NOON, ai_latency_ms=1, extra={"a": [1, {"b": None}], "é": "x\0y"}
+    )
+    await store_twice(
+        postgres_url, [[first], [replace(first, ai_latency_ms=1.5), Call(id="call_2")], [], [first]]
+    )
 
 
 async def test_a_state_is_read_as_it_was_written(database_url: str) -> None:
     coverage = Coverage(NOON - timedelta(days=1), NOON)
-    walk = Walk(since=NOON, until=None, started=NOON, newest=NOON, rows=7, uncertain=1, checkpoint="here")
+    walk = Walk(
+        since=NOON, until=None, started=NOON, newest=NOON, rows=7, uncertain=1, checkpoint="here"
+    )
     async with open_store(make_engine(database_url), "account", "trunk_1") as store:
         assert await store.load() == (None, None)
         await store.save_page([], coverage, walk)
@@ -81,7 +98,9 @@ async def test_a_state_is_read_as_it_was_written(database_url: str) -> None:
         assert await other.load() == (None, None)
 
 
-async def test_a_page_under_way_is_committed_whole_before_a_cancellation_goes_on(sqlite_url: str) -> None:
+async def test_a_page_under_way_is_committed_whole_before_a_cancellation_goes_on(
+    sqlite_url: str,
+) -> None:
     walk = Walk(since=None, until=None, rows=1, checkpoint="behind call_1")
     async with open_store(make_engine(sqlite_url), "account", None) as store:
         saving = asyncio.create_task(store.save_page([Call(id="call_1")], None, walk))

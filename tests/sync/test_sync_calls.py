@@ -46,7 +46,9 @@ def ago(**duration: float) -> datetime:
     return datetime.now(UTC) - timedelta(**duration)
 
 
-async def test_the_first_sync_takes_everything(telepath: TelepathClient, sandbox: Sandbox, database_url: str) -> None:
+async def test_the_first_sync_takes_everything(
+    telepath: TelepathClient, sandbox: Sandbox, database_url: str
+) -> None:
     report = await sync_calls(telepath, database_url)
     assert counts(report) == (250, 0, 0)
     assert await stored(database_url) == truth(sandbox)
@@ -62,7 +64,9 @@ async def test_the_second_sync_asks_only_for_what_is_new_or_may_have_changed(
     await sync_calls(telepath, database_url)
     asked = len(sandbox.requests)
     new = sandbox.add_call()
-    changed = sandbox.add_call(start_time=ago(minutes=10).isoformat(), status="connected", duration_seconds=0)
+    changed = sandbox.add_call(
+        start_time=ago(minutes=10).isoformat(), status="connected", duration_seconds=0
+    )
     await sync_calls(telepath, database_url)
     sandbox.update_call(changed["id"], status="disconnected", duration_seconds=12.5, note="late")
     report = await sync_calls(telepath, database_url)
@@ -81,7 +85,11 @@ async def test_a_row_is_written_again_only_when_it_differs(
     await sync_calls(telepath, database_url)
     before = await whole_rows(database_url)
     sandbox.update_call(second, tags=["a", {"b": 2}])
-    assert counts(await sync_calls(telepath, database_url, lookback=timedelta(days=60))) == (0, 1, 251)
+    assert counts(await sync_calls(telepath, database_url, lookback=timedelta(days=60))) == (
+        0,
+        1,
+        251,
+    )
     after = await whole_rows(database_url)
     assert after[first] == before[first]
     assert (before[second]["revision"], after[second]["revision"]) == (1, 2)
@@ -95,7 +103,11 @@ async def test_a_call_deleted_at_the_server_stays_in_the_table(
     await sync_calls(telepath, database_url)
     gone = next(iter(sandbox.calls))
     sandbox.remove_call(gone)
-    assert counts(await sync_calls(telepath, database_url, lookback=timedelta(days=60))) == (0, 0, 249)
+    assert counts(await sync_calls(telepath, database_url, lookback=timedelta(days=60))) == (
+        0,
+        0,
+        249,
+    )
     assert set(await stored(database_url)) == {gone} | set(truth(sandbox))
 
 
@@ -110,12 +122,18 @@ async def test_a_change_older_than_the_lookback_is_found_by_a_longer_one(
     assert await stored(sqlite_url) == truth(sandbox)
 
 
-async def test_a_filter_has_a_watermark_of_its_own(telepath: TelepathClient, sandbox: Sandbox, database_url: str) -> None:
+async def test_a_filter_has_a_watermark_of_its_own(
+    telepath: TelepathClient, sandbox: Sandbox, database_url: str
+) -> None:
     trunk_id = next(iter(sandbox.trunks))
     of_trunk = {key for key, row in truth(sandbox).items() if row["trunk_id"] == trunk_id}
     assert (await sync_calls(telepath, database_url, trunk_id=trunk_id)).inserted == len(of_trunk)
     assert set(await stored(database_url)) == of_trunk
-    assert counts(await sync_calls(telepath, database_url)) == (250 - len(of_trunk), 0, len(of_trunk))
+    assert counts(await sync_calls(telepath, database_url)) == (
+        250 - len(of_trunk),
+        0,
+        len(of_trunk),
+    )
 
 
 async def test_since_and_until_bound_what_is_taken_and_history_can_be_filled_in_later(
@@ -139,7 +157,9 @@ async def test_since_and_until_bound_what_is_taken_and_history_can_be_filled_in_
 
 
 @pytest.mark.parametrize("calls", [0])
-async def test_an_empty_history_is_an_empty_table(telepath: TelepathClient, sandbox: Sandbox, database_url: str) -> None:
+async def test_an_empty_history_is_an_empty_table(
+    telepath: TelepathClient, sandbox: Sandbox, database_url: str
+) -> None:
     report = await sync_calls(telepath, database_url)
     assert counts(report) == (0, 0, 0)
     assert report.watermark is None
@@ -157,7 +177,11 @@ async def test_times_and_extras_can_be_asked_for_in_plain_sql(
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
         row = connection.execute(question + "?", [made["id"]]).fetchone()
     connection.close()
-    assert row == ("2026-03-10 12:00:00.000000", '{"api_key": "**********", "carrier": "acme"}', "acme")
+    assert row == (
+        "2026-03-10 12:00:00.000000",
+        '{"api_key": "**********", "carrier": "acme"}',
+        "acme",
+    )
     server = await asyncpg.connect(postgres_url)
     row = await server.fetchrow(question + "$1", made["id"])
     await server.close()
@@ -190,7 +214,12 @@ async def test_a_range_is_read_in_parts_and_goes_on_in_all_of_them(
     report = await sync_calls(telepath, database_url, since=since, until=until)
     assert report.inserted == 250 - kept
     assert report.watermark == until
-    begins = {value for request in sandbox.requests[asked:] for name, value in request.query if name == "from"}
+    begins = {
+        value
+        for request in sandbox.requests[asked:]
+        for name, value in request.query
+        if name == "from"
+    }
     assert len(begins) > 1
     assert await stored(database_url) == truth(sandbox)
 
@@ -226,7 +255,9 @@ async def test_a_checkpoint_that_the_server_refuses_means_walking_anew(
     assert await stored(sqlite_url) == truth(sandbox)
 
 
-@pytest.mark.parametrize("checkpoint", ["", "nonsense", '{"v":99,"of":"calls"}', '{"v":1,"of":"trunks","filters":{}}'])
+@pytest.mark.parametrize(
+    "checkpoint", ["", "nonsense", '{"v":99,"of":"calls"}', '{"v":1,"of":"trunks","filters":{}}']
+)
 @pytest.mark.parametrize("style", ["cursor"])
 async def test_a_checkpoint_that_cannot_be_read_means_walking_anew(
     telepath: TelepathClient, sandbox: Sandbox, database_url: str, checkpoint: str
@@ -237,11 +268,16 @@ async def test_a_checkpoint_that_cannot_be_read_means_walking_anew(
     assert await stored(database_url) == truth(sandbox)
 
 
-async def test_a_server_that_changes_its_paging_style_between_two_runs_means_walking_anew(style: str, sqlite_url: str) -> None:
+async def test_a_server_that_changes_its_paging_style_between_two_runs_means_walking_anew(
+    style: str, sqlite_url: str
+) -> None:
     other = "cursor" if style == "offset" else "offset"
     async with Sandbox(style=style, calls=250, seed=1) as before, client_of(before) as telepath:  # type: ignore[arg-type]
         await cut_off(telepath, sqlite_url)
-        async with Sandbox(style=other, calls=250, seed=1, api_key=before.api_key) as after, client_of(after) as telepath:  # type: ignore[arg-type]
+        async with (
+            Sandbox(style=other, calls=250, seed=1, api_key=before.api_key) as after,
+            client_of(after) as telepath,
+        ):  # type: ignore[arg-type]
             await sync_calls(telepath, sqlite_url)
             table = await stored(sqlite_url)
             assert {key: table[key] for key in truth(after)} == truth(after)
@@ -277,7 +313,10 @@ async def test_progress_is_told_after_every_committed_page(
     ("options", "message"),
     [
         ({"since": datetime(2026, 1, 1)}, "since must be a datetime with a time zone"),
-        ({"since": datetime(2026, 2, 1, tzinfo=UTC), "until": datetime(2026, 1, 1, tzinfo=UTC)}, "later than until"),
+        (
+            {"since": datetime(2026, 2, 1, tzinfo=UTC), "until": datetime(2026, 1, 1, tzinfo=UTC)},
+            "later than until",
+        ),
         ({"lookback": timedelta(seconds=-1)}, "lookback must be"),
         ({"lookback": 3600}, "lookback must be"),
         ({"trunk_id": ""}, "trunk_id must be"),
@@ -287,7 +326,11 @@ async def test_progress_is_told_after_every_committed_page(
     ],
 )
 async def test_bad_options_are_refused_before_anything_is_sent_or_opened(
-    telepath: TelepathClient, sandbox: Sandbox, sqlite_url: str, options: dict[str, Any], message: str
+    telepath: TelepathClient,
+    sandbox: Sandbox,
+    sqlite_url: str,
+    options: dict[str, Any],
+    message: str,
 ) -> None:
     with pytest.raises(UsageError, match=message):
         await sync_calls(telepath, **{"database_url": sqlite_url} | options)
@@ -321,7 +364,9 @@ async def test_cancelling_leaves_no_task_no_thread_and_no_lock(
     syncing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await syncing
-    for _ in range(100):  # a cancelled request closes its socket, and aiosqlite's thread ends, a moment later
+    for _ in range(
+        100
+    ):  # a cancelled request closes its socket, and aiosqlite's thread ends, a moment later
         if tasks_of_ours() == tasks and threading.active_count() == threads:
             break
         await asyncio.sleep(0.01)
@@ -332,7 +377,9 @@ async def test_cancelling_leaves_no_task_no_thread_and_no_lock(
 
 
 @pytest.mark.parametrize("style", ["offset"])
-async def test_requests_go_behind_interactive_ones(telepath: TelepathClient, sqlite_url: str) -> None:
+async def test_requests_go_behind_interactive_ones(
+    telepath: TelepathClient, sqlite_url: str
+) -> None:
     lanes: list[object] = []
     limiter = telepath._session._account.limiter
     acquire = limiter.acquire

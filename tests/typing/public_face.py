@@ -1,4 +1,5 @@
-"""What users write, for mypy --strict and basedpyright: every call of the public face, and the type that it gives.
+"""What users write, for mypy --strict and basedpyright: every call of the public face, and the type
+that it gives.
 
 This file is checked and never run.
 """
@@ -66,7 +67,9 @@ def listener(event: Event) -> None:
 
 
 async def seen() -> None:
-    telemetry = Telemetry(tracer_provider=None, meter_provider=None, attributes={"tenant": "acme", "shard": 3})
+    telemetry = Telemetry(
+        tracer_provider=None, meter_provider=None, attributes={"tenant": "acme", "shard": 3}
+    )
     async with TelepathClient(on_event=telemetry) as telepath:
         assert_type(await telemetry.job("find", telepath.trunks.find("desk")), Trunk | None)
 
@@ -75,7 +78,10 @@ class OwnLimiter:
     """A limiter is anything with these three."""
 
     async def acquire(
-        self, *, priority: Literal["interactive", "bulk"] = "interactive", max_wait: float | None = None
+        self,
+        *,
+        priority: Literal["interactive", "bulk"] = "interactive",
+        max_wait: float | None = None,
     ) -> float:
         return 0.0
 
@@ -93,7 +99,9 @@ async def client() -> None:
             base_url="https://api.telepathvoice.com/v1",
             timeout=None,
             attempt_timeout=5,
-            retry=RetryPolicy(max_attempts=1, backoff=0.5, backoff_cap=20.0, max_wait=60.0, budget=500),
+            retry=RetryPolicy(
+                max_attempts=1, backoff=0.5, backoff_cap=20.0, max_wait=60.0, budget=500
+            ),
             limiter=limiter,
             session=session,
             proxy="http://proxy.example.com",
@@ -105,7 +113,12 @@ async def client() -> None:
         )
         TelepathClient(limiter=LocalLimiter(limit=6000, period=60.0, burst=None), on_event=print)
         bulk = telepath.with_options(
-            timeout=None, attempt_timeout=1.0, retry=RetryPolicy(), max_wait=None, priority="bulk", headers={"X": "1"}
+            timeout=None,
+            attempt_timeout=1.0,
+            retry=RetryPolicy(),
+            max_wait=None,
+            priority="bulk",
+            headers={"X": "1"},
         )
         assert_type(bulk, TelepathClient)
         response = await telepath.request("GET", "/new", params={"a": 1}, json={"b": [2]})
@@ -120,7 +133,13 @@ async def client() -> None:
 
 async def lists(telepath: TelepathClient) -> None:
     trunks = telepath.trunks.list(
-        status="active", sort="-created_at", page_size=100, max_items=None, prefetch=0, resume=None, overlap=0
+        status="active",
+        sort="-created_at",
+        page_size=100,
+        max_items=None,
+        prefetch=0,
+        resume=None,
+        overlap=0,
     )
     assert_type(trunks, Paginator[Trunk])
     calls = telepath.calls.list(
@@ -162,7 +181,12 @@ async def trunks(telepath: TelepathClient) -> None:
     assert_type(trunk.created_at, datetime | None)
     assert_type(trunk.extra, dict[str, Any])
     assert_type(await telepath.trunks.find("sales-01"), Trunk | None)
-    assert_type(await telepath.trunks.update(trunk.id, name="New", system_prompt=None, custom_endpoint=UNSET, vad=1), Trunk)
+    assert_type(
+        await telepath.trunks.update(
+            trunk.id, name="New", system_prompt=None, custom_endpoint=UNSET, vad=1
+        ),
+        Trunk,
+    )
     credentials = await telepath.trunks.rotate_sip_password(trunk.id)
     assert_type(credentials, SipCredentials)
     assert_type(credentials.sip_password, Secret)
@@ -172,12 +196,24 @@ async def trunks(telepath: TelepathClient) -> None:
 async def many(telepath: TelepathClient) -> None:
     specs: list[TrunkSpec | dict[str, Any]] = [
         TrunkSpec.openai("A", sip_username="a", sip_password="s3cur3P@ss", api_key="sk"),
-        TrunkSpec.elevenlabs("B", sip_username="b", sip_password="s3cur3P@ss", api_key="el", agent_id="agent"),
-        TrunkSpec.custom("C", sip_username="c", sip_password=Secret("s3cur3P@ss"), endpoint="wss://a.example.com"),
-        TrunkSpec(name="D", ai_provider=AIProvider.OPENAI, sip_username="d", sip_password="s3cur3P@ss", openai_api_key="sk"),
+        TrunkSpec.elevenlabs(
+            "B", sip_username="b", sip_password="s3cur3P@ss", api_key="el", agent_id="agent"
+        ),
+        TrunkSpec.custom(
+            "C", sip_username="c", sip_password=Secret("s3cur3P@ss"), endpoint="wss://a.example.com"
+        ),
+        TrunkSpec(
+            name="D",
+            ai_provider=AIProvider.OPENAI,
+            sip_username="d",
+            sip_password="s3cur3P@ss",
+            openai_api_key="sk",
+        ),
         {"name": "E"},
     ]
-    batch: AsyncIterator[TrunkOutcome] = telepath.trunks.create_many(specs, concurrency=5, if_exists="skip")
+    batch: AsyncIterator[TrunkOutcome] = telepath.trunks.create_many(
+        specs, concurrency=5, if_exists="skip"
+    )
     async for outcome in batch:
         assert_type(outcome.index, int)
         assert_type(outcome.spec, TrunkSpec)

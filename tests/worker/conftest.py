@@ -18,7 +18,11 @@ __all__ = ["postgres_server", "postgres_url", "redis_server"]
 def redis_url(redis_server: str) -> Iterator[str]:
     """The URL of a Redis database of our own, empty at first and again in the end: others may test on this server too."""
     server = redis_server.rstrip("/")
-    url = server if server.removeprefix("redis://").count("/") else f"{server}/{_free_database(server)}"
+    url = (
+        server
+        if server.removeprefix("redis://").count("/")
+        else f"{server}/{_free_database(server)}"
+    )
     yield url
     with Redis.from_url(url) as client:
         client.flushdb()

@@ -7,7 +7,11 @@ from textwrap import dedent
 
 from telepath_async.worker import Accounts, load_accounts
 
-ENVIRONMENT = {"ACME_KEY": "sk_live_acme", "OTHER_KEY": "sk_live_other", "ACME_DB": "postgresql://u:p%40ss@127.0.0.1/acme"}
+ENVIRONMENT = {
+    "ACME_KEY": "sk_live_acme",
+    "OTHER_KEY": "sk_live_other",
+    "ACME_DB": "postgresql://u:p%40ss@127.0.0.1/acme",
+}
 
 WHOLE = """
     [accounts.acme]

@@ -1,8 +1,11 @@
-"""A fleet whose workers are killed at random, with servers whose calls change meanwhile; and the tables compared in the end.
+"""A fleet whose workers are killed at random, with servers whose calls change meanwhile; and the
+tables compared in the end.
 
-    python -m tests.worker.killing --accounts 50 --workers 3 --kills 40 --calls 2000 [--broker redis|postgres] [--real-times]
+    python -m tests.worker.killing --accounts 50 --workers 3 --kills 40 --calls 2000 [--broker
+    redis|postgres] [--real-times]
 
-The test has a small one of these. `--real-times`: the workers find each other dead in the times that users get.
+The test has a small one of these. `--real-times`: the workers find each other dead in the times
+that users get.
 """
 
 from __future__ import annotations
@@ -67,7 +70,9 @@ class Customer:
 
 
 @asynccontextmanager
-async def customers(number: int, calls: int, folder: Path, postgres: str) -> AsyncIterator[list[Customer]]:
+async def customers(
+    number: int, calls: int, folder: Path, postgres: str
+) -> AsyncIterator[list[Customer]]:
     """Give so many accounts: half of them into PostgreSQL, each in a schema of its own, half into SQLite."""
     prefix = f"killing_{uuid4().hex[:8]}"
     connection = await asyncpg.connect(postgres)
@@ -85,7 +90,11 @@ async def customers(number: int, calls: int, folder: Path, postgres: str) -> Asy
                 api_key=f"sk_live_key_of_account_{index}",
             )  # fmt: skip
             await stack.enter_async_context(sandbox)
-            found.append(Customer(name=f"a{index}", sandbox=sandbox, database_url=url, partitions=1 + index % 4))
+            found.append(
+                Customer(
+                    name=f"a{index}", sandbox=sandbox, database_url=url, partitions=1 + index % 4
+                )
+            )
         stack.push_async_callback(asyncio.sleep, 0)
         yield found
     await connection.close()
@@ -121,7 +130,9 @@ class Killing:
             for number in range(self.number):
                 await fleet.say("stop", number)
             begun = time.monotonic()
-            assert [await fleet.end("wait", number) for number in range(self.number)] == [0] * self.number
+            assert [await fleet.end("wait", number) for number in range(self.number)] == [
+                0
+            ] * self.number
             assert time.monotonic() - begun < 10 * self.number  # each within 10 s of its signal
 
     async def _at_work(self, fleet: Workers, pid: int) -> None:
@@ -135,7 +146,9 @@ class Killing:
         for account in self.dice.sample(accounts, max(1, len(accounts) // 4)):
             account.sandbox.add_call()
             newest = next(iter(account.sandbox.calls))
-            account.sandbox.update_call(newest, status="failed", duration_seconds=self.dice.randrange(900))
+            account.sandbox.update_call(
+                newest, status="failed", duration_seconds=self.dice.randrange(900)
+            )
 
     async def _compare(self, accounts: list[Customer], fleet: Workers) -> None:
         left = list(accounts)
@@ -147,14 +160,20 @@ class Killing:
 
 
 def _events(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+    return [
+        json.loads(line)
+        for line in log.read_text().splitlines()
+        if line.startswith("{") and line.endswith("}")
+    ]
 
 
 def jobs_under_way(log: Path) -> Counter[int]:
     """Return how many jobs each worker, by its pid, has begun and not ended."""
     events = _events(log)
     begun = Counter(event["pid"] for event in events if event["event"] == "begun")
-    return begun - Counter(int(event["worker"].rpartition(":")[2]) for event in events if event["event"] == "job")
+    return begun - Counter(
+        int(event["worker"].rpartition(":")[2]) for event in events if event["event"] == "job"
+    )
 
 
 def outcomes(log: Path) -> Counter[str]:
@@ -181,18 +200,33 @@ async def main(options: argparse.Namespace) -> None:
             await killing.run(folder, accounts, **environment)
             rows = sum([len(await account.table()) for account in accounts])
             print(
-                f"{options.accounts} accounts, {rows:,} rows, {options.kills} kills in {time.monotonic() - begun:.0f} s: equal"
+                f"{options.accounts} accounts, {rows:,} rows, {options.kills} kills in "
+                f"{time.monotonic() - begun:.0f} s: equal"
             )
             print(dict(outcomes(folder / "workers.log")))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    for name, number in (("accounts", 50), ("workers", 3), ("kills", 30), ("calls", 2000), ("seed", 1)):
+    for name, number in (
+        ("accounts", 50),
+        ("workers", 3),
+        ("kills", 30),
+        ("calls", 2000),
+        ("seed", 1),
+    ):
         parser.add_argument(f"--{name}", type=int, default=number)
-    parser.add_argument("--pause", type=float, default=2.0, help="least seconds between two kills; twice as many at most")
+    parser.add_argument(
+        "--pause",
+        type=float,
+        default=2.0,
+        help="least seconds between two kills; twice as many at most",
+    )
     parser.add_argument("--broker", choices=["redis", "postgres"], default="redis")
     parser.add_argument("--url", default="redis://127.0.0.1:6379/8")
-    parser.add_argument("--postgres", default=os.environ.get("DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/test"))
+    parser.add_argument(
+        "--postgres",
+        default=os.environ.get("DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/test"),
+    )
     parser.add_argument("--real-times", action="store_true")
     asyncio.run(main(parser.parse_args()))

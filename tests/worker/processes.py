@@ -41,7 +41,9 @@ class Workers:
 
 
 @asynccontextmanager
-async def workers(folder: Path, arguments: Sequence[str], **environment: str) -> AsyncIterator[Workers]:
+async def workers(
+    folder: Path, arguments: Sequence[str], **environment: str
+) -> AsyncIterator[Workers]:
     """Run `working.py` with these arguments and variables, and end what it has started."""
     program, log = str(Path(__file__).with_name("working.py")), folder / "workers.log"
     with log.open("ab") as stream:

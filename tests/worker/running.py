@@ -15,12 +15,16 @@ from telepath_async.worker.runner import Runner
 from telepath_async.worker.stores import FileStore, StatusStore
 
 
-def accounts_of(folder: Path, sandbox: Sandbox, jobs: str, *, host: str | None = None, name: str = "acme") -> Accounts:
+def accounts_of(
+    folder: Path, sandbox: Sandbox, jobs: str, *, host: str | None = None, name: str = "acme"
+) -> Accounts:
     """One account on the sandbox, with a SQLite database."""
     path = folder / "accounts.toml"
     path.write_text(
-        f'[accounts.{name}]\napi_key_env = "KEY"\nbase_url = "{sandbox.base_url}"\nlimit = 1000000\n'
-        f'database_url = "sqlite:///{folder}/calls.db"\n{f"host = {host!r}" if host else ""}\n{jobs}'
+        f'[accounts.{name}]\napi_key_env = "KEY"\nbase_url = "{sandbox.base_url}"\nlimit '
+        "= 1000000\n"
+        "database_url = "
+        f'"sqlite:///{folder}/calls.db"\n{f"host = {host!r}" if host else ""}\n{jobs}'
     )
     return load_accounts(path, environment={"KEY": sandbox.api_key})
 

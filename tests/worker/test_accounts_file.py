@@ -36,10 +36,18 @@ def faults(folder: Path, text: str, *, distributed: bool = False) -> list[str]:
 def test_a_whole_account_is_read(tmp_path: Path) -> None:
     accounts = load(tmp_path, WHOLE, distributed=True)
     (acme,) = accounts.accounts
-    assert (acme.name, acme.api_key.reveal(), acme.host, acme.limit) == ("acme", "sk_live_acme", "voice-1", 3000)
+    assert (acme.name, acme.api_key.reveal(), acme.host, acme.limit) == (
+        "acme",
+        "sk_live_acme",
+        "voice-1",
+        3000,
+    )
     assert acme.base_url == "http://127.0.0.1:8080/v1"
     assert acme.sync == SyncPlan(
-        cron="*/5 * * * *", database_url=Secret("sqlite:///acme.db"), since=datetime(2026, 1, 1, tzinfo=UTC), partitions=4
+        cron="*/5 * * * *",
+        database_url=Secret("sqlite:///acme.db"),
+        since=datetime(2026, 1, 1, tzinfo=UTC),
+        partitions=4,
     )
     assert acme.watch == WatchPlan(
         cron="* * * * *",
@@ -51,7 +59,9 @@ def test_a_whole_account_is_read(tmp_path: Path) -> None:
         window=timedelta(minutes=10),
     )
     assert acme.rotate == RotatePlan(
-        cron="0 3 1 * *", journal="/var/lib/telepath/acme.journal", command=("/usr/local/bin/tell-carrier",)
+        cron="0 3 1 * *",
+        journal="/var/lib/telepath/acme.journal",
+        command=("/usr/local/bin/tell-carrier",),
     )
     assert accounts.secret_variables == {"ACME_KEY"}
 
@@ -83,14 +93,22 @@ def test_a_key_and_a_database_url_come_from_files_and_variables(tmp_path: Path) 
 
 
 def test_secrets_are_known_in_every_spelling(tmp_path: Path) -> None:
-    text = '[accounts.acme]\napi_key_env = "ACME_KEY"\ndatabase_url_env = "ACME_DB"\nsync.cron = "@daily"'
+    text = (
+        '[accounts.acme]\napi_key_env = "ACME_KEY"\ndatabase_url_env = '
+        '"ACME_DB"\nsync.cron = "@daily"'
+    )
     assert set(load(tmp_path, text).secrets()) == {"sk_live_acme", "p%40ss", "p@ss"}
 
 
-def test_the_environment_of_the_process_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_the_process_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ACME_KEY", "sk_live_of_process")
     path = tmp_path / "accounts.toml"
-    path.write_text('[accounts.a]\napi_key_env = "ACME_KEY"\ndatabase_url = "sqlite:///a.db"\nsync.cron = "@daily"')
+    path.write_text(
+        '[accounts.a]\napi_key_env = "ACME_KEY"\ndatabase_url = '
+        '"sqlite:///a.db"\nsync.cron = "@daily"'
+    )
     assert load_accounts(path).accounts[0].api_key == Secret("sk_live_of_process")
 
 
@@ -98,20 +116,20 @@ def test_the_environment_of_the_process_is_the_default(tmp_path: Path, monkeypat
     ("before", "after", "fault"),
     [
         ('api_key_env = "ACME_KEY"', "", "api_key_env: give either"),
-        ('api_key_env = "ACME_KEY"', 'api_key_env = "ACME_KEY"\napi_key_file = "x"', "api_key_env: give either"),
-        ('api_key_env = "ACME_KEY"', 'api_key_env = "NO_KEY"', "api_key_env: the environment has no variable NO_KEY"),
+        ('api_key_env = "ACME_KEY"', 'api_key_env = ' '"ACME_KEY"\napi_key_file = "x"', "api_key_env: give either"),
+        ('api_key_env = "ACME_KEY"', 'api_key_env = "NO_KEY"', "api_key_env: the " "environment has no " "variable NO_KEY"),
         ('api_key_env = "ACME_KEY"', 'api_key_env = ""', "api_key_env: it must be a text"),
         ('base_url = "http://127.0.0.1:8080/v1"', "base_url = 5", "base_url: it must be a text"),
-        ('api_key_env = "ACME_KEY"', 'api_key_file = "/nowhere"', "api_key_file: /nowhere cannot be read"),
+        ('api_key_env = "ACME_KEY"', 'api_key_file = "/nowhere"', "api_key_file: /nowhere " "cannot be read"),
         ('api_key_env = "ACME_KEY"', 'api_key_file = "a\\u0000b"', "api_key_file: "),
-        ('api_key_env = "ACME_KEY"', 'api_key_file = "/dev/null"', "api_key_file: /dev/null is empty"),
-        ('base_url = "http://127.0.0.1:8080/v1"', 'base_url = "http://far.example"', "base_url: base_url"),
+        ('api_key_env = "ACME_KEY"', 'api_key_file = "/dev/null"', "api_key_file: /dev/null " "is empty"),
+        ('base_url = ' '"http://127.0.0.1:8080/v1"', 'base_url = ' '"http://far.example"', "base_url: base_url"),
         ('database_url = "sqlite:///acme.db"', "", "database_url: sync needs"),
-        ('database_url = "sqlite:///acme.db"', 'database_url = "mysql://h/d"', "database_url: database_url must be"),
-        ('database_url = "sqlite:///acme.db"', "database_url = 7", "database_url: database_url must be"),
-        ('database_url = "sqlite:///acme.db"', 'database_url_env = "NO_DB"', "database_url_env: the environment"),
+        ('database_url = ' '"sqlite:///acme.db"', 'database_url = "mysql://h/d"', "database_url: " "database_url must be"),
+        ('database_url = ' '"sqlite:///acme.db"', "database_url = 7", "database_url: " "database_url must be"),
+        ('database_url = ' '"sqlite:///acme.db"', 'database_url_env = "NO_DB"', "database_url_env: the " "environment"),
         (
-            'database_url = "sqlite:///acme.db"', 'database_url = "sqlite:///a.db"\ndatabase_url_env = "ACME_DB"',
+            'database_url = ' '"sqlite:///acme.db"', 'database_url = ' '"sqlite:///a.db"\ndatabase_url_env = ' '"ACME_DB"',
             "database_url: give database_url or database_url_env",
         ),
         ("limit = 3000", "limit = 0", "limit: it must be a whole number from 1"),
@@ -124,30 +142,35 @@ def test_the_environment_of_the_process_is_the_default(tmp_path: Path, monkeypat
         ("since = 2026-01-01", "since = 2026-01-01T00:00:00", "sync.since: it must be a date"),
         ("since = 2026-01-01", 'since = "2026-01-01"', "sync.since: it must be a date"),
         ("since = 2026-01-01", "since = 9999-01-01", "sync.since: it is in the future"),
-        ("partitions = 4", "partitions = 1001", "sync.partitions: it must be a whole number from 1 to 1000"),
+        ("partitions = 4", "partitions = 1001", "sync.partitions: it must be " "a whole " "number from " "1 to 1000"),
         ("avg_ai_latency_ms = 400", "speed = 4", "watch.thresholds.speed: metric must be one of"),
-        ("avg_ai_latency_ms = 400", 'avg_ai_latency_ms = "4"', "watch.thresholds.avg_ai_latency_ms: limit must be"),
-        ("for_seconds = 60", 'for_seconds = "60"', "watch.thresholds.success_rate: it must be a number, or"),
-        ("for_seconds = 60", "fr_seconds = 60", "watch.thresholds.success_rate: it must be a number, or"),
-        ("window_minutes = 10", "window_minutes = 0", "watch.window_minutes: it must be a whole number"),
-        ('command = ["/usr/local/bin/page", "voice"]', 'command = "page voice"', "watch.command: it must be a list"),
+        ("avg_ai_latency_ms = 400", 'avg_ai_latency_ms = "4"', "watch.thresholds.avg_ai_latency_ms: " "limit must be"),
+        ("for_seconds = 60", 'for_seconds = "60"', "watch.thresholds.success_rate: it " "must be a " "number, or"),
+        ("for_seconds = 60", "fr_seconds = 60", "watch.thresholds.success_rate: it " "must be a " "number, or"),
+        ("window_minutes = 10", "window_minutes = 0", "watch.window_minutes: it " "must be a " "whole number"),
+        ('command = ' '["/usr/local/bin/page", ' '"voice"]', 'command = "page voice"', "watch.command: it must " "be a list"),
         ('journal = "/var/lib/telepath/acme.journal"', "", "rotate.journal: name the file"),
-        ("[accounts.acme.rotate]", "[accounts.acme.rotation]", "rotation: there is no such field here"),
-        ("[accounts.acme.watch]", "watch = 5\n[accounts.acme.wat]", "sync.watch: there is no such field here"),
-        ("[accounts.acme]", "[accounts.'a b']\n[accounts.acme]", "accounts.'a b': a name is up to 64 letters"),
-        ("[accounts.acme]", "[account]\n[accounts.acme]", "account: there is no such field here; there are accounts"),
+        ("[accounts.acme.rotate]", "[accounts.acme.rotation]", "rotation: there is no such " "field here"),
+        ("[accounts.acme.watch]", "watch = 5\n[accounts.acme.wat]", "sync.watch: there is " "no such " "field here"),
+        ("[accounts.acme]", "[accounts.'a " "b']\n[accounts.acme]", "accounts.'a b': a name " "is up to " "64 letters"),
+        ("[accounts.acme]", "[account]\n[accounts.acme]", "account: there is no such " "field here; " "there are " "accounts"),
         ("limit = 3000", "sync = 5\nlimit = 3000", "it is not TOML: "),
     ],
 )  # fmt: skip
-def test_a_fault_is_told_with_its_account_and_field(tmp_path: Path, before: str, after: str, fault: str) -> None:
+def test_a_fault_is_told_with_its_account_and_field(
+    tmp_path: Path, before: str, after: str, fault: str
+) -> None:
     assert before in WHOLE
     assert any(
-        line.removeprefix("accounts.acme.").startswith(fault) for line in faults(tmp_path, WHOLE.replace(before, after, 1))
+        line.removeprefix("accounts.acme.").startswith(fault)
+        for line in faults(tmp_path, WHOLE.replace(before, after, 1))
     )
 
 
 def test_a_key_in_the_file_is_refused_and_not_shown(tmp_path: Path) -> None:
-    found = faults(tmp_path, WHOLE.replace('api_key_env = "ACME_KEY"', 'api_key = "sk_live_literal"'))
+    found = faults(
+        tmp_path, WHOLE.replace('api_key_env = "ACME_KEY"', 'api_key = "sk_live_literal"')
+    )
     assert found[0].startswith("accounts.acme.api_key: a secret does not belong into this file")
     assert "sk_live_literal" not in "".join(found)
 
@@ -155,7 +178,11 @@ def test_a_key_in_the_file_is_refused_and_not_shown(tmp_path: Path) -> None:
 def test_a_key_that_no_header_can_carry_is_told_and_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("sk live\nsecond line")
-    found = faults(tmp_path, f'[accounts.a]\napi_key_file = "{path}"\ndatabase_url = "sqlite:///a.db"\nsync.cron = "@daily"')
+    found = faults(
+        tmp_path,
+        f'[accounts.a]\napi_key_file = "{path}"\ndatabase_url = '
+        '"sqlite:///a.db"\nsync.cron = "@daily"',
+    )
     assert found[0].startswith("accounts.a.api_key: api_key")
     assert "second line" not in "".join(found)
 
@@ -194,23 +221,36 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_two_accounts_of_one_key_have_one_limit(tmp_path: Path) -> None:
     text = TWO.format(one="a", two="b", key="ACME_KEY", first="limit = 50", second="limit = 60")
-    assert faults(tmp_path, text) == ["accounts.two.limit: the key of one is the same, and its limit is 50"]
+    assert faults(tmp_path, text) == [
+        "accounts.two.limit: the key of one is the same, and its limit is 50"
+    ]
 
 
 def test_two_syncs_of_one_key_into_one_database_are_refused(tmp_path: Path) -> None:
     text = TWO.format(one="a", two="a", key="ACME_KEY", first="", second="")
-    assert faults(tmp_path, text) == ["accounts.two.sync: one has the same key and the same database"]
+    assert faults(tmp_path, text) == [
+        "accounts.two.sync: one has the same key and the same database"
+    ]
     assert len(load(tmp_path, text.replace('"ACME_KEY"', '"OTHER_KEY"', 1)).jobs) == 2
 
 
 def test_two_rotations_never_share_a_journal_on_one_host(tmp_path: Path) -> None:
-    second = WHOLE.replace("acme", "b").replace("ACME_KEY", "OTHER_KEY").replace("telepath/b.journal", "telepath/acme.journal")
-    assert faults(tmp_path, WHOLE + second) == ["accounts.b.rotate.journal: it is the journal of acme"]
+    second = (
+        WHOLE.replace("acme", "b")
+        .replace("ACME_KEY", "OTHER_KEY")
+        .replace("telepath/b.journal", "telepath/acme.journal")
+    )
+    assert faults(tmp_path, WHOLE + second) == [
+        "accounts.b.rotate.journal: it is the journal of acme"
+    ]
     assert load(tmp_path, WHOLE + second.replace("voice-1", "voice-2"))
 
 
 def test_many_hosts_need_to_know_where_a_file_is(tmp_path: Path) -> None:
-    assert [line.split(";")[0] for line in faults(tmp_path, WHOLE.replace('host = "voice-1"', ""), distributed=True)] == [
+    assert [
+        line.split(";")[0]
+        for line in faults(tmp_path, WHOLE.replace('host = "voice-1"', ""), distributed=True)
+    ] == [
         "accounts.acme.host: a SQLite database is a file of one host",
         "accounts.acme.host: the rotation's journal is a file of one host",
     ]

@@ -24,7 +24,10 @@ from tests.sync.tables import stored, truth
 from tests.worker.running import accounts_of, runner_of
 from tests.worker.test_embedded import OFTEN, until
 
-WATCH = '[accounts.acme.watch]\ncron = "@yearly"\nthresholds = { avg_ai_latency_ms = 1 }\ncommand = ["/bin/true"]\n'
+WATCH = (
+    '[accounts.acme.watch]\ncron = "@yearly"\nthresholds = { avg_ai_latency_ms = 1 '
+    '}\ncommand = ["/bin/true"]\n'
+)
 
 
 @pytest.fixture(autouse=True)
@@ -72,15 +75,21 @@ async def queued_job(connected: Broker, key: str) -> QueuedJob:
     return job
 
 
-async def test_a_sync_with_partitions_runs_to_its_end_and_on(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_sync_with_partitions_runs_to_its_end_and_on(
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+) -> None:
     async with url.connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), connected.store)
         async with served(connected, runner) as fleet:
             assert fleet.hosts == [None]
-            await until(lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 5)
+            await until(
+                lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 5
+            )
             sandbox.add_call()
             end = time.monotonic() + 20
-            while (await connected.store.read_all())[0].part is not None or await rows_in(tmp_path) < 301:
+            while (await connected.store.read_all())[0].part is not None or await rows_in(
+                tmp_path
+            ) < 301:
                 assert time.monotonic() < end
                 await asyncio.sleep(0.1)
         assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
@@ -96,9 +105,14 @@ async def test_a_sync_that_finds_another_one_at_work_is_delivered_again_later(
         accounts = accounts_of(tmp_path, sandbox, '[accounts.acme.sync]\ncron = "@hourly"\n')
         engine = make_engine(f"sqlite:///{tmp_path}/calls.db")
         async with served(connected, runner_of(accounts, connected.store)):
-            async with engine.connect() as connection, alone(connection, accounts.accounts[0].key_id):
+            async with (
+                engine.connect() as connection,
+                alone(connection, accounts.accounts[0].key_id),
+            ):
                 end = time.monotonic() + 20
-                while (job := await (await connected.queue(None)).job("telepath:acme:sync")) is None or job.result is None:
+                while (
+                    job := await (await connected.queue(None)).job("telepath:acme:sync")
+                ) is None or job.result is None:
                     assert time.monotonic() < end
                     await asyncio.sleep(0.05)
                 assert job.result["outcome"] == "busy"
@@ -108,9 +122,13 @@ async def test_a_sync_that_finds_another_one_at_work_is_delivered_again_later(
         await engine.dispose()
 
 
-async def test_what_is_bound_to_a_host_goes_into_its_queue(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_what_is_bound_to_a_host_goes_into_its_queue(
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+) -> None:
     async with url.connect() as connected:
-        runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN + WATCH, host="voice-1"), connected.store)
+        runner = runner_of(
+            accounts_of(tmp_path, sandbox, OFTEN + WATCH, host="voice-1"), connected.store
+        )
         jobs = runner.jobs.values()
         for job, status in zip(jobs, await runner.statuses(list(runner.jobs)), strict=True):
             await connected.submit(job, status, 10)
@@ -118,7 +136,10 @@ async def test_what_is_bound_to_a_host_goes_into_its_queue(url: BrokerUrl, sandb
         assert await (await connected.queue("voice-1")).count("queued") == 1
         assert await (await connected.queue(None)).count("queued") == 1
         assert Fleet(connected, runner, 1).hosts == [None, "voice-1"]
-        assert await connected.under_way(await connected.store.read_all()) == {"acme:sync": "queued", "acme:watch": "queued"}
+        assert await connected.under_way(await connected.store.read_all()) == {
+            "acme:sync": "queued",
+            "acme:watch": "queued",
+        }
 
 
 async def test_a_job_that_fails_is_failed_at_the_broker_and_not_repeated_by_it(
@@ -130,7 +151,9 @@ async def test_a_job_that_fails_is_failed_at_the_broker_and_not_repeated_by_it(
         async with served(connected, runner):
             await until(lambda: sandbox.requests)
             end = time.monotonic() + 10
-            while (job := await queued_job(connected, "telepath:acme:watch")).status != Status.FAILED:
+            while (
+                job := await queued_job(connected, "telepath:acme:watch")
+            ).status != Status.FAILED:
                 assert time.monotonic() < end
                 await asyncio.sleep(0.05)
             await asyncio.sleep(0.7)
@@ -147,8 +170,12 @@ async def test_a_stopped_worker_gives_its_job_back_and_another_one_takes_it(
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
         async with served(connected, runner):
             await until(lambda: sandbox.requests)
-            assert await connected.under_way(await connected.store.read_all()) == {"acme:watch": "running"}
-        assert await connected.under_way(await connected.store.read_all()) == {"acme:watch": "queued"}
+            assert await connected.under_way(await connected.store.read_all()) == {
+                "acme:watch": "running"
+            }
+        assert await connected.under_way(await connected.store.read_all()) == {
+            "acme:watch": "queued"
+        }
         async with served(connected, runner):
             end = time.monotonic() + 10
             while (await connected.store.read_all())[0].last_success is None:
@@ -157,7 +184,9 @@ async def test_a_stopped_worker_gives_its_job_back_and_another_one_takes_it(
         assert await connected.under_way(await connected.store.read_all()) == {}
 
 
-async def test_a_long_job_keeps_its_heartbeat_and_tells_its_rows(url: BrokerUrl, tmp_path: Path) -> None:
+async def test_a_long_job_keeps_its_heartbeat_and_tells_its_rows(
+    url: BrokerUrl, tmp_path: Path
+) -> None:
     async with Sandbox(calls=300, latency=2.5) as sandbox, url.connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
         async with served(connected, runner):
@@ -174,7 +203,9 @@ async def test_a_long_job_keeps_its_heartbeat_and_tells_its_rows(url: BrokerUrl,
         assert (await queued_job(connected, "telepath:acme:watch")).attempts == 1
 
 
-async def test_a_worker_lets_go_of_a_job_that_another_one_has_taken(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_worker_lets_go_of_a_job_that_another_one_has_taken(
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+) -> None:
     sandbox.fail_next(delay=60.0)
     async with url.connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
@@ -189,7 +220,9 @@ async def test_a_worker_lets_go_of_a_job_that_another_one_has_taken(url: BrokerU
         assert (await connected.store.read_all())[0].last_success is None
 
 
-async def test_a_job_whose_worker_has_vanished_is_put_back(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_job_whose_worker_has_vanished_is_put_back(
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+) -> None:
     async with url.connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
         (status,) = await runner.statuses(["acme:watch"])
@@ -210,7 +243,9 @@ async def test_another_fleet_in_the_same_database_holds_nothing_up(
     postgres_broker_url: str, postgres_server: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     other = await asyncpg.connect(postgres_server)
-    await other.execute("SELECT pg_try_advisory_lock(0, 0), pg_try_advisory_lock(0, hashtext('telepath'))")  # as SAQ's own does
+    await other.execute(
+        "SELECT pg_try_advisory_lock(0, 0), pg_try_advisory_lock(0, hashtext('telepath'))"
+    )  # as SAQ's own does
     async with BrokerUrl(postgres=Secret(postgres_broker_url)).connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
         async with served(connected, runner):
@@ -220,9 +255,13 @@ async def test_another_fleet_in_the_same_database_holds_nothing_up(
     await other.close()
 
 
-async def test_a_heartbeat_outlives_an_outage_of_the_broker(url: BrokerUrl, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_heartbeat_outlives_an_outage_of_the_broker(
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+) -> None:
     async with url.connect() as connected:
-        fleet = Fleet(connected, runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store), 1)
+        fleet = Fleet(
+            connected, runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store), 1
+        )
 
         class Cut:
             key = "k"
@@ -236,7 +275,11 @@ async def test_a_heartbeat_outlives_an_outage_of_the_broker(url: BrokerUrl, sand
 
 
 async def test_jobs_that_cannot_be_given_back_in_time_are_left_to_others(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    url: BrokerUrl,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     stop_worker = broker._Worker.stop
 
@@ -247,7 +290,9 @@ async def test_jobs_that_cannot_be_given_back_in_time_are_left_to_others(
             await stop_worker(worker)
 
     async with url.connect() as connected:
-        fleet = Fleet(connected, runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store), 1)
+        fleet = Fleet(
+            connected, runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store), 1
+        )
         monkeypatch.setattr(broker, "_SECONDS_TO_STOP", 0.1)
         monkeypatch.setattr(broker._Worker, "stop", hangs)
         stop = asyncio.Event()
@@ -276,7 +321,11 @@ async def test_a_url_that_no_broker_has_is_refused(options: dict[str, str], faul
 
 
 @pytest.mark.parametrize(
-    "options", [{"redis": "redis://:hidden@127.0.0.1:1/0"}, {"postgres": "postgresql://u:hidden@127.0.0.1:1/d"}]
+    "options",
+    [
+        {"redis": "redis://:hidden@127.0.0.1:1/0"},
+        {"postgres": "postgresql://u:hidden@127.0.0.1:1/d"},
+    ],
 )
 async def test_a_broker_that_does_not_answer_is_told_without_its_password(
     options: dict[str, str], monkeypatch: pytest.MonkeyPatch

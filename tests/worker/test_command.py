@@ -55,7 +55,9 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 @pytest.fixture
 def accounts(sandbox: Sandbox, tmp_path: Path) -> Path:
     path = tmp_path / "accounts.toml"
-    path.write_text(BOTH.format(base_url=sandbox.base_url, folder=tmp_path, host=os.uname().nodename))
+    path.write_text(
+        BOTH.format(base_url=sandbox.base_url, folder=tmp_path, host=os.uname().nodename)
+    )
     return path
 
 
@@ -111,10 +113,18 @@ def value_of(redis: Redis, key: Any) -> object:
 
 
 async def test_a_fleet_stops_in_time_shows_its_jobs_and_keeps_its_secrets(
-    broker_arguments: list[str], accounts: Path, secrets: dict[str, str], tmp_path: Path, sandbox: Sandbox
+    broker_arguments: list[str],
+    accounts: Path,
+    secrets: dict[str, str],
+    tmp_path: Path,
+    sandbox: Sandbox,
 ) -> None:
-    sandbox.fail_next(delay=60.0, path="/calls", times=1)  # the sync of acme, or the refusal of other
-    async with workers(tmp_path, ["--accounts", str(accounts), *broker_arguments], **secrets) as fleet:
+    sandbox.fail_next(
+        delay=60.0, path="/calls", times=1
+    )  # the sync of acme, or the refusal of other
+    async with workers(
+        tmp_path, ["--accounts", str(accounts), *broker_arguments], **secrets
+    ) as fleet:
         await fleet.start(0)
         await logged(fleet, 2, event="begun")
         while not sandbox.requests:
@@ -136,10 +146,14 @@ async def test_a_fleet_stops_in_time_shows_its_jobs_and_keeps_its_secrets(
         assert await fleet.end("wait", 1) == 0
         said = kept + fleet.log.read_text() + json.dumps([acme, other])
     assert "acme" in kept
-    assert [secret for secret in (KEY, "sk_live_wrong_key", DATABASE_PASSWORD) if secret in said] == []
+    assert [
+        secret for secret in (KEY, "sk_live_wrong_key", DATABASE_PASSWORD) if secret in said
+    ] == []
 
 
-def test_the_command_runs_until_a_signal(accounts: Path, secrets: dict[str, str], tmp_path: Path) -> None:
+def test_the_command_runs_until_a_signal(
+    accounts: Path, secrets: dict[str, str], tmp_path: Path
+) -> None:
     def stop_soon() -> None:
         end = time.monotonic() + 30
         while time.monotonic() < end:
@@ -152,10 +166,15 @@ def test_the_command_runs_until_a_signal(accounts: Path, secrets: dict[str, str]
     stopping = threading.Thread(target=stop_soon)
     stopping.start()
     before = signal.getsignal(signal.SIGTERM)
-    result = invoke("--accounts", str(accounts), **secrets, ACME_DB=f"sqlite:///{tmp_path}/other.db")
+    result = invoke(
+        "--accounts", str(accounts), **secrets, ACME_DB=f"sqlite:///{tmp_path}/other.db"
+    )
     stopping.join()
     assert result.exit_code == 0
-    assert [json.loads(line)["event"] for line in (result.stdout.splitlines()[0], result.stdout.splitlines()[-1])] == [
+    assert [
+        json.loads(line)["event"]
+        for line in (result.stdout.splitlines()[0], result.stdout.splitlines()[-1])
+    ] == [
         "start",
         "stop",
     ]
@@ -201,10 +220,16 @@ def test_faults_of_the_file_end_the_command_with_2(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["status", "--accounts", "/nowhere/a.toml"], "there is no /nowhere/a.toml.state"),
-        (["status", "--redis", "redis://h", "--postgres", "postgresql://h/d"], "a fleet has one broker"),
+        (
+            ["status", "--redis", "redis://h", "--postgres", "postgresql://h/d"],
+            "a fleet has one broker",
+        ),
         (["status", "--redis", "redis://127.0.0.1:1"], "the broker cannot be reached"),
         (["--web", "0"], "--web shows a broker's queues"),
-        (["--redis", "redis://:secret@127.0.0.1:1"], "can read the password in --redis: set its variable"),
+        (
+            ["--redis", "redis://:secret@127.0.0.1:1"],
+            "can read the password in --redis: set its variable",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(arguments: list[str], said: str) -> None:
@@ -214,7 +239,9 @@ def test_what_cannot_be_done_is_said(arguments: list[str], said: str) -> None:
 
 
 def test_a_password_from_the_environment_needs_no_warning(tmp_path: Path) -> None:
-    result = invoke("--accounts", str(tmp_path / "none"), TELEPATH_WORKER_REDIS="redis://:secret@127.0.0.1:1")
+    result = invoke(
+        "--accounts", str(tmp_path / "none"), TELEPATH_WORKER_REDIS="redis://:secret@127.0.0.1:1"
+    )
     assert "warning" not in result.stderr
 
 
@@ -228,10 +255,22 @@ def test_what_the_command_is_given_reaches_the_worker(
 
     monkeypatch.setattr("telepath_async.worker.run_worker", run)
     broker = ["--redis", "redis://h", "--limiter-redis", "redis://l", "--expected-processes", "2"]
-    result = invoke("--accounts", str(accounts), *broker, "--concurrency", "3", "--web", "0", "--otel", **secrets)
+    result = invoke(
+        "--accounts",
+        str(accounts),
+        *broker,
+        "--concurrency",
+        "3",
+        "--web",
+        "0",
+        "--otel",
+        **secrets,
+    )
     assert (result.exit_code, result.stderr) == (0, "")
     limiter = Secret("redis://l")
-    assert given == [WorkerOptions(concurrency=3, limiter_redis=limiter, expected_processes=2, web=0, otel=True)]
+    assert given == [
+        WorkerOptions(concurrency=3, limiter_redis=limiter, expected_processes=2, web=0, otel=True)
+    ]
 
 
 def test_the_status_is_a_table_for_people(accounts: Path, tmp_path: Path) -> None:
@@ -245,7 +284,19 @@ def test_the_status_is_a_table_for_people(accounts: Path, tmp_path: Path) -> Non
     store.close()
     result = invoke("status", "--table", "--state", str(state), COLUMNS="100")
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["account", "job", "state", "last", "success", "(UTC)", "last", "failure", "rows", "next", "run"]
+    assert lines[0].split() == [
+        "account",
+        "job",
+        "state",
+        "last",
+        "success",
+        "(UTC)",
+        "last",
+        "failure",
+        "rows",
+        "next",
+        "run",
+    ]
     assert lines[1].split() == [
         "acme", "sync", "2of3", "overdue", "06-01", "12:03:10", "06-01", "12:03:10", "7", "06-01", "12:03:15",
     ]  # fmt: skip

@@ -13,9 +13,16 @@ import pytest
 
 from telepath_async import AnalyticsOverview, Call, Secret, SipCredentials
 from telepath_async.jobs import LatencyAlert, Threshold
-from telepath_async.worker.commands import CommandFailed, Commands, alert_document, credentials_document
+from telepath_async.worker.commands import (
+    CommandFailed,
+    Commands,
+    alert_document,
+    credentials_document,
+)
 
-SAY = "import json, os, sys; json.dump([sys.stdin.read(), dict(os.environ)], open(sys.argv[1], 'w'))"
+SAY = (
+    "import json, os, sys; json.dump([sys.stdin.read(), dict(os.environ)], open(sys.argv[1], 'w'))"
+)
 
 
 async def test_a_command_gets_the_document_and_none_of_the_accounts_secrets(
@@ -23,7 +30,9 @@ async def test_a_command_gets_the_document_and_none_of_the_accounts_secrets(
 ) -> None:
     monkeypatch.setenv("ACME_KEY", "sk_live")
     monkeypatch.setenv("OTHER", "fine")
-    await Commands(frozenset({"ACME_KEY"})).run([sys.executable, "-c", SAY, str(tmp_path / "out")], Secret("the document"))
+    await Commands(frozenset({"ACME_KEY"})).run(
+        [sys.executable, "-c", SAY, str(tmp_path / "out")], Secret("the document")
+    )
     document, environment = json.loads((tmp_path / "out").read_text())
     assert document == "the document"
     assert environment["OTHER"] == "fine"
@@ -45,7 +54,9 @@ async def test_a_command_that_fails_says_how(command: list[str], reason: str) ->
 
 async def test_a_command_that_hangs_is_ended() -> None:
     with pytest.raises(CommandFailed, match=r"took more than 0.5 s, and was ended"):
-        await Commands(seconds=0.5).run([sys.executable, "-c", "import time; time.sleep(60)"], Secret("x"))
+        await Commands(seconds=0.5).run(
+            [sys.executable, "-c", "import time; time.sleep(60)"], Secret("x")
+        )
 
 
 async def test_a_command_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
@@ -74,7 +85,9 @@ def test_an_alert_is_told_by_its_figures() -> None:
 
 
 def test_credentials_are_told_in_a_document_that_hides_itself() -> None:
-    document = credentials_document("acme", SipCredentials(id="t", sip_username="u", sip_password=Secret("pw")))
+    document = credentials_document(
+        "acme", SipCredentials(id="t", sip_username="u", sip_password=Secret("pw"))
+    )
     assert json.loads(document.reveal()) == {
         "account": "acme", "trunk_id": "t", "sip_username": "u", "sip_password": "pw",
     }  # fmt: skip

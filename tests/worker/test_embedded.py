@@ -67,11 +67,15 @@ class Counting(Runner):
         return ending
 
 
-async def test_a_first_sync_and_those_after_it_run_until_the_worker_is_stopped(tmp_path: Path, store: FileStore) -> None:
+async def test_a_first_sync_and_those_after_it_run_until_the_worker_is_stopped(
+    tmp_path: Path, store: FileStore
+) -> None:
     async with Sandbox(calls=300, rate_limit=1_000_000) as sandbox:
         runner, stop = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), asyncio.Event()
         serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
-        await until(lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 8)
+        await until(
+            lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 8
+        )
 
         sandbox.add_call()
         rows = len(sandbox.calls)
@@ -108,7 +112,9 @@ async def test_a_job_that_failed_or_was_busy_is_looked_at_again_and_runs_once_at
         assert runner.most == 1
 
 
-async def test_a_job_that_was_busy_is_not_tried_again_at_once(tmp_path: Path, store: FileStore) -> None:
+async def test_a_job_that_was_busy_is_not_tried_again_at_once(
+    tmp_path: Path, store: FileStore
+) -> None:
     async with Sandbox() as sandbox:
         runner = Counting(runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), ["busy"])
         stop = asyncio.Event()
@@ -134,7 +140,9 @@ async def test_a_broker_that_is_out_of_reach_is_tried_again(
 
     async with Sandbox() as sandbox:
         runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store)
-        dispatching = asyncio.create_task(Dispatcher(runner=runner, submit=submit, outages=(ConnectionError,)).serve())
+        dispatching = asyncio.create_task(
+            Dispatcher(runner=runner, submit=submit, outages=(ConnectionError,)).serve()
+        )
         await until(lambda: len(tries) >= 4)
         dispatching.cancel()
         await asyncio.wait([dispatching])
@@ -156,7 +164,9 @@ async def test_a_dispatcher_ends_though_a_library_takes_its_cancellation_for_an_
 
     async with Sandbox() as sandbox:
         runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store)
-        dispatching = asyncio.create_task(Dispatcher(runner=runner, submit=submit, outages=(ConnectionError,)).serve())
+        dispatching = asyncio.create_task(
+            Dispatcher(runner=runner, submit=submit, outages=(ConnectionError,)).serve()
+        )
         await begun.wait()
         dispatching.cancel()
         done, _ = await asyncio.wait([dispatching], timeout=5)
@@ -165,7 +175,9 @@ async def test_a_dispatcher_ends_though_a_library_takes_its_cancellation_for_an_
         assert done
 
 
-async def test_a_dispatcher_looks_at_nothing_that_it_does_not_know(tmp_path: Path, store: FileStore) -> None:
+async def test_a_dispatcher_looks_at_nothing_that_it_does_not_know(
+    tmp_path: Path, store: FileStore
+) -> None:
     async with Sandbox() as sandbox:
         runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store)
 

@@ -17,7 +17,11 @@ async def test_a_fleet_that_is_killed_again_and_again_loses_no_row_and_doubles_n
     broker_arguments: list[str], postgres_server: str, tmp_path: Path
 ) -> None:
     killing = Killing(
-        broker_arguments=broker_arguments, number=3, kills=8, pause=(0.0, 0.05), dice=random.Random(broker_arguments[0])
+        broker_arguments=broker_arguments,
+        number=3,
+        kills=8,
+        pause=(0.0, 0.05),
+        dice=random.Random(broker_arguments[0]),
     )
     async with customers(5, 1_000, tmp_path, postgres_server) as accounts:
         await killing.run(tmp_path, accounts)

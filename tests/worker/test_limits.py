@@ -48,14 +48,19 @@ async def test_jobs_of_one_key_share_a_limiter_of_the_process() -> None:
     limiters = Limiters(None, 1)
     async with limiters.hold(ACCOUNT) as one, limiters.hold(evolve(ACCOUNT, name="other")) as same:
         assert one is same
-    async with limiters.hold(ACCOUNT) as later, limiters.hold(evolve(ACCOUNT, key_id="2f")) as other:
+    async with (
+        limiters.hold(ACCOUNT) as later,
+        limiters.hold(evolve(ACCOUNT, key_id="2f")) as other,
+    ):
         assert later is one
         assert other is not one
 
 
 async def test_a_process_takes_its_share_whatever_the_server_says_the_limit_is() -> None:
     limiter = local_limiter(6000, 4)
-    limiter.observe({"X-RateLimit-Limit": "6000", "X-RateLimit-Remaining": "5999", "X-RateLimit-Reset": "60"})
+    limiter.observe(
+        {"X-RateLimit-Limit": "6000", "X-RateLimit-Remaining": "5999", "X-RateLimit-Reset": "60"}
+    )
     assert (limiter._bucket._limit, limiter._bucket._period) == (750, 30.0)  # 1500 of 6000 a minute
     assert local_limiter(6000, 1)._bucket._limit == 6000
 

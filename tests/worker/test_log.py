@@ -14,7 +14,9 @@ MASK = Mask.of(["pw", "pw-long", ""])
 
 
 def record(name: str, message: str, error: BaseException | None = None) -> logging.LogRecord:
-    return logging.LogRecord(name, logging.ERROR, "", 0, message, (), error and (type(error), error, None))
+    return logging.LogRecord(
+        name, logging.ERROR, "", 0, message, (), error and (type(error), error, None)
+    )
 
 
 def test_secrets_are_masked_the_longest_first() -> None:
@@ -61,7 +63,12 @@ def test_a_library_s_line_is_json_without_its_traceback() -> None:
 
 def test_what_has_been_said_is_not_said_again() -> None:
     assert not is_news(record("saq", "Error processing job", JobFailed("x")))
-    assert not is_news(record("saq", "Some tasks did not finish within the shutdown grace period, requesting cancellation"))
+    assert not is_news(
+        record(
+            "saq",
+            "Some tasks did not finish within the shutdown grace period, requesting cancellation",
+        )
+    )
     assert is_news(record("saq", "Upkeep task failed unexpectedly", OSError()))
     assert is_news(record("saq", "Swept"))
 
@@ -69,5 +76,8 @@ def test_what_has_been_said_is_not_said_again() -> None:
 def test_a_secret_is_masked_where_a_line_is_cut_off_and_in_every_spelling() -> None:
     mask = Mask.of(["sk_live_SECRETSECRET", 'pä"ss'])
     assert "SECRET" not in mask.error(RuntimeError("x" * 470 + " sk_live_SECRETSECRETSECRET"))
-    assert json.loads(JsonFormatter(mask).format(record("saq", 'it is pä"ss\nand more')))["message"] == "it is **********"
+    assert (
+        json.loads(JsonFormatter(mask).format(record("saq", 'it is pä"ss\nand more')))["message"]
+        == "it is **********"
+    )
     assert json.loads(JsonFormatter(mask).format(record("saq", "")))["message"] == ""

@@ -20,7 +20,10 @@ async def queues(postgres_broker_url: str) -> AsyncIterator[list[Queue]]:
     """The same queue, as three workers have it."""
     async with AsyncExitStack() as stack:
         brokers = [
-            await stack.enter_async_context(BrokerUrl(postgres=Secret(postgres_broker_url)).connect(2)) for _ in range(3)
+            await stack.enter_async_context(
+                BrokerUrl(postgres=Secret(postgres_broker_url)).connect(2)
+            )
+            for _ in range(3)
         ]
         yield [await broker.queue(None) for broker in brokers]
 
@@ -42,7 +45,9 @@ async def test_whoever_comes_sweeps_and_not_he_alone_who_swept_first(queues: lis
     assert len(await second.sweep(1, 0.1)) == 1
 
 
-async def test_two_do_not_sweep_at_once(queues: list[Queue], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_do_not_sweep_at_once(
+    queues: list[Queue], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second, third = queues
     await lost(third, "a")
     during: list[list[str]] = []
@@ -57,7 +62,9 @@ async def test_two_do_not_sweep_at_once(queues: list[Queue], monkeypatch: pytest
     assert during == [[]]
 
 
-async def test_a_sweep_that_takes_too_long_is_left_to_the_next(queues: list[Queue], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sweep_that_takes_too_long_is_left_to_the_next(
+    queues: list[Queue], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(postgres_queue, "_SECONDS_OF_A_SWEEP", 0.0)
     await lost(queues[2], "a")
     assert await queues[0].sweep(1, 0.1) == []

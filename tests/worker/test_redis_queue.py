@@ -21,7 +21,9 @@ async def queue(redis_url: str) -> AsyncIterator[PatientRedisQueue]:
     await queue.disconnect()
 
 
-async def taken(queue: PatientRedisQueue, key: str, *, silent_for: float = 0.0, retries: int = 5) -> Job:
+async def taken(
+    queue: PatientRedisQueue, key: str, *, silent_for: float = 0.0, retries: int = 5
+) -> Job:
     """A job that a worker has begun, and whose heart has not beaten for so long."""
     assert await queue.enqueue(Job("f", key=key, heartbeat=10, timeout=0, retries=retries))
     job = await queue.dequeue(5)

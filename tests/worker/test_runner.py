@@ -26,7 +26,10 @@ from tests.sync.tables import stored, truth
 from tests.worker.running import accounts_of, file_store, runner_of
 
 SYNC = '[accounts.acme.sync]\ncron = "@yearly"\nsince = 2026-01-01\n'
-WATCH = '[accounts.acme.watch]\ncron = "@yearly"\nthresholds = {{ avg_ai_latency_ms = 1 }}\ncommand = {command}\n'
+WATCH = (
+    '[accounts.acme.watch]\ncron = "@yearly"\nthresholds = {{ avg_ai_latency_ms = 1 '
+    "}}\ncommand = {command}\n"
+)
 ROTATE = '[accounts.acme.rotate]\ncron = "@yearly"\njournal = "{journal}"\ncommand = {command}\n'
 KEEP = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + chr(10))"
 
@@ -81,7 +84,11 @@ async def test_a_sync_by_partitions_ends_with_the_server_s_truth(
     assert [(event["partition"], event["outcome"]) for event in events] == [
         ("1of3", "success"), ("2of3", "success"), ("3of3", "success"),
     ]  # fmt: skip
-    assert [event["rows"] for event in events] == [0, 0, 250]  # the sandbox's calls are of the last 30 days
+    assert [event["rows"] for event in events] == [
+        0,
+        0,
+        250,
+    ]  # the sandbox's calls are of the last 30 days
     assert events[0].keys() == {
         "time", "event", "account", "job", "partition", "outcome", "rows", "seconds", "worker",
     }  # fmt: skip
@@ -165,7 +172,9 @@ async def test_a_sync_that_finds_another_one_at_work_is_due_as_before(
     assert events[0]["error"].startswith("SyncBusy: ")
 
 
-async def test_a_sync_without_more_time_keeps_its_rows_and_goes_on(tmp_path: Path, store: FileStore) -> None:
+async def test_a_sync_without_more_time_keeps_its_rows_and_goes_on(
+    tmp_path: Path, store: FileStore
+) -> None:
     async with Sandbox(calls=3_000, latency=0.1, rate_limit=1_000_000) as sandbox:
         runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store, seconds={"sync": 0.6})
         outcomes = ["cut off"]
@@ -185,7 +194,9 @@ async def test_a_poll_without_more_time_has_failed(tmp_path: Path, store: FileSt
             await runner.run("acme:watch")
 
 
-async def test_a_timeout_inside_of_a_run_is_an_ordinary_failure(sandbox: Sandbox, store: FileStore, tmp_path: Path) -> None:
+async def test_a_timeout_inside_of_a_run_is_an_ordinary_failure(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path
+) -> None:
     async def times_out(run: Run, telepath: object) -> None:
         raise TimeoutError("the database took too long")
 
@@ -213,7 +224,9 @@ async def test_a_run_that_is_stopped_says_so_and_is_due_as_before(
     assert (await status_of(runner, "acme:sync")).next_run <= datetime.now(UTC)
 
 
-async def test_rows_that_may_have_been_missed_are_a_failure(sandbox: Sandbox, store: FileStore, tmp_path: Path) -> None:
+async def test_rows_that_may_have_been_missed_are_a_failure(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path
+) -> None:
     from telepath_async.worker import work
 
     async def uncertain(*arguments: object, **options: object) -> object:
@@ -226,9 +239,13 @@ async def test_rows_that_may_have_been_missed_are_a_failure(sandbox: Sandbox, st
             await runner.run("acme:sync")
 
 
-async def test_an_alert_is_told_once_however_often_it_is_polled(sandbox: Sandbox, store: FileStore, tmp_path: Path) -> None:
+async def test_an_alert_is_told_once_however_often_it_is_polled(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path
+) -> None:
     sandbox.add_call(ai_latency_ms=500)
-    runner = runner_of(accounts_of(tmp_path, sandbox, WATCH.format(command=keeping(tmp_path / "alerts"))), store)
+    runner = runner_of(
+        accounts_of(tmp_path, sandbox, WATCH.format(command=keeping(tmp_path / "alerts"))), store
+    )
     assert await runner.run("acme:watch") == "success"
     await is_due(runner, "acme:watch")
     assert await runner.run("acme:watch") == "success"
@@ -237,18 +254,26 @@ async def test_an_alert_is_told_once_however_often_it_is_polled(sandbox: Sandbox
     assert (await status_of(runner, "acme:watch")).rows == 0
 
 
-async def test_an_alert_that_could_not_be_told_is_told_again(sandbox: Sandbox, store: FileStore, tmp_path: Path) -> None:
+async def test_an_alert_that_could_not_be_told_is_told_again(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path
+) -> None:
     sandbox.add_call(ai_latency_ms=500)
-    failing = runner_of(accounts_of(tmp_path, sandbox, WATCH.format(command='["/bin/false"]')), store)
+    failing = runner_of(
+        accounts_of(tmp_path, sandbox, WATCH.format(command='["/bin/false"]')), store
+    )
     with pytest.raises(JobFailed, match="CommandFailed: /bin/false ended with exit code 1"):
         await failing.run("acme:watch")
-    mended = runner_of(accounts_of(tmp_path, sandbox, WATCH.format(command=keeping(tmp_path / "alerts"))), store)
+    mended = runner_of(
+        accounts_of(tmp_path, sandbox, WATCH.format(command=keeping(tmp_path / "alerts"))), store
+    )
     await is_due(mended, "acme:watch")
     assert await mended.run("acme:watch") == "success"
     assert len((tmp_path / "alerts").read_text().splitlines()) == 1
 
 
-async def test_a_poll_that_fails_is_a_failure(sandbox: Sandbox, store: FileStore, tmp_path: Path) -> None:
+async def test_a_poll_that_fails_is_a_failure(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path
+) -> None:
     sandbox.fail_next(status=403)
     runner = runner_of(accounts_of(tmp_path, sandbox, WATCH.format(command='["/bin/true"]')), store)
     with pytest.raises(JobFailed, match="PermissionDeniedError: 403"):
@@ -265,7 +290,9 @@ async def test_a_rotation_gives_each_carrier_its_password_and_keeps_none(
     await is_due(runner, "acme:rotate")
     assert await runner.run("acme:rotate") == "success"
     told = [json.loads(line) for line in (tmp_path / "carriers").read_text().splitlines()]
-    assert {item["sip_username"] for item in told} == {trunk["sip_username"] for trunk in sandbox.trunks.values()}
+    assert {item["sip_username"] for item in told} == {
+        trunk["sip_username"] for trunk in sandbox.trunks.values()
+    }
     assert all(sandbox.sip_login(item["sip_username"], item["sip_password"]) for item in told)
     kept = (await status_of(runner, "acme:rotate")).to_json() + json.dumps(events)
     assert not any(item["sip_password"] in kept for item in told)
@@ -279,13 +306,24 @@ async def test_a_rotation_that_carriers_refuse_is_finished_by_the_next_try_and_r
 
     monkeypatch.setattr("telepath_async.jobs.rotation_run.asyncio.sleep", at_once)
     journal = tmp_path / "journal"
-    refusing = runner_of(accounts_of(tmp_path, sandbox, ROTATE.format(journal=journal, command='["/bin/false"]')), store)
+    refusing = runner_of(
+        accounts_of(tmp_path, sandbox, ROTATE.format(journal=journal, command='["/bin/false"]')),
+        store,
+    )
     await is_due(refusing, "acme:rotate")
-    with pytest.raises(JobFailed, match=r"3 carriers may hold a dead password, 0 trunks are untouched; .*: apply failed"):
+    with pytest.raises(
+        JobFailed,
+        match=r"3 carriers may hold a dead password, 0 trunks are untouched; .*: apply failed",
+    ):
         await refusing.run("acme:rotate")
     rotated = {trunk_id: sandbox.sip_password(trunk_id) for trunk_id in sandbox.trunks}
     mended = runner_of(
-        accounts_of(tmp_path, sandbox, ROTATE.format(journal=journal, command=keeping(tmp_path / "carriers"))), store
+        accounts_of(
+            tmp_path,
+            sandbox,
+            ROTATE.format(journal=journal, command=keeping(tmp_path / "carriers")),
+        ),
+        store,
     )
     await is_due(mended, "acme:rotate")
     assert await mended.run("acme:rotate") == "success"

@@ -31,7 +31,9 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 def broker(request: pytest.FixtureRequest) -> BrokerUrl | None:
     if request.param is None:
         return None
-    return BrokerUrl(**{request.param.partition("_")[0]: Secret(request.getfixturevalue(request.param))})
+    return BrokerUrl(
+        **{request.param.partition("_")[0]: Secret(request.getfixturevalue(request.param))}
+    )
 
 
 async def test_a_worker_runs_its_jobs_and_its_report_says_so(
@@ -40,7 +42,9 @@ async def test_a_worker_runs_its_jobs_and_its_report_says_so(
     accounts = accounts_of(tmp_path, sandbox, SYNC, host=socket.gethostname())
     state, stop = str(tmp_path / "state"), asyncio.Event()
     options = WorkerOptions(web=None if broker is None else 0)
-    working = asyncio.create_task(run_worker(accounts, broker=broker, state=state, options=options, stop=stop))
+    working = asyncio.create_task(
+        run_worker(accounts, broker=broker, state=state, options=options, stop=stop)
+    )
     async with asyncio.timeout(40):
         while not await succeeded(broker, state):
             await asyncio.sleep(0.2)
@@ -73,10 +77,14 @@ async def test_a_worker_that_is_stopped_before_it_has_begun_ends(
         )
 
 
-async def test_what_is_bound_to_another_host_is_left_to_it(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_what_is_bound_to_another_host_is_left_to_it(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     accounts, stop = accounts_of(tmp_path, sandbox, SYNC, host="elsewhere"), asyncio.Event()
     asyncio.get_running_loop().call_later(0.1, stop.set)
-    await run_worker(accounts, broker=None, state=str(tmp_path / "state"), options=WorkerOptions(), stop=stop)
+    await run_worker(
+        accounts, broker=None, state=str(tmp_path / "state"), options=WorkerOptions(), stop=stop
+    )
     assert await read_report(None, str(tmp_path / "state")) == []
 
 
@@ -86,16 +94,28 @@ async def test_a_state_file_in_use_is_refused(sandbox: Sandbox, tmp_path: Path) 
     assert lock is not None
     with pytest.raises(UsageError, match="another worker runs on"):
         await run_worker(
-            accounts_of(tmp_path, sandbox, SYNC), broker=None, state=state, options=WorkerOptions(), stop=asyncio.Event()
+            accounts_of(tmp_path, sandbox, SYNC),
+            broker=None,
+            state=state,
+            options=WorkerOptions(),
+            stop=asyncio.Event(),
         )
     lock.close()
 
 
-async def test_what_runs_without_a_broker_is_reported_as_running(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_what_runs_without_a_broker_is_reported_as_running(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     sandbox.fail_next(delay=60.0)
     state, stop = str(tmp_path / "state"), asyncio.Event()
     working = asyncio.create_task(
-        run_worker(accounts_of(tmp_path, sandbox, SYNC), broker=None, state=state, options=WorkerOptions(), stop=stop)
+        run_worker(
+            accounts_of(tmp_path, sandbox, SYNC),
+            broker=None,
+            state=state,
+            options=WorkerOptions(),
+            stop=stop,
+        )
     )
     async with asyncio.timeout(20):
         while not sandbox.requests:
@@ -106,12 +126,18 @@ async def test_what_runs_without_a_broker_is_reported_as_running(sandbox: Sandbo
     assert [job.state for job in await read_report(None, state)] == ["waiting"]
 
 
-async def test_a_share_too_small_for_any_process_is_refused(postgres_broker_url: str, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_share_too_small_for_any_process_is_refused(
+    postgres_broker_url: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
     accounts = accounts_of(tmp_path, sandbox, SYNC)
     options = WorkerOptions(expected_processes=10_000_000)
     with pytest.raises(UsageError, match="is too small for 10000000 processes"):
         await run_worker(
-            accounts, broker=BrokerUrl(postgres=Secret(postgres_broker_url)), state="", options=options, stop=asyncio.Event()
+            accounts,
+            broker=BrokerUrl(postgres=Secret(postgres_broker_url)),
+            state="",
+            options=options,
+            stop=asyncio.Event(),
         )
 
 
@@ -119,11 +145,15 @@ def test_a_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
     for module in [name for name in sys.modules if name.startswith("telepath_async.worker")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "saq", None)
-    with pytest.raises(ModuleNotFoundError, match=r'needs saq: pip install "telepath-async\[jobs\]"'):
+    with pytest.raises(
+        ModuleNotFoundError, match=r'needs saq: pip install "telepath-async\[jobs\]"'
+    ):
         importlib.import_module("telepath_async.worker")
 
 
-async def test_a_dispatcher_that_fails_ends_the_worker(redis_url: str, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_dispatcher_that_fails_ends_the_worker(
+    redis_url: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
     async def fails(self: object) -> None:
         await asyncio.sleep(0.5)
         raise RuntimeError("a bug")

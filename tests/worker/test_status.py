@@ -30,19 +30,39 @@ LATER = NOW + timedelta(seconds=40)
 
 
 def sync_job(
-    *, partitions: int = 1, cron: str = "*/5 * * * *", since: datetime | None = datetime(2026, 5, 1, tzinfo=UTC)
+    *,
+    partitions: int = 1,
+    cron: str = "*/5 * * * *",
+    since: datetime | None = datetime(2026, 5, 1, tzinfo=UTC),
 ) -> Job:
-    plan = SyncPlan(cron=cron, database_url=Secret("postgresql://u:pw@h/d"), since=since, partitions=partitions)
-    return Job(Account(name="acme", api_key=Secret("sk_1"), key_id="1f", host="h1", sync=plan), "sync")
+    plan = SyncPlan(
+        cron=cron, database_url=Secret("postgresql://u:pw@h/d"), since=since, partitions=partitions
+    )
+    return Job(
+        Account(name="acme", api_key=Secret("sk_1"), key_id="1f", host="h1", sync=plan), "sync"
+    )
 
 
 def rotate_job() -> Job:
     plan = RotatePlan(cron="0 3 1 * *", journal="/j", command=("/c",))
-    return Job(Account(name="acme", api_key=Secret("sk_1"), key_id="1f", host="h1", rotate=plan), "rotate")
+    return Job(
+        Account(name="acme", api_key=Secret("sk_1"), key_id="1f", host="h1", rotate=plan), "rotate"
+    )
 
 
-def a_failure(status: JobStatus, *, job: Job | None = None, fault: bool = False, jitter: float = 0.0) -> JobStatus:
-    return failed(status, job or sync_job(), LATER, error="E: no", fault=fault, rows=7, seconds=2.0, jitter=jitter)
+def a_failure(
+    status: JobStatus, *, job: Job | None = None, fault: bool = False, jitter: float = 0.0
+) -> JobStatus:
+    return failed(
+        status,
+        job or sync_job(),
+        LATER,
+        error="E: no",
+        fault=fault,
+        rows=7,
+        seconds=2.0,
+        jitter=jitter,
+    )
 
 
 def test_a_sync_that_nobody_has_run_is_due_at_once_and_a_rotation_at_its_time() -> None:
@@ -62,7 +82,9 @@ def test_a_success_waits_for_the_next_time_and_forgets_the_failures_before() -> 
 
 
 def test_the_state_of_the_alerts_outlives_a_run_that_has_none() -> None:
-    told = succeeded(first_status(sync_job(), NOW), sync_job(), NOW, rows=0, seconds=0.1, alerts="{}")
+    told = succeeded(
+        first_status(sync_job(), NOW), sync_job(), NOW, rows=0, seconds=0.1, alerts="{}"
+    )
     assert told.alerts == "{}"
     assert succeeded(told, sync_job(), NOW, rows=0, seconds=0.1).alerts == "{}"
 
@@ -73,13 +95,22 @@ def test_failures_are_tried_again_later_and_later() -> None:
         status = a_failure(status)
         waits.append((status.next_run - LATER).total_seconds())
     assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900, 900]
-    assert (status.failures, status.error, status.rows, status.last_failure) == (12, "E: no", 7, LATER)
+    assert (status.failures, status.error, status.rows, status.last_failure) == (
+        12,
+        "E: no",
+        7,
+        LATER,
+    )
     assert status.began == NOW
-    assert a_failure(first_status(sync_job(), NOW), jitter=1.0).next_run == LATER + timedelta(seconds=2.5)
+    assert a_failure(first_status(sync_job(), NOW), jitter=1.0).next_run == LATER + timedelta(
+        seconds=2.5
+    )
 
 
 def test_a_hundred_thousand_failures_are_no_overflow() -> None:
-    assert a_failure(evolve(first_status(sync_job(), NOW), failures=100_000)).next_run == LATER + timedelta(minutes=15)
+    assert a_failure(
+        evolve(first_status(sync_job(), NOW), failures=100_000)
+    ).next_run == LATER + timedelta(minutes=15)
 
 
 def test_what_repeating_cannot_cure_waits_for_an_hour() -> None:
@@ -90,7 +121,12 @@ def test_what_repeating_cannot_cure_waits_for_an_hour() -> None:
 
 def test_a_run_without_more_time_goes_on_at_once() -> None:
     status = cut_off(started(first_status(sync_job(), NOW), NOW), LATER, rows=9, seconds=900.0)
-    assert (status.next_run, status.rows, status.failures, status.running_since) == (LATER, 9, 0, None)
+    assert (status.next_run, status.rows, status.failures, status.running_since) == (
+        LATER,
+        9,
+        0,
+        None,
+    )
 
 
 def test_the_partitions_of_a_first_sync_follow_each_other_at_once() -> None:
@@ -109,7 +145,9 @@ def test_the_partitions_of_a_first_sync_follow_each_other_at_once() -> None:
 
 
 @given(st.integers(2, 1000), st.timedeltas(timedelta(0), timedelta(days=4000)))
-def test_partitions_lie_side_by_side_from_the_beginning_to_the_end(partitions: int, span: timedelta) -> None:
+def test_partitions_lie_side_by_side_from_the_beginning_to_the_end(
+    partitions: int, span: timedelta
+) -> None:
     since = NOW - span
     job = sync_job(partitions=partitions, since=since)
     status = first_status(job, NOW)
@@ -151,7 +189,9 @@ def test_a_changed_plan_waits_for_its_own_time_and_begins_its_partitions_anew() 
 
 
 def test_a_changed_plan_lets_a_fault_be_tried_at_once() -> None:
-    after = current(a_failure(first_status(sync_job(), NOW), fault=True), sync_job(cron="@daily"), LATER)
+    after = current(
+        a_failure(first_status(sync_job(), NOW), fault=True), sync_job(cron="@daily"), LATER
+    )
     assert (after.next_run, after.fault) == (LATER, False)
 
 
@@ -162,7 +202,9 @@ def test_a_plan_changes_with_the_key_the_server_and_the_database_but_not_with_a_
     for changes in ({"key_id": "2f"}, {"base_url": "http://127.0.0.1/v1"}):
         plans.add(Job(evolve(account, **changes), "sync").plan)
     for url in ("postgresql://u:pw@h/e", "postgresql://u:other@h/d"):
-        plans.add(Job(evolve(account, sync=evolve(account.sync, database_url=Secret(url))), "sync").plan)
+        plans.add(
+            Job(evolve(account, sync=evolve(account.sync, database_url=Secret(url))), "sync").plan
+        )
     assert len(plans) == 4
 
 
@@ -192,7 +234,11 @@ def test_a_report_leaves_out_what_is_ours(name: str) -> None:
 def test_a_run_a_little_early_does_not_bring_its_moment_again() -> None:
     due = datetime(2026, 6, 1, 12, 5, tzinfo=UTC)
     after = succeeded(
-        evolve(first_status(sync_job(), NOW), next_run=due), sync_job(), due - timedelta(seconds=3), rows=0, seconds=0.1
+        evolve(first_status(sync_job(), NOW), next_run=due),
+        sync_job(),
+        due - timedelta(seconds=3),
+        rows=0,
+        seconds=0.1,
     )
     assert after.next_run == due + timedelta(minutes=5)
 

@@ -22,7 +22,9 @@ from tests.worker.test_status import LATER, NOW, sync_job
 def broker_url(request: pytest.FixtureRequest) -> BrokerUrl | None:
     if request.param is None:
         return None
-    return BrokerUrl(**{request.param.partition("_")[0]: Secret(request.getfixturevalue(request.param))})
+    return BrokerUrl(
+        **{request.param.partition("_")[0]: Secret(request.getfixturevalue(request.param))}
+    )
 
 
 @pytest.fixture
@@ -58,7 +60,9 @@ async def test_a_status_that_is_there_is_kept_on_request(store: StatusStore) -> 
 def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_text("something else " * 100)
-    with pytest.raises(UsageError, match="cannot be used as the worker's state file: file is not a database"):
+    with pytest.raises(
+        UsageError, match="cannot be used as the worker's state file: file is not a database"
+    ):
         FileStore(str(path))
 
 
@@ -90,5 +94,7 @@ def test_two_who_ask_do_not_take_each_other_for_a_worker(tmp_path: Path) -> None
 
 
 def test_a_state_file_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be used as the worker's state file: unable to open"):
+    with pytest.raises(
+        UsageError, match="cannot be used as the worker's state file: unable to open"
+    ):
         lock_file(str(tmp_path / "nowhere" / "state"))

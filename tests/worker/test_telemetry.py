@@ -52,7 +52,9 @@ def counted(reader: InMemoryMetricReader, metric: str) -> dict[tuple[Any, ...], 
 
 async def test_every_job_counts_what_it_did_for_its_account(tmp_path: Path) -> None:
     reader = InMemoryMetricReader()
-    listening = Telemetry(meter_provider=MeterProvider([reader]), attributes={"telepath.account": "acme"})
+    listening = Telemetry(
+        meter_provider=MeterProvider([reader]), attributes={"telepath.account": "acme"}
+    )
     async with Sandbox(trunks=3, calls=250, rate_limit=1_000_000) as sandbox:
         sandbox.add_call(ai_latency_ms=500)
         with closing(file_store(tmp_path)) as store:
@@ -70,26 +72,44 @@ async def test_every_job_counts_what_it_did_for_its_account(tmp_path: Path) -> N
     }
 
 
-async def test_a_worker_with_otel_listens_to_each_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_with_otel_listens_to_each_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader, state, stop = InMemoryMetricReader(), str(tmp_path / "state"), asyncio.Event()
-    monkeypatch.setattr("telepath_async.otel.Telemetry", partial(Telemetry, meter_provider=MeterProvider([reader])))
+    monkeypatch.setattr(
+        "telepath_async.otel.Telemetry", partial(Telemetry, meter_provider=MeterProvider([reader]))
+    )
     async with Sandbox(calls=250, rate_limit=1_000_000) as sandbox, asyncio.timeout(40):
-        accounts = accounts_of(tmp_path, sandbox, '[accounts.acme.sync]\ncron = "@hourly"\nsince = 2026-01-01\n')
+        accounts = accounts_of(
+            tmp_path, sandbox, '[accounts.acme.sync]\ncron = "@hourly"\nsince = 2026-01-01\n'
+        )
         options = WorkerOptions(otel=True)
-        working = asyncio.create_task(run_worker(accounts, broker=None, state=state, options=options, stop=stop))
-        while not Path(state).exists() or not any(job.status.last_success for job in await read_report(None, state)):
+        working = asyncio.create_task(
+            run_worker(accounts, broker=None, state=state, options=options, stop=stop)
+        )
+        while not Path(state).exists() or not any(
+            job.status.last_success for job in await read_report(None, state)
+        ):
             await asyncio.sleep(0.1)
         stop.set()
         await working
     assert counted(reader, "telepath.sync.rows") == {("acme", "sync", "inserted"): 250}
 
 
-async def test_otel_without_its_library_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_otel_without_its_library_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delitem(sys.modules, "telepath_async.otel")
     monkeypatch.setitem(sys.modules, "opentelemetry.context", None)
     async with Sandbox() as sandbox:
         accounts = accounts_of(tmp_path, sandbox, JOBS.format(folder=tmp_path))
-        with pytest.raises(UsageError, match=r'needs opentelemetry.context: pip install "telepath-async\[otel\]"'):
+        with pytest.raises(
+            UsageError, match=r'needs opentelemetry.context: pip install "telepath-async\[otel\]"'
+        ):
             await run_worker(
-                accounts, broker=None, state=str(tmp_path / "state"), options=WorkerOptions(otel=True), stop=asyncio.Event()
+                accounts,
+                broker=None,
+                state=str(tmp_path / "state"),
+                options=WorkerOptions(otel=True),
+                stop=asyncio.Event(),
             )

@@ -21,7 +21,9 @@ from telepath_async.worker.web import serve_page
         ({"Host": "evil.example"}, 403),
     ],
 )
-async def test_the_page_answers_to_itself_only(redis_url: str, headers: dict[str, str], status: int) -> None:
+async def test_the_page_answers_to_itself_only(
+    redis_url: str, headers: dict[str, str], status: int
+) -> None:
     async with BrokerUrl(redis=Secret(redis_url)).connect() as broker:
         queue = await broker.queue(None)
         await queue.enqueue(Job("run", key="k", scheduled=4_000_000_000))
@@ -32,6 +34,8 @@ async def test_the_page_answers_to_itself_only(redis_url: str, headers: dict[str
                 assert answer.status == status
                 if status == 200:
                     assert (await answer.json())["queue"]["jobs"][0]["key"] == "k"
-            async with session.post(f"{url}api/queues/telepath/jobs/k/abort", headers=given) as answer:
+            async with session.post(
+                f"{url}api/queues/telepath/jobs/k/abort", headers=given
+            ) as answer:
                 assert answer.status == status
         assert await queue.count("incomplete") == (0 if status == 200 else 1)

@@ -1,11 +1,13 @@
-"""A process that runs workers in children that can be killed: importing once makes many kills cheap.
+"""A process that runs workers in children that can be killed: importing once makes many kills
+cheap.
 
     python working.py ARGUMENTS…
 
-It obeys lines on standard input. `start N`: fork worker N with these arguments, and print its pid. `kill N`, `stop N`:
-SIGKILL, SIGTERM. `wait N`: let it end. After `kill` and `wait`, print how it ended: its exit code, or minus the signal. What
-workers log goes to standard error, and a line for each job that begins. The times in which they find each other dead are
-scaled down to a tenth, unless REAL_TIMES is set.
+It obeys lines on standard input. `start N`: fork worker N with these arguments, and print its pid.
+`kill N`, `stop N`: SIGKILL, SIGTERM. `wait N`: let it end. After `kill` and `wait`, print how it
+ended: its exit code, or minus the signal. What workers log goes to standard error, and a line for
+each job that begins. The times in which they find each other dead are scaled down to a tenth,
+unless REAL_TIMES is set.
 """
 
 from __future__ import annotations
@@ -21,7 +23,14 @@ from telepath_async.worker import broker, dispatch, redis_queue
 from telepath_async.worker.log import log_event
 from telepath_async.worker.runner import Runner
 
-IMPORTED_LATE = ("aiosqlite", "asyncpg", "psycopg_pool", "redis.asyncio", "saq.queue.postgres", "sqlalchemy.dialects.sqlite")
+IMPORTED_LATE = (
+    "aiosqlite",
+    "asyncpg",
+    "psycopg_pool",
+    "redis.asyncio",
+    "saq.queue.postgres",
+    "sqlalchemy.dialects.sqlite",
+)
 
 if not os.environ.get("REAL_TIMES"):
     broker._HEARTBEAT_SECONDS = 2  # type: ignore[misc]
