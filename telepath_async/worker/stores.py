@@ -103,9 +103,9 @@ class PostgresStore:
     async def write(self, status: JobStatus, *, keep: bool = False) -> None:
         """Replace a status; `keep`: unless there is one."""
         instead = "NOTHING" if keep else "UPDATE SET status = excluded.status"
-        insert = (
-            "INSERT INTO telepath_worker_status VALUES (%s, %s, %s) ON CONFLICT (queue, key) "
-            f"DO {instead}"  # noqa: S608
+        insert = (  # the words are ours
+            "INSERT INTO telepath_worker_status VALUES (%s, %s, %s) "  # noqa: S608
+            f"ON CONFLICT (queue, key) DO {instead}"
         )
         async with self._pool.connection() as connection:
             await connection.execute(insert, (self._queue, status.key, status.to_json()))
