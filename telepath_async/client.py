@@ -31,18 +31,12 @@ from .options import (
     proxy_for,
 )
 from .pool import Pool
+from .protocol.body import drop_unset, write_json
+from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit
+from .protocol.redaction import redact, secret_values
 from .protocol.retry import RetryPolicy, seconds_or_refuse
-from .protocol.wire import (
-    Request,
-    Response,
-    concealed,
-    given,
-    path_segment,
-    query_of,
-    secrets_in,
-    write_json,
-)
+from .protocol.url import path_segment, query_of
 from .resources.analytics import Analytics
 from .resources.calls import Calls
 from .resources.numbers import Numbers
@@ -232,7 +226,7 @@ class TelepathClient:
         """
         secret_headers = hidden_headers(headers)
         del headers  # a traceback keeps this frame
-        changes = given(
+        changes = drop_unset(
             timeout=timeout if timeout is UNSET else checked_seconds("timeout", timeout),
             attempt_timeout=attempt_timeout
             if attempt_timeout is UNSET
@@ -270,7 +264,7 @@ class TelepathClient:
         `path`: plain text below the base URL, such as `/trunks/abc`; each segment is encoded. `params`: None is left
         out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where nothing can have happened.
         """
-        json = concealed(json)  # a traceback keeps this frame
+        json = redact(json)  # a traceback keeps this frame
         verb = method.upper() if isinstance(method, str) else ""
         if verb not in _METHODS:
             raise UsageError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
@@ -289,7 +283,7 @@ class TelepathClient:
             query=query_of(**dict(params or {})),
             body=None if json is None else write_json(json),
             repeatable=_METHODS[verb],
-            secrets=secrets_in(json),
+            secrets=secret_values(json),
         )
         del json
         return await self._session.send(request)

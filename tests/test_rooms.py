@@ -33,14 +33,16 @@ ROOMS: Final[dict[str, set[str]]] = {
     "events": {PURE_STDLIB, "msgspec"},
     "models": {PURE_STDLIB, "msgspec", "secret"},
     "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
-    "transport": {STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "errors", "secret", "version"},
+    "transport": {
+        STDLIB, "aiohttp", "yarl", "msgspec", "protocol.messages", "protocol.body", "errors", "secret", "version",
+    },
     "limiter": {STDLIB, "protocol.ratelimit", "errors"},
     "pool": {STDLIB, "aiohttp", "protocol.checkpoint", "transport", "errors"},
     "session": {STDLIB, "msgspec", "protocol", "transport", "limiter", "pool", "errors", "events", "secret"},
     "paginator": {STDLIB, "msgspec", "session", "protocol", "models", "errors"},
     "resources": {
         STDLIB, "attrs", "msgspec", "session", "paginator", "models", "errors", "secret", "unset",
-        "protocol.wire", "protocol.shapes", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
+        "protocol.messages", "protocol.url", "protocol.body", "protocol.redaction", "protocol.shapes", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
     },
     "options": {STDLIB, "aiohttp", "yarl", "protocol.retry", "limiter", "errors", "secret"},
     "client": {
@@ -144,15 +146,15 @@ def test_every_room_of_the_table_exists(room: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source", "culprit"),
     [
-        ("models.trunks", "from ..protocol.wire import Response", "protocol.wire"),
-        ("models.trunks", "from ..protocol import wire", "protocol.wire"),
+        ("models.trunks", "from ..protocol.messages import Response", "protocol.messages"),
+        ("models.trunks", "from ..protocol import messages", "protocol.messages"),
         ("models.trunks", "from .. import transport", "transport"),
         ("models.trunks", "import attrs", "attrs"),
         ("errors", "from .secret import Secret", "secret"),
         ("protocol.retry", "import time", "time"),
         ("protocol.retry", "def f():\n    from random import random", "random"),
-        ("protocol.wire", "import telepath_async.session", "session"),
-        ("protocol.wire", "from telepath_async import Secret", "telepath_async"),
+        ("protocol.messages", "import telepath_async.session", "session"),
+        ("protocol.messages", "from telepath_async import Secret", "telepath_async"),
         ("transport", "from .protocol.retry import decide", "protocol.retry"),
         ("limiter", "import aiohttp", "aiohttp"),
         ("session", "from .resources.trunks import Trunks", "resources.trunks"),
@@ -177,7 +179,10 @@ def test_a_forbidden_import_is_found(module: str, source: str, culprit: str) -> 
     [
         ("errors", "from __future__ import annotations"),
         ("models.trunks", "from .fields import named\nfrom ..secret import Secret"),
-        ("protocol.wire", "from . import shapes\nfrom datetime import UTC\nimport msgspec.json"),
+        (
+            "protocol.messages",
+            "from . import shapes\nfrom datetime import UTC\nimport msgspec.json",
+        ),
         ("sandbox.server", "from . import timestamps\nimport asyncio\nfrom aiohttp import web"),
         ("session", "from . import transport"),
         (

@@ -16,7 +16,7 @@ from typing import Final, final
 import msgspec
 
 from ..errors import UsageError
-from .wire import http_date
+from .url import http_date
 
 MAX_LIMIT: Final = 10_000_000
 """A limit above this is a mistake, ours or the server's."""

@@ -15,8 +15,9 @@ import msgspec
 from attrs import frozen
 
 from ..errors import RequestTimeout, TransportError, UsageError
+from .messages import Request, Response
 from .ratelimit import read_rate_limit
-from .wire import Request, Response, http_date
+from .url import http_date
 
 _RETRY_COST: Final = 5.0
 _TIMEOUT_COST: Final = 10.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..models.analytics import AnalyticsOverview
+from ..protocol.messages import Request
 from ..protocol.shapes import read_object
-from ..protocol.wire import Request, query_of
+from ..protocol.url import query_of
 from ..session import Session
 from .listing import date_range
 

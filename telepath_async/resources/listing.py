@@ -12,9 +12,10 @@ from ..errors import UsageError
 from ..models.fields import Listed
 from ..paginator import Paginator
 from ..protocol.checkpoint import Checkpoint, read_checkpoints
+from ..protocol.messages import Request, Response
 from ..protocol.paging import DateRange, Plan, RecentIds
 from ..protocol.shapes import ListBody, read_list
-from ..protocol.wire import Query, Request, Response
+from ..protocol.url import Query
 from ..session import Session
 
 T = TypeVar("T", bound=Listed)

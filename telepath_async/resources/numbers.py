@@ -8,8 +8,11 @@ from typing import Any, Final
 
 from ..errors import UsageError
 from ..models.numbers import Agent, PhoneNumber
+from ..protocol.body import drop_unset, write_json
+from ..protocol.messages import Request
+from ..protocol.redaction import redact, secret_values
 from ..protocol.shapes import read_object
-from ..protocol.wire import Request, concealed, given, query_of, secrets_in, write_json
+from ..protocol.url import query_of
 from ..session import Session
 from ..unset import UNSET, UnsetType
 
@@ -38,8 +41,8 @@ class Numbers:
         `phone_number`: E.164, such as `+15550100001`; `inbound_agent`: an id, an `Agent`, or a mapping of its fields.
         Raises UsageError, BadRequestError (400 and 422), NotFoundError. Source: seed 004.
         """
-        fields = concealed(
-            given(
+        fields = redact(
+            drop_unset(
                 label=label,
                 outbound_only=outbound_only,
                 description=description,
@@ -60,6 +63,6 @@ class Numbers:
             template="/numbers/update",
             query=query_of(phone_number=phone_number),
             body=write_json(fields),
-            secrets=secrets_in(fields),
+            secrets=secret_values(fields),
         )
         return read_object(PhoneNumber, await self._session.send(request))

@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from ..errors import UsageError
 from ..models.trunks import AIProvider
-from ..protocol.wire import concealed
+from ..protocol.redaction import as_secret, redact
 from ..secret import Secret
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -27,11 +27,6 @@ _NEEDED_BY: Final[dict[str, tuple[str, ...]]] = {
     AIProvider.ELEVENLABS: ("elevenlabs_api_key", "elevenlabs_agent_id"),
     AIProvider.CUSTOM: ("custom_endpoint",),
 }
-
-
-def hidden(value: Any) -> Any:
-    """Return a credential as a Secret, and what is none by its type with all texts in it hidden."""
-    return concealed(value, "secret")
 
 
 @frozen(kw_only=True, init=False)
@@ -69,10 +64,10 @@ class TrunkSpec:
         extra: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         secrets = {
-            "sip_password": hidden(sip_password),
-            "openai_api_key": hidden(openai_api_key),
-            "elevenlabs_api_key": hidden(elevenlabs_api_key),
-            "extra": concealed(extra),
+            "sip_password": as_secret(sip_password),
+            "openai_api_key": as_secret(openai_api_key),
+            "elevenlabs_api_key": as_secret(elevenlabs_api_key),
+            "extra": redact(extra),
         }
         # Before anything can fail: a traceback keeps this frame, and crash reporters print its
         # locals.
@@ -110,7 +105,7 @@ class TrunkSpec:
         system_prompt: str | None = None,
     ) -> TrunkSpec:
         """Return the spec of an OpenAI Realtime trunk."""
-        sip_password, api_key = hidden(sip_password), hidden(api_key)
+        sip_password, api_key = as_secret(sip_password), as_secret(api_key)
         return cls(
             name=name,
             ai_provider=AIProvider.OPENAI,
@@ -132,7 +127,7 @@ class TrunkSpec:
         system_prompt: str | None = None,
     ) -> TrunkSpec:
         """Return the spec of an ElevenLabs Conversational AI trunk."""
-        sip_password, api_key = hidden(sip_password), hidden(api_key)
+        sip_password, api_key = as_secret(sip_password), as_secret(api_key)
         return cls(
             name=name,
             ai_provider=AIProvider.ELEVENLABS,
@@ -154,7 +149,7 @@ class TrunkSpec:
         system_prompt: str | None = None,
     ) -> TrunkSpec:
         """Return the spec of a trunk to your own WebSocket agent; `endpoint` is a `wss://` URL."""
-        sip_password = hidden(sip_password)
+        sip_password = as_secret(sip_password)
         return cls(
             name=name,
             ai_provider=AIProvider.CUSTOM,

@@ -21,24 +21,19 @@ from ..errors import (
 )
 from ..models.trunks import AIProvider, SipCredentials, Trunk, TrunkStatus
 from ..paginator import Page, Paginator
+from ..protocol.body import drop_unset, write_json
 from ..protocol.doubt import began_at_server, failed_for_sure, in_doubt, is_ours
+from ..protocol.messages import Request
 from ..protocol.paging import DateRange
+from ..protocol.redaction import as_secret, redact, secret_values
 from ..protocol.shapes import read_object
-from ..protocol.wire import (
-    Request,
-    concealed,
-    given,
-    path_segment,
-    query_of,
-    secrets_in,
-    write_json,
-)
+from ..protocol.url import path_segment, query_of
 from ..secret import Secret
 from ..session import Session
 from ..unset import UNSET, UnsetType
 from .batch import Batch, Crew, checked_specs
 from .listing import paginator
-from .trunk_spec import TrunkSpec, hidden
+from .trunk_spec import TrunkSpec
 
 
 class Trunks:
@@ -109,10 +104,9 @@ class Trunks:
         tell. Source: seed 001.
         """
         # A traceback keeps this frame, and crash reporters print its locals.
-        sip_password, openai_api_key, elevenlabs_api_key = map(
-            hidden, (sip_password, openai_api_key, elevenlabs_api_key)
-        )
-        extra = concealed(extra)
+        sip_password, openai_api_key = as_secret(sip_password), as_secret(openai_api_key)
+        elevenlabs_api_key = as_secret(elevenlabs_api_key)
+        extra = redact(extra)
         spec = TrunkSpec(
             name=name,
             ai_provider=ai_provider,
@@ -175,8 +169,8 @@ class Trunks:
         `extra`: fields that no page names (seed 003 speaks of "VAD configuration"), sent as they are.
         The answer may hold no more than `id`, `name`, `status` and `updated_at`. Source: seeds 000 and 003.
         """
-        fields = concealed(
-            given(
+        fields = redact(
+            drop_unset(
                 name=name,
                 openai_api_key=openai_api_key,
                 elevenlabs_api_key=elevenlabs_api_key,
@@ -195,7 +189,7 @@ class Trunks:
             path=path,
             template="/trunks/{id}",
             body=write_json(fields),
-            secrets=secrets_in(fields),
+            secrets=secret_values(fields),
         )
         return read_object(Trunk, await self._session.send(request))
 
@@ -264,7 +258,7 @@ class Trunks:
             template="/trunks",
             body=write_json(fields),
             repeatable=False,
-            secrets=secrets_in(fields),
+            secrets=secret_values(fields),
         )
         began = asyncio.get_running_loop().time()
         try:

@@ -20,7 +20,7 @@ from telepath_async.errors import (
     ServerError,
 )
 from telepath_async.protocol.refusals import refusal
-from telepath_async.protocol.wire import Response
+from telepath_async.protocol.messages import Response
 from telepath_async.secret import Secret
 
 

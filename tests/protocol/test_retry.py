@@ -25,7 +25,7 @@ from telepath_async.protocol.retry import (
     retry_after,
     seconds_or_refuse,
 )
-from telepath_async.protocol.wire import Request, Response
+from telepath_async.protocol.messages import Request, Response
 
 NOW = 1_741_603_200.0  # Mon, 10 Mar 2025 10:40:00 GMT
 HOUR = 3600.0

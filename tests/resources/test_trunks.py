@@ -31,7 +31,7 @@ from telepath_async import (
     Trunk,
     UsageError,
 )
-from telepath_async.protocol.wire import Request, Response
+from telepath_async.protocol.messages import Request, Response
 from telepath_async.resources.trunks import Trunks
 from telepath_async.sandbox import RecordedRequest, Sandbox
 from telepath_async.session import Session
