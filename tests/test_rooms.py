@@ -30,46 +30,46 @@ ROOMS: Final[dict[str, set[str]]] = {
     "secret": {PURE_STDLIB},
     "unset": {PURE_STDLIB},
     "version": set(),
+    "checks": {STDLIB, "aiohttp", "yarl", "errors", "secret"},
     "events": {PURE_STDLIB, "msgspec"},
     "models": {PURE_STDLIB, "msgspec", "secret"},
-    "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
+    "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset", "checks"},
     "transport": {
         STDLIB, "aiohttp", "yarl", "msgspec", "protocol.messages", "protocol.body", "errors", "secret", "version",
     },
-    "limiter": {STDLIB, "protocol.ratelimit", "errors"},
+    "limiter": {STDLIB, "protocol.ratelimit", "errors", "checks"},
     "pool": {STDLIB, "aiohttp", "protocol.checkpoint", "transport", "errors"},
     "session": {STDLIB, "msgspec", "protocol", "transport", "limiter", "pool", "errors", "events", "secret"},
     "paginator": {STDLIB, "msgspec", "session", "protocol", "models", "errors"},
     "resources": {
-        STDLIB, "attrs", "msgspec", "session", "paginator", "models", "errors", "secret", "unset",
+        STDLIB, "attrs", "msgspec", "session", "paginator", "models", "errors", "secret", "unset", "checks",
         "protocol.messages", "protocol.url", "protocol.body", "protocol.redaction", "protocol.shapes", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
     },
-    "options": {STDLIB, "aiohttp", "yarl", "protocol.retry", "limiter", "errors", "secret"},
     "client": {
         STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter", "pool", "session", "paginator",
-        "resources", "errors", "events", "options", "secret", "unset",
+        "resources", "errors", "events", "checks", "secret", "unset",
     },
     "__init__": {
         "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources", "secret", "unset",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
-    "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
-    "jobs": {STDLIB, "attrs", PUBLIC_FACE},
+    "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE, "checks"},
+    "jobs": {STDLIB, "attrs", PUBLIC_FACE, "checks"},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
         "demo", "export", "jobs", "sandbox", "sync", "worker",
     },
-    "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
+    "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
     "worker": {
         STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq", PUBLIC_FACE, "jobs", "otel", "sync",
     },
     # A limiter is a part of the core that lives outside of it: it counts by the core's own
     # arithmetic.
-    "redis": {STDLIB, "attrs", "redis", PUBLIC_FACE, "protocol.ratelimit"},
+    "redis": {STDLIB, "attrs", "redis", PUBLIC_FACE, "protocol.ratelimit", "checks"},
     "redis.member": {PURE_STDLIB, "attrs", "msgspec", "redis.shares", PUBLIC_FACE, "protocol.ratelimit"},
-    "redis.shares": {PURE_STDLIB, "attrs", PUBLIC_FACE, "protocol.ratelimit"},
+    "redis.shares": {PURE_STDLIB, "attrs", PUBLIC_FACE, "protocol.ratelimit", "checks"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip
 

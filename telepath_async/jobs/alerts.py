@@ -6,7 +6,6 @@ No I/O, no clock: `now` is handed in.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from heapq import nlargest
@@ -15,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import evolve, field, frozen
 
 from telepath_async import AnalyticsOverview, Call, CallStatus, UsageError
+from telepath_async.checks import check_number, check_timedelta
 
 Metric: TypeAlias = Literal[
     "avg_ai_latency_ms", "avg_carrier_lag_ms", "avg_gateway_processing_ms", "success_rate"
@@ -51,16 +51,10 @@ class Threshold:
     def __attrs_post_init__(self) -> None:
         if self.metric not in _OF_A_CALL:
             raise UsageError(f"metric must be one of {', '.join(_OF_A_CALL)}, not {self.metric!r}")
-        for name, value in (
-            ("limit", self.limit),
-            ("recovery", 0 if self.recovery is None else self.recovery),
-        ):
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 0 <= value < math.inf
-            ):
-                raise UsageError(f"{name} must be a number from 0, not {value!r}")
+        check_number("limit", self.limit)
+        if self.recovery is not None:
+            check_number("recovery", self.recovery)
+        check_timedelta("for_at_least", self.for_at_least)
         if self.is_beyond(self.recovers_at):
             raise UsageError(
                 f"recovery ({self.recovery!r}) must be at or on the good side of the limit "

@@ -48,10 +48,11 @@ from typing import Final, Self
 from uuid import uuid4
 
 from telepath_async import ThrottledError, UsageError
+from telepath_async.checks import Priority, check_priority
 from telepath_async.protocol.ratelimit import read_rate_limit
 
 from .member import Member, State
-from .queue import Priority, Queue, Waiter
+from .queue import Queue, Waiter
 from .server import OUTAGE, REFUSAL, Server
 from .shares import Shares, check
 
@@ -184,7 +185,7 @@ class RedisLimiter:
             loop than where it was opened.
         """
         if priority != "interactive" and priority != "bulk":
-            raise UsageError(f"no such priority: {priority!r}; use 'interactive' or 'bulk'")
+            check_priority(priority)
         self._check_open()
         now = self._clock()
         if not self._queue and self._member.take(now):

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from attrs import frozen
 
+from ..checks import check_whole
 from ..errors import ConflictError, OutcomeUnknown, TelepathError, UsageError
 from ..models.trunks import Trunk
 from ..paginator import Paginator
@@ -134,8 +135,7 @@ class Crew:
         concurrency: int,
         if_exists: str,
     ) -> None:
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            raise UsageError(f"concurrency must be a whole number from 1, not {concurrency!r}")
+        check_whole("concurrency", concurrency)
         if if_exists not in ("fail", "skip"):
             raise UsageError(f"if_exists must be 'fail' or 'skip', not {if_exists!r}")
         self.left = len(specs)
