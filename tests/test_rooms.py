@@ -59,11 +59,12 @@ ROOMS: Final[dict[str, set[str]]] = {
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
-        "demo", "export", "jobs", "sandbox", "sync", "worker",
+        "demo", "export", "jobs", "sandbox", "sync", "worker", "checks", "protocol.redaction",
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
     "worker": {
         STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq", PUBLIC_FACE, "jobs", "otel", "sync",
+        "checks", "protocol.redaction",
     },
     # A limiter is a part of the core that lives outside of it: it counts by the core's own
     # arithmetic.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,12 +15,10 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from telepath_async import Secret, UsageError
+from telepath_async.protocol.redaction import CREDENTIAL
 
 from .output import tell
 
-_CREDENTIAL: Final = re.compile(
-    r"passw|secret|token$|api_?key|credential|private_?key|^authorization$", re.IGNORECASE
-)
 _OWNER_ONLY: Final = 0o600
 
 
@@ -121,7 +118,7 @@ def _signals_raise() -> Iterator[None]:
 
 def warn_of_credential(option: str, name: str) -> None:
     """Warn of a secret among the arguments, where every process of the machine can read it."""
-    if _CREDENTIAL.search(name):
+    if CREDENTIAL.search(name):
         tell(
             f"{option} {name}: other users of this machine can read the arguments of a command",
             kind="warning",

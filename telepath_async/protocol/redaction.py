@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, overload
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from ..models.fields import Model
 from ..secret import Secret, SecretNumber
@@ -82,6 +82,20 @@ def _secrets(value: object) -> Iterator[Secret]:
         yield from _secrets(part)
 
 
+def url_secrets(url: Secret) -> tuple[Secret, ...]:
+    """Return the password of a URL, and what its query holds behind a credential's name.
+
+    Of what is not a URL, all: half a password may look like a port.
+    """
+    try:
+        parts = urlsplit(url.reveal())
+    except ValueError:
+        return (url,)
+    fields = (field.partition("=") for field in parts.query.split("&"))
+    written = {parts.password or "", *(text for name, _, text in fields if CREDENTIAL.search(name))}
+    return tuple(Secret(form) for text in written - {""} for form in {text, unquote(text)})
+
+
 class Redactor:
     """Masks known secrets in a text, however a server or a library spells them."""
 
@@ -90,7 +104,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         spellings = {text for secret in secrets for text in _spellings(secret.reveal()) if text}
         # The longest first: masking "abc" before "abcdef" would leave "def" behind.
-        self._spellings = sorted(spellings, key=len, reverse=True)
+        self._spellings = sorted(spellings, key=lambda text: (-len(text), text))
 
     def text(self, text: str) -> str:
         """Return the text with `**********` in place of each secret."""

@@ -18,6 +18,7 @@ from telepath_async.protocol.redaction import (
     redact,
     sanitize,
     secret_values,
+    url_secrets,
 )
 from telepath_async.secret import Secret, SecretNumber
 
@@ -157,3 +158,28 @@ def test_an_error_is_its_class_and_its_first_line(error: Exception, shown: str) 
 def test_foreign_text_becomes_one_line() -> None:
     assert sanitize("a\nb\x1b[2J") == "a b [2J"
     assert sanitize("a\nb", "·") == "a·b"
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("postgresql://user:p%40ss@host/name", {"p%40ss", "p@ss"}),
+        ("redis://:pw@host:6379/0", {"pw"}),
+        (
+            "postgresql://host/name?user=u&password=pw&sslpassword=key&sslmode=require",
+            {"pw", "key"},
+        ),
+        ("sqlite:///calls.db", set()),
+        ("postgresql://[user:pw@host", {"postgresql://[user:pw@host"}),
+    ],
+)
+def test_the_secrets_of_a_url_are_found_as_they_are_written_and_as_they_are_meant(
+    url: str, found: set[str]
+) -> None:
+    assert {secret.reveal() for secret in url_secrets(Secret(url))} == found
+
+
+def test_a_url_without_its_password_is_the_same_whichever_spelling_is_looked_for_first() -> None:
+    url = Secret("postgresql://u:hunter2%25@h/d")
+    masked = Redactor(url_secrets(url)).text(url.reveal())
+    assert masked == "postgresql://u:**********@h/d"
