@@ -36,7 +36,7 @@ from .pool import Pool
 from .protocol.body import drop_unset, write_json
 from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit
-from .protocol.redaction import as_secret, redact, secret_values
+from .protocol.redaction import as_secret, redact_request, secret_values
 from .protocol.retry import RetryPolicy
 from .protocol.url import path_segment, query_of
 from .resources.analytics import Analytics
@@ -252,7 +252,7 @@ class TelepathClient:
         `path`: plain text below the base URL, such as `/trunks/abc`; each segment is encoded. `params`: None is left
         out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where nothing can have happened.
         """
-        json = redact(json)  # a traceback keeps this frame
+        json = redact_request(json)  # a traceback keeps this frame
         verb = method.upper() if isinstance(method, str) else ""
         if verb not in _METHODS:
             raise UsageError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")

@@ -52,10 +52,10 @@ def decode_error(response: Response, why: str) -> ResponseError:
     )
 
 
-def write_json(value: Mapping[str, Any]) -> bytes:
+def write_json(value: Mapping[str, Any], name: str = "the body") -> bytes:
     """Encode a request's body; secrets are revealed here and nowhere else.
 
-    Raises UsageError on what JSON cannot hold.
+    Raises UsageError, which calls the value by `name`, on what JSON cannot hold.
     """
     try:
         return msgspec.json.encode(_plain(value))
@@ -63,11 +63,9 @@ def write_json(value: Mapping[str, Any]) -> bytes:
         why = "it is nested too deeply, or holds itself"
     except UnicodeEncodeError:
         why = "it holds half a character (a lone surrogate)"
-    except UsageError:
-        raise
-    except ValueError as error:  # a Secret out of a pickle; an integer of thousands of digits
+    except ValueError as error:  # `_plain`'s; a Secret out of a pickle; thousands of digits
         why = str(error)
-    raise UsageError(f"the body cannot be sent as JSON: {why}")
+    raise UsageError(f"{name} cannot be sent as JSON: {why}")
 
 
 def _plain(value: object) -> object:
@@ -94,8 +92,7 @@ def _plain(value: object) -> object:
     if isinstance(value, Model):
         return _plain(model_fields(value))
     raise UsageError(
-        f"the body cannot be sent as JSON: {_shown(value)} in it; pass strings, finite "
-        "numbers, booleans, None, lists and dicts"
+        f"{_shown(value)} in it; pass strings, finite numbers, booleans, None, lists and dicts"
     )
 
 
@@ -106,9 +103,7 @@ def _shown(value: object) -> str:
 def _key(key: object) -> str:
     if isinstance(key, str):
         return key
-    raise UsageError(
-        f"the body cannot be sent as JSON: a key of type {type(key).__name__}; keys are strings"
-    )
+    raise UsageError(f"a key of type {type(key).__name__} in it; keys are strings")
 
 
 def model_fields(model: Model) -> dict[str, Any]:

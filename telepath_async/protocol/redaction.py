@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final, overload
 from urllib.parse import quote, unquote, urlsplit
 
+from ..errors import UsageError
 from ..models.fields import Model
 from ..secret import Secret, SecretNumber
 from .body import model_fields
@@ -56,6 +58,16 @@ def redact(value: Any, name: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [redact(item, name) for item in value]
     return _hide(value) if CREDENTIAL.search(name) else value
+
+
+def redact_request(value: Any) -> Any:
+    """Return what a caller wants to send, redacted.
+
+    Raises UsageError where it is nested too deeply, or holds itself.
+    """
+    with suppress(RecursionError):
+        return redact(value)
+    raise UsageError("the body cannot be sent: it is nested too deeply, or holds itself")
 
 
 def _hide(value: Any) -> Any:

@@ -75,11 +75,16 @@ def _query_value(name: str, value: str | int | bool | datetime | Enum) -> str:
 
 
 def _encodable(name: str, text: str) -> str:
-    if text.isascii() or not _SURROGATE.search(text):
+    if is_encodable(text):
         return text
     raise UsageError(
         f"{name} holds half a character (a lone surrogate); pass text that UTF-8 can encode"
     )
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether UTF-8 can hold the text: not half a character (a lone surrogate)."""
+    return text.isascii() or not _SURROGATE.search(text)
 
 
 def time_text(moment: datetime) -> str:

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..models.numbers import Agent, PhoneNumber
 from ..protocol.body import drop_unset, write_json
 from ..protocol.messages import Request
-from ..protocol.redaction import redact, secret_values
+from ..protocol.redaction import redact_request, secret_values
 from ..protocol.shapes import read_object
 from ..protocol.url import query_of
 from ..session import Session
@@ -41,7 +41,7 @@ class Numbers:
         `phone_number`: E.164, such as `+15550100001`; `inbound_agent`: an id, an `Agent`, or a mapping of its fields.
         Raises UsageError, BadRequestError (400 and 422), NotFoundError. Source: seed 004.
         """
-        fields = redact(
+        fields = redact_request(
             drop_unset(
                 label=label,
                 outbound_only=outbound_only,

@@ -25,7 +25,7 @@ from ..protocol.body import drop_unset, write_json
 from ..protocol.doubt import began_at_server, failed_for_sure, in_doubt, is_ours
 from ..protocol.messages import Request
 from ..protocol.paging import DateRange
-from ..protocol.redaction import as_secret, redact, secret_values
+from ..protocol.redaction import as_secret, redact_request, secret_values
 from ..protocol.shapes import read_object
 from ..protocol.url import path_segment, query_of
 from ..secret import Secret
@@ -33,7 +33,7 @@ from ..session import Session
 from ..unset import UNSET, UnsetType
 from .batch import Batch, Crew, checked_specs
 from .listing import paginator
-from .trunk_spec import TrunkSpec
+from .trunk_spec import NO_EXTRA, UPDATE_FIELDS, TrunkSpec, extra_faults
 
 
 class Trunks:
@@ -94,19 +94,21 @@ class Trunks:
         elevenlabs_agent_id: str | None = None,
         custom_endpoint: str | None = None,
         system_prompt: str | None = None,
-        **extra: Any,
+        extra: Mapping[str, Any] = NO_EXTRA,
     ) -> Trunk:
         """Create a trunk. It is never sent twice after an answer was lost: then it is looked up by
         its username.
 
+        `extra`: fields that this SDK does not know, sent as they are.
+
         Raises UsageError on a bad spec, before anything is sent; ConflictError when the username is
         taken; ProviderCredentialsError; OutcomeUnknown when neither the answer nor a look-up could
-        tell. Source: seed 001.
+        tell. API reference: Create Trunk.
         """
         # A traceback keeps this frame, and crash reporters print its locals.
         sip_password, openai_api_key = as_secret(sip_password), as_secret(openai_api_key)
         elevenlabs_api_key = as_secret(elevenlabs_api_key)
-        extra = redact(extra)
+        extra = redact_request(extra)
         spec = TrunkSpec(
             name=name,
             ai_provider=ai_provider,
@@ -161,15 +163,17 @@ class Trunks:
         elevenlabs_agent_id: str | None | UnsetType = UNSET,
         custom_endpoint: str | None | UnsetType = UNSET,
         system_prompt: str | None | UnsetType = UNSET,
-        **extra: Any,
+        vad: Any = UNSET,
+        extra: Mapping[str, Any] = NO_EXTRA,
     ) -> Trunk:
         """Change the fields that are given, and no others; None is sent as null. Safe to repeat,
         and retried.
 
-        `extra`: fields that no page names (seed 003 speaks of "VAD configuration"), sent as they are.
-        The answer may hold no more than `id`, `name`, `status` and `updated_at`. Source: seeds 000 and 003.
+        `vad`: the JSON of the voice activity detection, whose fields no page names. `extra`: fields that this SDK
+        does not know, sent as they are. The answer may hold no more than `id`, `name`, `status` and
+        `updated_at`. API reference: Update Trunk.
         """
-        fields = redact(
+        fields = redact_request(
             drop_unset(
                 name=name,
                 openai_api_key=openai_api_key,
@@ -177,11 +181,16 @@ class Trunks:
                 elevenlabs_agent_id=elevenlabs_agent_id,
                 custom_endpoint=custom_endpoint,
                 system_prompt=system_prompt,
-                **extra,
+                vad=vad,
             )
         )
-        del openai_api_key, elevenlabs_api_key, extra  # a traceback keeps this frame
+        extra = redact_request(extra)
+        del openai_api_key, elevenlabs_api_key, vad  # a traceback keeps this frame
         path = f"/trunks/{path_segment('trunk_id', trunk_id)}"
+        faults = extra_faults(extra, UPDATE_FIELDS)
+        if faults:
+            raise UsageError("; ".join(faults))
+        fields |= extra
         if not fields:
             raise UsageError("nothing to update: give at least one field")
         request = Request(

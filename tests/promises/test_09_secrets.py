@@ -66,11 +66,14 @@ CALLS: dict[str, Callable[[TelepathClient], Awaitable[Any]]] = {
     "list": lambda client: client.trunks.list(prefetch=2).collect(),
     "find": lambda client: client.trunks.find("u"),
     "create": lambda client: client.trunks.create(
-        **SPEC, telnyx_api_key="seeded-telnyx", vad={"token": "seeded-vad"}
+        **SPEC, extra={"telnyx_api_key": "seeded-telnyx", "vad": {"token": "seeded-vad"}}
     ),
     "create many": create_many,
     "update": lambda client: client.trunks.update(
-        "t", openai_api_key="seeded-openai", x_secret=["seeded-extra"]
+        "t",
+        openai_api_key="seeded-openai",
+        vad={"auth_token": "seeded-vad"},
+        extra={"x_secret": ["seeded-extra"]},
     ),
     "rotate": lambda client: client.trunks.rotate_sip_password("t"),
     "get": lambda client: client.calls.get("c"),
@@ -322,13 +325,13 @@ SURROGATE = "\ud800"
 REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
     "a short password": lambda client: client.trunks.create(**SPEC | {"sip_password": "seeded"}),
     "no provider": lambda client: client.trunks.create(
-        **SPEC | {"ai_provider": "x"}, x_api_key="seeded-extra"
+        **SPEC | {"ai_provider": "x"}, extra={"x_api_key": "seeded-extra"}
     ),
     "a provider's key of no type": lambda client: client.trunks.create(
         **SPEC | {"openai_api_key": ["seeded-openai"]}
     ),
     "an unencodable create": lambda client: client.trunks.create(
-        **SPEC, token="seeded-token", x=UNENCODABLE
+        **SPEC, extra={"token": "seeded-token", "x": UNENCODABLE}
     ),
     "a surrogate in a create": lambda client: client.trunks.create(
         **SPEC | {"sip_password": f"seeded-key{SURROGATE}"}
@@ -351,10 +354,10 @@ REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
         "n", sip_username="u", sip_password=PASSWORD, endpoint="x"
     ),
     "a bad id": lambda client: client.trunks.update(
-        "..", openai_api_key="seeded-openai", x_secret="seeded-extra"
+        "..", openai_api_key="seeded-openai", extra={"x_secret": "seeded-extra"}
     ),
     "an unencodable update": lambda client: client.trunks.update(
-        "t", openai_api_key="seeded-openai", x_token=UNENCODABLE
+        "t", openai_api_key="seeded-openai", extra={"x_token": UNENCODABLE}
     ),
     "a bad number": lambda client: client.numbers.update(
         "5", inbound_agent={"credentials": "seeded-account"}

@@ -18,13 +18,13 @@ from telepath_async.errors import (
     TransportError,
     UsageError,
 )
+from telepath_async.protocol.messages import Request, Response
 from telepath_async.protocol.retry import (
     RetryBudget,
     RetryPolicy,
     decide,
     retry_after,
 )
-from telepath_async.protocol.messages import Request, Response
 
 NOW = 1_741_603_200.0  # Mon, 10 Mar 2025 10:40:00 GMT
 HOUR = 3600.0
