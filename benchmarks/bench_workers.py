@@ -29,9 +29,9 @@ def accounts_file(folder: Path, base_url: str) -> Path:
     """Each account has a key of its own, so that no limit is shared, and is synced once."""
     path = folder / "accounts.toml"
     sections = (
-        f'[accounts.a{index}]\napi_key_env = "KEY_{index}"\nbase_url = "{base_url}"\nhost '
-        f'= "{socket.gethostname()}"\n'
-        f'database_url = "sqlite:///{folder}/{index}.db"\nlimit = 1000000\nsync.cron = "@yearly"\n'
+        f'[accounts.a{index}]\napi_key_env = "KEY_{index}"\nbase_url = "{base_url}"\n'
+        f'host = "{socket.gethostname()}"\ndatabase_url = "sqlite:///{folder}/{index}.db"\n'
+        'limit = 1000000\nsync.cron = "@yearly"\n'
         for index in range(ACCOUNTS)
     )
     path.write_text("".join(sections))

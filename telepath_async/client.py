@@ -131,9 +131,8 @@ class TelepathClient:
         )
         if numbers_api_key is None and numbers_base.origin() != base.origin():
             raise UsageError(
-                f"numbers_base_url is at another origin ({numbers_base.origin()}), where this API "
-                "key must never go; "
-                "pass numbers_api_key"
+                f"numbers_base_url is at another origin ({numbers_base.origin()}), "
+                "where this API key must never go; pass numbers_api_key"
             )
         numbers_key = (
             key if numbers_api_key is None else checked_key("numbers_api_key", numbers_api_key)

@@ -259,12 +259,10 @@ def limiter_line(meter: Meter, elapsed: float, throttled: int) -> str:
         if name.startswith("retry after")
     ]
     return (
-        f"Limit of the first key: {LIMIT:,} a minute. Sent: {sent} requests in "
-        f"{elapsed:.1f} s, {sent / allowed:.0%} of what "
-        f"it lets through in that time (a burst of {burst}, then "
-        f"{(LIMIT - burst) / 60:.0f}/s); {meter.counts['Throttled']} "
-        f"of them waited for their turn. Refused for the limit: {throttled}. Retries: "
-        f"{', '.join(retries) or 'none'}."
+        f"Limit of the first key: {LIMIT:,} a minute. Sent: {sent} requests in {elapsed:.1f} s, "
+        f"{sent / allowed:.0%} of what it lets through in that time (a burst of {burst}, then "
+        f"{(LIMIT - burst) / 60:.0f}/s); {meter.counts['Throttled']} of them waited for their "
+        f"turn. Refused for the limit: {throttled}. Retries: {', '.join(retries) or 'none'}."
     )
 
 

@@ -426,8 +426,8 @@ async def test_a_redirect_is_an_error_that_says_so_and_the_key_stays() -> None:
 
 
 NETRC = (
-    "machine 127.0.0.1 login seeded_login password seeded_netrc\ndefault login "
-    "seeded_login password seeded_netrc\n"
+    "machine 127.0.0.1 login seeded_login password seeded_netrc\n"
+    "default login seeded_login password seeded_netrc\n"
 )
 
 

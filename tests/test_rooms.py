@@ -21,8 +21,8 @@ STDLIB: Final = "the standard library"
 PURE_STDLIB: Final = "the standard library without clocks, randomness and I/O"
 
 IMPURE: Final = {
-    "asyncio", "concurrent", "http", "io", "logging", "os", "pathlib", "random", "secrets", "select", "selectors", "signal",
-    "socket", "ssl", "subprocess", "threading", "time",
+    "asyncio", "concurrent", "http", "io", "logging", "os", "pathlib", "random", "secrets",
+    "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time",
 }  # fmt: skip
 
 ROOMS: Final[dict[str, set[str]]] = {
@@ -40,15 +40,17 @@ ROOMS: Final[dict[str, set[str]]] = {
     "paginator": {STDLIB, "msgspec", "session", "protocol", "models", "errors"},
     "resources": {
         STDLIB, "attrs", "msgspec", "session", "paginator", "models", "errors", "secret", "unset",
-        "protocol.wire", "protocol.shapes", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
+        "protocol.wire", "protocol.shapes", "protocol.doubt", "protocol.checkpoint",
+        "protocol.paging",
     },
     "options": {STDLIB, "aiohttp", "yarl", "protocol.retry", "limiter", "errors", "secret"},
     "client": {
-        STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter", "pool", "session", "paginator",
-        "resources", "errors", "events", "options", "secret", "unset",
+        STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter", "pool",
+        "session", "paginator", "resources", "errors", "events", "options", "secret", "unset",
     },
     "__init__": {
-        "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources", "secret", "unset",
+        "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources",
+        "secret", "unset",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
@@ -61,7 +63,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
     "worker": {
-        STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq", PUBLIC_FACE, "jobs", "otel", "sync",
+        STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq",
+        PUBLIC_FACE, "jobs", "otel", "sync",
     },
     # A limiter is a part of the core that lives outside of it: it counts by the core's own
     # arithmetic.
@@ -182,8 +185,8 @@ def test_a_forbidden_import_is_found(module: str, source: str, culprit: str) -> 
         ("session", "from . import transport"),
         (
             "demo",
-            "from telepath_async import TelepathClient\nfrom telepath_async.sandbox import "
-            "Sandbox\nimport rich.table",
+            "from telepath_async import TelepathClient\n"
+            "from telepath_async.sandbox import Sandbox\nimport rich.table",
         ),
         ("pytest_plugin", "from . import TelepathClient"),
     ],

@@ -202,8 +202,8 @@ def _show_alert(shell: Shell, alert: LatencyAlert) -> None:
 
     crossed = alert.kind == "crossed"
     said = (
-        f"{alert.threshold.metric} is {shown_text(alert.value)}, the limit "
-        f"{shown_text(alert.threshold.limit)}\n"
+        f"{alert.threshold.metric} is {shown_text(alert.value)}, "
+        f"the limit {shown_text(alert.threshold.limit)}\n"
         f"over the calls from {shown_text(alert.since)} to {shown_text(alert.at)} UTC"
     )
     draw(

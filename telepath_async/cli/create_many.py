@@ -63,8 +63,7 @@ async def _outcomes(
     def how() -> str:
         return (
             f"{len(outcomes):,} of {len(rows):,} are settled, and up to {concurrency} more "
-            "may have been created; "
-            "run the same command with --if-exists skip to go on"
+            "may have been created; run the same command with --if-exists skip to go on"
         )
 
     async with shell.client() as telepath:

@@ -143,8 +143,7 @@ def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") 
     if _has_password(argument):
         tell(
             "the database's password stands among the arguments, where other users of this "
-            "machine can read it; "
-            f"set {variable} or PGPASSWORD, or use ~/.pgpass",
+            f"machine can read it; set {variable} or PGPASSWORD, or use ~/.pgpass",
             kind="warning",
         )
     return argument

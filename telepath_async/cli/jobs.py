@@ -64,8 +64,7 @@ async def rotate(
         typer.Option(
             metavar="CMD",
             help="Run for each trunk, with id, sip_username and the new sip_password as a JSON "
-            "line on its standard input. "
-            "Exit code 0: the carrier has it.",
+            "line on its standard input. Exit code 0: the carrier has it.",
         ),
     ],
     everything: Annotated[bool, typer.Option("--all", help="All trunks of the account.")] = False,
@@ -140,9 +139,9 @@ def _report(shell: Shell, report: RotationReport, uncertain: int) -> int:
     elif not report.complete:
         draw_rows([*report.pending, *report.untouched[:_MOST_UNTOUCHED]], _COLUMNS)
     tell(
-        f"{len(report.rotated):,} rotated, {len(report.applied):,} taken by their "
-        f"carriers, {len(report.recent):,} left alone "
-        f"because they were rotated recently, {len(report.untouched):,} untouched"
+        f"{len(report.rotated):,} rotated, {len(report.applied):,} taken by their carriers, "
+        f"{len(report.recent):,} left alone because they were rotated recently, "
+        f"{len(report.untouched):,} untouched"
     )
     if report.pending:
         tell(f"{len(report.pending):,} carriers may hold a dead password; {_HOW}", kind="warning")

@@ -87,7 +87,8 @@ class Shell:
     api_key_file: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Read the API key from here (- is standard input), not from TELEPATH_API_KEY.",
+            metavar="FILE",
+            help="Read the API key from here (- is standard input), not from TELEPATH_API_KEY.",
             rich_help_panel=_COMMON,
         ),
     ] = None  # fmt: skip
@@ -106,8 +107,9 @@ class Shell:
     json: Annotated[
         bool | None,
         typer.Option(
-            "--json/--table", help="NDJSON, or a table; NDJSON when standard output is no terminal.", show_default=False,
-            rich_help_panel=_COMMON,
+            "--json/--table",
+            help="NDJSON, or a table; NDJSON when standard output is no terminal.",
+            show_default=False, rich_help_panel=_COMMON,
         ),
     ] = None  # fmt: skip
     show_secrets: Annotated[

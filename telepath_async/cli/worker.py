@@ -107,8 +107,8 @@ def run(
         if web is not None and broker is None:
             raise UsageError("--web shows a broker's queues; give --redis or --postgres")
         options = WorkerOptions(
-            concurrency=concurrency, limiter_redis=_secret(limiter_redis), expected_processes=expected_processes, web=web,
-            otel=otel,
+            concurrency=concurrency, limiter_redis=_secret(limiter_redis),
+            expected_processes=expected_processes, web=web, otel=otel,
         )  # fmt: skip
         stop, loaded = asyncio.Event(), load_accounts(accounts, distributed=broker is not None)
         with log_lines(sys.stdout, loaded, broker, options), _set_by_signals(stop):
@@ -166,8 +166,8 @@ def _draw(rows: list[dict[str, Any]]) -> None:
         part = f" {row['partition']}" if row["partition"] else ""
         rows_told = _NEVER if row["rows"] is None else f"{row['rows']:,}"
         table.add_row(
-            Text(row["account"]), row["job"] + part, row["state"], _time(row["last_success"]), _time(row["last_failure"]),
-            rows_told, _time(row["next_run"]),
+            Text(row["account"]), row["job"] + part, row["state"], _time(row["last_success"]),
+            _time(row["last_failure"]), rows_told, _time(row["next_run"]),
         )  # fmt: skip
     console = Console(highlight=False, emoji=False, markup=False)
     console.print(table)

@@ -92,10 +92,9 @@ def test_completion_can_be_installed(run: Telepath, monkeypatch: pytest.MonkeyPa
 def test_start_up_imports_nothing_that_only_some_commands_need() -> None:
     program = (
         "import sys; from telepath_async.cli import app; "
-        "print([name for name in ('rich.table', 'rich.progress', 'sqlalchemy', "
-        "'pyarrow', 'yaml', 'aiohttp.web_app', "
-        "'telepath_async.sandbox', 'telepath_async.jobs', 'telepath_async.sync') if name "
-        "in sys.modules])"
+        "print([name for name in ('rich.table', 'rich.progress', 'sqlalchemy', 'pyarrow', "
+        "'yaml', 'aiohttp.web_app', 'telepath_async.sandbox', 'telepath_async.jobs', "
+        "'telepath_async.sync') if name in sys.modules])"
     )
     shown = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -110,8 +110,8 @@ def test_the_password_stands_in_neither_arguments_nor_environment(
 ) -> None:
     first = next(iter(sandbox.trunks))
     look = (
-        f"cat /proc/$$/cmdline /proc/$$/environ > {tmp_path}/seen; env >> "
-        f"{tmp_path}/seen; cat > {tmp_path}/told"
+        f"cat /proc/$$/cmdline /proc/$$/environ > {tmp_path}/seen; "
+        f"env >> {tmp_path}/seen; cat > {tmp_path}/told"
     )
     assert rotate(first, apply=look).code == OK
     password = json.loads((tmp_path / "told").read_text())["sip_password"]

@@ -178,7 +178,8 @@ def test_a_threshold_that_makes_no_sense_is_refused(make: Any, named: str) -> No
     "text",
     [
         "", "5", "null", "[]", "[" * 100_000, '{"success_rate": 5}', '{"success_rate": {}}',
-        '{"success_rate": ' '{"firing": 1, ' '"since": null}}', '{"success_rate": ' '{"firing": true, ' '"since": 5}}',
+        '{"success_rate": {"firing": 1, "since": null}}',
+        '{"success_rate": {"firing": true, "since": 5}}',
         '{"success_rate": {"firing": true, "since": "yesterday"}}',
         '{"success_rate": {"firing": true, "since": "0001-01-01T00:00:00+14:00"}}',
     ],

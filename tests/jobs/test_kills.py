@@ -38,8 +38,8 @@ class Job:
 @asynccontextmanager
 async def job(name: str, sandbox: Sandbox) -> AsyncIterator[Job]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(Path(__file__).with_name("killing.py")), name, sandbox.base_url, sandbox.api_key,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        sys.executable, str(Path(__file__).with_name("killing.py")), name, sandbox.base_url,
+        sandbox.api_key, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     yield Job(process)
     assert process.stdin is not None

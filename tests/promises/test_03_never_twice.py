@@ -341,9 +341,11 @@ async def test_a_batch_under_random_faults_creates_each_once_at_most_and_every_s
 ) -> None:
     chance = random.Random(seed)
     faults = [
-        Fault("close", cut=0), Fault("reset", cut=40), Fault("reset", read=3), Fault("close", read=200), Fault("hang", cut=9),
-        Fault(answer=TRICKS["garbage"], then="close"), Fault(answer=TRICKS["a list"]), refuse(429), refuse(500), refuse(409),
-        refuse(503, executes=True), refuse(504, executes=True), refuse(422), Fault("reset", executes=False, cut=0),
+        Fault("close", cut=0), Fault("reset", cut=40), Fault("reset", read=3),
+        Fault("close", read=200), Fault("hang", cut=9),
+        Fault(answer=TRICKS["garbage"], then="close"), Fault(answer=TRICKS["a list"]), refuse(429),
+        refuse(500), refuse(409), refuse(503, executes=True), refuse(504, executes=True),
+        refuse(422), Fault("reset", executes=False, cut=0),
     ]  # fmt: skip
     server.fault_of = lambda number: chance.choice(faults) if chance.random() < 0.5 else None
     specs = [spec(f"user-{number}") for number in range(120)]

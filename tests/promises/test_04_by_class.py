@@ -75,8 +75,9 @@ FAULTS: dict[str, tuple[Step, type[TelepathError], type[TelepathError]]] = {
     **{
         str(status): (reply(status), error, error)
         for status, error in {
-            400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError,
-            408: APIError, 409: ConflictError, 422: BadRequestError, 429: RateLimitError,
+            400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError,
+            404: NotFoundError, 408: APIError, 409: ConflictError, 422: BadRequestError,
+            429: RateLimitError,
         }.items()
     },
     "307": (redirect("https://example.com/"), APIError, APIError),

@@ -90,8 +90,8 @@ async def test_every_form_of_retry_after_gives_a_bounded_wait(
     clock = 1_741_603_200 + skew
     header = text(clock) if callable(text) else text
     head = (
-        f"HTTP/1.1 {status} No\r\nretry-after: {header}\r\nDate: "
-        f"{http(clock)}\r\nContent-Length: 2\r\n\r\n{{}}"
+        f"HTTP/1.1 {status} No\r\nretry-after: {header}\r\n"
+        f"Date: {http(clock)}\r\nContent-Length: 2\r\n\r\n{{}}"
     )
     key = f"{KEY}{form}{skew}{status}".replace(" ", "")
     script = [raw(head.encode("latin-1")), reply()]

@@ -22,9 +22,10 @@ CALLS = 2000
 DESCRIPTORS = Path("/proc/self/fd")
 
 FAULTS = [
-    Fault("close", cut=0), Fault("reset", cut=0), Fault("reset", read=20), Fault("close", cut=50), Fault("hang", cut=30),
-    Fault("close", answer=lambda real: b"\x00\xff garbage"), Fault(answer=lambda real: real[:-5] + b"<html"), refuse(429),
-    refuse(503), refuse(409), Fault(answer=lambda real: reply(200, b"[]").bytes), Fault(pause=0.01),
+    Fault("close", cut=0), Fault("reset", cut=0), Fault("reset", read=20), Fault("close", cut=50),
+    Fault("hang", cut=30), Fault("close", answer=lambda real: b"\x00\xff garbage"),
+    Fault(answer=lambda real: real[:-5] + b"<html"), refuse(429), refuse(503), refuse(409),
+    Fault(answer=lambda real: reply(200, b"[]").bytes), Fault(pause=0.01),
     Fault(answer=lambda real: real + real),
 ]  # fmt: skip
 

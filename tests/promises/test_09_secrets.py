@@ -40,7 +40,8 @@ KEY, NUMBERS_KEY, HEADER = "seeded-key", "seeded-numbers-key", "seeded-header"
 PROXY_USER = base64.b64encode(b"user:seeded-proxy").decode()
 PASSWORD = 'seeded-"p\u00e4ss\\word'  # spelled otherwise in JSON, in a URL, and by repr()
 SPEC: dict[str, Any] = {
-    "name": "n", "ai_provider": "openai", "sip_username": "u", "sip_password": PASSWORD, "openai_api_key": "seeded-openai",
+    "name": "n", "ai_provider": "openai", "sip_username": "u", "sip_password": PASSWORD,
+    "openai_api_key": "seeded-openai",
 }  # fmt: skip
 AGENT = Agent(
     openai_account_connection=AccountConnection(

@@ -71,8 +71,8 @@ def fill_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *, proxy: Hostile | None
 ) -> None:
     (folder / ".netrc").write_text(
-        "machine 127.0.0.1 login from_netrc password from_netrc\ndefault login "
-        "from_netrc password b\n"
+        "machine 127.0.0.1 login from_netrc password from_netrc\n"
+        "default login from_netrc password b\n"
     )
     monkeypatch.setenv("NETRC", str(folder / ".netrc"))
     monkeypatch.setenv("HOME", str(folder))

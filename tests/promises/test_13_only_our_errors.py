@@ -28,9 +28,10 @@ from tests.hostile import Hostile, raw, reply
 from tests.promises.operations import BY_NAME, OPERATIONS, Operation, client_at
 
 KINDS: dict[str, tuple[type, ...]] = {
-    "list trunks by offset": (list,), "list calls by offset": (list,), "list calls by cursor": (list,),
-    "find": (Trunk, type(None)), "get": (CallDetails,), "create": (Trunk,), "create many": (Trunk,), "update": (Trunk,),
-    "rotate": (SipCredentials,), "overview": (AnalyticsOverview,), "number": (PhoneNumber,), "request": (Response,),
+    "list trunks by offset": (list,), "list calls by offset": (list,),
+    "list calls by cursor": (list,), "find": (Trunk, type(None)), "get": (CallDetails,),
+    "create": (Trunk,), "create many": (Trunk,), "update": (Trunk,), "rotate": (SipCredentials,),
+    "overview": (AnalyticsOverview,), "number": (PhoneNumber,), "request": (Response,),
 }  # fmt: skip
 
 

@@ -134,7 +134,8 @@ class Driver:
 
     def _spec(self, username: str) -> dict[str, Any]:
         return {
-            "name": f"name of {username} " f"{self.how.randrange(10**6)}", "ai_provider": "custom", "sip_username": username,
+            "name": f"name of {username} {self.how.randrange(10**6)}",
+            "ai_provider": "custom", "sip_username": username,
             "sip_password": f"password-{self.how.randrange(10**9)}", "custom_endpoint": "wss://agent.example/",
         }  # fmt: skip
 

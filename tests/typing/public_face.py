@@ -143,8 +143,8 @@ async def lists(telepath: TelepathClient) -> None:
     )
     assert_type(trunks, Paginator[Trunk])
     calls = telepath.calls.list(
-        trunk_id="conn_1", status=CallStatus.COMPLETED, direction=CallDirection.INBOUND, since=MARCH, until=MARCH,
-        page_size=100, max_items=10, prefetch=2, resume=trunks.checkpoint,
+        trunk_id="conn_1", status=CallStatus.COMPLETED, direction=CallDirection.INBOUND,
+        since=MARCH, until=MARCH, page_size=100, max_items=10, prefetch=2, resume=trunks.checkpoint,
     )  # fmt: skip
     assert_type(calls, Paginator[Call])
     async for call in calls:

@@ -86,8 +86,8 @@ async def customers(
                 stack.push_async_callback(connection.execute, f"DROP SCHEMA {schema} CASCADE")
                 url = f"{postgres}{'&' if '?' in postgres else '?'}search_path={schema}"
             sandbox = Sandbox(
-                style="cursor" if index % 3 == 2 else "offset", calls=calls, latency=0.05, seed=index, rate_limit=10_000_000,
-                api_key=f"sk_live_key_of_account_{index}",
+                style="cursor" if index % 3 == 2 else "offset", calls=calls, latency=0.05,
+                seed=index, rate_limit=10_000_000, api_key=f"sk_live_key_of_account_{index}",
             )  # fmt: skip
             await stack.enter_async_context(sandbox)
             found.append(
@@ -192,8 +192,8 @@ async def main(options: argparse.Namespace) -> None:
         broker = [f"--{options.broker}", options.url]
         async with customers(options.accounts, options.calls, folder, options.postgres) as accounts:
             killing = Killing(
-                broker_arguments=broker, number=options.workers, kills=options.kills, pause=(options.pause, options.pause * 2),
-                dice=random.Random(options.seed),
+                broker_arguments=broker, number=options.workers, kills=options.kills,
+                pause=(options.pause, options.pause * 2), dice=random.Random(options.seed),
             )  # fmt: skip
             begun = time.monotonic()
             environment = {"REAL_TIMES": "1"} if options.real_times else {}

@@ -298,7 +298,8 @@ def test_the_status_is_a_table_for_people(accounts: Path, tmp_path: Path) -> Non
         "run",
     ]
     assert lines[1].split() == [
-        "acme", "sync", "2of3", "overdue", "06-01", "12:03:10", "06-01", "12:03:10", "7", "06-01", "12:03:15",
+        "acme", "sync", "2of3", "overdue", "06-01", "12:03:10", "06-01", "12:03:10", "7", "06-01",
+        "12:03:15",
     ]  # fmt: skip
     assert lines[2].split()[0] == "other"
     assert lines[3:] == ["acme sync: E: no"]

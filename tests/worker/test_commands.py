@@ -75,12 +75,14 @@ async def test_a_command_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
 def test_an_alert_is_told_by_its_figures() -> None:
     at = datetime(2026, 6, 1, tzinfo=UTC)
     alert = LatencyAlert(
-        kind="crossed", threshold=Threshold("avg_ai_latency_ms", 400), value=512.5, since=at - timedelta(minutes=15), at=at,
-        overview=AnalyticsOverview(), worst_calls=(Call(id="call_1"),),
+        kind="crossed", threshold=Threshold("avg_ai_latency_ms", 400), value=512.5,
+        since=at - timedelta(minutes=15), at=at, overview=AnalyticsOverview(),
+        worst_calls=(Call(id="call_1"),),
     )  # fmt: skip
     assert json.loads(alert_document("acme", alert).reveal()) == {
-        "account": "acme", "kind": "crossed", "metric": "avg_ai_latency_ms", "limit": 400, "value": 512.5,
-        "since": "2026-05-31T23:45:00+00:00", "at": "2026-06-01T00:00:00+00:00", "worst_calls": ["call_1"],
+        "account": "acme", "kind": "crossed", "metric": "avg_ai_latency_ms", "limit": 400,
+        "value": 512.5, "since": "2026-05-31T23:45:00+00:00", "at": "2026-06-01T00:00:00+00:00",
+        "worst_calls": ["call_1"],
     }  # fmt: skip
 
 

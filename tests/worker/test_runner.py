@@ -27,8 +27,8 @@ from tests.worker.running import accounts_of, file_store, runner_of
 
 SYNC = '[accounts.acme.sync]\ncron = "@yearly"\nsince = 2026-01-01\n'
 WATCH = (
-    '[accounts.acme.watch]\ncron = "@yearly"\nthresholds = {{ avg_ai_latency_ms = 1 '
-    "}}\ncommand = {command}\n"
+    '[accounts.acme.watch]\ncron = "@yearly"\n'
+    "thresholds = {{ avg_ai_latency_ms = 1 }}\ncommand = {command}\n"
 )
 ROTATE = '[accounts.acme.rotate]\ncron = "@yearly"\njournal = "{journal}"\ncommand = {command}\n'
 KEEP = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + chr(10))"

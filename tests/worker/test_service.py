@@ -162,6 +162,6 @@ async def test_a_dispatcher_that_fails_ends_the_worker(
         patch.setattr("telepath_async.worker.dispatch.Dispatcher.serve", fails)
         with pytest.raises(RuntimeError, match="a bug"):
             await run_worker(
-                accounts_of(tmp_path, sandbox, SYNC), broker=BrokerUrl(redis=Secret(redis_url)), state="",
-                options=WorkerOptions(), stop=asyncio.Event(),
+                accounts_of(tmp_path, sandbox, SYNC), broker=BrokerUrl(redis=Secret(redis_url)),
+                state="", options=WorkerOptions(), stop=asyncio.Event(),
             )  # fmt: skip

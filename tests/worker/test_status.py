@@ -216,7 +216,8 @@ def test_a_report_tells_what_each_job_is_doing(tmp_path: Path) -> None:
     jobs["e"] = a_failure(jobs["e"], fault=True)
     reports = report_jobs(reversed(jobs.values()), {"a:sync": "running", "b:sync": "queued"}, NOW)
     assert [(report.status.account, report.state) for report in reports] == [
-        ("a", "running"), ("b", "queued"), ("c", "overdue"), ("d", "failed"), ("e", "fault"), ("f", "waiting"),
+        ("a", "running"), ("b", "queued"), ("c", "overdue"), ("d", "failed"), ("e", "fault"),
+        ("f", "waiting"),
     ]  # fmt: skip
     told = reports[4].to_dict()
     assert told["state"] == "fault"
