@@ -81,9 +81,8 @@ class Table:
         print(f"  {'':44}{'median':>10}{'min':>10}{'max':>10}{'ratio':>8}")
         for contender, figures in self.figures.items():
             median, low, high = statistics.median(figures), min(figures), max(figures)
-            print(
-                f"  {contender:44}{median:10.2f}{low:10.2f}{high:10.2f}{self.ratio(contender, measure):8.2f}"
-            )
+            ratio = self.ratio(contender, measure)
+            print(f"  {contender:44}{median:10.2f}{low:10.2f}{high:10.2f}{ratio:8.2f}")
 
 
 def goal(

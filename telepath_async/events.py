@@ -71,8 +71,8 @@ class Throttled(Event, frozen=True, kw_only=True):
 class CallEnded(Event, frozen=True, kw_only=True):
     """A call has ended after `attempt` attempts and `seconds`, waits included.
 
-    `error`: the name of the exception that it raised, such as `NotFoundError` or `CancelledError`, or None; `status`: that of
-    the answer, or of the error, or None.
+    `error`: the name of the exception that it raised, such as `NotFoundError` or `CancelledError`,
+    or None; `status`: that of the answer, or of the error, or None.
     """
 
     seconds: float

@@ -707,7 +707,7 @@ async def test_a_client_that_was_cancelled_a_hundred_times_has_no_connection_lef
 # --- a session of the caller's own that is closed under calls ---
 
 
-async def test_calls_that_wait_for_a_connection_of_a_session_that_is_closed_fail_and_are_not_cancelled() -> (
+async def test_calls_that_wait_for_a_connection_of_a_closed_session_fail_and_are_not_cancelled() -> (
     None
 ):
     async with Sandbox(latency=0.3) as sandbox:

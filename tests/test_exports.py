@@ -23,7 +23,10 @@ CONTRACT = {
         "Trunk", "TrunkMetrics", "TrunkStatus", "AIProvider", "SipCredentials", "TrunkSpec",
         "TrunkOutcome",
     },
-    "calls": {"Call", "CallDetails", "CallDirection", "CallMetrics", "CallStatus", "Speaker", "TimelineEvent", "Turn"},
+    "calls": {
+        "Call", "CallDetails", "CallDirection", "CallMetrics", "CallStatus", "Speaker",
+        "TimelineEvent", "Turn",
+    },
     "analytics": {"AnalyticsOverview"},
     "numbers": {"PhoneNumber", "Agent", "AccountConnection"},
     "events": {

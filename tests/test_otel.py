@@ -550,7 +550,8 @@ ANSWERS = {
     "failed": reply(500, BAD_WORDS),
     "good": reply(
         200,
-        b'{"id": "seeded", "name": "seeded", "status": "seeded", "sip_password": "seeded", "data": []}',
+        b'{"id": "seeded", "name": "seeded", "status": "seeded", "sip_password": "seeded", '
+        b'"data": []}',
     ),
     "no sense": reply(200, b"seeded"),
     "elsewhere": reply(302, b"seeded", headers={"Location": "/seeded"}),

@@ -33,10 +33,14 @@ ROOMS: Final[dict[str, set[str]]] = {
     "events": {PURE_STDLIB, "msgspec"},
     "models": {PURE_STDLIB, "msgspec", "secret"},
     "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
-    "transport": {STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "errors", "secret", "version"},
+    "transport": {
+        STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "errors", "secret", "version",
+    },
     "limiter": {STDLIB, "protocol.ratelimit", "errors"},
     "pool": {STDLIB, "aiohttp", "protocol.checkpoint", "transport", "errors"},
-    "session": {STDLIB, "msgspec", "protocol", "transport", "limiter", "pool", "errors", "events", "secret"},
+    "session": {
+        STDLIB, "msgspec", "protocol", "transport", "limiter", "pool", "errors", "events", "secret",
+    },
     "paginator": {STDLIB, "msgspec", "session", "protocol", "models", "errors"},
     "resources": {
         STDLIB, "attrs", "msgspec", "session", "paginator", "models", "errors", "secret", "unset",
@@ -66,10 +70,11 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq",
         PUBLIC_FACE, "jobs", "otel", "sync",
     },
-    # A limiter is a part of the core that lives outside of it: it counts by the core's own
-    # arithmetic.
+    # A limiter of the core that stands outside of it: it counts by the core's own arithmetic.
     "redis": {STDLIB, "attrs", "redis", PUBLIC_FACE, "protocol.ratelimit"},
-    "redis.member": {PURE_STDLIB, "attrs", "msgspec", "redis.shares", PUBLIC_FACE, "protocol.ratelimit"},
+    "redis.member": {
+        PURE_STDLIB, "attrs", "msgspec", "redis.shares", PUBLIC_FACE, "protocol.ratelimit",
+    },
     "redis.shares": {PURE_STDLIB, "attrs", PUBLIC_FACE, "protocol.ratelimit"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip

@@ -916,9 +916,7 @@ async def test_a_callers_own_session_of_another_loop_is_refused() -> None:
         await client.aclose()
 
 
-async def test_a_callers_own_session_whose_loop_is_closed_is_refused_and_its_client_closes() -> (
-    None
-):
+async def test_a_callers_own_session_is_refused_once_its_loop_is_closed() -> None:
     async def make() -> aiohttp.ClientSession:
         return aiohttp.ClientSession()
 

@@ -91,7 +91,7 @@ class Shell:
             help="Read the API key from here (- is standard input), not from TELEPATH_API_KEY.",
             rich_help_panel=_COMMON,
         ),
-    ] = None  # fmt: skip
+    ] = None
     base_url: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Instead of TELEPATH_BASE_URL.", rich_help_panel=_COMMON),
@@ -108,10 +108,11 @@ class Shell:
         bool | None,
         typer.Option(
             "--json/--table",
-            help="NDJSON, or a table; NDJSON when standard output is no terminal.",
-            show_default=False, rich_help_panel=_COMMON,
+            help="NDJSON, or a table; NDJSON when standard output is not a terminal.",
+            show_default=False,
+            rich_help_panel=_COMMON,
         ),
-    ] = None  # fmt: skip
+    ] = None
     show_secrets: Annotated[
         bool,
         typer.Option(
@@ -121,8 +122,9 @@ class Shell:
         ),
     ] = False
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show where an error came from.", rich_help_panel=_COMMON)
-    ] = False  # fmt: skip
+        bool,
+        typer.Option("--debug", help="Show where an error came from.", rich_help_panel=_COMMON),
+    ] = False
     meter: Meter = field(factory=Meter, init=False)
 
     @property

@@ -89,11 +89,21 @@ def run(
         ),
     ] = None,
     expected_processes: Annotated[
-        int, typer.Option(min=1, help="How many workers share a key's limit while they cannot ask Redis.")
+        int,
+        typer.Option(
+            min=1, help="How many workers share a key's limit while they cannot ask Redis."
+        ),
     ] = 4,
-    web: Annotated[int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="Serve SAQ's page at 127.0.0.1.")] = None,
+    web: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", min=0, max=65_535, help="Serve SAQ's page at 127.0.0.1."),
+    ] = None,
     otel: Annotated[
-        bool, typer.Option("--otel", help="Spans and metrics of each account; start it by opentelemetry-instrument.")
+        bool,
+        typer.Option(
+            "--otel",
+            help="Spans and metrics of each account; start it by opentelemetry-instrument.",
+        ),
     ] = False,
 ) -> None:  # fmt: skip
     """Run the jobs of many accounts until SIGTERM or Ctrl-C, and log a JSON line for each."""
@@ -133,7 +143,8 @@ def status(
     as_json: Annotated[
         bool | None,
         typer.Option(
-            "--json/--table", help="NDJSON, or a table; NDJSON when standard output is no terminal."
+            "--json/--table",
+            help="NDJSON, or a table; NDJSON when standard output is not a terminal.",
         ),
     ] = None,
 ) -> None:

@@ -15,10 +15,13 @@ _ABOUT = """\
 Connect AI voice agents to the telephone network, and see how their calls went.
 
 - **Shape.** {shape}
-- **Rate limit.** 6,000 requests a minute for each API key, over all endpoints, unless `X-RateLimit-Limit` says otherwise. \
-Every answer carries the three `X-RateLimit-*` headers; over the limit it is a 429 with `Retry-After`.
-- **Times** are ISO 8601 in UTC. Latencies end in `_ms`, durations in `_seconds`; rates are percent.
-- **Unknown** query parameters are ignored. A known path with another method gets a 405 with `Allow`.
+- **Rate limit.** 6,000 requests a minute for each API key, over all endpoints, unless \
+`X-RateLimit-Limit` says otherwise. Every answer carries the three `X-RateLimit-*` headers; \
+over the limit it is a 429 with `Retry-After`.
+- **Times** are ISO 8601 in UTC. Latencies end in `_ms`, durations in `_seconds`; \
+rates are percent.
+- **Unknown** query parameters are ignored. A known path with another method gets a 405 \
+with `Allow`.
 - **Texts with a list of values** are open: more values may follow.
 """
 

@@ -81,7 +81,10 @@ FAULTS: dict[str, tuple[Step, type[TelepathError], type[TelepathError]]] = {
         }.items()
     },
     "307": (redirect("https://example.com/"), APIError, APIError),
-    **{str(status): (reply(status), ServerError, OutcomeUnknown) for status in (500, 502, 503, 504, 599)},
+    **{
+        str(status): (reply(status), ServerError, OutcomeUnknown)
+        for status in (500, 502, 503, 504, 599)
+    },
     "303": (redirect("https://example.com/", 303), APIError, OutcomeUnknown),
     "closed": (CLOSE, ConnectionLost, OutcomeUnknown),
     "reset": (RESET, ConnectionLost, OutcomeUnknown),

@@ -106,7 +106,10 @@ def test_a_good_body_with_any_byte_turned_into_any_telling_one_is_read_or_is_our
 
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 409, 422, 429, 500])
 def test_a_refusal_with_any_byte_changed_is_a_refusal(status: int) -> None:
-    body = b'{"error": {"code": "conflict", "message": "taken", "detail": [{"loc": ["a", 1], "msg": "b"}]}}'
+    body = (
+        b'{"error": {"code": "conflict", "message": "taken", '
+        b'"detail": [{"loc": ["a", 1], "msg": "b"}]}}'
+    )
     for at in range(len(body)):
         for byte in TELLING:
             mutant = body[:at] + bytes([byte]) + body[at + 1 :]

@@ -96,9 +96,7 @@ asyncio.run(client.aclose())
 
 
 @forks
-async def test_a_child_is_refused_a_client_whose_loop_is_open_in_the_parent_and_harms_nobody() -> (
-    None
-):
+async def test_a_child_is_refused_a_client_whose_loop_is_open_in_the_parent() -> None:
     async with TrunkServer() as server:
         said = await python(
             """

@@ -31,10 +31,11 @@ SPEC: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one exchange. `answer`: makes other bytes of the real answer;
-    `executes`: whether it is carried out.
+    """What goes wrong with one exchange.
 
-    `cut`: send so many bytes of the answer; `read`: read so many of the request, and carry nothing out; `pause`: seconds.
+    `answer`: makes other bytes of the real answer; `executes`: whether it is carried out; `cut`:
+    send so many bytes of the answer; `read`: read so many of the request, and carry nothing out;
+    `pause`: seconds.
     """
 
     then: Then = "keep"

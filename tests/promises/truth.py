@@ -127,8 +127,14 @@ class Driver:
         return how.choice((
             {"drop": how.choice(("before", "after", "middle"))},
             {"status": 429, "headers": {"Retry-After": "0"}},
-            {"status": how.choice((500, 502, 503)), "executed": how.random() < 0.5, "headers": {"Retry-After": "0"}},
-            {"status": NONSENSE, "body": how.choice((b"", b"<html>", b"{}", b'{"data": 5}')), "executed": how.random() < 0.5},
+            {
+                "status": how.choice((500, 502, 503)), "executed": how.random() < 0.5,
+                "headers": {"Retry-After": "0"},
+            },
+            {
+                "status": NONSENSE, "body": how.choice((b"", b"<html>", b"{}", b'{"data": 5}')),
+                "executed": how.random() < 0.5,
+            },
             {"status": how.choice(REFUSALS)},
         )) | method  # fmt: skip
 

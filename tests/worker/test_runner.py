@@ -298,7 +298,7 @@ async def test_a_rotation_gives_each_carrier_its_password_and_keeps_none(
     assert not any(item["sip_password"] in kept for item in told)
 
 
-async def test_a_rotation_that_carriers_refuse_is_finished_by_the_next_try_and_rotates_nothing_twice(
+async def test_a_rotation_that_carriers_refuse_is_finished_by_the_next_try_without_a_second_one(
     sandbox: Sandbox, store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def at_once(seconds: float) -> None:
