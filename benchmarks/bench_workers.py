@@ -1,5 +1,6 @@
-"""Rows a second of a fleet: many accounts, a key and a SQLite file each, over 1, 2 and 4 worker
-processes on one Redis.
+"""Measure the rows a second of 1, 2 and 4 worker processes on one Redis.
+
+There are many accounts, each with its key and its SQLite file.
 
 Redis: REDIS_URL, or the server of this machine (database 6 is emptied); without one, it says so.
 `--whole`: 200 accounts, which take minutes.

@@ -29,7 +29,7 @@ LIBRARIES = [
 
 
 def run(program: Path, results: Path) -> str:
-    """Run one benchmark; show its lines as they come, and return them, with the seconds that it took."""
+    """Run one benchmark, show its lines as they come, and return them and the seconds it took."""
     begun = time.perf_counter()
     command = [sys.executable, "-u", str(program), *sys.argv[1:]]
     lines: list[str] = []

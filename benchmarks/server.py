@@ -1,8 +1,8 @@
-"""A server that costs as little as can be, in a process of its own: `python benchmarks/server.py
-[--latency-ms 50]`.
+"""Serve just enough of the API for the benchmarks, at the least possible cost.
 
-It speaks enough of the API for the benchmarks: one call, lists of calls in both styles (cut by
-`from` and `to`), creates. It prints its base URL and serves until its standard input closes.
+`python benchmarks/server.py [--latency-ms 50]` is a process of its own. It knows one call, lists of
+calls in both styles (cut by `from` and `to`), and creates. It prints its base URL and serves until
+its standard input closes.
 """
 
 import argparse

@@ -299,7 +299,7 @@ class TelepathClient:
 
     @property
     def rate_limit(self) -> RateLimit | None:
-        """What the last answer said of the key's limit: `limit`, `remaining`, `reset_at`; None before the first."""
+        """The key's limit by the last answer (`limit`, `remaining`, `reset_at`), or None."""
         return self._session.rate_limit
 
     def __repr__(self) -> str:

@@ -106,7 +106,10 @@ async def main(console: Console) -> bool:
 
 
 async def create(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> Step:
-    """Create trunks concurrently while the server misbehaves three times; each is recovered from by its own rule."""
+    """Create trunks concurrently while the server misbehaves three times.
+
+    Each fault is recovered from by its own rule.
+    """
     sandbox.fail_next(status=429, headers={"Retry-After": "1"}, method="POST", path="/trunks")
     sandbox.fail_next(status=500, executed=True, method="POST", path="/trunks")
     sandbox.fail_next(drop="after", method="POST", path="/trunks")
@@ -168,7 +171,7 @@ async def walk(telepath: TelepathClient, bars: Progress, style: str) -> Step:
 
 
 async def sync(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> Step:
-    """Bring the call history into SQLite, and ask the table a question whose answer the server knows too."""
+    """Bring the call history into SQLite, and compare an answer of the table with the server's."""
     bar = bars.add_task(f"sync {CALLS:,} calls into SQLite", total=CALLS)
 
     def show(progress: SyncProgress) -> None:

@@ -116,10 +116,9 @@ class OutcomeUnknown(TransportError):
 
 
 class ThrottledError(TelepathError):
-    """Our own limiter would have to wait longer than `max_wait`, or than the call's timeout,
-    allows.
+    """Our own limiter would have to wait longer than `max_wait` or the timeout allows.
 
-    `retry_after`: seconds until there would be a place. Nothing was sent.
+    `retry_after`: seconds until there would be a permit. Nothing was sent.
     """
 
     def __init__(self, message: str, *, retry_after: float) -> None:
@@ -144,7 +143,10 @@ class ResponseError(TelepathError):
 
 
 class PagingError(TelepathError):
-    """The server's paging goes in circles, or contradicts itself: going on would repeat or lose rows."""
+    """The server's paging goes in circles or contradicts itself.
+
+    Going on would repeat or lose rows.
+    """
 
 
 class APIError(TelepathError):
@@ -186,7 +188,10 @@ class AuthenticationError(APIError):
 
 
 class ProviderCredentialsError(AuthenticationError):
-    """401 `invalid_provider_credentials`: the AI provider's key is bad; the Telepath key is fine."""
+    """401 `invalid_provider_credentials`: the AI provider's key is bad.
+
+    The Telepath key is fine.
+    """
 
 
 class PermissionDeniedError(APIError):

@@ -49,14 +49,20 @@ class ResponseReceived(Event, frozen=True, kw_only=True):
 
 
 class RequestFailed(Event, frozen=True, kw_only=True):
-    """An attempt ended after `seconds` without an answer that can be used; `error`: the name of the exception."""
+    """An attempt ended after `seconds` without an answer that can be used.
+
+    `error`: the name of the exception.
+    """
 
     seconds: float
     error: str
 
 
 class RetryScheduled(Event, frozen=True, kw_only=True):
-    """Attempt `attempt` failed, and another begins in `seconds`; `reason`: a status, or the name of an exception."""
+    """Attempt `attempt` failed, and another begins in `seconds`.
+
+    `reason`: a status, or the name of an exception.
+    """
 
     seconds: float
     reason: str

@@ -707,9 +707,7 @@ async def test_a_client_that_was_cancelled_a_hundred_times_has_no_connection_lef
 # --- a session of the caller's own that is closed under calls ---
 
 
-async def test_calls_that_wait_for_a_connection_of_a_closed_session_fail_and_are_not_cancelled() -> (
-    None
-):
+async def test_calls_that_wait_for_a_connection_of_a_closed_session_fail_uncancelled() -> None:
     async with Sandbox(latency=0.3) as sandbox:
         own = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
         client = TelepathClient(sandbox.api_key, base_url=sandbox.base_url, session=own)

@@ -92,7 +92,10 @@ def longest(module: str, names: Iterable[str]) -> str | None:
 
 
 def imports(module: str, source: str) -> set[str]:
-    """Return what a module imports: ours without the package's name (the public face as it is), others in full."""
+    """Return what a module imports.
+
+    Ours stand without the package's name (the public face as it is), others in full.
+    """
     package = [PUBLIC_FACE, *module.split(".")[:-1]]
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):

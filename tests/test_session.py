@@ -1,4 +1,4 @@
-"""The request loop: in made-up time over a scripted transport, and on real sockets where those matter."""
+"""Test the request loop, in made-up time over a scripted transport, and on real sockets."""
 
 from __future__ import annotations
 
@@ -108,7 +108,10 @@ LOST = ConnectionLost("lost")
 
 
 class Wire:
-    """A scripted transport: an answer, an error, a delay in seconds before the next, or HANGING until the timeout."""
+    """Play a script instead of a transport.
+
+    A step is an answer, an error, a delay in seconds before the next, or HANGING until the timeout.
+    """
 
     def __init__(self, *script: object) -> None:
         self.script = list(script)
@@ -143,7 +146,7 @@ class Wire:
 
 @define
 class Gate:
-    """A limiter that makes each caller wait as long as the script says; an exception in it is raised."""
+    """Make each caller wait as long as the script says; an exception in it is raised."""
 
     waits: list[Any] = field(factory=list)
     asked: list[tuple[str, float | None]] = field(factory=list)

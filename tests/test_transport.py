@@ -1,4 +1,4 @@
-"""One request, one answer or one error of ours: on real sockets, against a server that plays foul."""
+"""Test that a request ends in one answer or one error of ours, when a server plays foul."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def failure(
 
 
 def assert_clean(error: BaseException) -> None:
-    """No exception but ours in the chain, and no secret in its words nor in the locals of our frames."""
+    """Assert that the chain holds only our errors, and no secret in messages or locals."""
     for link in chain_of(error):
         assert isinstance(link, TelepathError), f"{link!r} is in the chain"
         shown = f"{link} {link!r} {link.args!r}"

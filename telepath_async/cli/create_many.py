@@ -1,4 +1,7 @@
-"""`telepath trunks create-many`: rows of a file -> trunks, an outcome for each, and an exit code that tells the whole."""
+"""Create trunks from the rows of a file: `telepath trunks create-many`.
+
+Each row has an outcome, and the exit code tells how the whole went.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where secrets come from: a file, the environment, or a hidden prompt; and where a new one is kept. Never an argument."""
+"""Read secrets from a file, the environment or a hidden prompt, and save a new one.
+
+A secret is never an argument.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,11 @@ _OWNER_ONLY: Final = 0o600
 
 @frozen
 class Source:
-    """How a secret may be given: what it is `called`, by which `option` a file, by which environment `variable`."""
+    """Describe how a secret may be given.
+
+    `called`: what it is; `option`: which option names its file; `variable`: which environment
+    variable holds it.
+    """
 
     called: str
     option: str

@@ -1,4 +1,7 @@
-"""Other people's programs: run by the shell, with one JSON line on standard input, secrets in it and nowhere else."""
+"""Run other people's programs by the shell, with one JSON line on standard input.
+
+Secrets stand in that line and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,10 @@ def checked_command(option: str, command: str) -> None:
 
 
 async def run_hook(command: str, line: bytes) -> None:
-    """Run a program and wait until it has ended well. What it prints goes to standard error then.
-    Raises HookFailed.
+    """Run a program and wait until it has ended well.
 
-    Cancelled, it ends the program and all that this has started: SIGTERM, and SIGKILL two seconds
-    later.
+    What it prints goes to standard error then. Raises HookFailed. Cancelled, it ends the program
+    and all that this has started: SIGTERM, and SIGKILL two seconds later.
     """
     # Not a pipe: somebody in the background may keep that open. Not our own standard error: a
     # progress bar stands there.

@@ -1,5 +1,4 @@
-"""What all commands share: their common options, the client that these open, and how a command runs
-to its end.
+"""Define what all commands share: common options, the client, and how a command runs.
 
 A command is a coroutine function whose first parameter is a `Shell`; it returns an exit code, or
 None for 0.
@@ -172,7 +171,7 @@ _SHARED: Final = [
 def command(
     group: typer.Typer, name: str, *, examples: Iterable[str]
 ) -> Callable[[Command[P]], Command[P]]:
-    """Add a coroutine function to a group as a command with the common options, and with examples in its help."""
+    """Add a coroutine function to a group as a command with the common options and examples."""
 
     def add(function: Command[P]) -> Command[P]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -254,7 +253,10 @@ def _wake() -> None:
 
 
 def pipe_closed() -> int:
-    """The reader has gone (`| head`): say nothing, neither now nor when Python flushes at its end."""
+    """End without a message because the reader of standard output has gone (`| head`).
+
+    Python's flush at exit must not complain either.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -1,4 +1,7 @@
-"""`telepath worker`: run the jobs of many accounts, alone or as a part of a fleet; `telepath worker status`: how they stand."""
+"""Run the jobs of many accounts (`telepath worker`), and show their state (`… status`).
+
+A worker runs alone or as a part of a fleet.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +151,7 @@ def status(
         ),
     ] = None,
 ) -> None:
-    """Show each job: what it is doing, its last success and failure, its rows, and when it runs next."""
+    """Show each job: its state, its last success and failure, its rows, and its next run."""
     from telepath_async.worker import BrokerUrl, JobReport, read_report
 
     async def tell() -> None:

@@ -47,7 +47,7 @@ _HEADERS: dict[str, tuple[str, Json]] = {
 
 
 def openapi(style: Style = "offset", *, server: str = "https://api.telepathvoice.com/v1") -> Json:
-    """Return the OpenAPI 3.1 document of the API in one style; `server` is the base URL that it names."""
+    """Return the OpenAPI 3.1 document of the API in one style, with `server` as its base URL."""
     dialect = DIALECTS[style]()
     return {
         "openapi": "3.1.0",

@@ -193,10 +193,10 @@ class Sandbox:
         self._world.trunks.remove(trunk_id)
 
     def add_call(self, **fields: Any) -> Item:
-        """Add a call (`from_number` and `to_number` stand for `from` and `to`); what is not given
-        is made up.
+        """Add a call; what is not given is made up.
 
-        It starts now unless `start_time` (ISO 8601) is given; order and filters see whole seconds.
+        `from_number` and `to_number` stand for `from` and `to`. It starts now unless `start_time`
+        (ISO 8601) is given; order and filters see whole seconds.
         """
         return self._world.calls.add(**fields)
 

@@ -1,4 +1,7 @@
-"""`telepath analytics overview` and `watch`: each alert is told once, and again only when it could not be passed on."""
+"""Test `telepath analytics overview` and `watch`: each alert is delivered once.
+
+It comes again only when it could not be passed on.
+"""
 
 from __future__ import annotations
 

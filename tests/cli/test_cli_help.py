@@ -1,4 +1,7 @@
-"""Every command has help with an example, its options and its exit codes are documented, and start-up is light."""
+"""Test that every command has help with an example, and that start-up is light.
+
+Its options and its exit codes are documented too.
+"""
 
 from __future__ import annotations
 

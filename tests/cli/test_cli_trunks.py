@@ -1,4 +1,7 @@
-"""`telepath trunks create`, `update` and `rotate`: secrets from files, the environment and nowhere else; none is lost."""
+"""Test `telepath trunks create`, `update` and `rotate`: where secrets come from and go to.
+
+They come from files and the environment and nowhere else; none is lost.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Files of trunk specs: every format gives the same specs, every fault its line, and no fault shows what stands there."""
+"""Test files of trunk specs: every format gives the same specs, every fault its line.
+
+No fault shows what stands in the file.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rotation against a sandbox: lost answers, carriers that fail, the circuit, and what the report says."""
+"""Test rotation against a sandbox: lost answers, failing carriers, the circuit, the report."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ async def server() -> AsyncIterator[TrunkServer]:
 async def created_truly(
     server: TrunkServer, client: TelepathClient, faults: list[Fault]
 ) -> type | None:
-    """Create one trunk under these faults, hold what is reported against what happened, and return the error's class."""
+    """Create one trunk under these faults, check what is reported, and return the error's class."""
     server.forget()
     server.faults.extend(faults)
     username = f"user-{server.made}"
@@ -69,7 +69,7 @@ async def created_truly(
 async def rotated_truly(
     server: TrunkServer, client: TelepathClient, faults: list[Fault]
 ) -> type | None:
-    """Rotate once under these faults, hold what is reported against what happened, and return the error's class."""
+    """Rotate once under these faults, check what is reported, and return the error's class."""
     server.forget()
     server.faults.extend(faults)
     try:

@@ -1,5 +1,4 @@
-"""Promise 4: the caller can always tell "not sent", "refused" and "outcome unknown" apart, by
-exception class.
+"""Promise 4: tell "not sent", "refused" and "outcome unknown" apart by exception class.
 
 Beside these: tests/test_transport.py (which failures count as sent), test_03_never_twice.py (what
 is reported is true).

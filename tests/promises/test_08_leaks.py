@@ -1,4 +1,7 @@
-"""Promise 8: nothing leaks: connections, tasks, file descriptors, limiter places, counted after 2,000 calls."""
+"""Promise 8: leak nothing: no connection, task, file descriptor or permit.
+
+They are counted after 2,000 calls.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ def work_of(client: TelepathClient, number: int, chance: random.Random) -> Any:
 
 
 async def many_calls(client: TelepathClient, chance: random.Random) -> set[str]:
-    """Make 2,000 calls, 20 at a time, a third of them cancelled; return the classes of what came out."""
+    """Make 2,000 calls, 20 at a time, and return the classes of what came out.
+
+    A third of them is cancelled.
+    """
     seen: set[str] = set()
     numbers = iter(range(CALLS))
 

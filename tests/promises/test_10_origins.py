@@ -1,5 +1,6 @@
-"""10. A credential goes to its own origin and nowhere else: not by redirect, proxy, cookie, .netrc,
-or to a second vendor.
+"""Promise 10: send a credential to its own origin and nowhere else.
+
+Not by redirect, proxy, cookie, .netrc, or to a second vendor.
 
 One request at a time is proven in `tests/test_transport.py` and `tests/test_client.py`, with the
 choice of proxies and the options that are refused; here, every operation.

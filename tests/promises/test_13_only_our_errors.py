@@ -1,5 +1,6 @@
-"""13. Whatever bytes come back, only our errors come out, without a warning: random bytes, and good
-answers with one changed.
+"""Promise 13: raise only our errors, without a warning, whatever bytes come back.
+
+The bytes are random, or a good answer with one of them changed.
 
 See also `tests/test_client.py` and `tests/test_transport.py` (random answers, random headers,
 random JSON).

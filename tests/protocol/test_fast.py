@@ -1,4 +1,4 @@
-"""The fast way decodes what the API's pages show, gives what the exact way gives, and leaves all else to it."""
+"""Test that the fast way gives what the exact way gives, and leaves all else to it."""
 
 from collections.abc import Iterator
 from typing import Any

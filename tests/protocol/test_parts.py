@@ -1,4 +1,7 @@
-"""A cursor list that is read from several places at once: each part ends where the next one began, or reads to the end."""
+"""Test a cursor list that is read from several positions at once.
+
+Each part ends where the next one began, or reads to the end.
+"""
 
 from __future__ import annotations
 

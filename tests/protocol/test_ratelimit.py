@@ -1,4 +1,4 @@
-"""The token bucket against a list of all its grants, and the forms that rate-limit headers come in."""
+"""Test the token bucket against a list of all its grants, and rate-limit headers."""
 
 from __future__ import annotations
 

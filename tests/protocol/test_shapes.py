@@ -1,4 +1,7 @@
-"""Both shapes of the API's answers become the same models; what is wrong is refused, and the path is named."""
+"""Test that both shapes of the API's answers become the same models.
+
+What is wrong is refused, and the path is named.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Real processes on a real Redis that is killed, stopped and started anew: never above the limit, and nearly all of it used."""
+"""Test real processes on a real Redis that is killed, stopped and started anew.
+
+They are never above the limit, and use nearly all of it.
+"""
 
 from __future__ import annotations
 

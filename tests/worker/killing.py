@@ -1,5 +1,6 @@
-"""A fleet whose workers are killed at random, with servers whose calls change meanwhile; and the
-tables compared in the end.
+"""Kill the workers of a fleet at random, and compare the tables in the end.
+
+The servers' calls change meanwhile.
 
     python -m tests.worker.killing --accounts 50 --workers 3 --kills 40 --calls 2000 [--broker
     redis|postgres] [--real-times]
@@ -73,7 +74,7 @@ class Customer:
 async def customers(
     number: int, calls: int, folder: Path, postgres: str
 ) -> AsyncIterator[list[Customer]]:
-    """Give so many accounts: half of them into PostgreSQL, each in a schema of its own, half into SQLite."""
+    """Provide so many accounts, half of them in PostgreSQL schemas, half in SQLite."""
     prefix = f"killing_{uuid4().hex[:8]}"
     connection = await asyncpg.connect(postgres)
     async with AsyncExitStack() as stack:
@@ -102,7 +103,10 @@ async def customers(
 
 @define(kw_only=True)
 class Killing:
-    """A run: `kills` of random workers, a few to a second or one every few seconds, while calls come and change."""
+    """Run workers, and kill them at random: `kills` of them, while calls come and change.
+
+    A few die a second, or one every few seconds.
+    """
 
     broker_arguments: Sequence[str]
     number: int
@@ -177,7 +181,7 @@ def jobs_under_way(log: Path) -> Counter[int]:
 
 
 def outcomes(log: Path) -> Counter[str]:
-    """Return what became of the jobs that began: how they ended, or that their worker was killed."""
+    """Return how the jobs that began have ended, or that their worker was killed."""
     ended = Counter(event["outcome"] for event in _events(log) if event["event"] == "job")
     return ended + Counter({"killed": jobs_under_way(log).total()})
 

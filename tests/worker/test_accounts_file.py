@@ -1,4 +1,4 @@
-"""accounts.toml: what it says is taken over whole, and what is wrong is told whole, without a secret."""
+"""Test accounts.toml: all of it is taken over, and all faults are told, without a secret."""
 
 from __future__ import annotations
 

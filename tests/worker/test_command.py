@@ -1,4 +1,7 @@
-"""`telepath worker` and its status, as processes: both brokers and none, stops, faults, and not a secret anywhere."""
+"""Test `telepath worker` and its status, as processes, with both brokers and without.
+
+Stops, faults, and not a secret anywhere.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands: what they are told, and what becomes of them when they fail, hang, or nobody waits any more."""
+"""Test commands: what they are given, and what happens when they fail or hang."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker as a whole, in this process: with both brokers and without, and what is refused before it runs."""
+"""Test a whole worker in this process, with both brokers and without, and its refusals."""
 
 from __future__ import annotations
 
