@@ -41,8 +41,7 @@ def tests(session: nox.Session) -> None:
         session.run("coverage", "erase")
         session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES)
         session.run("coverage", "combine", "--quiet")
-        # Without PostgreSQL, half of the sync is skipped; without Redis, the shared limiter;
-        # without either, the workers.
+        # Half of the sync needs PostgreSQL, the shared limiter Redis, the workers one of the two.
         edges = ["demo.py", "cli/__main__.py", "sync/*", "redis/*", "worker/*"]
         omitted = ",".join(f"telepath_async/{edge}" for edge in edges)
         omit = [] if os.environ.get("TELEPATH_REQUIRE_SERVICES") else [f"--omit={omitted}"]

@@ -41,7 +41,7 @@ class Memory:
 
 
 def whole_range(style: str) -> dict[str, datetime]:
-    """Return the time range that holds all calls, or none for a list by offset.
+    """Return the time range of all calls for the style that has one, else nothing.
 
     With cursors, a range is cut by its dates at once, and a list without a range goes on in parts
     after ten pages.

@@ -63,8 +63,8 @@ class UsageError(TelepathError, ValueError):
 class ClientClosedError(UsageError):
     """The client is closed, or was closed while this call was under way.
 
-    `sent`: whether the request may have reached the server. A create or a rotate that may have
-    is an OutcomeUnknown instead.
+    `sent`: whether the request may have reached the server. A create or a rotate that may have is
+    an OutcomeUnknown instead.
     """
 
     def __init__(self, message: str, *, sent: bool = False) -> None:
@@ -105,8 +105,8 @@ class RequestTimeout(TransportError, TimeoutError):
 class OutcomeUnknown(TransportError):
     """A create or a rotate was sent and its answer was lost: it may have happened, or not.
 
-    `operation`: what was asked ("create trunk"); `subject`: of whom (the SIP username or the
-    trunk id).
+    `operation`: what was asked ("create trunk"); `subject`: of whom (the SIP username or the trunk
+    id).
     """
 
     def __init__(self, message: str, *, operation: str, subject: str) -> None:

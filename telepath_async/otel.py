@@ -92,8 +92,7 @@ _WAIT: Final = "telepath.limiter.wait_seconds"
 _JOB: Final = "telepath.job"
 _OUTCOME: Final = "telepath.outcome"
 
-# The template of `request()` is the path that was given, ids and all: only what stands here is
-# shown.
+# `request()` gives its path, ids and all, as its template: only those listed here are shown.
 _TEMPLATES: Final = frozenset(
     (
         "/trunks",

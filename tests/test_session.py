@@ -826,8 +826,7 @@ def test_a_client_whose_loop_was_closed_under_a_call_can_be_closed(own_session: 
         assert "closed" in repr(client)
         with pytest.raises(ClientClosedError):
             asyncio.run(client.request("GET", "/x"))
-    # What is left of the call, and of their session, belongs to the one who closed the loop under
-    # them.
+    # What is left of the call and its session belongs to the one who closed the loop.
     task, own = left
     task._log_destroy_pending = False
     if own is not None:

@@ -37,8 +37,8 @@ async def run_hook(command: str, line: bytes) -> None:
     What it prints goes to standard error then. Raises HookFailed. Cancelled, it ends the program
     and all that this has started: SIGTERM, and SIGKILL two seconds later.
     """
-    # Not a pipe: somebody in the background may keep that open. Not our own standard error: a
-    # progress bar stands there.
+    # Not a pipe: a background process may keep that open. Not our own standard error: a progress
+    # bar stands there.
     with TemporaryFile() as printed:
         spawning = asyncio.ensure_future(
             asyncio.create_subprocess_shell(

@@ -50,8 +50,7 @@ from tests.hostile import (
 )
 from tests.promises.trunk_server import KEY, TrunkServer, client_of, refuse, spec
 
-# For a create and a rotate, these three are all that can come out, and no class stands in two of
-# them.
+# A create and a rotate can raise only these three groups, and no class stands in two of them.
 NOT_SENT = (UsageError, ConnectionFailed, ThrottledError, RequestTimeout)
 REFUSED = (APIError,)
 UNKNOWN = (OutcomeUnknown,)

@@ -818,8 +818,8 @@ def test_a_resume_from_an_unsure_place_is_uncertain() -> None:
 
 
 def test_a_row_from_before_the_resume_that_an_insertion_brings_again_is_uncertain() -> None:
-    # Between two requests each: the row of the checkpoint is deleted, so that we step back; a row
-    # comes in front.
+    # Between requests: the row of the checkpoint is deleted, so that we step back, and a
+    # row is inserted before it.
     server = OffsetServer(list("abcdef"), before={2: drop(2, 1), 3: put(0, "new")})
     paging = Paging(
         plan(

@@ -124,7 +124,7 @@ class ChangingList(RuleBasedStateMachine):
         self.stuttered = False
 
     def may(self, kind: str) -> bool:
-        """Tell whether this kind of change may come between these two pages.
+        """Tell whether this kind of change may come before the next page.
 
         Insertions and deletions that cancel out in `total` are invisible without `overlap`: only
         one kind comes between two pages.
@@ -222,8 +222,7 @@ class ChangingList(RuleBasedStateMachine):
             self.the_walk_ends()
         self.take(self.paging.in_hand)
         self.nothing_comes_twice_in_silence()
-        # On pages of one row without a total, an end that comes early is not seen; what comes after
-        # the first is flagged.
+        # On pages of one row without a total, an early end is not seen; what follows is flagged.
         blind = "total" not in self.server.names and self.smallest_page == 1
         if not self.uncertain and not self.stuttered and not blind:
             missing = self.survivors - set(self.taken)

@@ -540,7 +540,7 @@ def test_a_redis_that_hears_but_never_answers_stops_nobody(redis_url: str) -> No
 
 
 def requests_after(redis_url: str, *answers: dict[str, str], step: float = 0.0) -> tuple[int, int]:
-    """Return the requests of two busy processes in the 20 s after this, and the limit then.
+    """Return the requests of two busy processes in the 20 s after `answers`, and the limit then.
 
     `step`: by how many seconds Redis's clock is set forward at that moment.
     """

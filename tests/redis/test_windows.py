@@ -170,7 +170,7 @@ def test_one_who_is_cut_off_alone_and_those_who_are_not_keep_the_limit_together(
 
 
 def test_words_that_were_on_their_way_when_redis_stopped_count_for_nothing(redis_url: str) -> None:
-    """Send a first request after a stop that nobody waits for.
+    """Let the first request after a stop be one that nobody waits for.
 
     It must not make Redis believe that its sender is back.
     """

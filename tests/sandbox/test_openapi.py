@@ -212,8 +212,7 @@ def test_every_documented_status_is_asked_for(style: str) -> None:
     assert asked == {(name, status) for name, status in documented if status != scripted_only}
 
 
-# From here on: schemathesis. Every operation, its examples, its limits and beyond them, on a real
-# socket.
+# From here on, schemathesis: every operation, its examples, and its limits, on a real socket.
 
 schemathesis.openapi.format("cursor", st.integers(0, 2**64 - 1).map(encode_cursor))
 
@@ -267,7 +266,7 @@ def stranger(style: str) -> Any:
         "deterministic": True,
         "database": "none",
         "max-examples": 40,
-        # `visit` gives the key; the check of ignored keys takes it away by itself
+        # `visit` gives the key; the check of ignored keys takes it away by itself.
         "with-security-parameters": False,
     }
     known = known_ids(style)  # most requests should get past the 404
