@@ -150,7 +150,7 @@ async def test_every_form_of_a_reset_gives_a_bounded_wait_and_is_told(
                 with pytest.raises(APIError) as caught:
                     await client.request("GET", "/x")
                 assert (caught.value.retry_after, naps) == (asked, [])
-                # The limiter knows it too, for all callers of the key; at most a window is announced.
+                # The limiter knows it too, for all callers; it announces at most a window.
                 with pytest.raises(ThrottledError) as foretold:
                     await client.request("GET", "/x")
                 assert time.monotonic() - began < 5.0
