@@ -32,7 +32,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "version": set(),
     "events": {PURE_STDLIB, "msgspec"},
     "models": {PURE_STDLIB, "msgspec", "secret"},
-    "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
+    "protocol": {PURE_STDLIB, "attrs", "cattrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
     "transport": {STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "errors", "secret", "version"},
     "limiter": {STDLIB, "protocol.ratelimit", "errors"},
     "pool": {STDLIB, "aiohttp", "protocol.checkpoint", "transport", "errors"},
