@@ -39,11 +39,7 @@ def strict_converter(*, forbid_extra_keys: bool = False) -> Converter:
     not covered. Structuring raises what `faults` reads.
     """
     from cattrs import Converter
-    from cattrs.cols import (
-        homogenous_tuple_structure_factory,
-        list_structure_factory,
-        mapping_structure_factory,
-    )
+    from cattrs.cols import list_structure_factory, mapping_structure_factory
     from cattrs.gen import make_dict_structure_fn
 
     converter = Converter(detailed_validation=True, forbid_extra_keys=forbid_extra_keys)
@@ -56,7 +52,7 @@ def strict_converter(*, forbid_extra_keys: bool = False) -> Converter:
     converter.register_structure_hook(datetime, lambda value, _: utc(value))
     converter.register_structure_hook(Secret, lambda value, _: Secret(expect(value, str)))
     register(_is_list, lambda kind: _of(list, list_structure_factory(kind, converter)))
-    register(_is_tuple, lambda kind: _of(list, homogenous_tuple_structure_factory(kind, converter)))
+    register(_is_tuple, lambda kind: _as_tuple(_of(list, list_structure_factory(kind, converter))))
     register(_is_dict, lambda kind: _of(dict, mapping_structure_factory(kind, converter)))
     register(attrs.has, lambda kind: _of(dict, make_dict_structure_fn(kind, converter)))
     return converter
@@ -98,6 +94,10 @@ def utc(value: object) -> datetime:
 
 def _of(kind: type, structure: Hook) -> Hook:
     return lambda value, target: structure(expect(value, kind), target)
+
+
+def _as_tuple(structure: Hook) -> Hook:
+    return lambda value, target: tuple(structure(value, target))
 
 
 def _mismatch(expected: str, value: object) -> TypeError:
