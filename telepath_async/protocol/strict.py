@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Hook: TypeAlias = Callable[[Any, Any], Any]
 
+STRUCTURE_ERRORS: Final = (ExceptionGroup, TypeError, ValueError)
+"""What structuring raises; `faults` reads it."""
+
 _PLAIN: Final = (str, int, float, bool, NoneType)
 _NAMES: Final = {NoneType: "null", dict: "object", list: "array"}
 _BARE_KEY: Final = re.compile(r"[\w.+-]+")
@@ -36,7 +39,8 @@ def strict_converter(*, forbid_extra_keys: bool = False) -> Converter:
     whole number also serves as a `float`, and a `float` is finite. A datetime is ISO 8601 text with
     a time, in UTC unless it names another zone, and becomes UTC. A `Secret` is text. `list[T]` and
     `tuple[T, ...]` are arrays; `dict[str, T]` and attrs classes are objects. Other collections are
-    not covered. Structuring raises what `faults` reads.
+    not covered. Structuring raises `STRUCTURE_ERRORS`. Unstructuring gives a datetime as ISO 8601
+    text, and leaves a `Secret` as it is.
     """
     from cattrs import Converter
     from cattrs.cols import list_structure_factory, mapping_structure_factory
@@ -50,6 +54,7 @@ def strict_converter(*, forbid_extra_keys: bool = False) -> Converter:
     for kind in _PLAIN:  # cattrs coerces to these, and its hooks of classes go before factories
         converter.register_structure_hook(kind, _plain(kind))
     converter.register_structure_hook(datetime, lambda value, _: utc(value))
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_structure_hook(Secret, lambda value, _: Secret(expect(value, str)))
     register(_is_list, lambda kind: _of(list, list_structure_factory(kind, converter)))
     register(_is_tuple, lambda kind: _as_tuple(_of(list, list_structure_factory(kind, converter))))
@@ -178,8 +183,9 @@ def _faults(error: Exception, path: str) -> Iterator[tuple[str, str]]:
         for inner in error.exceptions:
             yield from _faults(inner, path + _step(inner))
     elif isinstance(error, ForbiddenExtraKeysError):
+        known = ", ".join(sorted(field.name for field in attrs.fields(error.cl)))
         for key in sorted(error.extra_fields):
-            yield f"{path}{_key(key)}", "there is no such field here"
+            yield f"{path}{_key(key)}", f"there is no such field here; there are {known}"
     elif isinstance(error, KeyError):
         yield path, "it is missing"
     else:
