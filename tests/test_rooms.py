@@ -52,7 +52,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
-    "jobs": {STDLIB, "attrs", PUBLIC_FACE},
+    "jobs": {STDLIB, "attrs", "cattrs", PUBLIC_FACE, "protocol.strict"},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
@@ -61,7 +61,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
     "worker": {
-        STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq", PUBLIC_FACE, "jobs", "otel", "sync",
+        STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq",
+        PUBLIC_FACE, "jobs", "otel", "protocol.strict", "sync",
     },
     # A limiter is a part of the core that lives outside of it: it counts by the core's own
     # arithmetic.
