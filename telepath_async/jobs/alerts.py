@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from heapq import nlargest
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from attrs import evolve, field, frozen
 
 from telepath_async import AnalyticsOverview, Call, CallStatus, UsageError
-from telepath_async.protocol.strict import STRUCTURE_ERRORS, faults, strict_converter
+from telepath_async.protocol.strict import strict_converter, structure_json
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -206,14 +206,9 @@ def read_state(text: str | None) -> dict[str, Standing]:
     if text is None:
         return {}
     try:
-        fields: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        why = "it is not JSON"
-    else:
-        try:
-            return _converter().structure(fields, dict[str, Standing])
-        except STRUCTURE_ERRORS as error:
-            why = "; ".join(f"{path}: {text}" for path, text in faults(error))
+        return structure_json(_converter(), text, dict[str, Standing])
+    except ValueError as error:
+        why = str(error)
     raise UsageError(f"state must be the `state` of an earlier poll, or None ({why})")
 
 

@@ -12,12 +12,12 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from attrs import asdict, fields_dict, frozen
 
 from telepath_async import Secret, SipCredentials
-from telepath_async.protocol.strict import STRUCTURE_ERRORS, faults, strict_converter
+from telepath_async.protocol.strict import strict_converter, structure_json
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -88,13 +88,9 @@ def read_entries(content: bytes) -> tuple[dict[str, Entry] | DamagedLine, int]:
 def _read_line(line: bytes) -> Entry | str:
     """Return the entry, or why it cannot be read."""
     try:
-        fields: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        return "it is not JSON"
-    try:
-        return _converter().structure(fields, Entry)
-    except STRUCTURE_ERRORS as error:
-        return "; ".join(f"{path}: {text}" for path, text in faults(error))
+        return structure_json(_converter(), line, Entry)
+    except ValueError as error:
+        return str(error)
 
 
 def _is_torn(line: bytes) -> bool:

@@ -7,12 +7,23 @@ secret. cattrs is imported where a converter is built, because its import costs 
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import attrs
 
@@ -21,6 +32,7 @@ from ..secret import Secret
 if TYPE_CHECKING:
     from cattrs import Converter
 
+T = TypeVar("T")
 Hook: TypeAlias = Callable[[Any, Any], Any]
 
 STRUCTURE_ERRORS: Final = (ExceptionGroup, TypeError, ValueError)
@@ -70,6 +82,19 @@ def faults(error: Exception, path: str = "$") -> list[tuple[str, str]]:
     first key.
     """
     return [(where.removeprefix("."), text) for where, text in _faults(error, path)]
+
+
+def structure_json(converter: Converter, text: str | bytes, kind: type[T]) -> T:
+    """Return what JSON text says. Raises ValueError that names every fault, and shows no value."""
+    try:
+        return converter.structure(json.loads(text), kind)
+    except RecursionError:
+        why = "it is nested too deeply"
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        why = "it is not JSON"
+    except STRUCTURE_ERRORS as error:
+        why = "; ".join(map(": ".join, faults(error)))
+    raise ValueError(why)  # out here: the frames in there hold values
 
 
 def expect(value: Any, kind: type) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -14,7 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async import Secret
-from telepath_async.protocol.strict import STRUCTURE_ERRORS, faults, strict_converter
+from telepath_async.protocol.strict import (
+    STRUCTURE_ERRORS,
+    faults,
+    strict_converter,
+    structure_json,
+)
 
 Cron = NewType("Cron", str)
 
@@ -199,6 +205,24 @@ def test_what_is_unstructured_is_structured_again_from_its_json() -> None:
 
 def test_a_secret_is_never_unstructured_into_text() -> None:
     assert strict_converter().unstructure(Outer(password=Secret("pw")))["password"] == Secret("pw")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is not JSON"),
+        (b"\xff", "it is not JSON"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"text": 5, "flag": "s3cret"}', "$.text: expected str, got int; $.flag: expected bool, got str"),
+    ],
+    ids=["empty", "not UTF-8", "deep", "faults"],
+)  # fmt: skip
+def test_what_json_text_lacks_is_named_and_its_values_are_in_no_frame(
+    text: str | bytes, why: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)) as raised:
+        structure_json(strict_converter(), text, Outer)
+    assert (raised.value.__context__, raised.value.__cause__) == (None, None)
 
 
 def test_cattrs_is_imported_by_the_first_converter_and_not_before() -> None:
