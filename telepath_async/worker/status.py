@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve, fields, frozen
+from attrs import evolve, frozen
 from croniter import croniter  # type: ignore[import-untyped]
 
+from telepath_async.protocol.strict import strict_converter, structure_json
+
 from .accounts import Job, JobName, SyncPlan
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 _FIRST_BACKOFF: Final = timedelta(seconds=5)
 _LONGEST_BACKOFF: Final = timedelta(minutes=15)
@@ -72,33 +78,21 @@ class JobStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, times as ISO 8601."""
-        values = {item.name: getattr(self, item.name) for item in fields(JobStatus)}
-        return {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in values.items()
-        }
+        fields: dict[str, Any] = _converter().unstructure(self)
+        return fields
 
 
-_MOMENTS: Final = (
-    "next_run",
-    "running_since",
-    "last_success",
-    "last_failure",
-    "began",
-    "first_until",
-)
+@cache
+def _converter() -> Converter:
+    return strict_converter()
 
 
 def read_status(text: str | bytes) -> JobStatus:
-    """Return what `to_json` has written; fields of a later version are left out."""
-    known = {item.name for item in fields(JobStatus)}
-    values: dict[str, Any] = {
-        name: value for name, value in json.loads(text).items() if name in known
-    }
-    values.update(
-        {name: datetime.fromisoformat(values[name]) for name in _MOMENTS if name in values}
-    )
-    return JobStatus(**values)
+    """Return what `to_json` has written, without the fields of a later version.
+
+    Raises ValueError that names every fault.
+    """
+    return structure_json(_converter(), text, JobStatus)
 
 
 def first_status(job: Job, now: datetime) -> JobStatus:

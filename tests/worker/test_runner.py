@@ -176,7 +176,7 @@ async def test_a_sync_without_more_time_keeps_its_rows_and_goes_on(
     tmp_path: Path, store: FileStore
 ) -> None:
     async with Sandbox(calls=3_000, latency=0.1, rate_limit=1_000_000) as sandbox:
-        runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store, seconds={"sync": 0.6})
+        runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store, seconds={"sync": 0.3})
         outcomes = ["cut off"]
         while outcomes[-1] == "cut off":
             outcomes.append(await runner.run("acme:sync"))
