@@ -20,6 +20,7 @@ from telepath_async import (
     TelepathError,
 )
 
+from .commands import CommandFailed
 from .journal import Journal
 from .ledger import Entry, State
 
@@ -184,18 +185,18 @@ class Rotation:
             try:
                 async with asyncio.timeout(self.apply_timeout):
                     await self.apply(credentials)
-            except Exception as error:  # noqa: BLE001  # whatever a carrier's library raises; its text may show the password
-                kind = type(error).__name__
+            except Exception as error:  # noqa: BLE001  # whatever a carrier's library raises
+                reason = _shown(error)
             else:
                 return True
             _log.warning(
                 "apply failed for trunk %s with %s, attempt %d of %d",
                 trunk_id,
-                kind,
+                reason,
                 attempt,
                 len(self.waits) + 1,
             )
-            self.why[trunk_id] = f"apply failed {attempt} times, the last time with {kind}"
+            self.why[trunk_id] = f"apply failed {attempt} times, the last time with {reason}"
             if wait is not None:
                 await asyncio.sleep(wait)
         self.failures += 1
@@ -241,3 +242,9 @@ class Rotation:
             trunk_id, f"not reached: the run stopped when {self.failures} others had failed"
         )
         return UnrotatedTrunk(trunk_id=trunk_id, sip_username=sip_username, why=why)
+
+
+def _shown(error: Exception) -> str:
+    """Return what may be shown of an error of `apply`: the text of others may hold the password."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, CommandFailed) else name

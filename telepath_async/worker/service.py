@@ -6,15 +6,16 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from attrs import frozen
 
 from telepath_async import Secret, UsageError
+from telepath_async.jobs.commands import CommandFailed, check_command
 
-from .accounts import Accounts, passwords_in
+from .accounts import Accounts, Job, passwords_in
 from .broker import Broker, Fleet
 from .brokers import postgres_broker, redis_broker
 from .commands import Commands
@@ -97,6 +98,7 @@ async def run_worker(
         )
         store = _file_store(state, stack) if connected is None else connected.store
         runner = _runner(accounts, store, broker, options)
+        _check_commands(runner.jobs.values())
         log_event(
             "start",
             worker=runner.worker,
@@ -180,6 +182,20 @@ def _runner(
         worker=f"{host}:{os.getpid()}",
         telemetry=_telemetry(accounts) if options.otel else {},
     )
+
+
+def _check_commands(jobs: Iterable[Job]) -> None:
+    """Raise UsageError that lists the commands of these jobs that cannot be started here."""
+    found: list[str] = []
+    for job in jobs:
+        plan = job.account.watch if job.name == "watch" else job.account.rotate
+        try:
+            if job.name != "sync" and plan is not None:
+                check_command(plan.command)
+        except CommandFailed as error:
+            found.append(f"accounts.{job.account.name}.{job.name}.command: {error}")
+    if found:
+        raise UsageError("\n".join(found))
 
 
 def _telemetry(accounts: Accounts) -> dict[str, Telemetry]:

@@ -16,6 +16,7 @@ from telepath_async import (
     UsageError,
 )
 from telepath_async.jobs import JournalBusy, JournalDamaged, poll_latency, rotate_passwords
+from telepath_async.jobs.commands import check_command
 from telepath_async.sync import SyncBusy, SyncProgress, sync_calls
 
 from .accounts import Account, Job
@@ -94,6 +95,7 @@ class Run:
         """Poll once, and run the command for each alert; one that fails is decided again at the next poll."""
         plan = self.account.watch
         assert plan is not None
+        check_command(plan.command)  # a pager that is missing fails now, not at the first alert
         poll = await self._seen(
             poll_latency(telepath, plan.thresholds, self.status.alerts, window=plan.window)
         )
@@ -108,6 +110,7 @@ class Run:
         """Rotate all trunks; a run that is tried again leaves alone what was finished since the first try."""
         plan = self.account.rotate
         assert plan is not None
+        check_command(plan.command)  # before a password has changed
 
         async def apply(credentials: SipCredentials) -> None:
             await self.commands.run(
