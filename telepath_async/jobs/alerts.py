@@ -106,8 +106,8 @@ class LatencyAlert:
     """A threshold that was crossed, or has recovered: `value` is the figure over the calls from
     `since` to `at`.
 
-    `worst_calls`: those that explain a crossing, the worst (`success_rate`: the latest) first, as far as calls could be
-    looked at.
+    `worst_calls`: those that explain a crossing, the worst (`success_rate`: the latest) first, as
+    far as calls could be looked at.
     """
 
     kind: Literal["crossed", "recovered"]

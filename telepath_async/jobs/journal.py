@@ -71,7 +71,7 @@ class Journal:
         note(self.entries, entry)
 
     def compact(self) -> None:
-        """Replace the file by one that holds no more than what is known now: no password of a finished rotation."""
+        """Replace the file by one of what is known now: without passwords of finished rotations."""
         shorter = f"{self._path}.new"
         fd = _open(shorter, os.O_WRONLY | os.O_TRUNC)
         try:

@@ -1,4 +1,4 @@
-"""One run of a rotation: each new password in the journal before its carrier gets it, and at the carrier in the end."""
+"""One run of a rotation: each new password is in the journal before its carrier gets it."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ class UnrotatedTrunk:
 class RotationReport:
     """What became of the trunks, by their ids.
 
-    - `rotated`: got a new password in this run. `applied`: their carrier took it in this run; some may have been rotated
-      by an earlier one.
-    - `pending`: **their carrier may hold a dead password.** Run again: the journal knows how to go on.
+    - `rotated`: got a new password in this run. `applied`: their carrier took it in this run; some
+      may have been rotated by an earlier one.
+    - `pending`: **their carrier may hold a dead password.** Run again: the journal knows how to go
+      on.
     - `untouched`: nothing has been changed. `recent`: finished so recently that it was not due.
     """
 
@@ -78,7 +79,7 @@ class Rotation:
     broken: OSError | None = None
 
     async def run(self, concurrency: int) -> RotationReport:
-        """Finish what was begun, then begin the rest; in the end, forget the passwords that the carriers have."""
+        """Finish what was begun, then begin the rest; then forget what the carriers have."""
         queue = iter(self._due())
         async with asyncio.TaskGroup() as workers:
             for _ in range(concurrency):
@@ -170,7 +171,7 @@ class Rotation:
         return credentials
 
     def _refused(self, trunk_id: str, error: TelepathError, *, fresh: bool) -> None:
-        """The server, or the client, said no: nothing has happened, unless an earlier rotate is still in doubt."""
+        """Note a refusal: nothing has happened, unless an earlier rotate is still in doubt."""
         self.why[trunk_id] = str(error)
         entry, gone = self.journal.entries[trunk_id], isinstance(error, NotFoundError)
         # Another account's key does not know the trunk either.

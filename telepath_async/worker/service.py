@@ -1,4 +1,4 @@
-"""`run_worker` and `read_report`: everything wired, from the accounts and the options to a worker that runs."""
+"""`run_worker` and `read_report`: everything wired, from accounts and options to a worker."""
 
 from __future__ import annotations
 
@@ -61,9 +61,10 @@ class BrokerUrl:
 class WorkerOptions:
     """How a worker runs.
 
-    `concurrency`: jobs at once (with a broker: of each queue). `limiter_redis`: where the limiters are shared; None: at the
-    broker, where that is Redis. `expected_processes`: how many share a key's limit when they cannot ask each other. `web`: the
-    port of SAQ's page. `otel`: whether each account has spans and metrics, with `telepath.account`, at the global providers.
+    `concurrency`: jobs at once (with a broker: of each queue). `limiter_redis`: where the limiters
+    are shared; None: at the broker, where that is Redis. `expected_processes`: how many share a
+    key's limit when they cannot ask each other. `web`: the port of SAQ's page. `otel`: whether each
+    account has spans and metrics, with `telepath.account`, at the global providers.
     """
 
     concurrency: int = 10
@@ -84,8 +85,8 @@ async def run_worker(
     """Run the jobs of the accounts until `stop` is set: a part of a fleet, or, without a broker,
     all of them here.
 
-    `state`: the file that keeps the statuses where there is no broker. Within 10 s of `stop`, what was under way is given
-    back to the queue with its checkpoint kept.
+    `state`: the file that keeps the statuses where there is no broker. Within 10 s of `stop`, what
+    was under way is given back to the queue with its checkpoint kept.
 
     Raises UsageError before anything is run; and what a broker raises that cannot be reached at the
     beginning.
@@ -122,7 +123,7 @@ async def run_worker(
 def log_lines(
     stream: TextIO, accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions
 ) -> Iterator[None]:
-    """Write what the workers and the libraries beneath them log to a stream, a JSON object a line, without secrets."""
+    """Write what the workers and libraries log to a stream: JSON lines, without secrets."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(_mask(accounts, broker, options)))
     handler.addFilter(is_news)
@@ -135,7 +136,7 @@ def log_lines(
 
 
 async def read_report(broker: BrokerUrl | None, state: str) -> list[JobReport]:
-    """Return how every job of a fleet stands; without a broker, of the worker with that state file."""
+    """Return how every job of a fleet stands; without a broker, of this state file's worker."""
     if broker is None:
         return await _read_file(state)
     async with broker.connect() as connected:
