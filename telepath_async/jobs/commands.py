@@ -114,7 +114,7 @@ def _exit_failure(command: Command, code: int | None) -> str | None:
 
 async def _end_group(process: asyncio.subprocess.Process) -> None:
     """End the process, and the group that it leads."""
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # pragma: no cover  # it has no process groups
         process.kill()
     else:
         clock = asyncio.get_running_loop().time
@@ -152,7 +152,7 @@ def _reason(program: str) -> str | None:
 
 def _shell_reason(line: str) -> str | None:
     """Return why the shell cannot run a line: its syntax, or the first program in it."""
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # pragma: no cover  # its shell has neither `-n` nor `command`
         return None
     if _shell("-n", "-c", line):
         return "the shell cannot read it (is a quote missing?)"

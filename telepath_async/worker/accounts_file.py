@@ -129,13 +129,14 @@ def _account(name: str, table: Any, converter: Converter) -> Account | list[tupl
     """Return the account, or its faults."""
     path = f"accounts.{name}"
     found: list[tuple[str, str]] = []
+    account = None
     try:
         account = converter.structure(table, AccountTable)
     except STRUCTURE_ERRORS as error:
         found += faults(error, path)
     if isinstance(table, dict):
         found += [(f"{path}.{field}", text) for field, text in _field_cross_checks(table)]
-    if found:
+    if found or account is None:
         return found
     try:
         return _plan(name, account)

@@ -146,6 +146,19 @@ def test_all_faults_are_found_at_once_each_with_its_path() -> None:
     ]
 
 
+def test_a_note_of_another_leaves_the_path_as_it_is() -> None:
+    def refuse(value: object, _: object) -> Secret:
+        error = ValueError("no")
+        error.add_note("of a hook")
+        raise error
+
+    converter = strict_converter()
+    converter.register_structure_hook(Secret, refuse)
+    with pytest.raises(STRUCTURE_ERRORS) as raised:
+        converter.structure({"password": "pw"}, Outer)
+    assert faults(raised.value) == [("$.password", "no")]
+
+
 def test_a_path_may_begin_with_the_first_key() -> None:
     with pytest.raises(STRUCTURE_ERRORS) as raised:
         strict_converter().structure({"rates": [1, "2"]}, Outer)

@@ -236,6 +236,14 @@ def test_all_faults_of_one_table_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_an_address_of_the_environment_that_cannot_be_used_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELEPATH_BASE_URL", "http://far.example")
+    (fault,) = faults(tmp_path, WHOLE.replace('base_url = "http://127.0.0.1:8080/v1"', ""))
+    assert fault.startswith("accounts.acme.base_url: base_url must be https://")
+
+
 def test_one_fault_is_counted_as_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"accounts.toml has 1 fault:\n"):
         load(tmp_path, "")
