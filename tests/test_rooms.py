@@ -32,7 +32,9 @@ ROOMS: Final[dict[str, set[str]]] = {
     "version": set(),
     "events": {PURE_STDLIB, "msgspec"},
     "models": {PURE_STDLIB, "msgspec", "secret"},
-    "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
+    "protocol": {
+        PURE_STDLIB, "attrs", "cattrs", "msgspec", "yarl", "models", "errors", "secret", "unset",
+    },
     "transport": {
         STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "errors", "secret", "version",
     },
@@ -58,7 +60,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
-    "jobs": {STDLIB, "attrs", PUBLIC_FACE},
+    "jobs": {STDLIB, "attrs", "cattrs", PUBLIC_FACE, "protocol.strict"},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
@@ -67,8 +69,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
     "worker": {
-        STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq",
-        PUBLIC_FACE, "jobs", "otel", "sync",
+        STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "psycopg", "psycopg_pool", "redis",
+        "saq", PUBLIC_FACE, "jobs", "otel", "protocol.strict", "sync",
     },
     # A limiter of the core that stands outside of it: it counts by the core's own arithmetic.
     "redis": {STDLIB, "attrs", "redis", PUBLIC_FACE, "protocol.ratelimit"},

@@ -11,7 +11,7 @@ import typer
 from telepath_async import SipCredentials, TelepathClient, Trunk, UsageError
 
 from .exits import OK, PARTLY
-from .hooks import checked_command, run_hook
+from .hooks import check_hook, run_hook
 from .output import Column, draw_rows, json_line, tell
 from .shell import Shell, command, going_on, span_option
 
@@ -96,7 +96,7 @@ async def rotate(
         raise UsageError(
             "say which trunks: their ids, or --all, or --finish for those that the journal holds"
         )
-    checked_command("--apply", apply)
+    check_hook("--apply", apply)
     from telepath_async.jobs import rotate_passwords
 
     async with shell.client() as telepath:

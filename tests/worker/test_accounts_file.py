@@ -214,7 +214,7 @@ def test_a_key_that_no_header_can_carry_is_told_and_not_shown(tmp_path: Path) ->
         f'[accounts.a]\napi_key_file = "{path}"\n'
         'database_url = "sqlite:///a.db"\nsync.cron = "@daily"',
     )
-    assert found[0].startswith("accounts.a.api_key: api_key")
+    assert found[0].startswith("accounts.a.api_key_file: api_key")
     assert "second line" not in "".join(found)
 
 
@@ -236,6 +236,55 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         "accounts.two.sync", "accounts.three.watch.thresholds", "accounts.three.watch.command",
         "accounts.four",
     ]  # fmt: skip
+
+
+def test_all_faults_of_one_table_are_told_at_once(tmp_path: Path) -> None:
+    bounds = "{ speed = 4, success_rate = { limt = 1 }, avg_ai_latency_ms = -1 }"
+    text = f"""
+        [accounts.one]
+        api_key_env = "ACME_KEY"
+        base_url = 5
+        limit = 0
+        colour = "blue"
+        watch = {{ cron = "never", thresholds = {bounds}, window_minutes = true }}
+        rotate = 5
+    """
+    assert faults(tmp_path, text) == [
+        "accounts.one.base_url: it must be a text that is not empty",
+        "accounts.one.limit: it must be a whole number from 1 to 1000000",
+        "accounts.one.watch.cron: it must be a schedule in cron's five fields (UTC), such as "
+        "'*/15 * * * *'",
+        "accounts.one.watch.thresholds.speed: metric must be one of avg_ai_latency_ms, "
+        "avg_carrier_lag_ms, avg_gateway_processing_ms, success_rate, not 'speed'",
+        "accounts.one.watch.thresholds.success_rate: it must be a number, or a table of limit, "
+        "recovery and for_seconds",
+        "accounts.one.watch.thresholds.avg_ai_latency_ms: limit must be a number from 0, not -1",
+        "accounts.one.watch.command: it must be a list of the program and its arguments, such as "
+        '["/usr/local/bin/page", "voice"]',
+        "accounts.one.watch.window_minutes: it must be a whole number from 1 to 1440",
+        "accounts.one.rotate: it must be a table",
+        "accounts.one.colour: there is no such field here; there are api_key, api_key_env, "
+        "api_key_file, base_url, database_url, database_url_env, host, limit, rotate, sync, watch",
+    ]
+
+
+def test_an_address_of_the_environment_that_cannot_be_used_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELEPATH_BASE_URL", "http://far.example")
+    (fault,) = faults(tmp_path, WHOLE.replace('base_url = "http://127.0.0.1:8080/v1"', ""))
+    assert fault.startswith("accounts.acme.base_url: base_url must be https://")
+
+
+def test_one_fault_is_counted_as_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"accounts.toml has 1 fault:\n"):
+        load(tmp_path, "")
+
+
+def test_a_fault_keeps_no_secret_in_its_chain(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        load(tmp_path, WHOLE.replace("limit = 3000", "limit = 0"))
+    assert (refused.value.__context__, refused.value.__cause__) == (None, None)
 
 
 @pytest.mark.parametrize("text", ["", "[accounts]", "accounts = 5"])

@@ -176,7 +176,7 @@ async def test_a_sync_without_more_time_keeps_its_rows_and_goes_on(
     tmp_path: Path, store: FileStore
 ) -> None:
     async with Sandbox(calls=3_000, latency=0.1, rate_limit=1_000_000) as sandbox:
-        runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store, seconds={"sync": 0.6})
+        runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store, seconds={"sync": 0.3})
         outcomes = ["cut off"]
         while outcomes[-1] == "cut off":
             outcomes.append(await runner.run("acme:sync"))
@@ -278,6 +278,34 @@ async def test_a_poll_that_fails_is_a_failure(
     runner = runner_of(accounts_of(tmp_path, sandbox, WATCH.format(command='["/bin/true"]')), store)
     with pytest.raises(JobFailed, match="PermissionDeniedError: 403"):
         await runner.run("acme:watch")
+
+
+@pytest.mark.parametrize("job", ["watch", "rotate"])
+async def test_a_command_that_is_gone_fails_the_run_before_anything_is_sent(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]], job: str
+) -> None:
+    plan = {"watch": WATCH, "rotate": ROTATE}[job]
+    jobs = plan.format(journal=tmp_path / "journal", command='["/nowhere/tell-carrier"]')
+    runner = runner_of(accounts_of(tmp_path, sandbox, jobs), store)
+    await is_due(runner, f"acme:{job}")
+    reason = "CommandFailed: /nowhere/tell-carrier cannot be started: there is no such file"
+    with pytest.raises(JobFailed, match=reason):
+        await runner.run(f"acme:{job}")
+    assert sandbox.requests == []
+    assert (await status_of(runner, f"acme:{job}")).error == reason
+    assert events[-1]["error"] == reason
+
+
+async def test_a_carrier_that_fails_is_named_with_the_reason(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telepath_async.jobs.rotation._LONGEST_BACKOFF_SECONDS", 0.01)
+    jobs = ROTATE.format(journal=tmp_path / "journal", command='["/bin/false"]')
+    runner = runner_of(accounts_of(tmp_path, sandbox, jobs), store)
+    await is_due(runner, "acme:rotate")
+    reason = "the last time with CommandFailed: /bin/false ended with exit code 1"
+    with pytest.raises(JobFailed, match=reason):
+        await runner.run("acme:rotate")
 
 
 async def test_a_rotation_gives_each_carrier_its_password_and_keeps_none(
