@@ -1,4 +1,7 @@
-"""What a walk asks for, when, and what is still under way afterwards: over a scripted API, and over the sandbox."""
+"""Test what a walk asks for, when, and what is still in flight afterwards.
+
+It runs over a scripted API, and over the sandbox.
+"""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ ROUTES: dict[tuple[str | None, ...], dict[str, Handler]] = {
 
 
 def path_segments(path: str) -> tuple[str, ...]:
-    """Split a raw path behind `/v1/`, and decode its pieces; an encoded slash stays inside its piece."""
+    """Split a raw path after `/v1/` and decode its segments; an encoded slash stays in its own."""
     below = path.removeprefix("/v1/")
     return () if below == path else tuple(map(unquote, below.split("/")))
 

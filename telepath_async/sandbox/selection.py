@@ -29,7 +29,10 @@ def serial_of(key: int) -> int:
 
 @attrs.frozen
 class Selection:
-    """The rows `keys[low:high]` of an ascending sequence, read newest first unless told otherwise."""
+    """Select the rows `keys[low:high]` of an ascending sequence.
+
+    They are read newest first unless told otherwise.
+    """
 
     keys: Sequence[int]
     low: int
@@ -45,7 +48,10 @@ class Selection:
         return max(0, self.high - self.low)
 
     def between(self, since: float | None, until: float | None) -> "Selection":
-        """Keep the rows of a time range in Unix seconds, both ends included; rows have whole seconds."""
+        """Keep the rows of a time range in Unix seconds, both ends included.
+
+        Rows have whole seconds.
+        """
         low, high = self.low, self.high
         if since is not None:
             low = bisect_left(self.keys, ceil(since) << _SERIAL_BITS, low, high)
@@ -54,7 +60,7 @@ class Selection:
         return attrs.evolve(self, low=low, high=high)
 
     def after(self, key: int) -> "Selection":
-        """Keep the rows that come behind `key` in reading order, whether or not that row still exists."""
+        """Keep the rows after `key` in reading order, whether or not that row still exists."""
         if self.newest_first:
             return attrs.evolve(self, high=bisect_left(self.keys, key, self.low, self.high))
         return attrs.evolve(self, low=bisect_right(self.keys, key, self.low, self.high))

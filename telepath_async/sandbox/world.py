@@ -10,7 +10,10 @@ from .trunks import TrunkBook
 
 
 class World:
-    """The data behind one sandbox; `now` (Unix seconds) is the moment that the made-up calls lead up to."""
+    """Hold the data of one sandbox.
+
+    `now` (Unix seconds) is the moment that the made-up calls lead up to.
+    """
 
     def __init__(self, dialect: Dialect, *, trunks: int, calls: int, seed: int, now: int) -> None:
         rng = random.Random(seed)

@@ -31,7 +31,7 @@ def log_event(event: str, *, level: int = logging.INFO, **fields: object) -> Non
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats our lines as they are, and those of the libraries beneath as JSON, without their tracebacks."""
+    """Formats our lines as they are, and those of libraries as JSON, without their tracebacks."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
-"""16. A list that changes while it is read loses nothing in silence: what lived through it comes
-once, or `drift` says so.
+"""Promise 16: lose nothing in silence when a list changes while it is read.
+
+What lived through the walk comes once, or `drift` says so.
 
 `tests/protocol/test_paging_machine.py` walks a model of a server through every change; here, the
 sandbox over sockets, with pages under way ahead of the reader too.
@@ -20,7 +21,10 @@ CALLS = 120
 
 
 class Churn:
-    """Changes the calls of a sandbox whenever a request begins: inserts or deletes alone, unless pages overlap."""
+    """Change the calls of a sandbox whenever a request begins.
+
+    It inserts or deletes alone, unless pages overlap.
+    """
 
     def __init__(
         self, sandbox: Sandbox, seed: str, *, kinds: tuple[str, ...], size: int, every: int
@@ -52,7 +56,7 @@ class Churn:
 async def walk(
     style: Any, seed: str, churn: dict[str, Any], **options: Any
 ) -> tuple[list[str], set[str], int, int]:
-    """Return what came, what lived through the walk, how uncertain it is, and how many changes there were."""
+    """Return what came, what lived through the walk, how uncertain it is, and the changes."""
     async with Sandbox(style=style, calls=CALLS, rate_limit=10**7) as sandbox:
         change = Churn(sandbox, seed, **churn)
         before = set(sandbox.calls)

@@ -790,9 +790,7 @@ def test_a_checkpoint_in_front_of_rows_that_were_handed_out_says_that_it_is_unsu
     assert unsure == {"new 2": True, "new 3": True} | dict.fromkeys(numbered(57)[50:], False)
 
 
-def test_a_checkpoint_among_insertions_is_unsure_though_deletions_hide_them_from_the_total() -> (
-    None
-):
+def test_a_checkpoint_among_insertions_is_unsure_though_deletions_keep_the_total() -> None:
     server = OffsetServer(numbered(100))
     paging = half_read(server, overlap=1)
     taken(paging)
@@ -819,11 +817,9 @@ def test_a_resume_from_an_unsure_place_is_uncertain() -> None:
     assert resumed(paging).drift.uncertain == 1
 
 
-def test_a_row_from_before_the_resume_that_a_step_back_and_an_insertion_bring_again_is_uncertain() -> (
-    None
-):
-    # Between two requests each: the row of the checkpoint is deleted, so that we step back; a row
-    # comes in front.
+def test_a_row_from_before_the_resume_that_an_insertion_brings_again_is_uncertain() -> None:
+    # Between requests: the row of the checkpoint is deleted, so that we step back, and a
+    # row is inserted before it.
     server = OffsetServer(list("abcdef"), before={2: drop(2, 1), 3: put(0, "new")})
     paging = Paging(
         plan(
@@ -835,9 +831,7 @@ def test_a_row_from_before_the_resume_that_a_step_back_and_an_insertion_bring_ag
     assert paging.drift.uncertain == 1
 
 
-def test_a_row_from_before_the_resume_that_comes_where_those_behind_it_were_deleted_is_uncertain() -> (
-    None
-):
+def test_a_row_from_before_the_resume_that_comes_in_place_of_deleted_ones_is_uncertain() -> None:
     server = OffsetServer(
         list("abcdefgh"), before={2: drop(2, 2), 4: put(0, "new 1", "new 2", "new 3")}
     )

@@ -1,4 +1,7 @@
-"""A model server whose list changes between any two pages: nothing that lived through the walk is lost in silence."""
+"""Test paging against a model server whose list changes between any two pages.
+
+Nothing that lived through the walk is lost in silence.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ class Item:
 
 
 class ModelServer:
-    """Rows with a key, in the order of their keys; pages of at most `cap` rows, by offset or behind a key."""
+    """Hold rows in the order of their keys, and serve pages by offset or after a key.
+
+    A page has at most `cap` rows.
+    """
 
     def __init__(self, style: str, *, cap: int, names: frozenset[str], rows: int) -> None:
         self.style = style
@@ -43,7 +49,10 @@ class ModelServer:
         return [str(key) for key in self.keys]
 
     def insert(self, place: int, count: int) -> None:
-        """Insert rows at one place: 0 for a list that shows the newest first, the end for one that shows them last."""
+        """Insert rows at one index.
+
+        It is 0 for a list that shows the newest first, the end for one that shows them last.
+        """
         for _ in range(count):
             low = self.keys[place - 1] if place else Fraction(-self.born - 2)
             high = self.keys[place] if place < len(self.keys) else Fraction(self.born + 2)
@@ -79,7 +88,7 @@ class ModelServer:
 
     @property
     def stuttered(self) -> bool:
-        """Whether insertions happened to shift the list so that three offsets in a row showed the same page."""
+        """Tell whether insertions made three offsets in a row show the same page."""
         pages = [ids for _, ids in self.answers[-3:]]
         return len(pages) == 3 and pages[0] == pages[1] == pages[2]
 
@@ -115,7 +124,11 @@ class ChangingList(RuleBasedStateMachine):
         self.stuttered = False
 
     def may(self, kind: str) -> bool:
-        """Insertions and deletions that cancel out in `total` are invisible without `overlap`: one kind between two pages."""
+        """Tell whether this kind of change may come before the next page.
+
+        Insertions and deletions that cancel out in `total` are invisible without `overlap`: only
+        one kind comes between two pages.
+        """
         return self.style == "cursor" or bool(self.plan.overlap) or self.kind in ("", kind)
 
     @rule(place=st.integers(0, 60), count=st.integers(1, _MOST_ROWS_AT_ONCE))
@@ -209,8 +222,7 @@ class ChangingList(RuleBasedStateMachine):
             self.the_walk_ends()
         self.take(self.paging.in_hand)
         self.nothing_comes_twice_in_silence()
-        # On pages of one row without a total, an end that comes early is not seen; what comes after
-        # the first is flagged.
+        # On pages of one row without a total, an early end is not seen; what follows is flagged.
         blind = "total" not in self.server.names and self.smallest_page == 1
         if not self.uncertain and not self.stuttered and not blind:
             missing = self.survivors - set(self.taken)

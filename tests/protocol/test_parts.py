@@ -1,4 +1,7 @@
-"""A cursor list that is read from several places at once: each part ends where the next one began, or reads to the end."""
+"""Test a cursor list that is read from several positions at once.
+
+Each part ends where the next one began, or reads to the end.
+"""
 
 from __future__ import annotations
 
@@ -107,9 +110,7 @@ def test_a_place_that_is_not_the_same_in_row_and_cursor_is_no_end(place: Place) 
     assert read(parts_of([place])[0], server) == LETTERS
 
 
-def test_a_server_that_does_not_heed_the_limit_is_asked_for_the_same_page_twice_and_no_more() -> (
-    None
-):
+def test_a_server_that_ignores_the_limit_is_asked_for_the_same_page_at_most_twice() -> None:
     server = Server(list(LETTERS), deaf=True)
     assert read(parts_of([server.place("f")])[0], server) == LETTERS
     assert len(server.queries) == 7 + 1

@@ -37,7 +37,10 @@ class ScriptedList:
 
 @define
 class ScriptedClient:
-    """Each walk is the next of `walks`: its calls by the hour of their start, and how many rows it may have missed."""
+    """Answer each walk with the next of `walks`.
+
+    That is its calls, by the hour of their start, and how many rows it may have missed.
+    """
 
     walks: list[tuple[list[int | None], int]]
     headers: dict[str, str] = field(factory=lambda: SERVER_SAYS_NOON)

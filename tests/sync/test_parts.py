@@ -1,4 +1,7 @@
-"""A long cursor list is read in parts at once, and whatever the server makes of dates and cursors, no call is lost."""
+"""Test that a long cursor list is read in parts at once without losing a call.
+
+This holds whatever the server makes of dates and cursors.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,10 @@ def by_the_day(call: Call, since: datetime | None, until: datetime | None) -> bo
 
 @define
 class Server:
-    """Lists `calls` in their order; a call's `seq` is its place for ever, and its cursor unless `cursor` says else."""
+    """List `calls` in their order.
+
+    A call's `seq` is its position forever, and its cursor unless `cursor` says otherwise.
+    """
 
     calls: list[Call]
     holds: Callable[[Call, datetime | None, datetime | None], bool] = sql
