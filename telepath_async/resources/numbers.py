@@ -1,4 +1,4 @@
-"""Phone numbers: another vendor's endpoint (seed 004), at an origin of its own where the client names one."""
+"""Phone numbers: another vendor's endpoint, at an origin of its own where the client has one."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ class Numbers:
         """Set the fields that are given, and return the number; None clears a field. Safe to
         repeat, and retried.
 
-        `phone_number`: E.164, such as `+15550100001`; `inbound_agent`: an id, an `Agent`, or a mapping of its fields.
-        Raises UsageError, BadRequestError (400 and 422), NotFoundError. Source: seed 004.
+        `phone_number`: E.164, such as `+15550100001`; `inbound_agent`: an id, an `Agent`, or a
+        mapping of its fields. Raises UsageError, BadRequestError (400 and 422), NotFoundError. API
+        reference of Fluents: Update Number.
         """
         fields = redact_request(
             drop_unset(

@@ -31,7 +31,7 @@ from ..protocol.url import path_segment, query_of
 from ..secret import Secret
 from ..session import Session
 from ..unset import UNSET, UnsetType
-from .batch import Batch, Crew, checked_specs
+from .batch import Batch, BatchRunner, check_specs
 from .listing import paginator
 from .trunk_spec import NO_EXTRA, UPDATE_FIELDS, TrunkSpec, extra_faults
 
@@ -55,10 +55,10 @@ class Trunks:
     ) -> Paginator[Trunk]:
         """List trunks.
 
-        `sort`: sent as it is (seed 003 speaks of sorting by creation date, and names no value). `page_size`: 1-100;
-        `prefetch`: pages under way ahead of you; `overlap`: rows by which each page of an offset list is asked early;
-        `resume`: a `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises, while it is walked.
-        Source: seeds 002 and 003.
+        `sort`: sent as it is (no page names a value). `page_size`: 1-100; `prefetch`: pages under
+        way ahead of you; `overlap`: rows by which each page of an offset list is asked early;
+        `resume`: a `Paginator.checkpoint`. Raises UsageError at once, and what the request loop
+        raises while it is iterated. API reference: List Trunks.
         """
         return paginator(
             self._session,
@@ -139,12 +139,12 @@ class Trunks:
         that a second run of a batch changes nothing. Leaving the loop early cancels what is under
         way.
         """
-        checked = checked_specs(specs)
+        checked = check_specs(specs)
         del specs  # a traceback keeps this frame, and they may hold passwords in plain text
         if isinstance(checked, UsageError):
             raise checked
         return Batch(
-            Crew(
+            BatchRunner(
                 checked,
                 create=self._create,
                 trunks=self.list,
@@ -169,9 +169,9 @@ class Trunks:
         """Change the fields that are given, and no others; None is sent as null. Safe to repeat,
         and retried.
 
-        `vad`: the JSON of the voice activity detection, whose fields no page names. `extra`: fields that this SDK
-        does not know, sent as they are. The answer may hold no more than `id`, `name`, `status` and
-        `updated_at`. API reference: Update Trunk.
+        `vad`: the JSON of the voice activity detection, whose fields no page names. `extra`: fields
+        that this SDK does not know, sent as they are. The answer may hold no more than `id`,
+        `name`, `status` and `updated_at`. API reference: Update Trunk.
         """
         fields = redact_request(
             drop_unset(
@@ -208,7 +208,7 @@ class Trunks:
 
         Raises OutcomeUnknown when it was sent and the answer was lost: the old password may be
         dead, so rotate again. Raises ResponseError when the answer makes no sense; its `.raw` then
-        holds the new password. Source: seed 003; public page of rotate-sip-password.
+        holds the new password. API reference: Rotate SIP Password.
         """
         segment = path_segment("trunk_id", trunk_id)
         began = asyncio.get_running_loop().time()
@@ -231,7 +231,7 @@ class Trunks:
         raise not_found
 
     def _time_left(self, began: float) -> float | None:
-        """Return how much of `timeout` is left to a call that is not its first request; None = no bound."""
+        """Return the seconds that are left of the call's `timeout`; None = no bound."""
         timeout = self._session.options.timeout
         return None if timeout is None else timeout - (asyncio.get_running_loop().time() - began)
 
@@ -276,10 +276,12 @@ class Trunks:
             if not in_doubt(error):
                 raise
             doubt = error
-        return await self._settle(spec, doubt, began)
+        return await self._resolve_lost_create(spec, doubt, began)
 
-    async def _settle(self, spec: TrunkSpec, doubt: TelepathError, began: float) -> Trunk:
-        """Look up a create in doubt, inside the call's own deadline, and out of the budget that retries share."""
+    async def _resolve_lost_create(
+        self, spec: TrunkSpec, doubt: TelepathError, began: float
+    ) -> Trunk:
+        """Look up a create whose answer was lost: inside the call's deadline and retry budget."""
         clock = asyncio.get_running_loop().time
         time_left = self._time_left(began)
         unknown = OutcomeUnknown(
