@@ -61,7 +61,7 @@ ROOMS: Final[dict[str, set[str]]] = {
         "secret", "unset",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
-    "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE, "checks"},
+    "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE, "checks", "protocol.url"},
     "jobs": {STDLIB, "attrs", "cattrs", PUBLIC_FACE, "protocol.strict", "checks"},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},

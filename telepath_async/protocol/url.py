@@ -16,6 +16,7 @@ from ..errors import UsageError
 Query = tuple[tuple[str, str], ...]
 
 _LONGEST_SEGMENT: Final = 256
+_YEAR_9999: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -105,9 +106,13 @@ def time_text(moment: datetime) -> str:
 
 @lru_cache(maxsize=64)  # the answers of one second carry one Date
 def http_date(text: str) -> float | None:
-    """Return the Unix seconds of an HTTP date in any of its three forms, or None."""
+    """Return the Unix seconds of an HTTP date in any of its three forms, or None.
+
+    A date before 1970, or that UTC's calendar cannot hold, is None too: no clock says it.
+    """
     try:
         moment = parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+    return seconds if 0 <= seconds < _YEAR_9999 else None

@@ -362,7 +362,7 @@ async def test_a_create_that_somebody_else_cancels_ends_the_batch(
     first = asyncio.ensure_future(anext(batch))
     while not sandbox.requests:
         await asyncio.sleep(0.01)
-    next(iter(batch._crew._running)).cancel()
+    next(iter(batch._runner._running)).cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     assert len(batch) == 0
