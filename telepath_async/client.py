@@ -107,7 +107,7 @@ class TelepathClient:
         retry: RetryPolicy = RetryPolicy(),
         limiter: Limiter | None = None,
         session: aiohttp.ClientSession | None = None,
-        proxy: str | None = None,
+        proxy: str | Secret | None = None,
         trust_env: bool = False,
         max_response_bytes: int = 16 * 1024 * 1024,
         numbers_base_url: str | None = None,
@@ -207,7 +207,7 @@ class TelepathClient:
         retry: RetryPolicy | UnsetType = UNSET,
         max_wait: float | None | UnsetType = UNSET,
         priority: Priority | UnsetType = UNSET,
-        headers: Mapping[str, str] | UnsetType = UNSET,
+        headers: Mapping[str, str | Secret] | UnsetType = UNSET,
     ) -> TelepathClient:
         """Return a cheap client with other options.
 

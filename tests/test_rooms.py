@@ -61,7 +61,10 @@ ROOMS: Final[dict[str, set[str]]] = {
         "secret", "unset",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
-    "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE, "checks", "protocol.url"},
+    "sync": {
+        STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE, "checks", "protocol.redaction",
+        "protocol.url",
+    },
     "jobs": {STDLIB, "attrs", "cattrs", PUBLIC_FACE, "protocol.strict", "checks"},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
@@ -75,7 +78,10 @@ ROOMS: Final[dict[str, set[str]]] = {
         "saq", PUBLIC_FACE, "checks", "jobs", "otel", "protocol.redaction", "protocol.strict", "sync",
     },
     # A limiter of the core that stands outside of it: it counts by the core's own arithmetic.
-    "redis": {STDLIB, "attrs", "redis", PUBLIC_FACE, "protocol.ratelimit", "checks"},
+    "redis": {
+        STDLIB, "attrs", "redis", PUBLIC_FACE, "checks", "protocol.ratelimit",
+        "protocol.redaction",
+    },
     "redis.member": {
         PURE_STDLIB, "attrs", "msgspec", "redis.shares", PUBLIC_FACE, "protocol.ratelimit",
     },

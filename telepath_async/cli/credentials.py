@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from getpass import getpass
 from pathlib import Path
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from telepath_async import Secret, UsageError
-from telepath_async.protocol.redaction import CREDENTIAL
+from telepath_async.protocol.redaction import CREDENTIAL, url_secrets
 
 from .output import tell
 
@@ -132,7 +131,7 @@ def warn_of_credential(option: str, name: str) -> None:
         )
 
 
-def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") -> str:
+def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") -> Secret:
     """Return the URL of a database, with a warning when its password stands among the arguments.
 
     Raises UsageError.
@@ -143,21 +142,15 @@ def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") 
             raise UsageError(
                 f"no database: give its URL, such as sqlite:///calls.db, or set {variable}"
             )
-        return from_environment
-    if _has_password(argument):
+        return Secret(from_environment)
+    url = Secret(argument)
+    if url_secrets(url):
         tell(
             "the database's password stands among the arguments, where other users of this "
             f"machine can read it; set {variable} or PGPASSWORD, or use ~/.pgpass",
             kind="warning",
         )
-    return argument
-
-
-def _has_password(url: str) -> bool:
-    try:
-        return bool(urlsplit(url).password)
-    except ValueError:
-        return False
+    return url
 
 
 class SecretFile:

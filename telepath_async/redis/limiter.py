@@ -47,9 +47,10 @@ from types import TracebackType
 from typing import Final, Self
 from uuid import uuid4
 
-from telepath_async import ThrottledError, UsageError
-from telepath_async.checks import Priority, check_priority
+from telepath_async import Secret, ThrottledError, UsageError
+from telepath_async.checks import Priority, check_priority, check_type
 from telepath_async.protocol.ratelimit import read_rate_limit
+from telepath_async.protocol.redaction import as_secret
 
 from .member import Member, State
 from .queue import Queue, Waiter
@@ -86,7 +87,7 @@ class RedisLimiter:
 
     def __init__(
         self,
-        url: str,
+        url: str | Secret,
         *,
         limit: int = 6000,
         period: float = 60.0,
@@ -95,6 +96,7 @@ class RedisLimiter:
         on_state: Callable[[State], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        url = check_type("url", as_secret(url), Secret)
         check(limit, period, burst, expected_processes)
         self._server = Server(url)
         self._member = Member(

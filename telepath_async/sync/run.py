@@ -9,8 +9,18 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen
 
-from telepath_async import APIError, Call, Page, Paginator, PagingError, TelepathClient, UsageError
+from telepath_async import (
+    APIError,
+    Call,
+    Page,
+    Paginator,
+    PagingError,
+    Secret,
+    TelepathClient,
+    UsageError,
+)
 from telepath_async.checks import check_function, check_time_range, check_timedelta
+from telepath_async.protocol.redaction import as_secret
 
 from .database import make_engine
 from .parts import Scout
@@ -63,7 +73,7 @@ class SyncProgress:
 
 async def sync_calls(
     telepath: TelepathClient,
-    database_url: str,
+    database_url: str | Secret,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -86,6 +96,7 @@ async def sync_calls(
     into this database is under way; what the request loop raises; and SQLAlchemy's own errors, and
     the driver's, for a database that fails.
     """
+    database_url = as_secret(database_url)
     check_timedelta("lookback", lookback)
     if trunk_id is not None and not (isinstance(trunk_id, str) and trunk_id):
         raise UsageError(

@@ -29,10 +29,13 @@ from telepath_async import (
     Secret,
     TelepathClient,
     TelepathError,
+    ThrottledError,
     TrunkSpec,
     UsageError,
 )
 from telepath_async.models.numbers import AccountConnection, Agent
+from telepath_async.redis import RedisLimiter
+from telepath_async.sync import sync_calls
 from tests.hostile import HANG, RESET, Hostile, Received, Step, answering, cut, reply
 from tests.promises.operations import no_limit
 
@@ -408,3 +411,69 @@ def test_a_spec_with_unknown_credentials_shows_and_pickles_none() -> None:
     )
     assert_hidden(repr(spec), pickle.dumps(spec), repr(spec.extra), repr(spec.fields()))
     assert spec.extra["x_api_key"] == Secret("seeded-extra")
+
+
+DATABASES = {
+    "out of reach": "postgresql://user:seeded%20db@127.0.0.1:1/name",
+    "out of reach, by its query": "postgresql://127.0.0.1:1/name?user=u&password=seeded-db",
+    "a bad option": "postgresql://user:seeded-db@127.0.0.1:1/name?sslmode=maybe",
+    "another database": "mysql://user:seeded-db@127.0.0.1/name",
+    "half a password as the port": "postgresql://user:seeded/db@127.0.0.1/name",
+    "not a URL": "user:seeded-db@127.0.0.1/name",
+    "SQLite in memory": "sqlite:///:memory:?key=seeded-db",
+    "SQLite in no folder": "sqlite:////nowhere/calls.db?password=seeded-db",
+}
+
+
+@pytest.mark.parametrize("as_given", [str, Secret])
+@pytest.mark.parametrize("url", DATABASES.values(), ids=DATABASES)
+async def test_a_database_that_fails_shows_no_password(
+    url: str, as_given: Callable[[str], str | Secret], everything_is_logged: None
+) -> None:
+    async with TelepathClient(KEY, limiter=no_limit()) as client:
+        with pytest.raises(Exception) as failed:  # drivers have errors of their own
+            await sync_calls(client, as_given(url))
+    assert_hides(failed.value)
+
+
+REDISES = {
+    "another server": "http://user:seeded-redis@127.0.0.1",
+    "half a password as the port": "redis://user:seeded/redis@127.0.0.1",
+    "a bad option": "redis://user:seeded-redis@127.0.0.1/0?socket_timeout=seeded",
+}
+
+
+@pytest.mark.parametrize("as_given", [str, Secret])
+@pytest.mark.parametrize("url", REDISES.values(), ids=REDISES)
+def test_a_url_of_redis_that_is_refused_shows_no_password(
+    url: str, as_given: Callable[[str], str | Secret]
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        RedisLimiter(as_given(url))
+    assert_hides(refused.value)
+
+
+async def test_a_redis_out_of_reach_shows_no_password(
+    everything_is_logged: None,
+) -> None:
+    async with RedisLimiter(Secret("redis://user:seeded-redis@127.0.0.1:1")) as limiter:
+        limiter.bind("a")
+        with pytest.raises(ThrottledError) as failed:
+            await limiter.acquire(max_wait=0.1)
+    assert_hides(failed.value)
+
+
+async def test_every_credential_of_a_client_may_be_a_secret() -> None:
+    async with Hostile([reply(200, b"{}")]) as server:
+        async with TelepathClient(
+            Secret(KEY),
+            base_url=f"{server.url}/v1",
+            numbers_base_url=f"http://localhost:{server.port}/v1",
+            numbers_api_key=Secret(NUMBERS_KEY),
+            proxy=Secret(server.url.replace("//", "//user:seeded-proxy@")),
+        ) as client:
+            await client.with_options(headers={"X-Token": Secret(HEADER)}).request("GET", "/a")
+        (request,) = server.requests
+    assert request.all("Authorization") == [f"Bearer {KEY}"]
+    assert request.all("X-Token") == [HEADER]
+    assert request.all("Proxy-Authorization") == [f"Basic {PROXY_USER}"]
