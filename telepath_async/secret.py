@@ -75,11 +75,11 @@ class SecretNumber(Secret):
     __slots__ = ()
 
     def __init__(self, value: int | float) -> None:
-        kind = int if isinstance(value, int) else float  # a subclass may spell itself otherwise
-        super().__init__(kind.__repr__(value))
+        # A subclass may spell itself otherwise.
+        super().__init__(int.__repr__(value) if isinstance(value, int) else float.__repr__(value))
 
     def number(self) -> int | float:
-        """Return the number itself. Raises ValueError on one that came out of a pickle."""
+        """Return the number itself."""
         text = self.reveal()
         try:
             return int(text)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from telepath_async.errors import UsageError
 from telepath_async.models.numbers import AccountConnection, Agent
 from telepath_async.protocol.body import write_json
 from telepath_async.protocol.redaction import (
@@ -16,6 +18,7 @@ from telepath_async.protocol.redaction import (
     Redactor,
     as_secret,
     redact,
+    redact_request,
     sanitize,
     secret_values,
     url_secrets,
@@ -183,3 +186,22 @@ def test_a_url_without_its_password_is_the_same_whichever_spelling_is_looked_for
     url = Secret("postgresql://u:hunter2%25@h/d")
     masked = Redactor(url_secrets(url)).text(url.reveal())
     assert masked == "postgresql://u:**********@h/d"
+
+
+def test_a_number_of_thousands_of_digits_is_left_to_be_refused() -> None:
+    with pytest.raises(UsageError, match="digits"):
+        write_json(redact({"password": 10**5000}))
+
+
+def test_a_request_that_holds_itself_is_refused() -> None:
+    body: dict[str, Any] = {}
+    body["a"] = [body]
+    with pytest.raises(UsageError, match="holds itself"):
+        redact_request(body)
+
+
+def test_a_hidden_number_that_was_pickled_has_lost_it() -> None:
+    copy = pickle.loads(pickle.dumps(SecretNumber(12345678)))
+    assert isinstance(copy, Secret)
+    with pytest.raises(ValueError, match="pickle"):
+        copy.reveal()
