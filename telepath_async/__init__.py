@@ -48,10 +48,10 @@ from .models.calls import (
 from .models.numbers import AccountConnection, Agent, PhoneNumber
 from .models.trunks import AIProvider, SipCredentials, Trunk, TrunkMetrics, TrunkStatus
 from .paginator import Page, Paginator
+from .protocol.messages import Response
 from .protocol.paging import Drift
 from .protocol.ratelimit import RateLimit
 from .protocol.retry import RetryPolicy
-from .protocol.wire import Response
 from .resources.batch import TrunkOutcome
 from .resources.trunk_spec import TrunkSpec
 from .secret import Secret

@@ -1,6 +1,6 @@
 """`TelepathClient`: opens, wires and closes.
 
-Its options are checked in `options.py`; nothing is sent from here.
+Its options are checked in `checks.py`; nothing is sent from here.
 """
 
 from __future__ import annotations
@@ -14,35 +14,31 @@ from typing import Any, Final, Self
 import aiohttp
 from yarl import URL
 
-from .errors import UsageError
-from .events import Event
-from .limiter import Limiter, Priority, shared_limiter
-from .options import (
+from .checks import (
     DEFAULT_BASE_URL,
-    checked_headers,
-    checked_key,
-    checked_policy,
-    checked_priority,
-    checked_seconds,
-    checked_session,
-    checked_url,
-    hidden,
-    hidden_headers,
+    Priority,
+    check_function,
+    check_headers,
+    check_key,
+    check_priority,
+    check_seconds,
+    check_session,
+    check_timeout,
+    check_type,
+    check_url,
+    check_whole,
     proxy_for,
 )
+from .errors import UsageError
+from .events import Event
+from .limiter import Limiter, shared_limiter
 from .pool import Pool
+from .protocol.body import drop_unset, write_json
+from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit
-from .protocol.retry import RetryPolicy, seconds_or_refuse
-from .protocol.wire import (
-    Request,
-    Response,
-    concealed,
-    given,
-    path_segment,
-    query_of,
-    secrets_in,
-    write_json,
-)
+from .protocol.redaction import as_secret, redact_request, secret_values
+from .protocol.retry import RetryPolicy
+from .protocol.url import path_segment, query_of
 from .resources.analytics import Analytics
 from .resources.calls import Calls
 from .resources.numbers import Numbers
@@ -111,7 +107,7 @@ class TelepathClient:
         retry: RetryPolicy = RetryPolicy(),
         limiter: Limiter | None = None,
         session: aiohttp.ClientSession | None = None,
-        proxy: str | None = None,
+        proxy: str | Secret | None = None,
         trust_env: bool = False,
         max_response_bytes: int = 16 * 1024 * 1024,
         numbers_base_url: str | None = None,
@@ -119,18 +115,15 @@ class TelepathClient:
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
         # A traceback keeps this frame, and crash reporters print its locals.
-        api_key, numbers_api_key, proxy_url = (
-            hidden(api_key),
-            hidden(numbers_api_key),
-            hidden(proxy),
-        )
+        api_key, numbers_api_key = as_secret(api_key), as_secret(numbers_api_key)
+        proxy_url = as_secret(proxy)
         del proxy
-        key = checked_key("api_key", api_key or hidden(os.environ.get("TELEPATH_API_KEY") or None))
-        base = checked_url(
+        key = check_key("api_key", api_key or as_secret(os.environ.get("TELEPATH_API_KEY") or None))
+        base = check_url(
             "base_url", base_url or os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL
         )
         numbers_base = (
-            base if numbers_base_url is None else checked_url("numbers_base_url", numbers_base_url)
+            base if numbers_base_url is None else check_url("numbers_base_url", numbers_base_url)
         )
         if numbers_api_key is None and numbers_base.origin() != base.origin():
             raise UsageError(
@@ -138,26 +131,17 @@ class TelepathClient:
                 "where this API key must never go; pass numbers_api_key"
             )
         numbers_key = (
-            key if numbers_api_key is None else checked_key("numbers_api_key", numbers_api_key)
+            key if numbers_api_key is None else check_key("numbers_api_key", numbers_api_key)
         )
-        if (
-            isinstance(max_response_bytes, bool)
-            or not isinstance(max_response_bytes, int)
-            or max_response_bytes < 1
-        ):
-            raise UsageError(
-                f"max_response_bytes must be a whole number from 1, not {max_response_bytes!r}"
-            )
-        if on_event is not None and not callable(on_event):
-            raise UsageError(
-                f"on_event must be a function that takes an event, not {type(on_event).__name__}"
-            )
+        check_whole("max_response_bytes", max_response_bytes)
+        if on_event is not None:
+            check_function("on_event", on_event, "function that takes an Event")
         options = Options(
-            timeout=checked_seconds("timeout", timeout),
-            attempt_timeout=checked_seconds("attempt_timeout", attempt_timeout),
-            retry=checked_policy(retry),
+            timeout=check_timeout("timeout", timeout),
+            attempt_timeout=check_timeout("attempt_timeout", attempt_timeout),
+            retry=_policy(retry),
         )
-        pool = Pool(checked_session(session))
+        pool = Pool(check_session(session))
 
         def open_at(url: URL, secret: Secret, limiter: Limiter) -> Session:
             origin = Origin(
@@ -223,7 +207,7 @@ class TelepathClient:
         retry: RetryPolicy | UnsetType = UNSET,
         max_wait: float | None | UnsetType = UNSET,
         priority: Priority | UnsetType = UNSET,
-        headers: Mapping[str, str] | UnsetType = UNSET,
+        headers: Mapping[str, str | Secret] | UnsetType = UNSET,
     ) -> TelepathClient:
         """Return a cheap client with other options.
 
@@ -232,21 +216,19 @@ class TelepathClient:
         goes before "bulk". `headers`: sent besides our own, and never to a `numbers_base_url` at
         another origin.
         """
-        secret_headers = hidden_headers(headers)
+        secret_headers = _secret_values(headers)
         del headers  # a traceback keeps this frame
-        changes = given(
-            timeout=timeout if timeout is UNSET else checked_seconds("timeout", timeout),
+        changes = drop_unset(
+            timeout=timeout if timeout is UNSET else check_timeout("timeout", timeout),
             attempt_timeout=attempt_timeout
             if attempt_timeout is UNSET
-            else checked_seconds("attempt_timeout", attempt_timeout),
-            retry=retry if retry is UNSET else checked_policy(retry),
-            max_wait=max_wait
-            if max_wait in (UNSET, None)
-            else seconds_or_refuse("max_wait", max_wait, least=0.0),
-            priority=priority if priority is UNSET else checked_priority(priority),
+            else check_timeout("attempt_timeout", attempt_timeout),
+            retry=retry if retry is UNSET else _policy(retry),
+            max_wait=max_wait if max_wait in (UNSET, None) else check_seconds("max_wait", max_wait),
+            priority=priority if priority is UNSET else check_priority(priority),
             headers=UNSET
             if secret_headers is UNSET
-            else {**self._session.options.headers, **checked_headers(secret_headers)},
+            else {**self._session.options.headers, **check_headers(secret_headers)},
         )
         clone = object.__new__(TelepathClient)
         clone.key_id = self.key_id
@@ -273,7 +255,7 @@ class TelepathClient:
         `params`: None is left out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where
         nothing can have happened.
         """
-        json = concealed(json)  # a traceback keeps this frame
+        json = redact_request(json)  # a traceback keeps this frame
         verb = method.upper() if isinstance(method, str) else ""
         if verb not in _METHODS:
             raise UsageError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
@@ -292,7 +274,7 @@ class TelepathClient:
             query=query_of(**dict(params or {})),
             body=None if json is None else write_json(json),
             repeatable=_METHODS[verb],
-            secrets=secrets_in(json),
+            secrets=secret_values(json),
         )
         del json
         return await self._session.send(request)
@@ -306,6 +288,18 @@ class TelepathClient:
         if not hasattr(self, "_session"):  # in the traceback of a refusal
             return "<TelepathClient>"
         return f"<TelepathClient {self._session.base_url}{' closed' if self._pool.closed else ''}>"
+
+
+def _policy(retry: object) -> RetryPolicy:
+    hint = "; RetryPolicy(max_attempts=1) turns it off"
+    return check_type("retry", retry, RetryPolicy, hint=hint)
+
+
+def _secret_values(headers: object) -> object:
+    """Return headers with every value as a Secret, before anything can fail and show them."""
+    if not isinstance(headers, Mapping):
+        return headers
+    return {name: as_secret(value) for name, value in headers.items()}
 
 
 def _limiter(limiter: Limiter | None, key: Secret) -> Limiter:

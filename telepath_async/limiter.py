@@ -14,13 +14,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, Protocol, final
+from typing import Final, Protocol, final
 from weakref import WeakSet, WeakValueDictionary
 
-from .errors import ThrottledError, UsageError
+from .checks import Priority as Priority
+from .checks import check_priority
+from .errors import ThrottledError
 from .protocol.ratelimit import TokenBucket, read_rate_limit
-
-Priority = Literal["interactive", "bulk"]
 
 _NOT_YET: Final = math.inf
 _MIN_DELAY: Final = (
@@ -107,7 +107,7 @@ class LocalLimiter:
             taken. UsageError: no such priority.
         """
         if priority != "interactive" and priority != "bulk":
-            raise UsageError(f"no such priority: {priority!r}; use 'interactive' or 'bulk'")
+            check_priority(priority)
         # `with` costs twice as much, and this is the one path that every request takes
         self._lock.acquire()
         try:

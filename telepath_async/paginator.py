@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from .errors import UsageError
 from .protocol.checkpoint import Checkpoint, Place, in_parts
+from .protocol.messages import Response
 from .protocol.paging import Drift, Paging, Plan, Row
 from .protocol.shapes import ListBody
-from .protocol.wire import Query, Response
+from .protocol.url import Query
 
 T = TypeVar("T", bound=Row)
 U = TypeVar("U")

@@ -1,4 +1,7 @@
-"""`Secret`: a string that hides itself. Nothing else lives here."""
+"""`Secret`: a string that hides itself, and `SecretNumber`, a number that does.
+
+Which values are secrets is decided in `protocol/redaction.py`.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,24 @@ class Secret:
 
     def __reduce__(self) -> tuple[object, ...]:
         return _without_value, ()
+
+
+class SecretNumber(Secret):
+    """A number behind a credential's name: a Secret of its text, sent as the number that it is."""
+
+    __slots__ = ()
+
+    def __init__(self, value: int | float) -> None:
+        # A subclass may spell itself otherwise.
+        super().__init__(int.__repr__(value) if isinstance(value, int) else float.__repr__(value))
+
+    def number(self) -> int | float:
+        """Return the number itself."""
+        text = self.reveal()
+        try:
+            return int(text)
+        except ValueError:
+            return float(text)
 
 
 def _without_value() -> Secret:

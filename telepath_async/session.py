@@ -32,10 +32,10 @@ from .events import (
 )
 from .limiter import Limiter, Priority
 from .pool import Pool
+from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit, read_rate_limit, read_remaining
 from .protocol.refusals import refusal
 from .protocol.retry import RetryBudget, RetryPolicy, decide
-from .protocol.wire import Request, Response
 from .secret import Secret
 
 _SHORTEST_CREDENTIAL: Final = 8

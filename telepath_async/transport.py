@@ -26,7 +26,8 @@ from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
 from .errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError
-from .protocol.wire import Request, Response, unreadable
+from .protocol.body import decode_error
+from .protocol.messages import Request, Response
 from .secret import Secret
 from .version import __version__
 
@@ -160,7 +161,7 @@ async def send(
     else:
         if whole or not 200 <= response.status < 300:
             return response
-        raise unreadable(response, f"it is larger than max_response_bytes ({origin.max_bytes})")
+        raise decode_error(response, f"it is larger than max_response_bytes ({origin.max_bytes})")
     # Raised out here, because inside the handler it would carry aiohttp's exception as its context.
     raise failure
 

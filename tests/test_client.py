@@ -102,7 +102,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"numbers_base_url": "https://api.telepathvoice.com:8443/v1"}, "another origin"),
     ({"numbers_api_key": "a b"}, "numbers_api_key is blank"),
-    ({"timeout": 0}, "timeout must be a number above 0, not 0"),
+    ({"timeout": 0}, "timeout must be a number of seconds above 0, not 0"),
     ({"timeout": -1}, "timeout must be"),
     ({"timeout": math.inf}, "timeout must be"),
     ({"timeout": "30"}, "timeout must be"),
@@ -115,7 +115,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"retry": None}, "retry must be a RetryPolicy"),
     ({"limiter": 6000}, "limiter must have acquire, observe and bind, and int has not"),
     ({"limiter": Halfway()}, "limiter must have acquire, observe and bind, and Halfway has not"),
-    ({"session": object()}, "session must be an aiohttp.ClientSession, not object"),
+    ({"session": object()}, "session must be a ClientSession, not object"),
     ({"proxy": "proxy:3128"}, "must be the http:// or https:// URL of a proxy"),
     ({"proxy": f"socks5://user:{KEY}@host"}, "must be the http:// or https:// URL of a proxy"),
     ({"proxy": "http://a..b"}, "must be the http:// or https:// URL of a proxy"),
@@ -127,7 +127,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"max_response_bytes": 0}, "max_response_bytes must be a whole number from 1, not 0"),
     ({"max_response_bytes": 1e6}, "max_response_bytes"),
     ({"max_response_bytes": True}, "max_response_bytes"),
-    ({"on_event": "print"}, "on_event must be a function that takes an event, not str"),
+    ({"on_event": "print"}, "on_event must be a function that takes an Event, not str"),
 ]
 
 
@@ -357,7 +357,7 @@ async def test_headers_add_up_and_are_sent() -> None:
         ({"timeout": 0}, "timeout must be"),
         ({"attempt_timeout": -1}, "attempt_timeout must be"),
         ({"retry": 1}, "retry must be"),
-        ({"max_wait": -1}, "max_wait must be a number from 0"),
+        ({"max_wait": -1}, "max_wait must be a number of seconds from 0"),
         ({"max_wait": math.nan}, "max_wait must be"),
         ({"priority": "urgent"}, "priority must be 'interactive' or 'bulk', not 'urgent'"),
         ({"headers": [("A", "b")]}, "headers must be a mapping of names to text, not list"),

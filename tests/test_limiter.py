@@ -168,7 +168,8 @@ def test_figures_that_make_no_sense_are_refused_by_name_and_value(
 ) -> None:
     with pytest.raises(UsageError) as refused:
         LocalLimiter(**options)
-    assert str(refused.value).startswith(f"{named} is {options[named]!r}; it must be ")
+    assert str(refused.value).startswith(f"{named} must be a ")
+    assert str(refused.value).endswith(f", not {options[named]!r}")
 
 
 @jumping

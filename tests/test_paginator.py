@@ -14,7 +14,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import pytest
-from attrs import field, frozen, mutable
+from attrs import evolve, field, frozen, mutable
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -22,9 +22,10 @@ from msgspec.structs import replace
 from telepath_async import Page, Paginator, RetryPolicy, ServerError, TelepathClient, UsageError
 from telepath_async.errors import ConnectionFailed, PagingError
 from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint, read_checkpoints
+from telepath_async.protocol.messages import Response
 from telepath_async.protocol.paging import Plan
 from telepath_async.protocol.shapes import ListBody
-from telepath_async.protocol.wire import Query, Response
+from telepath_async.protocol.url import Query
 from telepath_async.sandbox import Sandbox
 
 
@@ -120,7 +121,7 @@ class Shards:
                 await asyncio.sleep(0)
             if self.chance.random() < 0.1:
                 raise ConnectionFailed("made up")
-        return replace(await self.apis[int(shard)].fetch(query), endpoint=shard)
+        return evolve(await self.apis[int(shard)].fetch(query), endpoint=shard)
 
     def read(self, response: Response) -> ListBody[Item]:
         body = self.apis[int(response.endpoint)].read(response)

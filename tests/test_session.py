@@ -45,8 +45,8 @@ from telepath_async.events import (
     RetryScheduled,
     Throttled,
 )
+from telepath_async.protocol.messages import Request, Response
 from telepath_async.protocol.retry import RetryBudget
-from telepath_async.protocol.wire import Request, Response
 from telepath_async.sandbox import Sandbox
 from telepath_async.secret import Secret
 from telepath_async.session import Account, Options, Pool, Session

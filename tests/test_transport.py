@@ -30,7 +30,7 @@ from telepath_async.errors import (
     TelepathError,
     TransportError,
 )
-from telepath_async.protocol.wire import Request, Response
+from telepath_async.protocol.messages import Request, Response
 from telepath_async.secret import Secret
 from tests.hostile import (
     CLOSE,

@@ -6,7 +6,6 @@ A secret is never an argument.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,17 +13,14 @@ from contextlib import contextmanager
 from getpass import getpass
 from pathlib import Path
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from telepath_async import Secret, UsageError
+from telepath_async.protocol.redaction import CREDENTIAL, url_secrets
 
 from .output import tell
 
-_CREDENTIAL: Final = re.compile(
-    r"passw|secret|token$|api_?key|credential|private_?key|^authorization$", re.IGNORECASE
-)
 _OWNER_ONLY: Final = 0o600
 
 
@@ -128,14 +124,14 @@ def _signals_raise() -> Iterator[None]:
 
 def warn_of_credential(option: str, name: str) -> None:
     """Warn of a secret among the arguments, where every process of the machine can read it."""
-    if _CREDENTIAL.search(name):
+    if CREDENTIAL.search(name):
         tell(
             f"{option} {name}: other users of this machine can read the arguments of a command",
             kind="warning",
         )
 
 
-def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") -> str:
+def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") -> Secret:
     """Return the URL of a database, with a warning when its password stands among the arguments.
 
     Raises UsageError.
@@ -146,21 +142,15 @@ def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") 
             raise UsageError(
                 f"no database: give its URL, such as sqlite:///calls.db, or set {variable}"
             )
-        return from_environment
-    if _has_password(argument):
+        return Secret(from_environment)
+    url = Secret(argument)
+    if url_secrets(url):
         tell(
             "the database's password stands among the arguments, where other users of this "
             f"machine can read it; set {variable} or PGPASSWORD, or use ~/.pgpass",
             kind="warning",
         )
-    return argument
-
-
-def _has_password(url: str) -> bool:
-    try:
-        return bool(urlsplit(url).password)
-    except ValueError:
-        return False
+    return url
 
 
 class SecretFile:

@@ -17,6 +17,7 @@ import msgspec
 from attrs import frozen
 
 from telepath_async import Secret
+from telepath_async.protocol.redaction import sanitize
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -175,4 +176,4 @@ def shown_text(value: Any, show_secrets: bool = False) -> str:
 
 def printable(text: str) -> str:
     """Return text that cannot move the cursor, ring the bell or forge a line."""
-    return "".join(character if character.isprintable() else "·" for character in text)
+    return sanitize(text, "·")

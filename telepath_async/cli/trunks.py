@@ -137,19 +137,20 @@ async def create(
         )
         if provider == needing
     }
-    spec = TrunkSpec(
-        name=name,
-        ai_provider=provider,
-        sip_username=sip_username,
-        sip_password=read_secret(SIP_PASSWORD, sip_password_file),
-        elevenlabs_agent_id=elevenlabs_agent_id,
-        custom_endpoint=custom_endpoint,
-        system_prompt=_prompt(system_prompt, system_prompt_file),
-        extra=_extra(field),
+    fields: dict[str, Any] = {
+        "name": name,
+        "ai_provider": provider,
+        "sip_username": sip_username,
+        "sip_password": read_secret(SIP_PASSWORD, sip_password_file),
+        "elevenlabs_agent_id": elevenlabs_agent_id,
+        "custom_endpoint": custom_endpoint,
+        "system_prompt": _prompt(system_prompt, system_prompt_file),
+        "extra": _extra(field),
         **keys,
-    )
+    }
+    TrunkSpec(**fields)  # refused before a key is asked for
     async with shell.client() as telepath:
-        show_trunk(shell, await telepath.trunks.create(**spec.fields()))
+        show_trunk(shell, await telepath.trunks.create(**fields))
 
 
 @command(
@@ -196,8 +197,11 @@ async def update(
     ):
         if wanted or file is not None:
             fields[source.variable.lower()] = read_secret(source, file)
+    extra = _extra(field)
+    if "vad" in extra:
+        fields["vad"] = extra.pop("vad")
     async with shell.client() as telepath:
-        show_trunk(shell, await telepath.trunks.update(trunk_id, **fields, **_extra(field)))
+        show_trunk(shell, await telepath.trunks.update(trunk_id, **fields, extra=extra))
 
 
 @command(

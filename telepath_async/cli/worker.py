@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from telepath_async import Secret, TelepathError, UsageError
+from telepath_async.protocol.redaction import url_secrets
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -206,15 +207,13 @@ def _broker(make: Any, redis: str | None, postgres: str | None, queue: str) -> A
 
 
 def _warn_of_passwords(context: typer.Context, **urls: str | None) -> None:
-    from urllib.parse import urlsplit
-
     for name, url in urls.items():
         source = context.get_parameter_source(name)
         if (
             url is not None
             and source is not None
             and source.name == "COMMANDLINE"
-            and urlsplit(url).password
+            and url_secrets(Secret(url))
         ):
             _say(
                 "warning",

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, Literal, get_args
 from attrs import define, field, frozen
 
 from telepath_async import Call, CallDirection, CallStatus, Paginator, TelepathClient, UsageError
+from telepath_async.checks import check_function, check_time_range
 
 from .new_file import NewFile, in_thread
 from .rows import Rows
@@ -83,11 +84,8 @@ async def export_calls(
     """
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"path must be the path of a file as text or Path, not {path!r}")
-    if on_progress is not None and not callable(on_progress):
-        raise UsageError(
-            "on_progress must be a function that takes an ExportProgress, not "
-            f"{type(on_progress).__name__}"
-        )
+    if on_progress is not None:
+        check_function("on_progress", on_progress, "function that takes an ExportProgress")
     walk = _Walk(
         _list(telepath, since, until, trunk_id=trunk_id, status=status, direction=direction),
         on_progress,
@@ -144,7 +142,7 @@ def _list(
     status: CallStatus | str | None,
     direction: CallDirection | str | None,
 ) -> Paginator[Call]:
-    telepath.calls.list(since=since, until=until)  # refuses what is no range
+    check_time_range(since, until)
     bounded = since is not None and until is not None and until - since >= _WORTH_SHARDS
     shards = _SHARDS if bounded else 1  # with cursors, one chain waits for each answer
     return telepath.with_options(priority="bulk").calls.list(

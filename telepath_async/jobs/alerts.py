@@ -6,7 +6,6 @@ No I/O, no clock: `now` is handed in.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from attrs import evolve, field, frozen
 
 from telepath_async import AnalyticsOverview, Call, CallStatus, UsageError
+from telepath_async.checks import check_number, check_timedelta
 from telepath_async.protocol.strict import strict_converter, structure_json
 
 if TYPE_CHECKING:
@@ -56,16 +56,10 @@ class Threshold:
     def __attrs_post_init__(self) -> None:
         if self.metric not in _OF_A_CALL:
             raise UsageError(f"metric must be one of {', '.join(_OF_A_CALL)}, not {self.metric!r}")
-        for name, value in (
-            ("limit", self.limit),
-            ("recovery", 0 if self.recovery is None else self.recovery),
-        ):
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 0 <= value < math.inf
-            ):
-                raise UsageError(f"{name} must be a number from 0, not {value!r}")
+        check_number("limit", self.limit)
+        if self.recovery is not None:
+            check_number("recovery", self.recovery)
+        check_timedelta("for_at_least", self.for_at_least)
         if self.is_beyond(self.recovers_at):
             raise UsageError(
                 f"recovery ({self.recovery!r}) must be at or on the good side of the limit "

@@ -15,6 +15,12 @@ from typing import Final, NoReturn
 from attrs import evolve, frozen
 
 from telepath_async import AnalyticsOverview, Call, TelepathClient, TelepathError, UsageError
+from telepath_async.checks import (
+    check_function,
+    check_seconds,
+    check_timedelta,
+    check_whole,
+)
 
 from .alerts import (
     LatencyAlert,
@@ -67,8 +73,8 @@ async def poll_latency(
     Raises UsageError. Any other failure is the poll's `error`.
     """
     wanted, standings = checked_thresholds(thresholds), read_state(state)
-    if not timedelta(0) < window:
-        raise UsageError(f"window must be a timedelta above 0, not {window!r}")
+    check_timedelta("window", window, exclusive=True)
+    check_whole("worst", worst, 0)
     now = datetime.now(UTC)
     since = now - window
     bulk = telepath.with_options(priority="bulk")
@@ -121,16 +127,10 @@ async def watch_latency(
 
     Raises UsageError.
     """
-    if not callable(on_alert):
-        raise UsageError(
-            "on_alert must be a coroutine function that takes a LatencyAlert, not "
-            f"{type(on_alert).__name__}"
-        )
-    if not _SHORTEST_INTERVAL_SECONDS <= interval < math.inf:
-        raise UsageError(
-            f"interval must be a number of seconds from {_SHORTEST_INTERVAL_SECONDS}, not "
-            f"{interval!r}"
-        )
+    check_function("on_alert", on_alert, "coroutine function that takes a LatencyAlert")
+    check_seconds("interval", interval, least=_SHORTEST_INTERVAL_SECONDS)
+    if on_poll is not None:
+        check_function("on_poll", on_poll, "function that takes a LatencyPoll")
     wanted = checked_thresholds(thresholds)
     clock = asyncio.get_running_loop().time
     due = clock()

@@ -19,6 +19,7 @@ from telepath_async import (
     TrunkSpec,
     UsageError,
 )
+from telepath_async.checks import check_function, check_whole
 
 # No character that a configuration file, a shell, a URL or a SIP header reads as anything else.
 _ALPHABET: Final = string.ascii_letters + string.digits
@@ -92,13 +93,8 @@ async def provision_trunks(
     Raises UsageError before anything is sent, when a spec is wrong or stands twice; what listing
     the trunks raises. What fails later stands in the report.
     """
-    if not callable(sink):
-        raise UsageError(
-            "sink must be a coroutine function that takes a ProvisionedTrunk, not "
-            f"{type(sink).__name__}"
-        )
-    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise UsageError(f"concurrency must be a whole number from 1, not {concurrency!r}")
+    check_function("sink", sink, "coroutine function that takes a ProvisionedTrunk")
+    check_whole("concurrency", concurrency)
     checked = _checked(telepath, [_with_password(spec) for spec in specs])
     del specs  # a traceback keeps this frame, and they may hold passwords in plain text
     if isinstance(checked, UsageError):

@@ -11,6 +11,13 @@ from datetime import timedelta
 from typing import Final
 
 from telepath_async import SipCredentials, TelepathClient, Trunk, UsageError
+from telepath_async.checks import (
+    check_function,
+    check_seconds,
+    check_timedelta,
+    check_timeout,
+    check_whole,
+)
 
 from .journal import open_journal
 from .rotation_run import Rotation, RotationReport
@@ -48,13 +55,13 @@ async def rotate_passwords(
     Raises UsageError, JournalBusy and JournalDamaged before anything is sent; what listing `trunks`
     raises; and OSError when the journal cannot be written.
     """
-    if apply_timeout is not None and not apply_timeout > 0:
-        raise UsageError(
-            f"apply_timeout must be a number of seconds above 0, or None, not {apply_timeout!r}"
-        )
-    _check(
-        apply, concurrency=concurrency, stop_after=stop_after, attempts=attempts, backoff=backoff
-    )
+    check_function("apply", apply, "coroutine function that takes SipCredentials")
+    check_whole("concurrency", concurrency)
+    check_whole("stop_after", stop_after)
+    check_whole("attempts", attempts)
+    check_seconds("backoff", backoff)
+    check_timeout("apply_timeout", apply_timeout)
+    check_timedelta("not_again_within", not_again_within)
     with open_journal(journal) as opened:
         rotation = Rotation(
             telepath=telepath,
@@ -67,19 +74,6 @@ async def rotate_passwords(
             not_again_within=not_again_within,
         )
         return await rotation.run(concurrency)
-
-
-def _check(apply: object, *, backoff: float, **numbers: object) -> None:
-    if not callable(apply):
-        raise UsageError(
-            "apply must be a coroutine function that takes SipCredentials, not "
-            f"{type(apply).__name__}"
-        )
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise UsageError(f"{name} must be a whole number from 1, not {number!r}")
-    if not backoff >= 0:
-        raise UsageError(f"backoff must be a number of seconds from 0, not {backoff!r}")
 
 
 async def _usernames(

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..errors import UsageError
-from .wire import one_line
+from .redaction import sanitize
 
 Style = Literal["offset", "cursor"]
 Place = tuple[str, str]  # the id of a row, and the cursor behind it
@@ -107,5 +107,5 @@ def _checked(checkpoint: Checkpoint, of: str, filters: Mapping[str, str]) -> Che
 
 def _unusable(why: str) -> UsageError:
     return UsageError(
-        f"resume cannot be used: {one_line(why)}; pass what `Paginator.checkpoint` gave, unchanged"
+        f"resume cannot be used: {sanitize(why).strip()}; pass what `Paginator.checkpoint` gave, unchanged"
     )

@@ -15,7 +15,7 @@ from ..errors import (
     TransportError,
 )
 from ..models.trunks import Trunk
-from .wire import http_date
+from .url import http_date
 
 _GRACE: Final = timedelta(
     seconds=2

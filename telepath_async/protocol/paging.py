@@ -23,7 +23,7 @@ from .offsets import Drift as Drift
 from .offsets import Offsets, circular
 from .offsets import RecentIds as RecentIds
 from .shapes import ListBody
-from .wire import Query, query_of
+from .url import Query, query_of
 
 _MOST_BARREN_PAGES: Final = 1_000
 _LARGEST_PAGE: Final = 100

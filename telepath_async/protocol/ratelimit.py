@@ -15,8 +15,8 @@ from typing import Final, final
 
 import msgspec
 
-from ..errors import UsageError
-from .wire import http_date
+from ..checks import check_seconds, check_whole
+from .url import http_date
 
 MAX_LIMIT: Final = 10_000_000
 """A limit above this is a mistake, ours or the server's."""
@@ -239,23 +239,8 @@ def _whole_ticks(seconds: float) -> float:
     return math.ceil(seconds * _TICKS_PER_SECOND) / _TICKS_PER_SECOND
 
 
-def _check(limit: int, period: object, burst: int | None) -> None:
-    if not _is_count(limit, MAX_LIMIT):
-        raise UsageError(f"limit is {limit!r}; it must be a whole number from 1 to {MAX_LIMIT:,}")
-    if (
-        isinstance(period, bool)
-        or not isinstance(period, (int, float))
-        or not 0 < period <= _MAX_PERIOD
-    ):
-        raise UsageError(
-            f"period is {period!r}; it must be a number of seconds, above 0 and up to "
-            f"{_MAX_PERIOD:,}"
-        )
-    if burst is not None and not _is_count(burst, limit):
-        raise UsageError(
-            f"burst is {burst!r}; it must be a whole number from 1 to the limit, {limit}, or None"
-        )
-
-
-def _is_count(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+def _check(limit: object, period: object, burst: object) -> None:
+    most = check_whole("limit", limit, 1, MAX_LIMIT)
+    check_seconds("period", period, exclusive=True, most=_MAX_PERIOD)
+    if burst is not None:
+        check_whole("burst", burst, 1, most)

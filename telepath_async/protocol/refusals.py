@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import quote
 
 import msgspec
 
@@ -21,8 +19,9 @@ from ..errors import (
     ServerError,
 )
 from ..secret import Secret
+from .messages import Response
+from .redaction import Redactor, sanitize
 from .retry import asked_wait
-from .wire import Response, one_line
 
 _LONGEST_MESSAGE: Final = 500
 _HINTS: Final[dict[type[APIError], str]] = {
@@ -53,18 +52,16 @@ def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float)
     Retry-After that is a date in an answer without a Date.
     """
     detail = _detail(response.body)
-    # The longest first: masking "abc" before "abcdef" would leave "def" behind.
-    spelled = {text for secret in secrets for text in _spellings(secret.reveal()) if text}
-    hidden = tuple(sorted(spelled, key=len, reverse=True))
-    code = _masked(detail.get("code"), hidden)
+    redactor = Redactor(secrets)
+    code = _masked(detail.get("code"), redactor)
     kind = _class_of(response.status, code)
     return kind(
-        _masked(detail.get("message"), hidden) or _plain_reason(response),
+        _masked(detail.get("message"), redactor) or _plain_reason(response),
         status=response.status,
         code=code.lower() if code else None,
-        request_id=_masked(response.request_id, hidden),
+        request_id=_masked(response.request_id, redactor),
         headers={
-            _masked(name, hidden) or "": _masked(value, hidden) or ""
+            _masked(name, redactor) or "": _masked(value, redactor) or ""
             for name, value in response.headers.items()
             if name.lower() != "set-cookie"
         },
@@ -116,21 +113,8 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _spellings(secret: str) -> set[str]:
-    """Return how a server may echo it: as it is, out of the JSON of our request, out of a URL, or by Python's repr."""
-    return {
-        secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        quote(secret),
-        repr(secret)[1:-1],
-    }
-
-
-def _masked(text: object, hidden: tuple[str, ...]) -> str | None:
+def _masked(text: object, redactor: Redactor) -> str | None:
     """Return one line of text, not too long, with every secret in it masked."""
     if not isinstance(text, str):
         return None
-    for secret in hidden:
-        text = text.replace(secret, str(Secret(secret)))
-    return one_line(text[:_LONGEST_MESSAGE]) or None
+    return sanitize(redactor.text(text)[:_LONGEST_MESSAGE]).strip() or None

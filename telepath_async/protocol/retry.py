@@ -14,9 +14,11 @@ from typing import Final
 import msgspec
 from attrs import frozen
 
-from ..errors import RequestTimeout, TransportError, UsageError
+from ..checks import check_number, check_seconds, check_whole
+from ..errors import RequestTimeout, TransportError
+from .messages import Request, Response
 from .ratelimit import read_rate_limit
-from .wire import Request, Response, http_date
+from .url import http_date
 
 _RETRY_COST: Final = 5.0
 _TIMEOUT_COST: Final = 10.0
@@ -43,34 +45,10 @@ class RetryPolicy:
     budget: float = 500
 
     def __attrs_post_init__(self) -> None:
-        if (
-            isinstance(self.max_attempts, bool)
-            or not isinstance(self.max_attempts, int)
-            or self.max_attempts < 1
-        ):
-            raise UsageError(
-                f"max_attempts must be a whole number from 1, not {self.max_attempts!r}; 1 means "
-                "no retry"
-            )
-        for name in ("backoff", "backoff_cap", "max_wait", "budget"):
-            seconds_or_refuse(name, getattr(self, name), least=0.0)
-
-
-def seconds_or_refuse(name: str, value: object, *, least: float, exclusive: bool = False) -> float:
-    """Return a finite number that is at least `least` (or above it).
-
-    Raises UsageError otherwise.
-    """
-    if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and (value > least if exclusive else value >= least)
-    ):
-        return float(value)
-    raise UsageError(
-        f"{name} must be a number {'above' if exclusive else 'from'} {least:g}, not {value!r}"
-    )
+        check_whole("max_attempts", self.max_attempts)
+        for name in ("backoff", "backoff_cap", "max_wait"):
+            check_seconds(name, getattr(self, name))
+        check_number("budget", self.budget)
 
 
 class RetryBudget(msgspec.Struct):

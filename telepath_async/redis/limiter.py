@@ -47,11 +47,13 @@ from types import TracebackType
 from typing import Final, Self
 from uuid import uuid4
 
-from telepath_async import ThrottledError, UsageError
+from telepath_async import Secret, ThrottledError, UsageError
+from telepath_async.checks import Priority, check_priority, check_type
 from telepath_async.protocol.ratelimit import read_rate_limit
+from telepath_async.protocol.redaction import as_secret
 
 from .member import Member, State
-from .queue import Priority, Queue, Waiter
+from .queue import Queue, Waiter
 from .server import OUTAGE, REFUSAL, Server
 from .shares import Shares, check
 
@@ -85,7 +87,7 @@ class RedisLimiter:
 
     def __init__(
         self,
-        url: str,
+        url: str | Secret,
         *,
         limit: int = 6000,
         period: float = 60.0,
@@ -94,6 +96,7 @@ class RedisLimiter:
         on_state: Callable[[State], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        url = check_type("url", as_secret(url), Secret)
         check(limit, period, burst, expected_processes)
         self._server = Server(url)
         self._member = Member(
@@ -184,7 +187,7 @@ class RedisLimiter:
             loop than where it was opened.
         """
         if priority != "interactive" and priority != "bulk":
-            raise UsageError(f"no such priority: {priority!r}; use 'interactive' or 'bulk'")
+            check_priority(priority)
         self._check_open()
         now = self._clock()
         if not self._queue and self._member.take(now):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Literal, final
+from typing import final
 
-Priority = Literal["interactive", "bulk"]
+from telepath_async.checks import Priority
 
 
 @final

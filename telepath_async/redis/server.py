@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final, final
@@ -16,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 
-from telepath_async import UsageError
+from telepath_async import Secret, UsageError
 
 from .member import TIMEOUT, Answer, read_answer
 
@@ -24,7 +25,9 @@ OUTAGE: Final = (RedisError, OSError, TimeoutError)
 """What a word raises when Redis is not there, or will not do as it is told."""
 
 REFUSAL: Final = (ResponseError, BusyLoadingError)
-"""What a word raises that Redis has read and will not do: it is loading, a replica, out of memory, or the script failed."""
+"""What a request raises that Redis has read and refuses.
+
+It is loading, a replica, or out of memory, or the script failed."""
 
 # Before 5.0, a script that read the clock could write only after this; since 7.0 it does nothing.
 _CLOCK: Final = (
@@ -35,31 +38,31 @@ _SCRIPT: Final = _CLOCK + BODY
 _SHA: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
+def _address(where: Mapping[str, Any]) -> str:
+    return where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+
+
 @final
 class Server:
     """One connection to Redis, that opens when it is used and is dropped when a word failed."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: Secret) -> None:
         """Raises UsageError."""
         try:
             self._redis = redis.asyncio.Redis.from_url(
-                url,
+                url.reveal(),
                 protocol=2,  # 3 asks a new connection for more than is used here
                 socket_timeout=TIMEOUT,
                 socket_connect_timeout=TIMEOUT,
                 retry=Retry(NoBackoff(), 0),  # it would send a word again that may have been heard
             )
-        except ValueError as error:
-            fault = str(error)
+        except ValueError:  # its text shows a port that is not a number: half a password, maybe
+            pass
         else:
-            where = self._redis.connection_pool.connection_kwargs
-            self.address = (
-                where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
-            )
+            self.address = _address(self._redis.connection_pool.connection_kwargs)
             return
         raise UsageError(
-            f"the URL of Redis is not usable ({fault}); write it as redis://host:6379/0, "
-            "rediss:// or unix://"
+            "the URL of Redis is not usable; write it as redis://host:6379/0, rediss:// or unix://"
         )
 
     async def time(self) -> float:

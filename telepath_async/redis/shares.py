@@ -7,11 +7,10 @@ so that the shares of those who are heard by Redis and of those who are not neve
 
 from __future__ import annotations
 
-from math import inf
-
 from attrs import frozen
 
 from telepath_async import UsageError
+from telepath_async.checks import check_whole
 from telepath_async.protocol.ratelimit import TokenBucket
 
 # Requests leave when they are granted and arrive when the network pleases: 60 ms in a minute, as in
@@ -59,24 +58,14 @@ class Shares:
 
 def check(limit: object, period: object, burst: object, expected: object) -> None:
     """Raise UsageError when a figure makes no sense."""
-    if not _is_count(expected, 1, 10_000):
-        raise UsageError(
-            f"expected_processes is {expected!r}; it must be a whole number from 1 to 10,000"
-        )
-    assert isinstance(expected, int)
+    processes = check_whole("expected_processes", expected, 1, 10_000)
     TokenBucket(limit, period)  # type: ignore[arg-type]  # refuses what is wrong with those
     assert isinstance(limit, int)
-    if limit < 2 * expected:
+    if limit < 2 * processes:
         raise UsageError(
-            f"limit is {limit}; {expected} processes need at least {2 * expected}: set "
+            f"limit is {limit}; {processes} processes need at least {2 * processes}: set "
             "expected_processes to what really runs"
         )
-    if burst is not None and not _is_count(burst, expected, limit // 2):
-        raise UsageError(
-            f"burst is {burst!r}; it must be a whole number from expected_processes, {expected}, "
-            f"to half the limit, {limit // 2}, or None"
-        )
-
-
-def _is_count(value: object, least: float, most: float = inf) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+    if burst is not None:
+        # Each process has one token of it, and no window more than the limit.
+        check_whole("burst", burst, processes, limit // 2)

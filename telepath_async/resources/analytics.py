@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..models.analytics import AnalyticsOverview
+from ..protocol.messages import Request
 from ..protocol.shapes import read_object
-from ..protocol.wire import Request, query_of
+from ..protocol.url import query_of
 from ..session import Session
 from .listing import date_range
 
@@ -24,10 +25,10 @@ class Analytics:
         until: datetime | None = None,
         trunk_id: str | None = None,
     ) -> AnalyticsOverview:
-        """Return the aggregated figures. `since`, `until`: aware datetimes. Source: seed 003.
+        """Return the aggregated figures. `since`, `until`: aware datetimes.
 
         The dates go out in both spellings, because the answer does not show which of them the
-        server has read.
+        server has read. API reference: Analytics Overview.
         """
         query = date_range(since, until).query("offset") + query_of(trunk_id=trunk_id)
         request = Request(

@@ -1,4 +1,4 @@
-"""Many trunks at once: checked together, created concurrently, each outcome handed out as it comes."""
+"""Many trunks at once: checked together, created concurrently, outcomes as they come."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from attrs import frozen
 
+from ..checks import check_whole
 from ..errors import ConflictError, OutcomeUnknown, TelepathError, UsageError
 from ..models.trunks import Trunk
 from ..paginator import Paginator
@@ -21,9 +22,9 @@ _MOST_FAULTS_SHOWN: Final = 50
 class TrunkOutcome:
     """What became of the spec at `index` of the batch.
 
-    `state`: `created` (`trunk` is the new one), `exists` (`trunk` is the one that has the username), `failed` (`error`
-    says why, and nothing was created), `unknown` (`error` is the OutcomeUnknown: look before you create it
-    again).
+    `state`: `created` (`trunk` is the new one), `exists` (`trunk` is the one that has the
+    username), `failed` (`error` says why, and nothing was created), `unknown` (`error` is the
+    OutcomeUnknown: look before you create it again).
     """
 
     index: int
@@ -33,15 +34,15 @@ class TrunkOutcome:
     error: TelepathError | None = None
 
 
-def checked_specs(specs: Iterable[TrunkSpec | Mapping[str, Any]]) -> list[TrunkSpec] | UsageError:
-    """Return all specs, made from mappings where they are none, or one UsageError that lists every fault."""
+def check_specs(specs: Iterable[TrunkSpec | Mapping[str, Any]]) -> list[TrunkSpec] | UsageError:
+    """Return all specs, made from mappings where needed, or one UsageError with every fault."""
     entries = list(specs)
     faults = [
         f"{_label(index, entry)}: {fault}"
         for index, entry in enumerate(entries)
         for fault in _faults(entry)
     ]
-    faults += _repeated(entries)
+    faults += _duplicates(entries)
     if faults:
         shown = "\n  ".join(faults[:_MOST_FAULTS_SHOWN])
         more = (
@@ -69,16 +70,16 @@ def _faults(entry: object) -> list[str]:
     return unknown + spec_faults(entry)
 
 
-def _repeated(entries: list[TrunkSpec | Mapping[str, Any]]) -> list[str]:
-    places: dict[str, list[int]] = {}
+def _duplicates(entries: list[TrunkSpec | Mapping[str, Any]]) -> list[str]:
+    indexes_of: dict[str, list[int]] = {}
     for index, entry in enumerate(entries):
         username = _username(entry)
         if username is not None:
-            places.setdefault(username, []).append(index)
+            indexes_of.setdefault(username, []).append(index)
     return [
         f"sip_username {username!r} stands at "
         f"{', '.join(f'[{index}]' for index in indexes)}; it must be unique"
-        for username, indexes in places.items()
+        for username, indexes in indexes_of.items()
         if len(indexes) > 1
     ]
 
@@ -103,26 +104,26 @@ class Batch(AsyncIterator[TrunkOutcome]):
     Leaving the loop cancels what is still under way.
     """
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, runner: BatchRunner) -> None:
+        self._runner = runner
 
     def __len__(self) -> int:
         """How many outcomes are still to come."""
-        return self._crew.left
+        return self._runner.left
 
     async def __anext__(self) -> TrunkOutcome:
-        return await self._crew.next_outcome()
+        return await self._runner.next_outcome()
 
     def __del__(self) -> None:
         # A loop left by `break` drops its iterator and says nothing else; the garbage collector may
         # be in any thread.
-        self._crew.cancel_from_anywhere()
+        self._runner.cancel_from_anywhere()
 
 
-class Crew:
+class BatchRunner:
     """The tasks that create.
 
-    They know the crew and not the `Batch`, so that a dropped `Batch` is noticed.
+    They refer to the runner and not to the `Batch`, so that a dropped `Batch` is noticed.
     """
 
     def __init__(
@@ -134,8 +135,7 @@ class Crew:
         concurrency: int,
         if_exists: str,
     ) -> None:
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            raise UsageError(f"concurrency must be a whole number from 1, not {concurrency!r}")
+        check_whole("concurrency", concurrency)
         if if_exists not in ("fail", "skip"):
             raise UsageError(f"if_exists must be 'fail' or 'skip', not {if_exists!r}")
         self.left = len(specs)
@@ -184,9 +184,8 @@ class Crew:
     def _hand_over(self, task: asyncio.Task[TrunkOutcome]) -> None:
         self._running.discard(task)
         if self.left:
-            self._finished.put_nowait(
-                task
-            )  # also where somebody else has cancelled it: nobody must wait for it for ever
+            # Also where somebody else has cancelled it: nobody must wait for it forever.
+            self._finished.put_nowait(task)
         if not task.cancelled():
             self._start()
 
@@ -206,7 +205,7 @@ class Crew:
             return TrunkOutcome(index=index, spec=spec, state="failed", error=error)
 
     async def _conflict(self, index: int, spec: TrunkSpec, error: ConflictError) -> TrunkOutcome:
-        """A 409 although the list did not show the username: somebody else was faster, or another field is taken."""
+        """Return the outcome of a 409: somebody else was faster, or another field is taken."""
         if self._skip:
             try:
                 existing = (await self._known_trunks()).get(spec.sip_username)

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from ..models.calls import Call, CallDetails, CallDirection, CallStatus
 from ..paginator import Paginator
+from ..protocol.messages import Request
 from ..protocol.shapes import read_object
-from ..protocol.wire import Request, path_segment, query_of
+from ..protocol.url import path_segment, query_of
 from ..session import Session
 from .listing import date_range, paginator
 
@@ -40,8 +41,7 @@ class Calls:
         `overlap`: rows by which each page of an offset list is asked early, for lists that change
         while they are read; `shards`: parts into which the range from `since` to `until` is cut,
         read at the same time, in no order; `resume`: a `Paginator.checkpoint`. Raises UsageError at
-        once; what the request loop raises, while it is walked. Source: seed 003; public page of
-        /calls.
+        once, and what the request loop raises while it is iterated. API reference: List Calls.
         """
         return paginator(
             self._session,
@@ -61,7 +61,7 @@ class Calls:
     async def get(self, call_id: str) -> CallDetails:
         """Return all that is known about one call. Raises NotFoundError.
 
-        Source: seed 003; public page of /calls/{id}.
+        API reference: Get Call.
         """
         path = f"/calls/{path_segment('call_id', call_id)}"
         return read_object(

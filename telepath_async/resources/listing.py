@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from ..checks import check_time_range, check_whole
 from ..errors import UsageError
 from ..models.fields import Listed
 from ..paginator import Paginator
 from ..protocol.checkpoint import Checkpoint, read_checkpoints
+from ..protocol.messages import Request, Response
 from ..protocol.paging import DateRange, Plan, RecentIds
 from ..protocol.shapes import ListBody, read_list
-from ..protocol.wire import Query, Request, Response
+from ..protocol.url import Query
 from ..session import Session
 
 T = TypeVar("T", bound=Listed)
@@ -39,12 +41,12 @@ def paginator(
 
     Raises UsageError on bad options, before anything is sent.
     """
-    _whole("page_size", page_size, 1, 100)
-    _whole("prefetch", prefetch, 0, 100)
-    _whole("overlap", overlap, 0, page_size - 1)
-    _whole("shards", shards, 1, 100)
+    check_whole("page_size", page_size, 1, 100)
+    check_whole("prefetch", prefetch, 0, 100)
+    check_whole("overlap", overlap, 0, page_size - 1)
+    check_whole("shards", shards, 1, 100)
     if max_items is not None:
-        _whole("max_items", max_items, 0, None)
+        check_whole("max_items", max_items, 0)
     if resume is None:
         ranges = _split(dates, shards)
         starts = [
@@ -118,14 +120,7 @@ def date_range(since: datetime | None, until: datetime | None) -> DateRange:
 
     Raises UsageError on a naive time, or when `since` is later than `until`.
     """
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and (not isinstance(moment, datetime) or moment.utcoffset() is None):
-            raise UsageError(
-                f"{name} must be a datetime with a time zone, not {moment!r}; add "
-                "tzinfo=datetime.UTC"
-            )
-    if since is not None and until is not None and since > until:
-        raise UsageError(f"since ({since}) is later than until ({until}); swap them")
+    check_time_range(since, until)
     return DateRange(since=since, until=until)
 
 
@@ -142,10 +137,3 @@ def _moment(text: str | None) -> datetime | None:
             "`Paginator.checkpoint` gave"
         )
     return moment
-
-
-def _whole(name: str, value: object, least: int, most: int | None) -> None:
-    good = isinstance(value, int) and not isinstance(value, bool)
-    if not good or value < least or (most is not None and value > most):  # type: ignore[operator]
-        upper = "" if most is None else f" to {most}"
-        raise UsageError(f"{name} must be a whole number from {least}{upper}, not {value!r}")

@@ -1,4 +1,4 @@
-"""Phone numbers: another vendor's endpoint (seed 004), at an origin of its own where the client names one."""
+"""Phone numbers: another vendor's endpoint, at an origin of its own where the client has one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any, Final
 
 from ..errors import UsageError
 from ..models.numbers import Agent, PhoneNumber
+from ..protocol.body import drop_unset, write_json
+from ..protocol.messages import Request
+from ..protocol.redaction import redact_request, secret_values
 from ..protocol.shapes import read_object
-from ..protocol.wire import Request, concealed, given, query_of, secrets_in, write_json
+from ..protocol.url import query_of
 from ..session import Session
 from ..unset import UNSET, UnsetType
 
@@ -35,11 +38,12 @@ class Numbers:
         """Set the fields that are given, and return the number; None clears a field. Safe to
         repeat, and retried.
 
-        `phone_number`: E.164, such as `+15550100001`; `inbound_agent`: an id, an `Agent`, or a mapping of its fields.
-        Raises UsageError, BadRequestError (400 and 422), NotFoundError. Source: seed 004.
+        `phone_number`: E.164, such as `+15550100001`; `inbound_agent`: an id, an `Agent`, or a
+        mapping of its fields. Raises UsageError, BadRequestError (400 and 422), NotFoundError. API
+        reference of Fluents: Update Number.
         """
-        fields = concealed(
-            given(
+        fields = redact_request(
+            drop_unset(
                 label=label,
                 outbound_only=outbound_only,
                 description=description,
@@ -60,6 +64,6 @@ class Numbers:
             template="/numbers/update",
             query=query_of(phone_number=phone_number),
             body=write_json(fields),
-            secrets=secrets_in(fields),
+            secrets=secret_values(fields),
         )
         return read_object(PhoneNumber, await self._session.send(request))

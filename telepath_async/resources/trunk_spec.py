@@ -6,7 +6,7 @@ It checks itself by the rules of seed 001, before anything is sent.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,11 +16,14 @@ from attrs import field, frozen
 
 from ..errors import UsageError
 from ..models.trunks import AIProvider
-from ..protocol.wire import concealed
-from ..secret import Secret
+from ..protocol.body import write_json
+from ..protocol.redaction import as_secret, redact_request
+from ..protocol.url import is_encodable
+from ..secret import Secret, SecretNumber
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _SHORTEST_PASSWORD: Final = 8
+NO_EXTRA: Final[Mapping[str, Any]] = MappingProxyType({})
 _REQUIRED: Final = ("name", "ai_provider", "sip_username", "sip_password")
 _NEEDED_BY: Final[dict[str, tuple[str, ...]]] = {
     AIProvider.OPENAI: ("openai_api_key",),
@@ -29,18 +32,14 @@ _NEEDED_BY: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def hidden(value: Any) -> Any:
-    """Return a credential as a Secret, and what is none by its type with all texts in it hidden."""
-    return concealed(value, "secret")
-
-
 @frozen(kw_only=True, init=False)
 class TrunkSpec:
-    """What a trunk is made from. Raises UsageError that lists every fault. Source: seed 001.
+    """What a trunk is made from. Raises UsageError that lists every fault.
 
-    `sip_username`: letters, digits and hyphens; unique in the account. `sip_password`: 8 characters or more.
-    `custom_endpoint`: a `wss://` URL. `extra`: fields that this SDK does not know, sent as they are.
-    Passwords and keys may be given as str or Secret, and are kept as Secret, those in `extra` too.
+    `sip_username`: letters, digits and hyphens; unique in the account. `sip_password`: 8 characters
+    or more. `custom_endpoint`: a `wss://` URL. `extra`: fields that this SDK does not know, sent as
+    they are. Passwords and keys may be given as str or Secret, and are kept as Secret, those in
+    `extra` too. API reference: Create Trunk.
     """
 
     name: str
@@ -66,13 +65,13 @@ class TrunkSpec:
         elevenlabs_agent_id: str | None = None,
         custom_endpoint: str | None = None,
         system_prompt: str | None = None,
-        extra: Mapping[str, Any] = MappingProxyType({}),
+        extra: Mapping[str, Any] = NO_EXTRA,
     ) -> None:
         secrets = {
-            "sip_password": hidden(sip_password),
-            "openai_api_key": hidden(openai_api_key),
-            "elevenlabs_api_key": hidden(elevenlabs_api_key),
-            "extra": concealed(extra),
+            "sip_password": as_secret(sip_password),
+            "openai_api_key": as_secret(openai_api_key),
+            "elevenlabs_api_key": as_secret(elevenlabs_api_key),
+            "extra": redact_request(extra),
         }
         # Before anything can fail: a traceback keeps this frame, and crash reporters print its
         # locals.
@@ -110,7 +109,7 @@ class TrunkSpec:
         system_prompt: str | None = None,
     ) -> TrunkSpec:
         """Return the spec of an OpenAI Realtime trunk."""
-        sip_password, api_key = hidden(sip_password), hidden(api_key)
+        sip_password, api_key = as_secret(sip_password), as_secret(api_key)
         return cls(
             name=name,
             ai_provider=AIProvider.OPENAI,
@@ -132,7 +131,7 @@ class TrunkSpec:
         system_prompt: str | None = None,
     ) -> TrunkSpec:
         """Return the spec of an ElevenLabs Conversational AI trunk."""
-        sip_password, api_key = hidden(sip_password), hidden(api_key)
+        sip_password, api_key = as_secret(sip_password), as_secret(api_key)
         return cls(
             name=name,
             ai_provider=AIProvider.ELEVENLABS,
@@ -154,7 +153,7 @@ class TrunkSpec:
         system_prompt: str | None = None,
     ) -> TrunkSpec:
         """Return the spec of a trunk to your own WebSocket agent; `endpoint` is a `wss://` URL."""
-        sip_password = hidden(sip_password)
+        sip_password = as_secret(sip_password)
         return cls(
             name=name,
             ai_provider=AIProvider.CUSTOM,
@@ -166,6 +165,8 @@ class TrunkSpec:
 
 
 FIELDS: Final = tuple(field.name for field in attrs.fields(TrunkSpec) if field.name != "extra")
+_FIXED: Final = ("ai_provider", "sip_username", "sip_password")
+UPDATE_FIELDS: Final = (*(name for name in FIELDS if name not in _FIXED), "vad")
 
 
 def spec_faults(fields: Mapping[str, Any]) -> list[str]:
@@ -181,32 +182,47 @@ def spec_faults(fields: Mapping[str, Any]) -> list[str]:
         for name in FIELDS
         if fields.get(name) is not None and (fault := _field_fault(name, fields[name]))
     ]
-    return faults + _extra_faults(fields.get("extra", {}))
+    return faults + extra_faults(fields.get("extra", {}), FIELDS)
 
 
-def _extra_faults(extra: object) -> list[str]:
+def extra_faults(extra: object, fields: Iterable[str]) -> list[str]:
+    """Return what is wrong with `extra` beside these fields, a phrase each."""
     if not isinstance(extra, Mapping):
         return [f"extra must be a mapping, not {type(extra).__name__}"]
-    return [
+    faults = [
         f"{name} must not stand in extra, it is a field of its own"
-        for name in FIELDS
+        for name in fields
         if name in extra
     ]
+    try:
+        write_json(extra, "extra")
+    except UsageError as error:
+        faults.append(str(error))
+    return faults
 
 
 def _field_fault(name: str, value: object) -> str | None:
     text = _text(value)
     if text is None:
-        return f"{name} must be text, not {type(value).__name__}" + (
-            " without its value (it was pickled)" if isinstance(value, Secret) else ""
-        )
+        return f"{name} must be text, not {_kind(value)}"
+    if not is_encodable(text):
+        return f"{name} holds half a character (a lone surrogate)"
     if not text.strip() and name != "system_prompt":
         return f"{name} is blank"
     check = _CHECKS.get(name)
     return check(text) if check else None
 
 
+def _kind(value: object) -> str:
+    if isinstance(value, SecretNumber):
+        return type(value.number()).__name__
+    pickled = " without its value (it was pickled)" if isinstance(value, Secret) else ""
+    return f"{type(value).__name__}{pickled}"
+
+
 def _text(value: object) -> str | None:
+    if isinstance(value, SecretNumber):
+        return None
     if isinstance(value, Secret):
         try:
             return value.reveal()

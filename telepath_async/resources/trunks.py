@@ -21,24 +21,19 @@ from ..errors import (
 )
 from ..models.trunks import AIProvider, SipCredentials, Trunk, TrunkStatus
 from ..paginator import Page, Paginator
+from ..protocol.body import drop_unset, write_json
 from ..protocol.doubt import began_at_server, failed_for_sure, in_doubt, is_ours
+from ..protocol.messages import Request
 from ..protocol.paging import DateRange
+from ..protocol.redaction import as_secret, redact_request, secret_values
 from ..protocol.shapes import read_object
-from ..protocol.wire import (
-    Request,
-    concealed,
-    given,
-    path_segment,
-    query_of,
-    secrets_in,
-    write_json,
-)
+from ..protocol.url import path_segment, query_of
 from ..secret import Secret
 from ..session import Session
 from ..unset import UNSET, UnsetType
-from .batch import Batch, Crew, checked_specs
+from .batch import Batch, BatchRunner, check_specs
 from .listing import paginator
-from .trunk_spec import TrunkSpec, hidden
+from .trunk_spec import NO_EXTRA, UPDATE_FIELDS, TrunkSpec, extra_faults
 
 
 class Trunks:
@@ -60,10 +55,10 @@ class Trunks:
     ) -> Paginator[Trunk]:
         """List trunks.
 
-        `sort`: sent as it is (seed 003 speaks of sorting by creation date, and names no value). `page_size`: 1-100;
-        `prefetch`: pages under way ahead of you; `overlap`: rows by which each page of an offset list is asked early;
-        `resume`: a `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises, while it is walked.
-        Source: seeds 002 and 003.
+        `sort`: sent as it is (no page names a value). `page_size`: 1-100; `prefetch`: pages under
+        way ahead of you; `overlap`: rows by which each page of an offset list is asked early;
+        `resume`: a `Paginator.checkpoint`. Raises UsageError at once, and what the request loop
+        raises while it is iterated. API reference: List Trunks.
         """
         return paginator(
             self._session,
@@ -99,20 +94,21 @@ class Trunks:
         elevenlabs_agent_id: str | None = None,
         custom_endpoint: str | None = None,
         system_prompt: str | None = None,
-        **extra: Any,
+        extra: Mapping[str, Any] = NO_EXTRA,
     ) -> Trunk:
         """Create a trunk. It is never sent twice after an answer was lost: then it is looked up by
         its username.
 
+        `extra`: fields that this SDK does not know, sent as they are.
+
         Raises UsageError on a bad spec, before anything is sent; ConflictError when the username is
         taken; ProviderCredentialsError; OutcomeUnknown when neither the answer nor a look-up could
-        tell. Source: seed 001.
+        tell. API reference: Create Trunk.
         """
         # A traceback keeps this frame, and crash reporters print its locals.
-        sip_password, openai_api_key, elevenlabs_api_key = map(
-            hidden, (sip_password, openai_api_key, elevenlabs_api_key)
-        )
-        extra = concealed(extra)
+        sip_password, openai_api_key = as_secret(sip_password), as_secret(openai_api_key)
+        elevenlabs_api_key = as_secret(elevenlabs_api_key)
+        extra = redact_request(extra)
         spec = TrunkSpec(
             name=name,
             ai_provider=ai_provider,
@@ -143,12 +139,12 @@ class Trunks:
         that a second run of a batch changes nothing. Leaving the loop early cancels what is under
         way.
         """
-        checked = checked_specs(specs)
+        checked = check_specs(specs)
         del specs  # a traceback keeps this frame, and they may hold passwords in plain text
         if isinstance(checked, UsageError):
             raise checked
         return Batch(
-            Crew(
+            BatchRunner(
                 checked,
                 create=self._create,
                 trunks=self.list,
@@ -167,27 +163,34 @@ class Trunks:
         elevenlabs_agent_id: str | None | UnsetType = UNSET,
         custom_endpoint: str | None | UnsetType = UNSET,
         system_prompt: str | None | UnsetType = UNSET,
-        **extra: Any,
+        vad: Any = UNSET,
+        extra: Mapping[str, Any] = NO_EXTRA,
     ) -> Trunk:
         """Change the fields that are given, and no others; None is sent as null. Safe to repeat,
         and retried.
 
-        `extra`: fields that no page names (seed 003 speaks of "VAD configuration"), sent as they are.
-        The answer may hold no more than `id`, `name`, `status` and `updated_at`. Source: seeds 000 and 003.
+        `vad`: the JSON of the voice activity detection, whose fields no page names. `extra`: fields
+        that this SDK does not know, sent as they are. The answer may hold no more than `id`,
+        `name`, `status` and `updated_at`. API reference: Update Trunk.
         """
-        fields = concealed(
-            given(
+        fields = redact_request(
+            drop_unset(
                 name=name,
                 openai_api_key=openai_api_key,
                 elevenlabs_api_key=elevenlabs_api_key,
                 elevenlabs_agent_id=elevenlabs_agent_id,
                 custom_endpoint=custom_endpoint,
                 system_prompt=system_prompt,
-                **extra,
+                vad=vad,
             )
         )
-        del openai_api_key, elevenlabs_api_key, extra  # a traceback keeps this frame
+        extra = redact_request(extra)
+        del openai_api_key, elevenlabs_api_key, vad  # a traceback keeps this frame
         path = f"/trunks/{path_segment('trunk_id', trunk_id)}"
+        faults = extra_faults(extra, UPDATE_FIELDS)
+        if faults:
+            raise UsageError("; ".join(faults))
+        fields |= extra
         if not fields:
             raise UsageError("nothing to update: give at least one field")
         request = Request(
@@ -195,7 +198,7 @@ class Trunks:
             path=path,
             template="/trunks/{id}",
             body=write_json(fields),
-            secrets=secrets_in(fields),
+            secrets=secret_values(fields),
         )
         return read_object(Trunk, await self._session.send(request))
 
@@ -205,7 +208,7 @@ class Trunks:
 
         Raises OutcomeUnknown when it was sent and the answer was lost: the old password may be
         dead, so rotate again. Raises ResponseError when the answer makes no sense; its `.raw` then
-        holds the new password. Source: seed 003; public page of rotate-sip-password.
+        holds the new password. API reference: Rotate SIP Password.
         """
         segment = path_segment("trunk_id", trunk_id)
         began = asyncio.get_running_loop().time()
@@ -228,7 +231,7 @@ class Trunks:
         raise not_found
 
     def _time_left(self, began: float) -> float | None:
-        """Return how much of `timeout` is left to a call that is not its first request; None = no bound."""
+        """Return the seconds that are left of the call's `timeout`; None = no bound."""
         timeout = self._session.options.timeout
         return None if timeout is None else timeout - (asyncio.get_running_loop().time() - began)
 
@@ -264,7 +267,7 @@ class Trunks:
             template="/trunks",
             body=write_json(fields),
             repeatable=False,
-            secrets=secrets_in(fields),
+            secrets=secret_values(fields),
         )
         began = asyncio.get_running_loop().time()
         try:
@@ -273,10 +276,12 @@ class Trunks:
             if not in_doubt(error):
                 raise
             doubt = error
-        return await self._settle(spec, doubt, began)
+        return await self._resolve_lost_create(spec, doubt, began)
 
-    async def _settle(self, spec: TrunkSpec, doubt: TelepathError, began: float) -> Trunk:
-        """Look up a create in doubt, inside the call's own deadline, and out of the budget that retries share."""
+    async def _resolve_lost_create(
+        self, spec: TrunkSpec, doubt: TelepathError, began: float
+    ) -> Trunk:
+        """Look up a create whose answer was lost: inside the call's deadline and retry budget."""
         clock = asyncio.get_running_loop().time
         time_left = self._time_left(began)
         unknown = OutcomeUnknown(

@@ -21,7 +21,8 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from telepath_async import TelepathError, UsageError
+from telepath_async import Secret, TelepathError, UsageError
+from telepath_async.protocol.redaction import as_secret
 
 from .schema import write_json
 
@@ -43,22 +44,23 @@ class SyncBusy(TelepathError):
     """Another sync of this account into this database is under way. Nothing was sent or changed."""
 
 
-def make_engine(database_url: str) -> AsyncEngine:
+def make_engine(database_url: str | Secret) -> AsyncEngine:
     """Return an engine that opens nothing yet.
 
     Raises UsageError for a URL that cannot be used, or a missing driver.
     """
-    url = _url(database_url)
-    make = {"sqlite+aiosqlite": _sqlite, "postgresql+asyncpg": _postgresql}[url.drivername]
+    database_url = as_secret(database_url)
+    driver = _driver(database_url)
+    make = {"sqlite+aiosqlite": _sqlite, "postgresql+asyncpg": _postgresql}[driver]
     try:
         return make(
-            url, {"poolclass": NullPool, "json_serializer": write_json, "hide_parameters": True}
+            database_url,
+            {"poolclass": NullPool, "json_serializer": write_json, "hide_parameters": True},
         )
     except ModuleNotFoundError as error:
         missing = error.name
-    raise UsageError(
-        f'{url.get_backend_name()} needs {missing}: pip install "telepath-async[sync]"'
-    )
+    database = driver.partition("+")[0]
+    raise UsageError(f'{database} needs {missing}: pip install "telepath-async[sync]"')
 
 
 @asynccontextmanager
@@ -111,38 +113,53 @@ async def _in_one_piece(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def _url(database_url: object) -> URL:
-    try:
-        url = make_url(database_url) if isinstance(database_url, str) else None
-    except (
-        ArgumentError,
-        ValueError,
-    ):  # a port that is no number: it may be half a password with an @ in it
-        url = None
-    if url is None or url.drivername not in _DRIVERS:
-        scheme = "" if url is None else f", not {url.drivername}://"
+# Below, a URL is a Secret wherever anything may fail: crash reporters print the locals of frames,
+# and SQLAlchemy's URL hides the password, but not one that stands in the query.
+
+
+def _driver(database_url: Secret) -> str:
+    scheme = _scheme(database_url)
+    if scheme not in _DRIVERS:
+        other = "" if scheme is None else f", not {scheme}://"
         raise UsageError(
             "database_url must be a URL such as sqlite:///calls.db or "
-            f"postgresql://user@host/name{scheme}"
+            f"postgresql://user@host/name{other}"
         )
-    return url.set(drivername=_DRIVERS[url.drivername])
+    return _DRIVERS[scheme]
 
 
-def _sqlite(url: URL, options: dict[str, Any]) -> AsyncEngine:
-    if url.database in (None, "", ":memory:") or url.query.get("mode") == "memory":
+def _scheme(database_url: object) -> str | None:
+    try:
+        return _url(database_url).drivername if isinstance(database_url, Secret) else None
+    except (ArgumentError, ValueError):
+        return None  # a port that is not a number may be half a password with an @ in it
+
+
+def _url(database_url: Secret) -> URL:
+    return make_url(database_url.reveal())
+
+
+def _is_in_memory(database_url: Secret) -> bool:
+    url = _url(database_url)
+    return url.database in (None, "", ":memory:") or url.query.get("mode") == "memory"
+
+
+def _sqlite(database_url: Secret, options: dict[str, Any]) -> AsyncEngine:
+    if _is_in_memory(database_url):
         raise UsageError(
             "database_url must name a file (sqlite:///calls.db): a database in memory ends "
             "with the sync"
         )
     engine = create_async_engine(
-        url, connect_args={"timeout": _SECONDS_TO_WAIT_FOR_WRITERS}, **options
+        _url(database_url).set(drivername="sqlite+aiosqlite"),
+        connect_args={"timeout": _SECONDS_TO_WAIT_FOR_WRITERS},
+        **options,
     )
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, record: object) -> None:
-        connection.isolation_level = (
-            None  # Python's own would leave the DDL outside of the transaction
-        )
+        # Python's own would leave the DDL outside of the transaction.
+        connection.isolation_level = None
 
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: Any) -> None:
@@ -151,20 +168,25 @@ def _sqlite(url: URL, options: dict[str, Any]) -> AsyncEngine:
     return engine
 
 
-def _postgresql(url: URL, options: dict[str, Any]) -> AsyncEngine:
+def _postgresql(database_url: Secret, options: dict[str, Any]) -> AsyncEngine:
     import asyncpg  # type: ignore[import-untyped]
 
-    # asyncpg reads the URL itself: it knows sslmode, which SQLAlchemy does not; `ssl` is how people
-    # write it for SQLAlchemy.
-    query = {{"ssl": "sslmode"}.get(name, name): value for name, value in url.query.items()}
-    dsn = url.set(drivername="postgresql", query=query).render_as_string(hide_password=False)
+    dsn = _dsn(database_url)
 
     async def connect() -> Any:
         # The lock of a host that has vanished ends within minutes, and not after the two hours that
         # are usual.
-        return await asyncpg.connect(dsn, server_settings={"tcp_keepalives_idle": "60"})
+        return await asyncpg.connect(dsn.reveal(), server_settings={"tcp_keepalives_idle": "60"})
 
     return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)
+
+
+def _dsn(database_url: Secret) -> Secret:
+    """Return the URL for asyncpg, which knows sslmode; `ssl` is how SQLAlchemy spells it."""
+    url = _url(database_url)
+    query = {{"ssl": "sslmode"}.get(name, name): value for name, value in url.query.items()}
+    dsn = url.set(drivername="postgresql", query=query).render_as_string(hide_password=False)
+    return Secret(dsn)
 
 
 async def _path(connection: AsyncConnection) -> str:

@@ -10,9 +10,10 @@ began. Ends of ranges: None is open.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 from attrs import frozen
+
+from telepath_async.protocol.url import http_date
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -106,11 +107,8 @@ def latest(*moments: datetime | None) -> datetime | None:
 
 def server_time(date: str | None, otherwise: datetime) -> datetime:
     """Return the time in a `Date` header, or `otherwise` where it holds none."""
-    try:
-        moment = parsedate_to_datetime(date or "")
-    except ValueError:
-        return otherwise
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    seconds = http_date(date or "")
+    return otherwise if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _from(since: datetime | None) -> datetime:

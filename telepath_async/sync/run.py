@@ -9,7 +9,18 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen
 
-from telepath_async import APIError, Call, Page, Paginator, PagingError, TelepathClient, UsageError
+from telepath_async import (
+    APIError,
+    Call,
+    Page,
+    Paginator,
+    PagingError,
+    Secret,
+    TelepathClient,
+    UsageError,
+)
+from telepath_async.checks import check_function, check_time_range, check_timedelta
+from telepath_async.protocol.redaction import as_secret
 
 from .database import make_engine
 from .parts import Scout
@@ -62,7 +73,7 @@ class SyncProgress:
 
 async def sync_calls(
     telepath: TelepathClient,
-    database_url: str,
+    database_url: str | Secret,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -85,18 +96,15 @@ async def sync_calls(
     into this database is under way; what the request loop raises; and SQLAlchemy's own errors, and
     the driver's, for a database that fails.
     """
-    if not isinstance(lookback, timedelta) or lookback < timedelta(0):
-        raise UsageError(f"lookback must be a timedelta from 0, not {lookback!r}")
+    database_url = as_secret(database_url)
+    check_timedelta("lookback", lookback)
     if trunk_id is not None and not (isinstance(trunk_id, str) and trunk_id):
         raise UsageError(
             f"trunk_id must be the id of a trunk, or None for all of them, not {trunk_id!r}"
         )
-    if on_progress is not None and not callable(on_progress):
-        raise UsageError(
-            "on_progress must be a function that takes a SyncProgress, not "
-            f"{type(on_progress).__name__}"
-        )
-    telepath.calls.list(since=since, until=until)  # refuses what is no range
+    if on_progress is not None:
+        check_function("on_progress", on_progress, "function that takes a SyncProgress")
+    check_time_range(since, until)
     engine = make_engine(database_url)
     async with open_store(engine, telepath.key_id, trunk_id) as store:
         run = _Run(

@@ -10,12 +10,12 @@ import json
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final, Literal, TypeAlias
-from urllib.parse import quote, unquote, urlsplit
 
 from attrs import frozen
 
 from telepath_async import Secret
 from telepath_async.jobs import Threshold
+from telepath_async.protocol.redaction import Redactor, url_secrets
 
 JobName: TypeAlias = Literal["sync", "watch", "rotate"]
 
@@ -94,15 +94,11 @@ class Accounts:
             if getattr(account, name) is not None
         )
 
-    def secrets(self) -> list[str]:
-        """Return every text that must not be shown, the longest first."""
-        keys = {account.api_key.reveal() for account in self.accounts}
-        urls = [
-            account.sync.database_url.reveal()
-            for account in self.accounts
-            if account.sync is not None
-        ]
-        return sorted(keys.union(*map(passwords_in, urls)), key=len, reverse=True)
+    def secrets(self) -> list[Secret]:
+        """Return what must not be shown: keys, and the passwords of databases."""
+        keys = [account.api_key for account in self.accounts]
+        plans = [account.sync for account in self.accounts if account.sync is not None]
+        return [*keys, *(secret for plan in plans for secret in url_secrets(plan.database_url))]
 
 
 @frozen
@@ -154,35 +150,11 @@ class Job:
             repr(getattr(account, self.name)),
         ]
         if self.name == "sync" and account.sync is not None:
-            parts.append(without_password(account.sync.database_url.reveal()))
+            url = account.sync.database_url
+            parts.append(Redactor(url_secrets(url)).text(url.reveal()))
         return sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def is_sqlite(database_url: Secret) -> bool:
     """Whether the database is a file."""
     return database_url.reveal().startswith("sqlite")
-
-
-def without_password(url: str) -> str:
-    """Return the URL with `**********` in the place of its password."""
-    for password in sorted(
-        passwords_in(url), key=lambda form: (-len(form), form)
-    ):  # one may hold another
-        url = url.replace(password, str(Secret(password)))
-    return url
-
-
-def passwords_in(url: str) -> set[str]:
-    """Return the password in a URL, as it is written there and as it is meant."""
-    parts = urlsplit(url)
-    written = {parts.password or ""} | {
-        value
-        for name, _, value in (field.partition("=") for field in parts.query.split("&"))
-        if name == "password"
-    }
-    return {
-        form
-        for password in written
-        if password
-        for form in (password, unquote(password), quote(unquote(password), ""))
-    }

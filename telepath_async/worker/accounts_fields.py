@@ -129,7 +129,7 @@ def _no_api_key(value: object) -> None:
 
 def _database_url(value: object) -> Secret:
     url = value if isinstance(value, Secret) else Secret(str(value))
-    make_engine(url.reveal())
+    make_engine(url)
     return url
 
 

@@ -55,9 +55,7 @@ class Limiters:
     async def _open(self, account: Account, url: Secret, stack: AsyncExitStack) -> Limiter:
         from telepath_async.redis import RedisLimiter
 
-        limiter = RedisLimiter(
-            url.reveal(), limit=account.limit, expected_processes=self.expected_processes
-        )
+        limiter = RedisLimiter(url, limit=account.limit, expected_processes=self.expected_processes)
         return await stack.enter_async_context(limiter)
 
 

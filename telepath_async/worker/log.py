@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from attrs import frozen
-
-from telepath_async import Secret, TelepathError
-
-_LONGEST_ERROR: Final = 500
+from telepath_async.protocol.redaction import Redactor
 
 logger: Final = logging.getLogger("telepath_async.worker")
 
@@ -22,32 +17,6 @@ class JobFailed(Exception):  # what SAQ's page shows reads "JobFailed: …"
 
     The worker has logged it already.
     """
-
-
-@frozen(repr=False)
-class Mask:
-    """Takes the known secrets out of a text."""
-
-    secrets: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, secrets: Iterable[str]) -> Mask:
-        """Return one for these secrets, the longest first: another may be a part of it."""
-        return cls(tuple(sorted({secret for secret in secrets if secret}, key=len, reverse=True)))
-
-    def text(self, text: str) -> str:
-        """Return the text with `**********` in the place of each secret."""
-        for secret in self.secrets:
-            text = text.replace(secret, str(Secret(secret)))
-        return text
-
-    def error(self, error: BaseException) -> str:
-        """Return what may be told of an error: its class, and the first line of what it says."""
-        first_line = (str(error).splitlines() or [""])[0]
-        said = first_line if isinstance(error, TelepathError | JobFailed) else ""
-        return self.text(f"{type(error).__name__}: {said or first_line}")[:_LONGEST_ERROR].rstrip(
-            ": "
-        )
 
 
 def log_event(event: str, *, level: int = logging.INFO, **fields: object) -> None:
@@ -64,22 +33,22 @@ def log_event(event: str, *, level: int = logging.INFO, **fields: object) -> Non
 class JsonFormatter(logging.Formatter):
     """Formats our lines as they are, and those of libraries as JSON, without their tracebacks."""
 
-    def __init__(self, mask: Mask) -> None:
+    def __init__(self, redactor: Redactor) -> None:
         super().__init__()
-        self._mask = mask
+        self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
         if record.name == logger.name:
-            return self._mask.text(record.getMessage())
+            return self._redactor.text(record.getMessage())
         error = record.exc_info[1] if record.exc_info else None
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "event": "library",
             "library": record.name,
             "level": record.levelname.lower(),
-            "message": self._mask.text((record.getMessage().splitlines() or [""])[0]),
-            **({} if error is None else {"error": self._mask.error(error)}),
+            "message": self._redactor.text((record.getMessage().splitlines() or [""])[0]),
+            **({} if error is None else {"error": self._redactor.error(error)}),
         }
         return json.dumps(line)
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from attrs import define, field, frozen
 
 from telepath_async import TelepathClient
+from telepath_async.protocol.redaction import Redactor
 
 from .accounts import SECONDS_OF_A_RUN, Job, JobName
 from .commands import Commands
 from .limits import Limiters
-from .log import JobFailed, Mask, log_event
+from .log import JobFailed, log_event
 from .status import JobStatus, current, cut_off, failed, first_status, started, succeeded
 from .stores import StatusStore
 from .work import BUSY, FAULTS, Result, Run
@@ -63,7 +64,7 @@ class Runner:
     store: StatusStore
     limiters: Limiters
     commands: Commands
-    mask: Mask
+    mask: Redactor
     worker: str
     telemetry: Mapping[str, Telemetry] = field(factory=dict)
     seconds: Mapping[JobName, float] = field(factory=lambda: dict(SECONDS_OF_A_RUN))

@@ -14,14 +14,15 @@ from attrs import frozen
 
 from telepath_async import Secret, UsageError
 from telepath_async.jobs.commands import CommandFailed, check_command
+from telepath_async.protocol.redaction import Redactor, url_secrets
 
-from .accounts import Accounts, Job, passwords_in
+from .accounts import Accounts, Job
 from .broker import Broker, Fleet
 from .brokers import postgres_broker, redis_broker
 from .commands import Commands
 from .embedded import Embedded
 from .limits import Limiters, local_limiter
-from .log import JsonFormatter, Mask, is_news, log_event, logger
+from .log import JsonFormatter, is_news, log_event, logger
 from .report import JobReport, report_jobs
 from .runner import Runner, utc_now
 from .stores import FileStore, StatusStore, is_served, lock_file
@@ -125,7 +126,7 @@ def log_lines(
 ) -> Iterator[None]:
     """Write what the workers and libraries log to a stream: JSON lines, without secrets."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter(_mask(accounts, broker, options)))
+    handler.setFormatter(JsonFormatter(_redactor(accounts, broker, options)))
     handler.addFilter(is_news)
     logger.setLevel(logging.INFO)
     logging.getLogger().addHandler(handler)
@@ -179,7 +180,7 @@ def _runner(
         store=store,
         limiters=_limiters(accounts, broker, options),
         commands=Commands(accounts.secret_variables),
-        mask=_mask(accounts, broker, options),
+        mask=_redactor(accounts, broker, options),
         worker=f"{host}:{os.getpid()}",
         telemetry=_telemetry(accounts) if options.otel else {},
     )
@@ -222,16 +223,7 @@ def _limiters(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptio
     return Limiters(shared, options.expected_processes)
 
 
-def _mask(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions) -> Mask:
+def _redactor(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions) -> Redactor:
     urls = [options.limiter_redis, *((broker.redis, broker.postgres) if broker else ())]
-    return Mask.of(
-        [
-            *accounts.secrets(),
-            *(
-                password
-                for url in urls
-                if url is not None
-                for password in passwords_in(url.reveal())
-            ),
-        ]
-    )
+    passwords = (secret for url in urls if url is not None for secret in url_secrets(url))
+    return Redactor([*accounts.secrets(), *passwords])

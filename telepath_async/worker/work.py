@@ -74,7 +74,7 @@ class Run:
         report = await self._seen(
             sync_calls(
                 telepath,
-                plan.database_url.reveal(),
+                plan.database_url,
                 since=plan.since,
                 until=end_of_part(self.status, plan),
                 on_progress=self._progress,

@@ -80,9 +80,7 @@ def test_a_password_among_the_arguments_is_warned_of_and_never_printed(
 ) -> None:
     failed = telepath("calls", "sync", url)
     assert failed.code != OK
-    assert ("warning: the database's password stands among the arguments" in failed.err) == (
-        ":9" in url
-    )
+    assert "warning: the database's password stands among the arguments" in failed.err
     assert "pa55word" not in failed.err
     assert failed.err.splitlines()[-1].startswith("error: ")
 

@@ -126,6 +126,23 @@ def test_a_spec_that_makes_no_sense_is_refused(
     assert sandbox.requests == []
 
 
+def test_update_sends_vad_and_fields_that_the_sdk_does_not_know(
+    telepath: Telepath, sandbox: Sandbox
+) -> None:
+    trunk_id = next(iter(sandbox.trunks))
+    fields = ("--field", 'vad={"threshold":0.5}', "--field", 'language="en"')
+    assert telepath("trunks", "update", trunk_id, *fields).code == OK
+    assert json.loads(sandbox.requests[-1].body) == {"vad": {"threshold": 0.5}, "language": "en"}
+
+
+def test_update_refuses_a_field_that_has_an_option_of_its_own(
+    telepath: Telepath, sandbox: Sandbox
+) -> None:
+    refused = telepath("trunks", "update", "conn_1", "--field", 'name="New"')
+    assert (refused.code, sandbox.requests) == (USAGE, [])
+    assert "name must not stand in extra" in refused.err
+
+
 def test_a_credential_among_the_arguments_is_warned_of(telepath: Telepath, secrets: None) -> None:
     warned = telepath(*CREATE, "--field", 'webhook_secret="abc"')
     assert warned.code == OK

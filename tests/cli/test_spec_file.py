@@ -187,6 +187,13 @@ def test_a_key_for_all_fills_the_rows_that_have_none(tmp_path: Path) -> None:
         (".yaml", "name: SECRET", "line 1: this must be a list of trunks"),
         (".yaml", "", "line 1: this must be a list of trunks"),
         (".yaml", "- name: a\n  sip_password: 12345678", "sip_password must be text, not int"),
+        (
+            ".yaml",
+            "- extra: {until: 2026-01-01}",
+            "extra cannot be sent as JSON: an object of type date",
+        ),
+        (".json", '[{"extra": {"threshold": NaN}}]', "extra cannot be sent as JSON: nan in it"),
+        (".json", r'[{"name": "\ud800"}]', "name holds half a character"),
         (".txt", "SECRET", "must end in .csv"),
     ],
 )

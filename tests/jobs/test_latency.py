@@ -267,7 +267,7 @@ async def test_an_alert_that_could_not_be_passed_on_is_told_again(
     ("options", "named"),
     [
         ({"on_alert": None}, "on_alert must be a coroutine function"),
-        ({"interval": 0.5}, "interval must be a number of seconds from 1.0, not 0.5"),
+        ({"interval": 0.5}, "interval must be a number of seconds from 1, not 0.5"),
         ({"interval": float("nan")}, "interval must be"),
         ({"thresholds": [AI, AI]}, "each metric once"),
     ],

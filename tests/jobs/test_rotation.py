@@ -469,7 +469,7 @@ async def test_no_password_is_shown_in_reports_logs_or_errors(
         ({"trunks": "conn_1"}, "not one text"),
         ({"trunks": [5, None, "conn_1"]}, "not NoneType, int"),
         ({"apply": 5}, "apply must be a coroutine function"),
-        ({"apply_timeout": 0}, "apply_timeout must be a number of seconds above 0, or None, not 0"),
+        ({"apply_timeout": 0}, "apply_timeout must be a number of seconds above 0, not 0"),
         ({"concurrency": 0}, "concurrency must be a whole number from 1, not 0"),
         ({"stop_after": True}, "stop_after must be a whole number from 1, not True"),
         ({"attempts": 1.5}, "attempts must be a whole number from 1, not 1.5"),

@@ -29,10 +29,13 @@ from telepath_async import (
     Secret,
     TelepathClient,
     TelepathError,
+    ThrottledError,
     TrunkSpec,
     UsageError,
 )
 from telepath_async.models.numbers import AccountConnection, Agent
+from telepath_async.redis import RedisLimiter
+from telepath_async.sync import sync_calls
 from tests.hostile import HANG, RESET, Hostile, Received, Step, answering, cut, reply
 from tests.promises.operations import no_limit
 
@@ -68,11 +71,14 @@ CALLS: dict[str, Callable[[TelepathClient], Awaitable[Any]]] = {
     "list": lambda client: client.trunks.list(prefetch=2).collect(),
     "find": lambda client: client.trunks.find("u"),
     "create": lambda client: client.trunks.create(
-        **SPEC, telnyx_api_key="seeded-telnyx", vad={"token": "seeded-vad"}
+        **SPEC, extra={"telnyx_api_key": "seeded-telnyx", "vad": {"token": "seeded-vad"}}
     ),
     "create many": create_many,
     "update": lambda client: client.trunks.update(
-        "t", openai_api_key="seeded-openai", x_secret=["seeded-extra"]
+        "t",
+        openai_api_key="seeded-openai",
+        vad={"auth_token": "seeded-vad"},
+        extra={"x_secret": ["seeded-extra"]},
     ),
     "rotate": lambda client: client.trunks.rotate_sip_password("t"),
     "get": lambda client: client.calls.get("c"),
@@ -327,13 +333,13 @@ SURROGATE = "\ud800"
 REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
     "a short password": lambda client: client.trunks.create(**SPEC | {"sip_password": "seeded"}),
     "no provider": lambda client: client.trunks.create(
-        **SPEC | {"ai_provider": "x"}, x_api_key="seeded-extra"
+        **SPEC | {"ai_provider": "x"}, extra={"x_api_key": "seeded-extra"}
     ),
     "a provider's key of no type": lambda client: client.trunks.create(
         **SPEC | {"openai_api_key": ["seeded-openai"]}
     ),
     "an unencodable create": lambda client: client.trunks.create(
-        **SPEC, token="seeded-token", x=UNENCODABLE
+        **SPEC, extra={"token": "seeded-token", "x": UNENCODABLE}
     ),
     "a surrogate in a create": lambda client: client.trunks.create(
         **SPEC | {"sip_password": f"seeded-key{SURROGATE}"}
@@ -356,10 +362,10 @@ REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
         "n", sip_username="u", sip_password=PASSWORD, endpoint="x"
     ),
     "a bad id": lambda client: client.trunks.update(
-        "..", openai_api_key="seeded-openai", x_secret="seeded-extra"
+        "..", openai_api_key="seeded-openai", extra={"x_secret": "seeded-extra"}
     ),
     "an unencodable update": lambda client: client.trunks.update(
-        "t", openai_api_key="seeded-openai", x_token=UNENCODABLE
+        "t", openai_api_key="seeded-openai", extra={"x_token": UNENCODABLE}
     ),
     "a bad number": lambda client: client.numbers.update(
         "5", inbound_agent={"credentials": "seeded-account"}
@@ -405,3 +411,69 @@ def test_a_spec_with_unknown_credentials_shows_and_pickles_none() -> None:
     )
     assert_hidden(repr(spec), pickle.dumps(spec), repr(spec.extra), repr(spec.fields()))
     assert spec.extra["x_api_key"] == Secret("seeded-extra")
+
+
+DATABASES = {
+    "out of reach": "postgresql://user:seeded%20db@127.0.0.1:1/name",
+    "out of reach, by its query": "postgresql://127.0.0.1:1/name?user=u&password=seeded-db",
+    "a bad option": "postgresql://user:seeded-db@127.0.0.1:1/name?sslmode=maybe",
+    "another database": "mysql://user:seeded-db@127.0.0.1/name",
+    "half a password as the port": "postgresql://user:seeded/db@127.0.0.1/name",
+    "not a URL": "user:seeded-db@127.0.0.1/name",
+    "SQLite in memory": "sqlite:///:memory:?key=seeded-db",
+    "SQLite in no folder": "sqlite:////nowhere/calls.db?password=seeded-db",
+}
+
+
+@pytest.mark.parametrize("as_given", [str, Secret])
+@pytest.mark.parametrize("url", DATABASES.values(), ids=DATABASES)
+async def test_a_database_that_fails_shows_no_password(
+    url: str, as_given: Callable[[str], str | Secret], everything_is_logged: None
+) -> None:
+    async with TelepathClient(KEY, limiter=no_limit()) as client:
+        with pytest.raises(Exception) as failed:  # drivers have errors of their own
+            await sync_calls(client, as_given(url))
+    assert_hides(failed.value)
+
+
+REDISES = {
+    "another server": "http://user:seeded-redis@127.0.0.1",
+    "half a password as the port": "redis://user:seeded/redis@127.0.0.1",
+    "a bad option": "redis://user:seeded-redis@127.0.0.1/0?socket_timeout=seeded",
+}
+
+
+@pytest.mark.parametrize("as_given", [str, Secret])
+@pytest.mark.parametrize("url", REDISES.values(), ids=REDISES)
+def test_a_url_of_redis_that_is_refused_shows_no_password(
+    url: str, as_given: Callable[[str], str | Secret]
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        RedisLimiter(as_given(url))
+    assert_hides(refused.value)
+
+
+async def test_a_redis_out_of_reach_shows_no_password(
+    everything_is_logged: None,
+) -> None:
+    async with RedisLimiter(Secret("redis://user:seeded-redis@127.0.0.1:1")) as limiter:
+        limiter.bind("a")
+        with pytest.raises(ThrottledError) as failed:
+            await limiter.acquire(max_wait=0.1)
+    assert_hides(failed.value)
+
+
+async def test_every_credential_of_a_client_may_be_a_secret() -> None:
+    async with Hostile([reply(200, b"{}")]) as server:
+        async with TelepathClient(
+            Secret(KEY),
+            base_url=f"{server.url}/v1",
+            numbers_base_url=f"http://localhost:{server.port}/v1",
+            numbers_api_key=Secret(NUMBERS_KEY),
+            proxy=Secret(server.url.replace("//", "//user:seeded-proxy@")),
+        ) as client:
+            await client.with_options(headers={"X-Token": Secret(HEADER)}).request("GET", "/a")
+        (request,) = server.requests
+    assert request.all("Authorization") == [f"Bearer {KEY}"]
+    assert request.all("X-Token") == [HEADER]
+    assert request.all("Proxy-Authorization") == [f"Basic {PROXY_USER}"]

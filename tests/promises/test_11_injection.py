@@ -184,7 +184,6 @@ WAYS: dict[str, Way] = {
             "openai_api_key",
             "custom_endpoint",
             "system_prompt",
-            "extra_field",
         )
     },
     **{
@@ -199,8 +198,12 @@ WAYS: dict[str, Way] = {
             "vad",
         )
     },
+    "trunks.create(an extra field)": (
+        lambda client, text: client.trunks.create(**SPEC, extra={"extra_field": text}),
+        created("extra_field"),
+    ),
     "trunks.update(an extra field's name)": (
-        lambda client, text: client.trunks.update("t", **{f"x{text}": 1}),
+        lambda client, text: client.trunks.update("t", extra={f"x{text}": 1}),
         lambda text: ("PATCH", ["trunks", "t"], {}, {f"x{text}": 1}),
     ),
     **{f"trunks.list({name})": listed("trunks", name) for name in ("status", "sort")},

@@ -19,8 +19,8 @@ from telepath_async.errors import (
     RateLimitError,
     ServerError,
 )
+from telepath_async.protocol.messages import Response
 from telepath_async.protocol.refusals import refusal
-from telepath_async.protocol.wire import Response
 from telepath_async.secret import Secret
 
 

@@ -24,9 +24,9 @@ from telepath_async.models.numbers import (
     PromptTemplate,
 )
 from telepath_async.models.trunks import SipCredentials, Trunk
+from telepath_async.protocol.messages import Response
 from telepath_async.protocol.shapes import ListBody, read_list, read_object
-from telepath_async.protocol.wire import Response
-from telepath_async.secret import Secret
+from telepath_async.secret import Secret, SecretNumber
 
 TRUNK = {"id": "conn_1", "name": "Sales", "status": "active"}
 
@@ -90,9 +90,9 @@ def test_a_field_called_extra_is_extra_too() -> None:
     assert trunk(extra=1).extra == {"extra": 1}
 
 
-def test_every_text_below_a_credentials_name_is_hidden() -> None:
+def test_every_text_and_number_below_a_credentials_name_is_hidden() -> None:
     assert trunk(credentials={"account": "x", "list": ["y"], "port": 5}).extra == {
-        "credentials": {"account": Secret("x"), "list": [Secret("y")], "port": 5}
+        "credentials": {"account": Secret("x"), "list": [Secret("y")], "port": SecretNumber(5)}
     }
 
 
@@ -173,7 +173,7 @@ def test_objects_inside_objects_and_lists_become_models_or_stay_ids() -> None:
     )
 
 
-def test_every_text_in_credentials_is_a_secret_and_the_rest_does_no_harm() -> None:
+def test_every_text_and_number_in_credentials_is_a_secret_and_the_rest_does_no_harm() -> None:
     given = {"twilio_account_sid": "AC1", "region": None, "port": 5060, "scopes": ["a"]}
     assert number(
         telephony_account_connection={"credentials": given}
@@ -181,7 +181,7 @@ def test_every_text_in_credentials_is_a_secret_and_the_rest_does_no_harm() -> No
         credentials={
             "twilio_account_sid": Secret("AC1"),
             "region": None,
-            "port": 5060,
+            "port": SecretNumber(5060),
             "scopes": [Secret("a")],
         }
     )

@@ -54,14 +54,14 @@ def headers(remaining: int, *, limit: int = 6000, resets_in: int = 30) -> dict[s
 @pytest.mark.parametrize(
     ("figures", "named"),
     [
-        ({"limit": 0}, "limit is 0"),
+        ({"limit": 0}, "limit must be .*, not 0"),
         ({"limit": 7}, "limit is 7; 4 processes need at least 8"),
-        ({"period": -1.0}, "period is -1.0"),
-        ({"burst": 3}, "burst is 3"),
-        ({"burst": 3001}, "burst is 3001"),
-        ({"burst": True}, "burst is True"),
-        ({"expected_processes": 0}, "expected_processes is 0"),
-        ({"expected_processes": "4"}, "expected_processes is '4'"),
+        ({"period": -1.0}, "period must be .*, not -1.0"),
+        ({"burst": 3}, "burst must be .*, not 3"),
+        ({"burst": 3001}, "burst must be .*, not 3001"),
+        ({"burst": True}, "burst must be .*, not True"),
+        ({"expected_processes": 0}, "expected_processes must be .*, not 0"),
+        ({"expected_processes": "4"}, "expected_processes must be .*, not '4'"),
     ],
 )
 def test_figures_that_make_no_sense_are_refused_by_name_and_value(

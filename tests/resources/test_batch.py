@@ -21,7 +21,7 @@ from telepath_async import (
     UsageError,
 )
 from telepath_async.models.trunks import TrunkStatus
-from telepath_async.resources.batch import Batch, Crew, checked_specs
+from telepath_async.resources.batch import Batch, BatchRunner, check_specs
 from telepath_async.sandbox import Sandbox
 
 
@@ -63,10 +63,10 @@ class TestChecks:
 
     def test_mappings_and_specs_both_become_specs(self) -> None:
         made = TrunkSpec(**spec(1))
-        assert checked_specs([spec(0), made]) == [TrunkSpec(**spec(0)), made]
+        assert check_specs([spec(0), made]) == [TrunkSpec(**spec(0)), made]
 
     def test_one_error_lists_every_fault_of_every_spec(self) -> None:
-        error = checked_specs(
+        error = check_specs(
             [
                 spec(0),
                 spec(1, sip_password=None, openai_api_key=None),
@@ -88,7 +88,7 @@ class TestChecks:
         ]
 
     def test_the_pages_own_batch_example_forgets_password_and_key_and_is_told_so(self) -> None:
-        error = checked_specs(
+        error = check_specs(
             [{"name": "Agent EU", "sip_username": "agent-eu", "ai_provider": "openai"}]
         )
         assert isinstance(error, UsageError)
@@ -96,7 +96,7 @@ class TestChecks:
         assert "openai_api_key is missing" in str(error)
 
     def test_a_long_list_of_faults_is_cut_and_counted(self) -> None:
-        lines = str(checked_specs([{}] * 20)).splitlines()  # four faults each
+        lines = str(check_specs([{}] * 20)).splitlines()  # four faults each
         assert (len(lines), lines[-1]) == (52, "  … and 30 more")
 
     async def test_a_bad_batch_is_refused_at_the_call_and_unsent(
@@ -263,7 +263,7 @@ class Creating:
     def batch(self, count: int, concurrency: int) -> Batch:
         made = [TrunkSpec(**fields) for fields in specs(count)]
         return Batch(
-            Crew(made, create=self, trunks=never, concurrency=concurrency, if_exists="fail")
+            BatchRunner(made, create=self, trunks=never, concurrency=concurrency, if_exists="fail")
         )
 
 
@@ -362,7 +362,7 @@ async def test_a_create_that_somebody_else_cancels_ends_the_batch(
     first = asyncio.ensure_future(anext(batch))
     while not sandbox.requests:
         await asyncio.sleep(0.01)
-    next(iter(batch._crew._running)).cancel()
+    next(iter(batch._runner._running)).cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     assert len(batch) == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -123,6 +125,14 @@ def test_each_providers_short_form_makes_the_same_spec(
         (CUSTOM | {"custom_endpoint": "wss://["}, "custom_endpoint must be a wss:// URL"),
         (OPENAI | {"extra": 5}, "extra must be a mapping, not int"),
         (OPENAI | {"extra": {"sip_password": "x"}}, "sip_password must not stand in extra"),
+        (OPENAI | {"extra": {"a": ["\ud800"]}}, "extra cannot be sent as JSON: it holds half a"),
+        (OPENAI | {"extra": {"a": math.nan}}, "extra cannot be sent as JSON: nan in it"),
+        (OPENAI | {"extra": {"a": date(2026, 3, 1)}}, "an object of type date in it"),
+        (OPENAI | {"extra": {"a": {1}}}, "an object of type set in it"),
+        (OPENAI | {"extra": {"a": datetime(2026, 3, 1)}}, "has no time zone"),
+        (OPENAI | {"name": "\ud800"}, "name holds half a character"),
+        (OPENAI | {"sip_password": "s3cur3P@ss\ud800"}, "sip_password holds half a character"),
+        (OPENAI | {"sip_password": 12345678}, "sip_password must be text, not int"),
     ],
 )
 def test_a_spec_that_the_server_would_refuse_is_refused_here(
@@ -169,3 +179,10 @@ def test_a_spec_can_be_hashed() -> None:
     assert (
         len({TrunkSpec(**OPENAI), TrunkSpec(**OPENAI, extra={"vad": {}}), TrunkSpec(**OPENAI)}) == 2
     )
+
+
+def test_an_extra_that_holds_itself_is_refused() -> None:
+    extra: dict[str, Any] = {}
+    extra["a"] = extra
+    with pytest.raises(UsageError, match="holds itself"):
+        TrunkSpec(**OPENAI, extra=extra)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import socket
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 from urllib.parse import unquote
 
@@ -31,7 +33,7 @@ from telepath_async import (
     Trunk,
     UsageError,
 )
-from telepath_async.protocol.wire import Request, Response
+from telepath_async.protocol.messages import Request, Response
 from telepath_async.resources.trunks import Trunks
 from telepath_async.sandbox import RecordedRequest, Sandbox
 from telepath_async.session import Session
@@ -111,6 +113,10 @@ class TestFind:
         assert sandbox.requests == []
 
 
+HOLDS_ITSELF: list[Any] = []
+HOLDS_ITSELF.append(HOLDS_ITSELF)
+
+
 class TestCreate:
     async def test_a_created_trunk_works_at_once(
         self, telepath: TelepathClient, sandbox: Sandbox
@@ -136,7 +142,7 @@ class TestCreate:
     async def test_unknown_fields_are_sent_as_they_are(
         self, telepath: TelepathClient, sandbox: Sandbox
     ) -> None:
-        await telepath.trunks.create(**SPEC, vad={"threshold": 0.5})
+        await telepath.trunks.create(**SPEC, extra={"vad": {"threshold": 0.5}})
         assert sandbox.requests[0].json == {**SPEC, "vad": {"threshold": 0.5}}
 
     async def test_a_bad_spec_is_refused_unsent(
@@ -158,6 +164,14 @@ class TestCreate:
         with pytest.raises(ProviderCredentialsError, match="the Telepath key is fine"):
             await telepath.trunks.create(**SPEC | {"openai_api_key": "sk-invalid"})
 
+    async def test_an_unknown_keyword_is_python_s_own_type_error_and_sends_nothing(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        create: Any = telepath.trunks.create
+        with pytest.raises(TypeError, match="system_promt"):
+            await create(**SPEC, system_promt="x", timeout=5)
+        assert sandbox.requests == []
+
     async def test_a_password_that_the_server_echoes_is_masked(
         self, telepath: TelepathClient, sandbox: Sandbox
     ) -> None:
@@ -165,7 +179,7 @@ class TestCreate:
             400, body={"error": {"message": "weak: s3cur3P@ssw0rd!, vad key: needle"}}
         )
         with pytest.raises(BadRequestError) as caught:
-            await telepath.trunks.create(**SPEC, vad_api_key="needle")
+            await telepath.trunks.create(**SPEC, extra={"vad_api_key": "needle"})
         assert caught.value.message == "weak: **********, vad key: **********"
 
     async def test_a_429_is_tried_again_because_nothing_happened(
@@ -349,8 +363,38 @@ class TestUpdate:
             "system_prompt": "",
             "vad": {"threshold": 0.5},
         }
-        await telepath.trunks.update(known, **fields)
-        assert sandbox.requests[-1].json == fields
+        await telepath.trunks.update(known, **fields, extra={"language": "en"})
+        assert sandbox.requests[-1].json == fields | {"language": "en"}
+
+    async def test_an_unknown_keyword_is_python_s_own_type_error_and_sends_nothing(
+        self, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
+        update: Any = telepath.trunks.update
+        with pytest.raises(TypeError, match="openai_key"):
+            await update(known, openai_key="sk-1")
+        assert sandbox.requests == []
+
+    @pytest.mark.parametrize(
+        ("extra", "why"),
+        [
+            ({"a": {"b": ["\ud800"]}}, "extra cannot be sent as JSON: .* half a character"),
+            ({"\ud800": 1}, "extra cannot be sent as JSON: .* half a character"),
+            ({"a": math.nan}, "extra cannot be sent as JSON: nan in it"),
+            ({"a": date(2026, 3, 1)}, "an object of type date in it"),
+            ({"a": {1}}, "an object of type set in it"),
+            ({1: 2}, "a key of type int in it"),
+            ({"x": HOLDS_ITSELF}, "nested too deeply, or holds itself"),
+            ([("a", 1)], "extra must be a mapping, not list"),
+            ({"openai_api_key": "sk"}, "openai_api_key must not stand in extra"),
+            ({"vad": {}}, "vad must not stand in extra, it is a field of its own"),
+        ],
+    )
+    async def test_an_extra_that_cannot_be_sent_is_refused_unsent(
+        self, extra: Any, why: str, telepath: TelepathClient, sandbox: Sandbox, known: str
+    ) -> None:
+        with pytest.raises(UsageError, match=why):
+            await telepath.trunks.update(known, name="New", extra=extra)
+        assert sandbox.requests == []
 
     async def test_a_key_that_the_server_echoes_is_masked(
         self, telepath: TelepathClient, sandbox: Sandbox, known: str

@@ -170,7 +170,7 @@ async def trunks(telepath: TelepathClient) -> None:
         sip_username="sales-01",
         sip_password=Secret("s3cur3P@ssw0rd!"),
         openai_api_key="sk-…",
-        vad={"threshold": 0.5},
+        extra={"language": "en"},
     )
     assert_type(trunk, Trunk)
     assert_type(trunk.id, str)
@@ -182,7 +182,12 @@ async def trunks(telepath: TelepathClient) -> None:
     assert_type(await telepath.trunks.find("sales-01"), Trunk | None)
     assert_type(
         await telepath.trunks.update(
-            trunk.id, name="New", system_prompt=None, custom_endpoint=UNSET, vad=1
+            trunk.id,
+            name="New",
+            system_prompt=None,
+            custom_endpoint=UNSET,
+            vad={"threshold": 0.5},
+            extra={"language": "en"},
         ),
         Trunk,
     )
@@ -264,6 +269,9 @@ async def mistakes(telepath: TelepathClient) -> None:
     """Make mistakes that the type checkers must refuse: an unneeded ignore is an error."""
     telepath.trunks.list("active")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     telepath.calls.list(since="2026-03-01")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await telepath.trunks.update("a", openai_key="sk")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    spec: Any = {}
+    await telepath.trunks.create(**spec, system_promt="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     telepath.trunks.create_many([], if_exists="maybe")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     telepath.with_options(priority="urgent")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     password: str = (await telepath.trunks.rotate_sip_password("a")).sip_password  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from telepath_async.protocol.redaction import Redactor
 from telepath_async.sandbox import Sandbox
 from telepath_async.worker import Accounts, load_accounts
 from telepath_async.worker.commands import Commands
 from telepath_async.worker.limits import Limiters
-from telepath_async.worker.log import Mask
 from telepath_async.worker.runner import Runner
 from telepath_async.worker.stores import FileStore, StatusStore
 
@@ -35,7 +35,7 @@ def runner_of(accounts: Accounts, store: StatusStore, **options: Any) -> Runner:
         "store": store,
         "limiters": Limiters(None, 1),
         "commands": Commands(),
-        "mask": Mask.of(accounts.secrets()),
+        "mask": Redactor(accounts.secrets()),
         "worker": "here:1",
     }
     return Runner(**{**defaults, **options})

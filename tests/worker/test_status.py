@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async import Secret
-from telepath_async.worker.accounts import Account, Job, RotatePlan, SyncPlan, without_password
+from telepath_async.worker.accounts import Account, Job, RotatePlan, SyncPlan
 from telepath_async.worker.report import report_jobs
 from telepath_async.worker.status import (
     JobStatus,
@@ -253,7 +253,3 @@ def test_a_run_a_little_early_does_not_bring_its_moment_again() -> None:
         seconds=0.1,
     )
     assert after.next_run == due + timedelta(minutes=5)
-
-
-def test_a_plan_is_the_same_whichever_spelling_of_a_password_is_looked_for_first() -> None:
-    assert without_password("postgresql://u:hunter2%25@h/d") == "postgresql://u:**********@h/d"

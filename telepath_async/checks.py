@@ -1,0 +1,290 @@
+"""The checks of arguments, one of each kind.
+
+Each returns the value, or raises a UsageError that names the argument and says what to pass. What
+may be a secret is never shown.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, TypeVar
+
+from yarl import URL
+
+from .errors import UsageError
+from .secret import Secret, SecretNumber
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+T = TypeVar("T")
+Priority = Literal["interactive", "bulk"]
+
+DEFAULT_BASE_URL: Final = "https://api.telepathvoice.com/v1"
+
+_LONGEST_SHOWN: Final = 100
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OUR_HEADERS: Final = frozenset(
+    (
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "proxy-authorization",
+        "transfer-encoding",
+    )
+)
+
+
+# --- numbers and times ---
+
+
+def check_whole(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+    """Return a whole number from `least` to `most`, both inclusive; None = no upper bound."""
+    number = value if isinstance(value, int) and not isinstance(value, bool) else None
+    if number is not None and least <= number and (most is None or number <= most):
+        return number
+    upper = "" if most is None else f" to {most:,}"
+    raise UsageError(f"{name} must be a whole number from {least}{upper}, not {_shown(value)}")
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    least: float = 0.0,
+    exclusive: bool = False,
+    most: float = math.inf,
+    unit: str = "",
+) -> float:
+    """Return a finite number from `least` (`exclusive`: above it) to `most`."""
+    number = _finite(value)
+    if number is not None and least <= number <= most and not (exclusive and number == least):
+        return number
+    lower = f"{'above' if exclusive else 'from'} {least:g}"
+    upper = "" if most == math.inf else f" to {most:,}"
+    raise UsageError(f"{name} must be a number{unit} {lower}{upper}, not {_shown(value)}")
+
+
+def check_seconds(
+    name: str,
+    value: object,
+    *,
+    least: float = 0.0,
+    exclusive: bool = False,
+    most: float = math.inf,
+) -> float:
+    """Return a finite number of seconds from `least` (`exclusive`: above it) to `most`."""
+    return check_number(
+        name, value, least=least, exclusive=exclusive, most=most, unit=" of seconds"
+    )
+
+
+def check_timeout(name: str, value: object) -> float | None:
+    """Return a number of seconds above 0, or None for no bound."""
+    return None if value is None else check_seconds(name, value, exclusive=True)
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):  # an integer beyond all floats
+            return float(value) if math.isfinite(value) else None
+    return None
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:_LONGEST_SHOWN]
+    except ValueError:  # an integer of thousands of digits
+        return f"a value of type {type(value).__name__}"
+
+
+def check_timedelta(name: str, value: object, *, exclusive: bool = False) -> timedelta:
+    """Return a timedelta from 0 (`exclusive`: above it)."""
+    zero = timedelta(0)
+    if isinstance(value, timedelta) and (zero < value if exclusive else zero <= value):
+        return value
+    raise UsageError(
+        f"{name} must be a timedelta {'above' if exclusive else 'from'} 0, not {_shown(value)}"
+    )
+
+
+def check_time(name: str, value: object) -> datetime:
+    """Return a time that has a time zone."""
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        return value
+    raise UsageError(
+        f"{name} must be a datetime with a time zone, not {_shown(value)}; add tzinfo=datetime.UTC"
+    )
+
+
+def check_time_range(since: object, until: object) -> tuple[datetime | None, datetime | None]:
+    """Return both ends of a range, None where it is open."""
+    first = None if since is None else check_time("since", since)
+    last = None if until is None else check_time("until", until)
+    if first is not None and last is not None and first > last:
+        raise UsageError(f"since ({first}) is later than until ({last}); swap them")
+    return first, last
+
+
+# --- things of a kind ---
+
+
+def check_type(name: str, value: object, kind: type[T], *, hint: str = "") -> T:
+    """Return a value of the type."""
+    if isinstance(value, kind):
+        return value
+    raise UsageError(f"{name} must be a {kind.__name__}, not {type(value).__name__}{hint}")
+
+
+def check_function(name: str, value: Any, what: str) -> Callable[..., Any]:
+    """Return what can be called; `what`: "function that takes an Event"."""
+    if callable(value):
+        return value  # type: ignore[no-any-return]
+    raise UsageError(f"{name} must be a {what}, not {type(value).__name__}")
+
+
+def check_priority(value: object) -> Priority:
+    """Return the lane in the limiter."""
+    if value == "interactive":
+        return "interactive"
+    if value == "bulk":
+        return "bulk"
+    raise UsageError(f"priority must be 'interactive' or 'bulk', not {_shown(value)}")
+
+
+def check_session(session: object) -> ClientSession | None:
+    """Return the caller's own aiohttp session, or None."""
+    from aiohttp import ClientSession  # here: `protocol` uses this module, and has no I/O
+
+    if session is None:
+        return None
+    own = check_type("session", session, ClientSession)
+    if own.auth is not None or own.trust_env:
+        raise UsageError(
+            "session must have neither auth nor trust_env; pass proxy or trust_env to "
+            "TelepathClient instead"
+        )
+    return own
+
+
+# --- keys, headers, URLs ---
+
+
+def check_key(name: str, value: Secret | None) -> Secret:
+    """Return an API key without the white space around it."""
+    if value is None:
+        raise UsageError(
+            f"{name} is missing: pass it, or set TELEPATH_API_KEY (Settings > API Keys in the "
+            "dashboard)"
+        )
+    if not _is_text(value):
+        raise UsageError(f"{name} must be the key's text or a Secret, not {type(value).__name__}")
+    if not _fits(value, r"\s*[!-~]+\s*"):
+        raise UsageError(
+            f"{name} is blank, came out of a pickle, or holds characters that no key has "
+            "(spaces, control characters, not ASCII); copy it again"
+        )
+    return Secret(value.reveal().strip())
+
+
+def _is_text(value: object) -> TypeGuard[Secret]:
+    return isinstance(value, Secret) and not isinstance(value, SecretNumber)
+
+
+def _fits(secret: Secret, pattern: str) -> bool:
+    try:
+        return re.fullmatch(pattern, secret.reveal()) is not None
+    except ValueError:  # out of a pickle
+        return False
+
+
+def check_headers(headers: object) -> dict[str, Secret]:
+    """Return headers that may be sent besides our own; their values are Secrets already."""
+    if not isinstance(headers, Mapping):
+        raise UsageError(
+            f"headers must be a mapping of names to text, not {type(headers).__name__}"
+        )
+    for name, value in headers.items():
+        if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+            raise UsageError(f"headers must not hold {name!r}: it is not the name of a header")
+        if name.lower() in _OUR_HEADERS:
+            raise UsageError(f"headers must not hold {name!r}: it is set by the client")
+        if not _is_text(value) or not _fits(value, r"[ -~]*"):
+            raise UsageError(f"the header {name} must be printable ASCII text")
+    return dict(headers)
+
+
+def check_url(name: str, value: object) -> URL:
+    """Return a base URL to which a key may go."""
+    url = _http_url(value)
+    if url is None or url.host is None:
+        raise UsageError(f"{name} must be a URL such as {DEFAULT_BASE_URL!r}")
+    if url.user is not None or url.password is not None:
+        raise UsageError(f"{name} must not hold a user or a password; pass the key as api_key")
+    if url.query_string or url.fragment:
+        raise UsageError(f"{name} must not hold a query or a fragment")
+    if url.scheme == "http" and not _is_loopback(url.host):
+        raise UsageError(
+            f"{name} must be https:// ({url.host} is not this machine, and the key would "
+            "travel in clear text)"
+        )
+    return url
+
+
+def proxy_for(url: URL, proxy: Secret | None, trust_env: bool) -> Secret | None:
+    """Return the proxy on the way to `url`, given or from the environment, or None."""
+    # Read here once: aiohttp's own trust_env costs 176 to 323 µs of CPU a request, and sends
+    # .netrc's passwords.
+    given = proxy is not None
+    if proxy is None and trust_env and not urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
+        proxy = _environment_proxy(url.scheme)
+    if proxy is None:
+        return None
+    proxy_url = _http_url(proxy.reveal()) if _is_text(proxy) else None
+    if proxy_url is None or proxy_url.host is None:
+        raise UsageError(
+            "proxy (or HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) must be the http:// or https:// "
+            "URL of a proxy"
+        )
+    if url.scheme == "https" or _is_loopback(proxy_url.host):
+        return proxy
+    if given:
+        raise UsageError(
+            f"an http:// base URL does not go through a proxy elsewhere ({proxy_url.host}): it "
+            "could read the key"
+        )
+    return None  # a proxy elsewhere cannot reach this machine's loopback
+
+
+def _environment_proxy(scheme: str) -> Secret | None:
+    proxies = urllib.request.getproxies()
+    url = proxies.get(scheme) or proxies.get("all")
+    return Secret(url) if url else None
+
+
+def _http_url(value: object) -> URL | None:
+    """Return the URL, or None when it is not one of a host that a resolver can be asked for."""
+    try:
+        url = URL(value) if isinstance(value, str) else None
+        if url is None or url.scheme not in ("http", "https") or not url.host:
+            return None
+        url.host.encode("idna")
+    except ValueError:
+        return None
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,76 @@
+"""`Request` and `Response`: the two values that the session and the transport exchange.
+
+What stands in their text is written and read elsewhere: paths and queries in `url.py`, JSON in
+`body.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, frozen
+
+from ..secret import Secret
+from .body import read_json
+from .url import Query, query_text
+
+
+@define(kw_only=True, repr=False)
+class Request:
+    """One call of an endpoint.
+
+    `path` is encoded and begins with a slash; `template` is the same path with the names of its
+    parameters, fit for logs. `repeatable`: whether sending it twice does no harm. `secrets`: what
+    an error must not show if the server echoes it. `call`: its number in this process, where
+    somebody listens; `attempts`: how many there have been.
+    """
+
+    method: str
+    path: str
+    template: str
+    query: Query = ()
+    body: bytes | None = None
+    repeatable: bool = True
+    secrets: tuple[Secret, ...] = ()
+    call: int = 0
+    attempts: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Request {self.endpoint}>"  # path, query and body may hold what no log should
+
+    @property
+    def endpoint(self) -> str:
+        """`GET /calls/{id}`: for messages and events."""
+        return f"{self.method} {self.template}"
+
+    @property
+    def target(self) -> str:
+        """Path and query, encoded."""
+        return f"{self.path}?{query_text(self.query)}" if self.query else self.path
+
+
+@frozen(kw_only=True, repr=False)
+class Response:
+    """An answer, and the `endpoint` that gave it.
+
+    `headers`: names in any case; `body`: bytes, decompressed.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    endpoint: str
+
+    def __repr__(self) -> str:
+        # headers and body may hold what no log should
+        return f"<Response {self.status} of {self.endpoint}>"
+
+    @property
+    def request_id(self) -> str | None:
+        """What the vendor's support asks for, or None."""
+        return self.headers.get("X-Request-Id")
+
+    def json(self) -> Any:
+        """Return the body's JSON. Raises ResponseError when it is not JSON."""
+        return read_json(self)

@@ -1,0 +1,57 @@
+"""`Request` and `Response`: what they show, and what they never do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multidict import CIMultiDict
+
+from telepath_async.protocol.messages import Request, Response
+from telepath_async.secret import Secret
+
+
+def answer(body: bytes, status: int = 200) -> Response:
+    return Response(status=status, headers=CIMultiDict(), body=body, endpoint="GET /things")
+
+
+def request(**fields: Any) -> Request:
+    return Request(**{"method": "GET", "path": "/calls/a%20b", "template": "/calls/{id}", **fields})
+
+
+def test_the_target_is_path_and_query_encoded() -> None:
+    target = request(query=(("phone number", "+1 5"), ("x", "ü&="))).target
+    assert target == "/calls/a%20b?phone%20number=%2B1%205&x=%C3%BC%26%3D"
+
+
+def test_the_target_without_a_query_has_no_question_mark() -> None:
+    assert request().target == "/calls/a%20b"
+
+
+def test_the_endpoint_names_the_template_and_no_id() -> None:
+    assert request().endpoint == "GET /calls/{id}"
+
+
+def test_the_repr_of_a_request_shows_no_path_query_body_or_secret() -> None:
+    shown = repr(
+        request(
+            query=(("q", "needle"),), body=b"needle", path="/needle", secrets=(Secret("needle"),)
+        )
+    )
+    assert "needle" not in shown
+
+
+def test_the_repr_of_a_response_shows_no_headers_or_body() -> None:
+    assert "needle" not in repr(
+        Response(status=200, headers={"X": "needle"}, body=b"needle", endpoint="GET /x")
+    )
+
+
+def test_the_request_id_is_found_in_any_case() -> None:
+    response = Response(
+        status=200, headers=CIMultiDict({"x-request-ID": "req_1"}), body=b"", endpoint="GET /x"
+    )
+    assert response.request_id == "req_1"
+
+
+def test_a_response_reads_its_own_json() -> None:
+    assert answer(b'{"a": [1]}').json() == {"a": [1]}
