@@ -8,7 +8,7 @@ from server import page
 
 from telepath_async import Response
 from telepath_async.models.calls import Call
-from telepath_async.protocol.shapes import read_list
+from telepath_async.protocol.answers import read_list
 
 ROUNDS = 5 if QUICK else 21
 TIMES = 50

@@ -7,10 +7,11 @@ another one follows; CallEnded, whatever happened.
 
 from __future__ import annotations
 
-import msgspec
+from attrs import frozen
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class Event:
     """What all events have.
 
     `method` and `template` name the endpoint (`GET`, `/calls/{id}`; of `request()`, the path that
@@ -24,7 +25,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
 
 
-class CallStarted(Event, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class CallStarted(Event):
     """A call begins: one answer is wanted, in as many attempts as it takes.
 
     `base_url`: where it goes.
@@ -33,11 +35,13 @@ class CallStarted(Event, frozen=True, kw_only=True):
     base_url: str
 
 
-class RequestStarted(Event, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class RequestStarted(Event):
     """An attempt is about to be sent."""
 
 
-class ResponseReceived(Event, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class ResponseReceived(Event):
     """An answer has come, good or bad: its `status`, and the `seconds` that the attempt took.
 
     `remaining`: requests left in the server's window, as the answer says, or None.
@@ -48,7 +52,8 @@ class ResponseReceived(Event, frozen=True, kw_only=True):
     remaining: int | None
 
 
-class RequestFailed(Event, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class RequestFailed(Event):
     """An attempt ended after `seconds` without an answer that can be used.
 
     `error`: the name of the exception.
@@ -58,7 +63,8 @@ class RequestFailed(Event, frozen=True, kw_only=True):
     error: str
 
 
-class RetryScheduled(Event, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class RetryScheduled(Event):
     """Attempt `attempt` failed, and another begins in `seconds`.
 
     `reason`: a status, or the name of an exception.
@@ -68,13 +74,15 @@ class RetryScheduled(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class Throttled(Event, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class Throttled(Event):
     """The limiter made the attempt wait `seconds`."""
 
     seconds: float
 
 
-class CallEnded(Event, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class CallEnded(Event):
     """A call has ended after `attempt` attempts and `seconds`, waits included.
 
     `error`: the name of the exception that it raised, such as `NotFoundError` or `CancelledError`,

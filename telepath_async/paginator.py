@@ -7,14 +7,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-import msgspec
-from msgspec.structs import replace
+from attrs import evolve, frozen
 
 from .errors import UsageError
 from .protocol.checkpoint import Checkpoint, Place, in_parts
 from .protocol.messages import Response
 from .protocol.paging import Drift, Paging, Plan, Row
-from .protocol.shapes import ListBody
+from .protocol.answers import ListBody
 from .protocol.url import Query
 
 T = TypeVar("T", bound=Row)
@@ -23,7 +22,8 @@ U = TypeVar("U")
 _COLLECT_AHEAD: Final = 8
 
 
-class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class Page(Generic[T]):
     """One page: its `items`; `total` rows in the list, or None; its `number` in this walk, from 1; the `raw` answer."""
 
     items: list[T]
@@ -127,7 +127,7 @@ class Paginator(Generic[T]):
         plans = self._plans()
         if max_items is not None:
             plans = [
-                replace(plan, page_size=max(1, min(plan.page_size, max_items))) for plan in plans
+                evolve(plan, page_size=max(1, min(plan.page_size, max_items))) for plan in plans
             ]
         return _Walk(
             [_Chain(self._fetch, self._read, Paging(plan), prefetch) for plan in plans], max_items

@@ -15,8 +15,7 @@ from functools import lru_cache
 from itertools import count
 from typing import Any, Final
 
-import msgspec
-from msgspec.structs import replace
+from attrs import define, evolve, frozen
 
 from . import transport
 from .errors import ClientClosedError, TelepathError, ThrottledError, TransportError
@@ -43,7 +42,8 @@ _call_numbers: Final = count(1)
 _log: Final = logging.getLogger("telepath_async")
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class Options:
     """How a call is made. Times in seconds; None = no bound."""
 
     timeout: float | None
@@ -54,7 +54,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, Secret] = {}
 
 
-class Account(msgspec.Struct, eq=False, kw_only=True):
+@define(eq=False, kw_only=True)
+class Account:
     """One key at one origin, and what all sessions of a family share there; the budget, what all of the process do."""
 
     origin: transport.Origin
@@ -102,7 +103,7 @@ class Session:
         return Session(
             pool=self.pool,
             account=self._account,
-            options=replace(self.options, **changes),
+            options=evolve(self.options, **changes),
             on_event=self._on_event,
         )
 

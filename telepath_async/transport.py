@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Final
 
 import aiohttp
-import msgspec
+from attrs import frozen
 from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
@@ -40,7 +40,8 @@ _JSON: Final = {"Content-Type": "application/json"}
 _LARGEST_REST: Final = 2**20  # bytes of a body that is too large
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class Origin:
     """Where requests go, and the key that goes there and nowhere else.
 
     `base_url` has no slash at its end; `proxy` is a Secret because its URL may hold a password.

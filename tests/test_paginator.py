@@ -24,7 +24,7 @@ from telepath_async.errors import ConnectionFailed, PagingError
 from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint, read_checkpoints
 from telepath_async.protocol.messages import Response
 from telepath_async.protocol.paging import Plan
-from telepath_async.protocol.shapes import ListBody
+from telepath_async.protocol.answers import ListBody
 from telepath_async.protocol.url import Query
 from telepath_async.sandbox import Sandbox
 

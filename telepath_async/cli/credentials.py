@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 from attrs import frozen
 
 from telepath_async import Secret, UsageError
-from telepath_async.protocol.redaction import CREDENTIAL, url_secrets
+from telepath_async.protocol.redaction import is_credential, url_secrets
 
 from .output import tell
 
@@ -124,7 +124,7 @@ def _signals_raise() -> Iterator[None]:
 
 def warn_of_credential(option: str, name: str) -> None:
     """Warn of a secret among the arguments, where every process of the machine can read it."""
-    if CREDENTIAL.search(name):
+    if is_credential(name):
         tell(
             f"{option} {name}: other users of this machine can read the arguments of a command",
             kind="warning",

@@ -58,7 +58,7 @@ def json_line(value: object) -> bytes:
 
 def _in_order(value: Any) -> Any:
     """Return a model as a dict, whose fields keep their own names and their order."""
-    if isinstance(value, msgspec.Struct) or attrs.has(type(value)):
+    if attrs.has(type(value)):
         return {name: _in_order(getattr(value, name)) for name in _names(value.__class__)}
     if isinstance(value, dict):
         return {name: _in_order(part) for name, part in value.items()}
@@ -67,12 +67,7 @@ def _in_order(value: Any) -> Any:
 
 @cache
 def _names(model: Any) -> tuple[str, ...]:
-    names = (
-        model.__struct_fields__
-        if issubclass(model, msgspec.Struct)
-        else (field.name for field in attrs.fields(model))
-    )
-    return tuple(names)
+    return tuple(field.name for field in attrs.fields(model))
 
 
 def _masked(value: object) -> str:

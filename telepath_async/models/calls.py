@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from operator import attrgetter
+from typing import Any, Final
 
-import msgspec
+import attrs
 
-from .fields import Listed, Model, OpenEnum, extra_fields, named
+from .fields import Model, OpenEnum, extra_fields, model, nested, wire
+
+_LATENCIES: Final = attrgetter("carrier_lag_ms", "ai_latency_ms", "gateway_processing_ms")
 
 
 class CallStatus(OpenEnum):
-    """Seed 003 (`completed`) and the public page of /calls (the rest)."""
+    """How a call ended, or that it goes on. API reference: List Calls."""
 
     COMPLETED = "completed"
     CONNECTED = "connected"
@@ -20,28 +23,30 @@ class CallStatus(OpenEnum):
 
 
 class CallDirection(OpenEnum):
-    """Seed 003."""
+    """Who called whom. API reference: List Calls."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
 
 
 class Speaker(OpenEnum):
-    """Who spoke a turn. Public page of /calls/{id}."""
+    """Who spoke a turn. API reference: Get Call."""
 
     CALLER = "caller"
     AGENT = "agent"
 
 
-class Call(Listed, frozen=True):
+@model
+class Call(Model):
     """One call. Latencies in milliseconds, duration in seconds, times in UTC.
 
     Seed 003; public page of /calls.
     """
 
+    id: str
     trunk_id: str | None = None
-    from_number: str | None = named("from")
-    to_number: str | None = named("to")
+    from_number: str | None = wire("from")
+    to_number: str | None = wire("to")
     direction: CallDirection | None = None
     status: CallStatus | None = None
     duration_seconds: int | float | None = None
@@ -53,21 +58,22 @@ class Call(Listed, frozen=True):
     extra: dict[str, Any] = extra_fields()
 
 
-class CallMetrics(Model, frozen=True):
+@model
+class CallMetrics(Model):
     """The figures of one call: latencies and jitter in milliseconds, packet loss in percent."""
 
-    _other_names: ClassVar[dict[str, str]] = {"codec": "codec_used"}
 
     carrier_lag_ms: int | float | None = None
     ai_latency_ms: int | float | None = None
     gateway_processing_ms: int | float | None = None
     packet_loss_percent: float | None = None
     jitter_ms: int | float | None = None
-    codec_used: str | None = None
+    codec_used: str | None = wire("codec_used", "codec")
     extra: dict[str, Any] = extra_fields()
 
 
-class Turn(Model, frozen=True):
+@model
+class Turn(Model):
     """One turn of the conversation; both times in milliseconds."""
 
     turn_number: int | None = None
@@ -77,37 +83,42 @@ class Turn(Model, frozen=True):
     extra: dict[str, Any] = extra_fields()
 
 
-class TimelineEvent(Model, frozen=True):
+@model
+class TimelineEvent(Model):
     """Something that happened in a call.
 
-    No page shows its fields, so that most of it may stand in `extra`.
+    No page names its fields, so most of it may stand in `extra`.
     """
 
-    _other_names: ClassVar[dict[str, str]] = {
-        "event": "type",
-        "name": "type",
-        "timestamp": "at",
-        "time": "at",
-    }
-    _guessed: ClassVar[tuple[str, ...]] = ("type", "at")
 
-    type: str | None = None
-    at: datetime | None = None
+    type: str | None = wire("type", "event", "name")
+    at: datetime | None = wire("at", "timestamp", "time")
     extra: dict[str, Any] = extra_fields()
 
 
-class CallDetails(Call, frozen=True):
-    """All that is known about one call. Seed 003; public page of /calls/{id}.
+@model
+class CallDetails(Call):
+    """All that is known about one call. API reference: Get Call.
 
-    `metrics` is always there; its fields are None where the server sends no figures. `sip_trace` is
-    plain text.
+    `metrics` is always there; its fields are None where the server sends no figures. A latency
+    stands both there and beside it, wherever the server put it. `sip_trace` is plain text.
     """
 
-    _other_names: ClassVar[dict[str, str]] = {"events": "timeline", "timeline_events": "timeline"}
-    _guessed: ClassVar[tuple[str, ...]] = ("timeline",)
 
     disconnect_reason: str | None = None
-    metrics: CallMetrics = msgspec.field(default_factory=CallMetrics)
-    turns: tuple[Turn, ...] = ()
-    timeline: tuple[TimelineEvent, ...] = ()
+    metrics: CallMetrics = nested(CallMetrics)
+    turns: tuple[Turn, ...] = nested(tuple)
+    timeline: tuple[TimelineEvent, ...] = nested(
+        tuple, "timeline", "events", "timeline_events"
+    )
     sip_trace: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if _LATENCIES(self) != _LATENCIES(self.metrics):
+            for name in ("carrier_lag_ms", "ai_latency_ms", "gateway_processing_ms"):
+                beside, inside = getattr(self, name), getattr(self.metrics, name)
+                if beside is None:
+                    object.__setattr__(self, name, inside)
+                elif inside is None:
+                    metrics = attrs.evolve(self.metrics, **{name: beside})
+                    object.__setattr__(self, "metrics", metrics)

@@ -1,46 +1,113 @@
-"""What all models share: their class, enumerations that stay open, and how a field says its name on the wire."""
+"""What all models share: how a field says its names on the wire, and enumerations that stay open.
+
+How an answer becomes a model is decided in `protocol/convert.py`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, dataclass_transform
 
-import msgspec
+import attrs
 
-EXTRA: Final = "(extra)"
-"""What `extra` is called on the wire: no server sends it, and a key `extra` is extra, too."""
+from .plain import to_dict
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+T = TypeVar("T")
 
 
-class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A frozen value whose fields are made by keyword; `copy` and `msgspec.structs.replace` make
-    another one of it.
+def wire(*names: str) -> Any:
+    """Return an optional field that stands on the wire under the first of these names that is sent.
 
-    It holds what JSON holds, and so no cycles: the garbage collector need not know it (`gc=False`).
-    It is decoded straight from JSON (`protocol/fast.py`), and refuses a key that it does not know:
-    `protocol/shapes.py` then puts that into `extra`, moves what stands under one of `_other_names`
-    (name on the wire -> field) to its field, and a value of another type than a `_guessed` field,
-    which no page documents, into `extra` too.
+    The first one is documented.
+    """
+    return attrs.field(default=None, metadata={"names": names})
+
+
+def nested(kind: type[Any], *names: str) -> Any:
+    """Return a field that is an object or a list, empty where nothing was sent."""
+    return attrs.field(factory=kind, metadata={"names": names} if names else {})
+
+
+def extra_fields() -> Any:
+    """Return the field for what has no other: JSON key -> value, credentials as `Secret`."""
+    return attrs.field(factory=dict)
+
+
+def wire_names(field: attrs.Attribute[Any]) -> tuple[str, ...]:
+    """Return the names of a field on the wire, the documented one first."""
+    names: tuple[str, ...] = field.metadata.get("names", (field.name,))
+    return names
+
+
+class Model:
+    """What every answer of the API has in common.
+
+    `extra` holds the fields that the model does not know, and each value that is not of its field's
+    type, under the name that the server gave it; the field itself is None, or empty, then.
     """
 
-    _other_names: ClassVar[dict[str, str]] = {}
-    _guessed: ClassVar[tuple[str, ...]] = ()
+    __slots__ = ()
+
+    extra: dict[str, Any]
 
     def __hash__(self) -> int:
-        # Dicts, such as `extra`, have no hash; two models that are equal differ in nothing else
-        # either.
-        plain = (
-            value
-            for value in msgspec.structs.astuple(self)
-            if isinstance(value, str | int | float | datetime)
-        )
+        # Dicts, such as `extra`, have no hash; models that are equal have the rest equal, too.
+        values = (getattr(self, field.name) for field in attrs.fields(type(self)))
+        plain = (value for value in values if isinstance(value, str | int | float | datetime))
         return hash((type(self), *plain))
 
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Yield what `to_dict` holds: web frameworks make JSON of anything that `dict()` takes."""
+        return iter(to_dict(self).items())
 
-class Listed(Model, frozen=True):
-    """What has an id, and comes in lists."""
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
 
-    id: str
+        fields = attrs.fields(attrs.resolve_types(cls))
+        types = {field.name: handler.generate_schema(_in_json(field.type)) for field in fields}
+        shape = core_schema.typed_dict_schema(
+            {name: core_schema.typed_dict_field(kind) for name, kind in types.items()}
+        )
+        return core_schema.is_instance_schema(
+            cls,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                to_dict, return_schema=shape
+            ),
+        )
+
+
+def _in_json(kind: Any) -> Any:
+    """Return the type of what `to_dict` makes of a value: a time or a credential becomes text."""
+    from types import GenericAlias, UnionType
+    from typing import Union, get_args, get_origin
+
+    from ..secret import Secret
+
+    if isinstance(kind, type) and issubclass(kind, datetime | Secret | OpenEnum):
+        return str
+    if get_origin(kind) in (Union, UnionType):
+        return Union[tuple(_in_json(part) for part in get_args(kind))]  # noqa: UP007
+    if get_origin(kind) in (list, tuple):
+        return GenericAlias(list, (_in_json(get_args(kind)[0]),))
+    return dict[str, Any] if attrs.has(kind) else kind
+
+
+@dataclass_transform(
+    frozen_default=True,
+    kw_only_default=True,
+    field_specifiers=(attrs.field, wire, nested, extra_fields),
+)
+def model(cls: type[T]) -> type[T]:
+    """Make an attrs class of a model: frozen, made by keyword, hashed as `Model` says."""
+    # Without weak references: `protocol/fast.py` gives objects of the same layout this class.
+    return attrs.frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)(cls)
 
 
 class OpenEnum(StrEnum):
@@ -54,13 +121,3 @@ class OpenEnum(StrEnum):
         member._name_ = value
         member._value_ = value
         return member
-
-
-def named(name: str) -> Any:
-    """Return an optional field that has another name on the wire."""
-    return msgspec.field(default=None, name=name)
-
-
-def extra_fields() -> Any:
-    """Return the field for what the model does not know: JSON key -> value, credentials as `Secret`."""
-    return msgspec.field(default_factory=dict, name=EXTRA)

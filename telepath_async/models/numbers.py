@@ -1,10 +1,10 @@
-"""Phone numbers and the agents that answer them: another vendor's objects (seed 004 and that vendor's public schema)."""
+"""Phone numbers and the agents that answer them: another vendor's objects (Fluents)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .fields import Model, OpenEnum, extra_fields
+from .fields import Model, OpenEnum, extra_fields, model
 
 
 class TelephonyProvider(OpenEnum):
@@ -82,7 +82,8 @@ class AccountConnectionType(OpenEnum):
     EXTERNAL_API_KEY = "account_connection_external_api_key"
 
 
-class PromptTemplate(Model, frozen=True):
+@model
+class PromptTemplate(Model):
     id: str | None = None
     user_id: str | None = None
     label: str | None = None
@@ -90,7 +91,8 @@ class PromptTemplate(Model, frozen=True):
     extra: dict[str, Any] = extra_fields()
 
 
-class Prompt(Model, frozen=True):
+@model
+class Prompt(Model):
     id: str | None = None
     user_id: str | None = None
     label: str | None = None
@@ -104,7 +106,8 @@ class Prompt(Model, frozen=True):
     extra: dict[str, Any] = extra_fields()
 
 
-class Action(Model, frozen=True):
+@model
+class Action(Model):
     id: str | None = None
     user_id: str | None = None
     type: ActionType | None = None
@@ -115,7 +118,8 @@ class Action(Model, frozen=True):
     extra: dict[str, Any] = extra_fields()
 
 
-class Voice(Model, frozen=True):
+@model
+class Voice(Model):
     """A synthesizer's voice; all but these fields depends on its provider and stands in `extra`."""
 
     id: str | None = None
@@ -126,7 +130,8 @@ class Voice(Model, frozen=True):
     extra: dict[str, Any] = extra_fields()
 
 
-class Webhook(Model, frozen=True):
+@model
+class Webhook(Model):
     id: str | None = None
     user_id: str | None = None
     subscriptions: list[WebhookEvent] | None = None
@@ -137,7 +142,8 @@ class Webhook(Model, frozen=True):
     extra: dict[str, Any] = extra_fields()
 
 
-class AccountConnection(Model, frozen=True):
+@model
+class AccountConnection(Model):
     """An account at another vendor. Every text in its `credentials` is a `Secret`."""
 
     id: str | None = None
@@ -151,7 +157,8 @@ class AccountConnection(Model, frozen=True):
     extra: dict[str, Any] = extra_fields()
 
 
-class Agent(Model, frozen=True):
+@model
+class Agent(Model):
     """The agent that answers a number. An object inside it may come as its id alone.
 
     `initial_message_delay` and `idle_time_seconds` as the vendor names them; `conversation_speed`
@@ -189,8 +196,12 @@ class Agent(Model, frozen=True):
     extra: dict[str, Any] = extra_fields()
 
 
-class PhoneNumber(Model, frozen=True):
-    """A phone number. `id` and `user_id` are UUIDs; `number` is E.164. Seed 004."""
+@model
+class PhoneNumber(Model):
+    """A phone number. `id` and `user_id` are UUIDs; `number` is E.164.
+
+    API reference: Update Number (Fluents).
+    """
 
     number: str
     id: str | None = None

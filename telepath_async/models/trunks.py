@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Any, ClassVar
-
-import msgspec
+from functools import lru_cache
+from typing import Any, Final
 
 from ..secret import Secret
-from .fields import Listed, Model, OpenEnum, extra_fields
+from .fields import Model, OpenEnum, extra_fields, model, nested, wire
+
+_SIP_SCHEME: Final = re.compile(r"^sip:(//)?", re.IGNORECASE)
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
 
 
 class TrunkStatus(OpenEnum):
-    """Seed 002."""
+    """Whether calls go through; `UNKNOWN`: the answer does not say. API reference: List Trunks."""
 
     ACTIVE = "active"
     INACTIVE = "inactive"
     ERROR = "error"
+    UNKNOWN = "unknown"
 
 
 class AIProvider(OpenEnum):
-    """Seed 001."""
+    """Whose agent answers. API reference: Create Trunk."""
 
     OPENAI = "openai"
     ELEVENLABS = "elevenlabs"
     CUSTOM = "custom"
 
 
-class TrunkMetrics(Model, frozen=True):
-    """Today's figures of a trunk: `success_rate` in percent (0-100), `avg_latency_ms` in milliseconds. Seed 002."""
+@model
+class TrunkMetrics(Model):
+    """Today's figures of a trunk: `success_rate` in percent (0-100), `avg_latency_ms` in ms.
+
+    API reference: List Trunks.
+    """
 
     calls_today: int | None = None
     success_rate: float | None = None
@@ -36,31 +44,48 @@ class TrunkMetrics(Model, frozen=True):
     extra: dict[str, Any] = extra_fields()
 
 
-class Trunk(Listed, frozen=True):
-    """A SIP trunk. Seeds 000, 001, 002 and 003.
+@model
+class Trunk(Model):
+    """A SIP trunk. API reference: List Trunks, Create Trunk, Update Trunk.
 
-    `sip_endpoint` is `username@host` where the answer or the trunk names the user, else the host
-    alone. `metrics` is always there; its fields are None where the server sends no figures.
+    `name` and `status` stand in every documented answer, so they are never None: `""` and `UNKNOWN`
+    where the server leaves them out. `sip_endpoint` is `username@host` where the answer or the
+    trunk names the user, else the host alone. `metrics` is always there; its fields are None where
+    the server sends no figures.
     """
 
-    _other_names: ClassVar[dict[str, str]] = {"provider": "ai_provider"}
-
-    name: str
-    status: TrunkStatus
-    ai_provider: AIProvider | None = None
+    id: str
+    name: str = ""
+    status: TrunkStatus = TrunkStatus.UNKNOWN
+    ai_provider: AIProvider | None = wire("ai_provider", "provider")
     sip_username: str | None = None
     sip_endpoint: str | None = None
     sip_password: Secret | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
-    metrics: TrunkMetrics = msgspec.field(default_factory=TrunkMetrics)
+    metrics: TrunkMetrics = nested(TrunkMetrics)
     extra: dict[str, Any] = extra_fields()
 
+    def __attrs_post_init__(self) -> None:
+        if self.sip_endpoint:
+            address, is_host = _sip_address(self.sip_endpoint)
+            if is_host and self.sip_username:
+                address = f"{self.sip_username}@{address}"
+            object.__setattr__(self, "sip_endpoint", address)
 
-class SipCredentials(Model, frozen=True):
+
+@lru_cache(maxsize=256)  # the trunks of an account share their host
+def _sip_address(endpoint: str) -> tuple[str, bool]:
+    """Return what `sip:`, `sip://` or nothing stands before, and whether it is a host alone."""
+    address = _SIP_SCHEME.sub("", endpoint)
+    return address, _HOST.fullmatch(address) is not None
+
+
+@model
+class SipCredentials(Model):
     """What a rotation returns: the only time that the new password is shown.
 
-    Public page of rotate-sip-password.
+    API reference: Rotate SIP Password.
     """
 
     sip_password: Secret

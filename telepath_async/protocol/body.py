@@ -1,6 +1,6 @@
 """JSON in and out: an answer's body read, a request's body written.
 
-What a JSON object means is decided in `shapes.py`; what an error body means, in `refusals.py`.
+What a JSON object means is decided in `answers.py`; what an error body means, in `refusals.py`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import msgspec
 
 from ..errors import ResponseError, UsageError
-from ..models.fields import EXTRA, Model
+from ..models.fields import Model, wire_names
 from ..secret import Secret, SecretNumber
 from ..unset import UNSET
 from .url import time_text
@@ -108,11 +109,9 @@ def _key(key: object) -> str:
 
 def model_fields(model: Model) -> dict[str, Any]:
     """Return a model's fields under their names on the wire: without None, `extra` merged in."""
-    fields = {
-        field.encode_name: getattr(model, field.name) for field in msgspec.structs.fields(model)
-    }
-    extra: dict[str, Any] = fields.pop(EXTRA)
-    return {name: value for name, value in fields.items() if value is not None} | extra
+    fields = [field for field in attrs.fields(type(model)) if field.name != "extra"]
+    values = {wire_names(field)[0]: getattr(model, field.name) for field in fields}
+    return {name: value for name, value in values.items() if value is not None} | model.extra
 
 
 def drop_unset(**fields: Any) -> dict[str, Any]:

@@ -1,146 +1,140 @@
-"""The fast way from bytes to models, for answers that look as the API's pages show them;
-`shapes.py` takes all others.
+"""The accelerator: answers that look as the API's pages show them, straight from bytes to models.
 
-msgspec decodes straight into the models, which refuse a key that they do not know: 0.9 of what
-`orjson.loads` into dicts costs (`benchmarks/bench_decode.py`). Where every answer of a server holds
-the same unknown keys, as answers of a later version of the API would, they are learned: then rows
-are decoded into a model with these fields besides, and made anew with them in `extra`, at 1.8 of
-`orjson.loads` and not at the 10 of the exact way. Here nothing is renamed, concealed or moved to
-UTC: where any of that is needed, these functions return None.
+msgspec decodes rows into a shadow Struct of the model, and a generated function moves its values
+into the attrs object. Whatever needs a judgement (a value of another type, a time in another zone,
+one field under two names) is left to `convert.py`: these functions return None then, and otherwise
+just what it would. No state: an unknown field costs a second decoding, into dicts.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from enum import Enum
-from functools import cache, lru_cache
-from itertools import starmap
-from operator import attrgetter
-from types import GenericAlias
-from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
+from functools import cache
+from types import GenericAlias, NoneType
+from typing import Any, Final, TypeVar, get_args, get_origin
 
+import attrs
 import msgspec
 
-from ..models.fields import Model
+from ..models.fields import Model, OpenEnum, wire_names
 from ..secret import Secret
-from .wire import CREDENTIAL, concealed
+from .redaction import redact
 
 T = TypeVar("T", bound=Model)
+Make = Callable[[Any], Any]
 
-_PLAIN: Final = (str, int, float, bool, datetime, Secret, type(None))
-_RESPELLED: Final = ("sip_endpoint",)
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_MOST_LEARNED: Final = 64  # a server whose keys are ids is none that can be learned
-_learned: Final[dict[type[Model], tuple[str, ...]]] = {}
-
-
-def secret(kind: type, value: object) -> Secret:
-    """Make the one type that msgspec does not know; for its `dec_hook`."""
-    if isinstance(value, str):
-        return Secret(value)
-    raise TypeError(f"Expected a credential as text, got {type(value).__name__}")
+_PLAIN: Final = (str, int, float, bool, datetime, Secret, NoneType)
+_FAILURES: Final = (msgspec.DecodeError, ValueError, RecursionError)
+_PAGE: Final = ("pagination", "next_cursor", "has_more")
 
 
 def fast_object(model: type[T], body: bytes) -> T | None:
     """Decode one object, enveloped or bare, or return None."""
-    reader = _reader(model, _learned.get(model, ()))
+    enveloped = body.startswith(b'{"data"')
+    make, decode = _readers(model)[enveloped]
     try:
-        row = (
-            reader.enveloped.decode(body).data
-            if body.startswith(b'{"data"')
-            else reader.bare.decode(body)
-        )
-        rows = reader.settled([row])
-    except (msgspec.DecodeError, ValueError, RecursionError):
+        row = decode(body)
+        return make(row.data if enveloped else row)  # type: ignore[no-any-return]
+    except msgspec.ValidationError:  # an unknown field, most likely
+        pass
+    except _FAILURES:
         return None
-    return None if rows is None else rows[0]
+    try:
+        row, plain = _decoder(model, enveloped, False).decode(body), msgspec.json.decode(body)
+        pair = ([row.data], [plain["data"]]) if enveloped else ([row], [plain])
+        return _with_extra(model, make, *pair)[0]
+    except _FAILURES:
+        return None
 
 
 def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str, Any]] | None:
-    """Decode one page: its rows, and what it says of the list (`pagination`, `next_cursor`, `has_more`); or return None."""
-    reader = _reader(model, _learned.get(model, ()))
+    """Decode one page: its rows, and what it says of the list; or return None."""
+    make = _make(model)
     try:
-        page = reader.page(key).decode(body)
-        rows = page.rows if page.data is msgspec.UNSET else page.data
-        models = None if rows is msgspec.UNSET else reader.settled(rows)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+        page = _page_decoder(model, key, True).decode(body)
+        return [*map(make, _rows(page))], _said(page)
+    except msgspec.ValidationError:
+        pass
+    except _FAILURES:
         return None
-    if models is None:
-        return None
-    said = {name: getattr(page, name) for name in ("pagination", "next_cursor", "has_more")}
-    return models, {name: value for name, value in said.items() if value is not msgspec.UNSET}
-
-
-def learn(model: type[Model], rows: Iterable[Any]) -> None:
-    """Note the unknown keys of rows that were decoded in the exact way; a credential needs that way every time."""
-    unknown = {
-        key
-        for row in rows
-        for key in row.extra
-        if _NAME.fullmatch(key) and not CREDENTIAL.search(key)
-    }
-    known = _learned.get(model, ())
-    # What stands under `data` may be all of the answer.
-    new = unknown.difference(known, model._other_names, model.__struct_encode_fields__, ["data"])
-    if new and len(new) + len(known) <= _MOST_LEARNED:
-        _learned[model] = (*known, *sorted(new))
-
-
-class _Reader(Generic[T]):
-    """How rows of one model are decoded that may hold these unknown keys."""
-
-    def __init__(self, model: type[T], unknown: tuple[str, ...]) -> None:
-        self._row = _row_type(model, unknown)
-        self._model = model
-        self._times = [(attrgetter(f"{name}.tzinfo"), attrgetter(name)) for name in _times(model)]
-        self._inexact = [(attrgetter(field.name), field.default) for field in _inexact(model)]
-        self._unknown = [(key, attrgetter(f"unknown_{place}")) for place, key in enumerate(unknown)]
-        self._all_fields = attrgetter(*model.__struct_fields__)
-        self._pages: dict[str, msgspec.json.Decoder[Any]] = {}
-        self.bare = msgspec.json.Decoder(self._row, dec_hook=secret)
-        envelope: Any = msgspec.defstruct("Enveloped", [("data", self._row)])
-        self.enveloped = msgspec.json.Decoder(envelope, dec_hook=secret)
-
-    def page(self, key: str) -> msgspec.json.Decoder[Any]:
-        """Return the decoder of a page whose rows stand under `key`, or under `data`."""
-        if key not in self._pages:
-            self._pages[key] = _page_decoder(self._row, key)
-        return self._pages[key]
-
-    def settled(self, rows: list[Any]) -> list[T] | None:
-        """Return the models of decoded rows, or None where a value must be arranged."""
-        for zone, moment in self._times:
-            if not _in_utc(rows, zone, moment):
-                return None
-        for value_of, default in self._inexact:
-            if [*map(value_of, rows)].count(default) != len(rows):
-                return None
-        if not self._unknown:
-            return rows
-        for key, value_of in self._unknown:
-            for row, value in zip(rows, map(value_of, rows), strict=True):
-                if value is not msgspec.UNSET:
-                    row.extra[key] = (
-                        concealed(value, key) if isinstance(value, dict | list) else value
-                    )
-        return list(starmap(self._model, map(self._all_fields, rows)))
-
-
-_reader = lru_cache(maxsize=256)(_Reader)
-
-
-def _in_utc(rows: Sequence[Any], zone: attrgetter[Any], moment: attrgetter[Any]) -> bool:
     try:
-        # Without a loop in Python: this takes 0.06 µs a row, a plain loop twice that.
-        return [*map(zone, rows)].count(UTC) == len(rows)
-    except AttributeError:  # some are None
-        return all(time is None or time.tzinfo is UTC for time in map(moment, rows))
+        page = _page_decoder(model, key, False).decode(body)
+        plain = msgspec.json.decode(body)
+        objects = plain["data" if "data" in plain else key]
+        return _with_extra(model, make, _rows(page), objects), _said(page)
+    except _FAILURES:
+        return None
 
 
-def _page_decoder(row: type[msgspec.Struct], key: str) -> msgspec.json.Decoder[Any]:
-    rows = GenericAlias(list, (row,)) | msgspec.UnsetType
+def _rows(page: Any) -> list[Any]:
+    rows = page.rows if page.data is msgspec.UNSET else page.data
+    if rows is msgspec.UNSET:
+        raise _NeedsJudgement
+    return rows  # type: ignore[no-any-return]
+
+
+def _said(page: Any) -> dict[str, Any]:
+    said = {name: getattr(page, name) for name in _PAGE}
+    return {name: value for name, value in said.items() if value is not msgspec.UNSET}
+
+
+def _with_extra(
+    model: type[T], make: Make, rows: Iterable[Any], objects: Iterable[dict[str, Any]]
+) -> list[T]:
+    """Return the models of rows, each with the fields of its JSON object that the model lacks."""
+    known = _known(model)
+    found: list[T] = []
+    for row, plain in zip(rows, objects, strict=True):
+        made = make(row)
+        unknown = plain.keys() - known
+        if "data" in unknown:
+            raise _NeedsJudgement  # it may be all of the answer
+        if unknown:
+            for key in unknown if len(unknown) == 1 else [key for key in plain if key in unknown]:
+                made.extra[key] = redact(plain[key], key)
+        found.append(made)
+    return found
+
+
+class _NeedsJudgement(ValueError):
+    """`convert.py` has to decide."""
+
+
+@cache
+def _known(model: type[Model]) -> frozenset[str]:
+    return frozenset(name for field in _fields(model) for name in wire_names(field))
+
+
+@cache
+def _fields(model: type[Model]) -> list[attrs.Attribute[Any]]:
+    fields = attrs.fields(attrs.resolve_types(model))
+    return [field for field in fields if field.name != "extra"]
+
+
+def _secret(kind: type, value: object) -> Secret:
+    if isinstance(value, str):
+        return Secret(value)
+    raise TypeError("expected text")
+
+
+@cache
+def _readers(model: type[Model]) -> tuple[tuple[Make, Make], tuple[Make, Make]]:
+    """Return how a row becomes a model, and bytes a row: of a bare object, of an enveloped one."""
+    make = _make(model)
+    return (make, _decoder(model, False, True).decode), (make, _decoder(model, True, True).decode)
+
+
+@cache
+def _decoder(model: type[Model], enveloped: bool, strict: bool) -> msgspec.json.Decoder[Any]:
+    row: Any = _shadow(model, strict)
+    shape = msgspec.defstruct("Enveloped", [("data", row)]) if enveloped else row
+    return msgspec.json.Decoder(shape, dec_hook=_secret)
+
+
+@cache
+def _page_decoder(model: type[Model], key: str, strict: bool) -> msgspec.json.Decoder[Any]:
+    rows: Any = GenericAlias(list, (_shadow(model, strict),)) | msgspec.UnsetType
     page = msgspec.defstruct(
         "Page",
         [
@@ -152,41 +146,92 @@ def _page_decoder(row: type[msgspec.Struct], key: str) -> msgspec.json.Decoder[A
         ],
         rename={"rows": key},
     )
-    return msgspec.json.Decoder(page, dec_hook=secret)
+    return msgspec.json.Decoder(page, dec_hook=_secret)
 
 
-def _row_type(model: type[Model], unknown: tuple[str, ...]) -> type[msgspec.Struct]:
-    if not unknown:
-        return model
-    names = {f"unknown_{place}": key for place, key in enumerate(unknown)}
-    fields = [(name, Any, msgspec.UNSET) for name in names]
+@cache
+def _shadow(model: type[Model], strict: bool) -> type[msgspec.Struct]:
+    """Return a Struct with a field for each name on the wire; nested objects are always strict."""
+    fields: list[Any] = []
+    names: dict[str, str] = {}
+    for field in _fields(model):
+        for place, name in enumerate(wire_names(field)):
+            attribute = f"{field.name}_{place}"
+            names[attribute] = name
+            kind = _shadow_type(field.type)
+            needed = field.default is attrs.NOTHING
+            fields.append((attribute, kind) if needed else (attribute, kind | None, None))
     return msgspec.defstruct(
-        f"Learned{model.__name__}", fields, bases=(model,), rename=names, frozen=True
+        f"{model.__name__}Row",
+        sorted(fields, key=len),
+        rename=names,
+        forbid_unknown_fields=strict,
+        gc=False,
     )
 
 
-@cache
-def _inexact(model: type[Model]) -> list[msgspec.structs.FieldInfo]:
-    """Return the fields whose values `shapes.py` must arrange wherever they are sent."""
-    hints = get_type_hints(model)
-    fields = [field for field in msgspec.structs.fields(model) if field.name != "extra"]
-    return [
-        field for field in fields if field.name in _RESPELLED or not _is_exact(hints[field.name])
-    ]
+def _shadow_type(kind: Any) -> Any:
+    if get_origin(kind) is tuple:
+        return GenericAlias(list, (_shadow_type(get_args(kind)[0]),))
+    if isinstance(kind, type) and issubclass(kind, Model):
+        return _shadow(kind, True)
+    return kind if all(map(_is_plain, get_args(kind) or (kind,))) else NoneType
 
 
-def _is_exact(hint: Any) -> bool:
-    parts = get_args(hint)
-    if parts:
-        return all(part is Ellipsis or _is_exact(part) for part in parts)
-    if isinstance(hint, type) and issubclass(hint, Model):
-        return not _times(hint) and not _inexact(
-            hint
-        )  # only the times of the outer model are looked at
-    return hint in _PLAIN or (isinstance(hint, type) and issubclass(hint, Enum))
+def _is_plain(kind: Any) -> bool:
+    return kind in _PLAIN or (isinstance(kind, type) and issubclass(kind, OpenEnum))
 
 
 @cache
-def _times(model: type[Model]) -> list[str]:
-    hints = get_type_hints(model)
-    return [name for name in model.__struct_fields__ if datetime in get_args(hints[name])]
+def _make(model: type[Model]) -> Make:
+    """Return a function that makes the model of a shadow row.
+
+    The generated code fills an object of a class with the same slots and no frozen `__setattr__`,
+    and then gives it the model's class: half of the time that the model's own `__init__` takes
+    (benchmarks/bench_decode.py).
+    """
+    twin = type(
+        model.__name__,
+        model.__bases__,
+        {"__slots__": model.__slots__, "__setattr__": object.__setattr__},
+    )
+    scope: dict[str, Any] = {
+        "new": twin.__new__, "twin": twin, "model": model, "UTC": UTC, "Judge": _NeedsJudgement,
+    }  # fmt: skip
+    lines = ["def make(row):", " made = new(twin)"]
+    for field in _fields(model):
+        lines += _stores(field, scope)
+    lines += [" made.extra = {}", " made.__class__ = model"]
+    if hasattr(model, "__attrs_post_init__"):
+        lines.append(" made.__attrs_post_init__()")
+    exec("\n".join([*lines, " return made"]), scope)  # noqa: S102  # field names alone
+    made: Make = scope["make"]
+    return made
+
+
+def _stores(field: attrs.Attribute[Any], scope: dict[str, Any]) -> list[str]:
+    """Return the lines that move one field, where it was sent under one of its names."""
+    name, kinds = field.name, get_args(field.type) or (field.type,)
+    lines = [f" value = row.{name}_0"]
+    for place in range(1, len(wire_names(field))):
+        other = f"row.{name}_{place}"
+        lines += [
+            f" if {other} is not None:",
+            "  if value is not None: raise Judge",
+            f"  value = {other}",
+        ]
+    if datetime in kinds:
+        lines.append(" if value is not None and value.tzinfo is not UTC: raise Judge")
+    if name == "id" and field.default is attrs.NOTHING:
+        lines.append(" if not value or value.isspace(): raise Judge")
+    model = next((k for k in kinds if isinstance(k, type) and issubclass(k, Model)), None)
+    if model is not None:
+        scope[f"make_{name}"] = _make(model)
+        if get_origin(field.type) is tuple:
+            return [*lines, f" made.{name} = tuple([*map(make_{name}, value)]) if value else ()"]
+        scope[f"no_{name}"] = _shadow(model, True)()
+        return [*lines, f" made.{name} = make_{name}(no_{name} if value is None else value)"]
+    if field.default not in (None, attrs.NOTHING):
+        scope[f"default_{name}"] = field.default
+        lines.append(f" if value is None: value = default_{name}")
+    return [*lines, f" made.{name} = value"]

@@ -22,18 +22,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-import msgspec
+from attrs import define
 
 from ..errors import PagingError
 from .checkpoint import Checkpoint
-from .shapes import ListBody
+from .answers import ListBody
 
 _REMEMBERED_IDS: Final = 10_000
 _MOST_STEPS: Final = 5
 _PAGES_AWAY: Final = (0, 1, -1, 2, -2)
 
 
-class Drift(msgspec.Struct, kw_only=True):
+@define(kw_only=True)
+class Drift:
     """What a walk met because the list changed under it, or the server ignored a filter.
 
     `repeated`: rows that came twice and were dropped; `stepped_back`: how often a page was asked for again elsewhere, to

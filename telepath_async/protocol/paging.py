@@ -15,14 +15,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar
 
-import msgspec
-from msgspec.structs import replace
+from attrs import define, evolve, frozen
 
 from .checkpoint import Checkpoint, Place, Style
 from .offsets import Drift as Drift
 from .offsets import Offsets, circular
 from .offsets import RecentIds as RecentIds
-from .shapes import ListBody
+from .answers import ListBody
 from .url import Query, query_of
 
 _MOST_BARREN_PAGES: Final = 1_000
@@ -40,7 +39,8 @@ class Row(Protocol):
 T = TypeVar("T", bound=Row)
 
 
-class DateRange(msgspec.Struct, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class DateRange:
     """From `since` to `until`, both inclusive, both aware; None = open."""
 
     since: datetime | None = None
@@ -59,7 +59,7 @@ class DateRange(msgspec.Struct, frozen=True, kw_only=True):
         """Return the range to ask for: up to a whole second, since a server may count in those; `holds` drops the rest."""
         if self.until is None or not self.until.microsecond or self.until > _LAST_SECOND:
             return self
-        return replace(self, until=self.until.replace(microsecond=0) + timedelta(seconds=1))
+        return evolve(self, until=self.until.replace(microsecond=0) + timedelta(seconds=1))
 
     def holds(self, moment: datetime | None) -> bool:
         """Whether `moment` lies inside; a row without a time cannot be judged and counts as inside."""
@@ -73,7 +73,8 @@ class DateRange(msgspec.Struct, frozen=True, kw_only=True):
 _ALWAYS: Final = DateRange()
 
 
-class Plan(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class Plan(Generic[T]):
     """What is listed: `of` (`calls`), under which `filters`, in pages of `page_size`, beginning at
     `start`.
 
@@ -94,7 +95,8 @@ class Plan(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     style_hint: Style | None = None
 
 
-class _PageInHand(msgspec.Struct, Generic[T], kw_only=True):
+@define(kw_only=True)
+class _PageInHand(Generic[T]):
     """The rows that are still to be handed out, and their places; a checkpoint is made only when somebody asks."""
 
     before: Checkpoint
@@ -112,7 +114,7 @@ class _PageInHand(msgspec.Struct, Generic[T], kw_only=True):
         if self.taken == 0:
             return self.before
         place = self.places[self.taken - 1]
-        return replace(
+        return evolve(
             self.here, at=place, last=self.rows[self.taken - 1].id, unsure=place < self.in_doubt
         )
 
@@ -239,8 +241,8 @@ class Paging(Generic[T]):
         opened_by, self._cursor = self._cursor, self._next_cursor(body)
         self._cursors.add(hash(self._cursor))
         self.done = self._cursor is None or self._joins(body.rows)
-        here = replace(self.plan.start, style="cursor", cursor=opened_by, at=0, last=None)
-        behind = replace(here, cursor=self._cursor, done=self.done)
+        here = evolve(self.plan.start, style="cursor", cursor=opened_by, at=0, last=None)
+        behind = evolve(here, cursor=self._cursor, done=self.done)
         self._hand_out(
             body.rows, [row.id for row in body.rows], self._before_anchor(body.rows), here, behind
         )
@@ -293,9 +295,9 @@ class Paging(Generic[T]):
         if skipped is None:
             return False
         self.done = offsets.done
-        here = replace(self.plan.start, style="offset", total=offsets.total)
+        here = evolve(self.plan.start, style="offset", total=offsets.total)
         last = ids[-1] if ids else self.checkpoint.last
-        behind = replace(
+        behind = evolve(
             here,
             at=offsets.frontier,
             last=last,
@@ -335,7 +337,7 @@ class Paging(Generic[T]):
         if rows and not fresh and here.style == "offset":
             # Insertions pushed rows on: the row that the checkpoint stands behind is further than
             # where we are.
-            behind = replace(self.checkpoint, style="offset", done=self.done)
+            behind = evolve(self.checkpoint, style="offset", done=self.done)
         self._page = _PageInHand(
             before=self.checkpoint,
             here=here,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, final
 
-import msgspec
+from attrs import frozen
 
 from ..checks import check_seconds, check_whole
 from .url import http_date
@@ -39,7 +39,8 @@ _UNIX_SECONDS: Final = re.compile(
 )  # 11 digits reach the year 5138: milliseconds do not pass
 
 
-class RateLimit(msgspec.Struct, frozen=True):
+@frozen
+class RateLimit:
     """What an answer said of the key's rate limit; a header that is absent, or garbage, is None.
 
     `limit`: requests a minute; `remaining`: requests left in the server's window; `reset_at`: when that window ends, by

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final, overload
 from urllib.parse import quote, unquote, urlsplit
 
@@ -36,6 +37,13 @@ CREDENTIAL: Final = re.compile(
 )
 """Found in the name of a field: a text or a number there is a secret, and all inside it is."""
 
+
+@lru_cache(maxsize=1024)
+def is_credential(name: str) -> bool:
+    """Whether what stands behind this name is a secret."""
+    return CREDENTIAL.search(name) is not None
+
+
 _LONGEST_ERROR: Final = 500
 
 
@@ -50,14 +58,16 @@ def as_secret(value: object) -> Any:
 
 def redact(value: Any, name: str = "") -> Any:
     """Return JSON with every text and number behind a credential's name made a Secret."""
+    if isinstance(value, str | int | float | None):
+        return _hide(value) if is_credential(name) else value
     if isinstance(value, Model):
         value = model_fields(value)
     if isinstance(value, Mapping):
-        below = name if CREDENTIAL.search(name) else ""
+        below = name if is_credential(name) else ""
         return {key: redact(item, below or str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [redact(item, name) for item in value]
-    return _hide(value) if CREDENTIAL.search(name) else value
+    return _hide(value) if is_credential(name) else value
 
 
 def redact_request(value: Any) -> Any:
@@ -104,7 +114,7 @@ def url_secrets(url: Secret) -> tuple[Secret, ...]:
     except ValueError:
         return (url,)
     fields = (field.partition("=") for field in parts.query.split("&"))
-    written = {parts.password or "", *(text for name, _, text in fields if CREDENTIAL.search(name))}
+    written = {parts.password or "", *(text for name, _, text in fields if is_credential(name))}
     return tuple(Secret(form) for text in written - {""} for form in {text, unquote(text)})
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
+from attrs import define, frozen
 from attrs import frozen
 
 from ..checks import check_number, check_seconds, check_whole
@@ -51,7 +51,8 @@ class RetryPolicy:
         check_number("budget", self.budget)
 
 
-class RetryBudget(msgspec.Struct):
+@define
+class RetryBudget:
     """What retries have cost and successes have not paid back yet, in tokens, so that an outage is
     never multiplied.
 

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
@@ -41,6 +41,8 @@ STRUCTURE_ERRORS: Final = (ExceptionGroup, TypeError, ValueError)
 _PLAIN: Final = (str, int, float, bool, NoneType)
 _NAMES: Final = {NoneType: "null", dict: "object", list: "array"}
 _BARE_KEY: Final = re.compile(r"[\w.+-]+")
+_WITH_MICROSECONDS: Final = len("2026-01-31T12:00:00.123456Z")
+_ROUND_UP: Final = re.compile(r"[.,]\d{6}[5-9]")
 _LENGTH_OF_A_DATE: Final = len("2026-01-31")
 
 
@@ -109,8 +111,10 @@ def utc(value: object) -> datetime:
     if not isinstance(value, str):
         raise _mismatch("datetime", value)
     try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
+        moment = datetime.fromisoformat(f"{value[:-1]}Z" if value[-1:] == "z" else value)
+        if len(value) > _WITH_MICROSECONDS and _ROUND_UP.search(value):  # Python cuts them off
+            moment += timedelta(microseconds=1)
+    except (ValueError, OverflowError):
         raise ValueError("expected an ISO 8601 time") from None
     if len(value) <= _LENGTH_OF_A_DATE:
         raise ValueError("expected an ISO 8601 time, got a date")

@@ -13,7 +13,7 @@ from math import ceil, inf
 from typing import Any, Final, Literal, final
 
 from attrs import evolve, frozen
-from msgspec.structs import replace
+from attrs import evolve
 
 from telepath_async import RateLimit
 from telepath_async.protocol.ratelimit import MAX_LIMIT, TokenBucket
@@ -381,7 +381,7 @@ class Member:
                 self._news_ends = now + min(seen.resets_in, self.shares.period)
             self._news = self._known
             if self._local is not None:
-                self._local.learn(replace(seen, limit=None), now)
+                self._local.learn(evolve(seen, limit=None), now)
             if (
                 self._known is seen
                 and seen.remaining == 0

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ..models.analytics import AnalyticsOverview
 from ..protocol.messages import Request
-from ..protocol.shapes import read_object
+from ..protocol.answers import read_object
 from ..protocol.url import query_of
 from ..session import Session
 from .listing import date_range

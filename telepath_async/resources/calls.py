@@ -7,7 +7,7 @@ from datetime import datetime
 from ..models.calls import Call, CallDetails, CallDirection, CallStatus
 from ..paginator import Paginator
 from ..protocol.messages import Request
-from ..protocol.shapes import read_object
+from ..protocol.answers import read_object
 from ..protocol.url import path_segment, query_of
 from ..session import Session
 from .listing import date_range, paginator

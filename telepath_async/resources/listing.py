@@ -6,20 +6,20 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from msgspec.structs import replace
+from attrs import evolve
 
 from ..checks import check_time_range, check_whole
 from ..errors import UsageError
-from ..models.fields import Listed
+from ..models.fields import Model
 from ..paginator import Paginator
 from ..protocol.checkpoint import Checkpoint, read_checkpoints
 from ..protocol.messages import Request, Response
 from ..protocol.paging import DateRange, Plan, RecentIds
-from ..protocol.shapes import ListBody, read_list
+from ..protocol.answers import ListBody, read_list
 from ..protocol.url import Query
 from ..session import Session
 
-T = TypeVar("T", bound=Listed)
+T = TypeVar("T", bound=Model)
 
 
 def paginator(
@@ -61,7 +61,7 @@ def paginator(
 
     def plans() -> list[Plan[T]]:
         timeless = RecentIds() if len(bases) > 1 else None
-        return [replace(base, style_hint=session.pool.style, timeless=timeless) for base in bases]
+        return [evolve(base, style_hint=session.pool.style, timeless=timeless) for base in bases]
 
     def fetch(query: Query) -> Coroutine[Any, Any, Response]:
         return session.send(Request(method="GET", path=path, template=path, query=query))

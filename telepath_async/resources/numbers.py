@@ -11,7 +11,7 @@ from ..models.numbers import Agent, PhoneNumber
 from ..protocol.body import drop_unset, write_json
 from ..protocol.messages import Request
 from ..protocol.redaction import redact_request, secret_values
-from ..protocol.shapes import read_object
+from ..protocol.answers import read_object
 from ..protocol.url import query_of
 from ..session import Session
 from ..unset import UNSET, UnsetType

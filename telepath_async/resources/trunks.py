@@ -26,7 +26,7 @@ from ..protocol.doubt import began_at_server, failed_for_sure, in_doubt, is_ours
 from ..protocol.messages import Request
 from ..protocol.paging import DateRange
 from ..protocol.redaction import as_secret, redact_request, secret_values
-from ..protocol.shapes import read_object
+from ..protocol.answers import read_object
 from ..protocol.url import path_segment, query_of
 from ..secret import Secret
 from ..session import Session

@@ -24,7 +24,7 @@ from telepath_async.models.numbers import PhoneNumber
 from telepath_async.models.trunks import SipCredentials, Trunk
 from telepath_async.protocol.messages import Response
 from telepath_async.protocol.refusals import refusal
-from telepath_async.protocol.shapes import read_list, read_object
+from telepath_async.protocol.answers import read_list, read_object
 from tests.hostile import Hostile, raw, reply
 from tests.promises.operations import BY_NAME, OPERATIONS, Operation, client_at
 

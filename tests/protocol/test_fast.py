@@ -14,7 +14,7 @@ from telepath_async.models.analytics import AnalyticsOverview
 from telepath_async.models.calls import Call, CallDetails
 from telepath_async.models.numbers import PhoneNumber
 from telepath_async.models.trunks import SipCredentials, Trunk
-from telepath_async.protocol import fast, shapes
+from telepath_async.protocol import answers
 from telepath_async.protocol.fast import fast_list, fast_object, learn
 
 CALL = {

@@ -16,7 +16,7 @@ from telepath_async.protocol import paging as paging_module
 from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint
 from telepath_async.protocol.offsets import RecentIds
 from telepath_async.protocol.paging import DateRange, Paging, Plan
-from telepath_async.protocol.shapes import ListBody
+from telepath_async.protocol.answers import ListBody
 
 NOON = datetime(2024, 3, 10, 12, tzinfo=UTC)
 Query = dict[str, str]

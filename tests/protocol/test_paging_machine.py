@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from telepath_async.errors import PagingError
 from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint
 from telepath_async.protocol.paging import Paging, Plan
-from telepath_async.protocol.shapes import ListBody
+from telepath_async.protocol.answers import ListBody
 
 pytestmark = pytest.mark.long
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from telepath_async.protocol.checkpoint import Checkpoint, Place, in_parts, read_checkpoint
 from telepath_async.protocol.offsets import RecentIds
 from telepath_async.protocol.paging import Paging, Plan
-from telepath_async.protocol.shapes import ListBody
+from telepath_async.protocol.answers import ListBody
 
 Query = dict[str, str]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -25,7 +25,7 @@ from telepath_async.models.numbers import (
 )
 from telepath_async.models.trunks import SipCredentials, Trunk
 from telepath_async.protocol.messages import Response
-from telepath_async.protocol.shapes import ListBody, read_list, read_object
+from telepath_async.protocol.answers import ListBody, read_list, read_object
 from telepath_async.secret import Secret, SecretNumber
 
 TRUNK = {"id": "conn_1", "name": "Sales", "status": "active"}

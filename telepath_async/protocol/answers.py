@@ -1,0 +1,152 @@
+"""Envelopes: one object, or one page of a list, in both dialects of the API.
+
+`{"data": {...}}` or the object itself; `{"data": [...], "next_cursor": ...}` or
+`{"trunks": [...], "pagination": {...}}`. What stands inside is read by `convert.py`, and by
+`fast.py` where that can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from ..models.fields import Model
+from .body import decode_error, read_json
+from .convert import odd_values, structure
+from .fast import fast_list, fast_object
+from .messages import Response
+from .redaction import redact
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Model)
+
+
+@attrs.frozen(kw_only=True)
+class RejectedRow:
+    """A row that cannot be handed out, because it has no usable id.
+
+    `path`: where it stood in the answer; `reason`: what is wrong; `row`: the row, secrets hidden.
+    """
+
+    path: str
+    reason: str
+    row: Any
+
+
+@attrs.define(kw_only=True)
+class ListBody(Generic[T]):
+    """One page as the server sent it.
+
+    `paged_by_cursor`: which of the two paging styles it shows. `rejected`: rows without an id;
+    `odd`: where a value is not of its field's type, and in which row.
+    """
+
+    rows: list[T]
+    paged_by_cursor: bool
+    total: int | None = None
+    limit: int | None = None
+    offset: int | None = None
+    next_cursor: str | None = None
+    has_more: bool | None = None
+    rejected: tuple[RejectedRow, ...] = ()
+    odd: tuple[str, ...] = ()
+
+
+def read_object(model: type[M], response: Response) -> M:
+    """Decode one object, enveloped or bare.
+
+    Raises ResponseError when it is not an object, or lacks what the model cannot do without.
+    """
+    quick = fast_object(model, response.body)
+    return quick if quick is not None else _exactly(response, lambda body: _object(model, body))
+
+
+def read_list(model: type[M], key: str, response: Response) -> ListBody[M]:
+    """Decode one page: `{"data": [...]}` or `{key: [...]}`.
+
+    Raises ResponseError on any other shape.
+    """
+    quick = fast_list(model, key, response.body)
+    if quick is not None:
+        rows, page = quick
+        return _exactly(response, lambda _: _list_body(rows, page), read=False)
+    return _exactly(response, lambda body: _list(model, key, body))
+
+
+def _exactly(response: Response, decode: Callable[[Any], T], *, read: bool = True) -> T:
+    body = read_json(response) if read else None
+    try:
+        return decode(body)
+    except ValueError as error:
+        why = str(error)
+    del body
+    # Raised out here: the frames in there hold secrets in plain text.
+    raise decode_error(response, why)
+
+
+def _object(model: type[M], body: Any) -> M:
+    if isinstance(body, dict) and isinstance(body.get("data"), dict):
+        return structure(body["data"], model, "$.data")
+    return structure(body, model, "$")
+
+
+def _list(model: type[M], key: str, body: Any) -> ListBody[M]:
+    if isinstance(body, dict) and isinstance(body.get("data"), dict):
+        body = body["data"]
+    if not isinstance(body, dict):
+        raise ValueError(f"expected an object that holds a list, got {type(body).__name__}")
+    name = "data" if "data" in body else key
+    rows, rejected, odd = [], [], []
+    for index, row in enumerate(_rows(body, name, key)):
+        path = f"$.{name}[{index}]"
+        try:
+            found = structure(row, model, path)
+        except ValueError as error:
+            rejected.append(RejectedRow(path=path, reason=str(error), row=redact(row)))
+            continue
+        rows.append(found)
+        identity = getattr(found, "id", "")
+        odd += [f"{fault} (in {identity})" for fault in odd_values(found, path)]
+    page = _list_body(rows, body)
+    page.rejected, page.odd = tuple(rejected), tuple(odd)
+    return page
+
+
+def _rows(body: Mapping[str, Any], name: str, key: str) -> list[Any]:
+    rows = body.get(name)
+    if isinstance(rows, list):
+        return rows
+    if rows is None and (name in body or _paging(body).get("total") == 0 or body.get("total") == 0):
+        return []
+    raise ValueError(f"expected a list under 'data' or {key!r}")
+
+
+def _paging(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    paging = body.get("pagination")
+    return paging if isinstance(paging, dict) else {}
+
+
+def _list_body(rows: list[T], body: Mapping[str, Any]) -> ListBody[T]:
+    paging = _paging(body)
+    has_more = body.get("has_more")
+    return ListBody(
+        rows=rows,
+        paged_by_cursor="next_cursor" in body or "has_more" in body,
+        total=_count(paging.get("total")),
+        limit=_count(paging.get("limit")),
+        offset=_count(paging.get("offset")),
+        next_cursor=_cursor(body.get("next_cursor")),
+        has_more=has_more if isinstance(has_more, bool) else None,
+    )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _cursor(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value or None
+    raise ValueError(f"expected next_cursor to be text or null, got {type(value).__name__}")

@@ -1,0 +1,189 @@
+"""The meaning of an answer: JSON values -> models, by one strict cattrs converter.
+
+Strict per row: one without a usable id is not a row. Lenient per field: a value that is not of its
+field's type goes into `extra` under its own name, and costs nothing else. Nothing is coerced, but a
+whole number that stands for an id. Every fault is named with its path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
+
+import attrs
+
+from ..models.fields import Model, OpenEnum, wire_names
+from ..secret import Secret
+from .redaction import redact
+from .strict import STRUCTURE_ERRORS, Hook, expect, faults, strict_converter
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+M = TypeVar("M", bound=Model)
+
+_KINDS: Final = {
+    str: "text", int: "a whole number", float: "a number", bool: "true or false",
+    datetime: "a time", Secret: "text", list: "a list", tuple: "a list", dict: "an object",
+}  # fmt: skip
+
+
+def structure(value: object, model: type[M], path: str) -> M:
+    """Return the model that a JSON object means. Raises ValueError that names each fault's path."""
+    try:
+        found: M = _structure_hook(model)(value, model)
+    except RecursionError:
+        why = f"it is nested too deeply at {path}"
+    except STRUCTURE_ERRORS as error:
+        why = "; ".join(f"{text} at {where}" for where, text in faults(error, path))
+    else:
+        return found
+    raise ValueError(why)  # out here: the frames in there hold secrets in plain text
+
+
+def odd_values(found: Model, path: str) -> Iterator[str]:
+    """Yield where a value was not of its field's type, so that it stands in `extra`."""
+    for name, names in _nested(type(found)):
+        value = getattr(found, name)
+        parts = [value] if isinstance(value, Model) else value if isinstance(value, tuple) else ()
+        for index, part in enumerate(parts):
+            step = f"[{index}]" if isinstance(value, tuple) else ""
+            yield from odd_values(part, f"{path}.{names[0]}{step}")
+    for field in attrs.fields(type(found)) if found.extra else ():
+        for name in found.extra.keys() & set(wire_names(field)):
+            if not getattr(found, field.name) or isinstance(getattr(found, field.name), Model):
+                yield f"{path}.{name}: expected {_expected(field.type)}"
+
+
+@cache
+def _nested(model: type[Model]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the fields in which other models stand: their names, and those on the wire."""
+    fields = attrs.fields(attrs.resolve_types(model))
+    return [(f.name, wire_names(f)) for f in fields if any(map(_is_model, _leaves(f.type)))]
+
+
+def _leaves(kind: Any) -> Iterator[Any]:
+    """Yield the plain types inside `str | list[Action] | None`."""
+    for part in get_args(kind):
+        yield from _leaves(part)
+    yield kind
+
+
+@cache
+def _structure_hook(model: type[Any]) -> Hook:
+    hook: Hook = _converter().get_structure_hook(model)
+    return hook
+
+
+def _expected(kind: Any) -> str:
+    parts = [part for part in get_args(kind) if part is not NoneType]
+    plain = get_origin(kind) or (parts[-1] if parts else kind)
+    plain = get_origin(plain) or plain
+    if plain in _KINDS:
+        return _KINDS[plain]
+    return _expected(parts[-1]) if parts else "text" if issubclass(plain, OpenEnum) else "an object"
+
+
+@cache
+def _converter() -> Converter:
+    converter = strict_converter()
+    converter.register_structure_hook(OpenEnum, lambda value, kind: kind(expect(value, str)))
+    register = converter.register_structure_hook_factory
+    register(_is_choice, lambda kind: _choice(kind, converter))
+    register(_is_json, _json)
+    register(_is_model, lambda kind: _model(kind, converter))
+    return converter
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Model)
+
+
+def _is_choice(kind: Any) -> bool:
+    """Whether it is an id or the object itself: `str | Agent | None`."""
+    return str in get_args(kind) and any(map(_is_model, get_args(kind)))
+
+
+def _choice(kind: Any, converter: Converter) -> Hook:
+    (model,) = filter(_is_model, get_args(kind))
+    return lambda value, _: value if type(value) is str else converter.structure(value, model)
+
+
+def _is_json(kind: Any) -> bool:
+    """Whether it is an object or a list that no page describes: `dict[str, Any] | list[Any]`."""
+    parts = [part for part in (get_args(kind) or ()) if part is not NoneType]
+    if get_origin(kind) in (dict, list):
+        return Any in parts
+    return bool(parts) and all(get_origin(part) in (dict, list) and _is_json(part) for part in parts)
+
+
+def _json(kind: Any) -> Hook:
+    origins = {get_origin(part) for part in (kind, *get_args(kind))} & {dict, list}
+
+    def check(value: Any, _: Any) -> Any:
+        if type(value) not in origins:
+            raise TypeError("expected an object or a list")
+        return value
+
+    return check
+
+
+def _identifier(value: Any, _: Any) -> str:
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, str) and value.strip():
+        return value
+    raise TypeError("expected an id: text that is not blank, or a whole number")
+
+
+def _model(model: type[Any], converter: Converter) -> Hook:
+    fields = [field for field in attrs.fields(attrs.resolve_types(model)) if field.name != "extra"]
+    required = [field.name for field in fields if field.default is attrs.NOTHING]
+    known_as = {
+        name: (field.name, _hook(field, converter), field.type)
+        for field in fields
+        for name in wire_names(field)
+    }
+
+    def structure(row: Any, _: Any) -> Any:
+        known: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        wrong: dict[str, Exception] = {}
+        for key, value in expect(row, dict).items():
+            name, hook, kind = known_as.get(key, ("", None, None))
+            if hook is None or name in known:
+                extra[key] = redact(value, key)
+            elif value is not None or name in required:
+                try:
+                    known[name] = hook(value, kind)
+                except STRUCTURE_ERRORS as error:
+                    wrong[name] = error
+                    extra[key] = redact(value, key)
+        if not known.keys() >= required_names:
+            missing = [name for name in required if name not in known]
+            raise _refused(model, {name: wrong.get(name, KeyError(name)) for name in missing})
+        return model(**known, extra=extra)
+
+    required_names = frozenset(required)
+    return structure
+
+
+def _hook(field: attrs.Attribute[Any], converter: Converter) -> Hook:
+    if field.name == "id" and field.default is attrs.NOTHING:
+        return _identifier
+    hook: Hook = converter.get_structure_hook(field.type)
+    if any(map(_is_json, (field.type, *get_args(field.type)))):
+        return lambda value, kind: redact(hook(value, kind), field.name)
+    return hook
+
+
+def _refused(model: type[Any], wrong: dict[str, Exception]) -> Exception:
+    """Return the error of a row without its required fields, as cattrs' own hooks raise it."""
+    from cattrs import AttributeValidationNote, ClassValidationError
+
+    for name, error in wrong.items():
+        error.add_note(AttributeValidationNote(f"field {name}", name, str))  # type: ignore[arg-type]
+    return ClassValidationError(f"not a {model.__name__}", [*wrong.values()], model)
