@@ -19,10 +19,10 @@ ACCOUNT = sync_job().account
 
 
 class Shared(LocalLimiter):
-    opened: list[tuple[str, int, int]] = []
+    opened: list[tuple[Secret, int, int]] = []
     closed = 0
 
-    def __init__(self, url: str, *, limit: int, expected_processes: int) -> None:
+    def __init__(self, url: Secret, *, limit: int, expected_processes: int) -> None:
         super().__init__(limit)
         self.given = (url, limit, expected_processes)
 
@@ -84,7 +84,7 @@ async def test_a_shared_limiter_is_open_while_somebody_uses_it(shared: Any) -> N
     gate.set()
     one, same = await asyncio.gather(*both)
     assert one is same
-    assert shared.opened == [("redis://h/0", 6000, 3)]
+    assert shared.opened == [(Secret("redis://h/0"), 6000, 3)]
     assert shared.closed == 1
     async with limiters.hold(ACCOUNT):
         assert len(shared.opened) == 2
