@@ -62,7 +62,6 @@ class Call(Model):
 class CallMetrics(Model):
     """The figures of one call: latencies and jitter in milliseconds, packet loss in percent."""
 
-
     carrier_lag_ms: int | float | None = None
     ai_latency_ms: int | float | None = None
     gateway_processing_ms: int | float | None = None
@@ -90,7 +89,6 @@ class TimelineEvent(Model):
     No page names its fields, so most of it may stand in `extra`.
     """
 
-
     type: str | None = wire("type", "event", "name")
     at: datetime | None = wire("at", "timestamp", "time")
     extra: dict[str, Any] = extra_fields()
@@ -104,13 +102,10 @@ class CallDetails(Call):
     stands both there and beside it, wherever the server put it. `sip_trace` is plain text.
     """
 
-
     disconnect_reason: str | None = None
     metrics: CallMetrics = nested(CallMetrics)
     turns: tuple[Turn, ...] = nested(tuple)
-    timeline: tuple[TimelineEvent, ...] = nested(
-        tuple, "timeline", "events", "timeline_events"
-    )
+    timeline: tuple[TimelineEvent, ...] = nested(tuple, "timeline", "events", "timeline_events")
     sip_trace: str | None = None
 
     def __attrs_post_init__(self) -> None:

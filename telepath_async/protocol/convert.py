@@ -117,7 +117,9 @@ def _is_json(kind: Any) -> bool:
     parts = [part for part in (get_args(kind) or ()) if part is not NoneType]
     if get_origin(kind) in (dict, list):
         return Any in parts
-    return bool(parts) and all(get_origin(part) in (dict, list) and _is_json(part) for part in parts)
+    return bool(parts) and all(
+        get_origin(part) in (dict, list) and _is_json(part) for part in parts
+    )
 
 
 def _json(kind: Any) -> Hook:
