@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from .errors import UsageError
-from .protocol.checkpoint import Checkpoint, Place, in_parts
+from .protocol.checkpoint import Checkpoint
 from .protocol.paging import Drift, Paging, Plan, Row
 from .protocol.shapes import ListBody
 from .protocol.wire import Query, Response
@@ -80,31 +79,6 @@ class Paginator(Generic[T]):
     def checkpoint(self) -> str:
         """A short JSON string that stands exactly behind the last item handed out; `list(resume=…)` goes on there."""
         return _text([paging.checkpoint for paging in self._pagings()])
-
-    @property
-    def place(self) -> Place | None:
-        """Where the latest walk stands: the id of the last row handed out, and the cursor behind
-        it.
-
-        None where that cannot be said: not at the end of a page, at the end of the list, without
-        cursors, in several parts.
-        """
-        pagings = self._pagings()
-        return pagings[0].place if len(pagings) == 1 else None
-
-    def in_parts(self, places: Sequence[Place]) -> str:
-        """Return a checkpoint from which `list(resume=…)` reads the rest in parts: from here, and
-        from all `places` at once.
-
-        `places`: what `place` was of lists under narrower filters, in the order in which this list will come by. Each part
-        ends where it meets the row and the cursor of a later one: what it would ask for next has been asked already. A place
-        that is never met costs requests, and no rows. Raises UsageError unless the walk stands in a cursor list.
-        """
-        if self.place is None:
-            raise UsageError(
-                "only a walk that stands at the end of a page of a cursor list can go on in parts"
-            )
-        return _text(in_parts(self._pagings()[0].checkpoint, places))
 
     @property
     def drift(self) -> Drift:

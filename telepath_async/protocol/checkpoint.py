@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec.structs import replace
 
 from ..errors import UsageError
 from .wire import one_line
 
 Style = Literal["offset", "cursor"]
-Place = tuple[str, str]  # the id of a row, and the cursor behind it
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -29,7 +27,7 @@ class Checkpoint(
 
     `style`: None until the first answer has shown it. Offset style: `at` rows lie behind us, of `total`. Cursor style:
     `at` rows of the page that `cursor` opens (None = the first) lie behind us. `unsure`: rows behind this place may have
-    been handed out. `done`: there is nothing more. `joints`: where other walks begin; this one ends when it comes by.
+    been handed out. `done`: there is nothing more.
     """
 
     of: str
@@ -41,22 +39,10 @@ class Checkpoint(
     last: str | None = None
     unsure: bool = False
     done: bool = False
-    joints: tuple[Place, ...] = ()
 
     def text(self) -> str:
         """Return the JSON string."""
         return msgspec.json.encode(self).decode()
-
-
-def in_parts(here: Checkpoint, places: Sequence[Place]) -> list[Checkpoint]:
-    """Return where to begin so that the list is read from `here` and from all `places` at once,
-    given in its order.
-
-    Each part ends at one of the places behind its own: so none waits for another in a circle, and
-    one always reads to the end.
-    """
-    starts = [here, *(replace(here, cursor=cursor, at=0, last=None) for _, cursor in places)]
-    return [replace(start, joints=tuple(places[index:])) for index, start in enumerate(starts)]
 
 
 def read_checkpoints(text: object, *, of: str, filters: Mapping[str, str]) -> list[Checkpoint]:

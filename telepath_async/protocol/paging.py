@@ -18,7 +18,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from .checkpoint import Checkpoint, Place, Style
+from .checkpoint import Checkpoint, Style
 from .offsets import Drift as Drift
 from .offsets import Offsets, circular
 from .offsets import RecentIds as RecentIds
@@ -136,8 +136,6 @@ class Paging(Generic[T]):
         self._barren = 0
         self._cursor = plan.start.cursor
         self._cursors = {hash(self._cursor)}
-        self._joints = dict(plan.start.joints)
-        self._up_to_joint: int | None = None
         self._anchor = plan.start.last
         if self._anchor is not None:
             self._known.add({self._anchor})
@@ -163,14 +161,6 @@ class Paging(Generic[T]):
     def checkpoint(self) -> Checkpoint:
         """The place exactly behind the last row taken."""
         return self._page.checkpoint
-
-    @property
-    def place(self) -> Place | None:
-        """The last row taken and the cursor behind it, at the end of a page that another one follows."""
-        page = self._page
-        if self.in_hand or not page.rows or page.behind.cursor is None or self.done:
-            return None
-        return page.rows[-1].id, page.behind.cursor
 
     @property
     def in_hand(self) -> int:
@@ -204,7 +194,7 @@ class Paging(Generic[T]):
         # After a resume, a smaller page than the first time might not reach the place of the
         # checkpoint.
         place = 0 if self._anchor is None else self.plan.start.at + 1
-        limit = self._up_to_joint or max(self.plan.page_size, min(place, _LARGEST_PAGE))
+        limit = max(self.plan.page_size, min(place, _LARGEST_PAGE))
         return [self._query(limit=limit, cursor=self._cursor)]
 
     def _query(self, *, limit: int, offset: int | None = None, cursor: str | None = None) -> Query:
@@ -233,31 +223,15 @@ class Paging(Generic[T]):
         return received
 
     def _receive_cursor(self, body: ListBody[T]) -> bool:
-        self._up_to_joint = None if self._up_to_joint else self._joint_inside(body.rows)
-        if self._up_to_joint:
-            return False
         opened_by, self._cursor = self._cursor, self._next_cursor(body)
         self._cursors.add(hash(self._cursor))
-        self.done = self._cursor is None or self._joins(body.rows)
+        self.done = self._cursor is None
         here = replace(self.plan.start, style="cursor", cursor=opened_by, at=0, last=None)
         behind = replace(here, cursor=self._cursor, done=self.done)
         self._hand_out(
             body.rows, [row.id for row in body.rows], self._before_anchor(body.rows), here, behind
         )
         return True
-
-    def _joint_inside(self, rows: list[T]) -> int | None:
-        """Return how many rows to ask for instead, so that the page ends where another walk may begin."""
-        places = (place for place, row in enumerate(rows[:-1], 1) if row.id in self._joints)
-        return next(places, None) if self._joints else None
-
-    def _joins(self, rows: list[T]) -> bool:
-        """Whether what we would ask for from here on is, byte for byte, what another walk asks for."""
-        return (
-            bool(rows)
-            and self._cursor is not None
-            and self._joints.get(rows[-1].id) == self._cursor
-        )
 
     def _before_anchor(self, rows: list[T]) -> int:
         """Return how many rows were handed out before the resume; none where the row of the checkpoint is gone."""

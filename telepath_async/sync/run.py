@@ -12,7 +12,6 @@ from attrs import define, evolve, field, frozen
 from telepath_async import APIError, Call, Page, Paginator, PagingError, TelepathClient, UsageError
 
 from .database import make_engine
-from .parts import Scout
 from .plan import Coverage, Walk, beginning, extended, latest, may_resume, server_time
 from .store import Changes, Store, open_store
 
@@ -76,7 +75,7 @@ async def sync_calls(
     `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `since`, `until`: aware datetimes, both
     inclusive. `lookback`: how long after its start a call may still appear or change; each run goes back that far behind the
     watermark. `trunk_id`: only this trunk's calls, with a watermark of their own. `on_progress`: called with a `SyncProgress`
-    after each page that is committed; where much is to be read, pages come from several places of the list in turn.
+    after each page that is committed.
 
     Killed at any moment, the next run goes on behind the last page committed. Calls deleted at the
     server stay in the table. Requests go in the bulk lane, behind interactive ones.
@@ -189,26 +188,16 @@ class _Run:
                 raise
 
     async def _follow(self, calls: Paginator[Call], walk: Walk) -> None:
-        """Take over what the list gives from here on, in parts where it is long, and at its end note what the table covers."""
-        walk, in_parts = await self._read(calls, walk)
-        if in_parts is not None:
-            walk, _ = await self._read(self._list(evolve(walk, checkpoint=in_parts)), walk)
+        """Store what the list gives from here on; at its end, save what the table covers."""
+        walk = await self._read(calls, walk)
         self.coverage = extended(self.coverage, walk)
         self.uncertain = walk.uncertain
         await self.store.save_state(self.coverage)
 
-    async def _read(self, calls: Paginator[Call], walk: Walk) -> tuple[Walk, str | None]:
-        """Read to the end, or until the rest can be read in parts; return how far it came, and their checkpoint."""
+    async def _read(self, calls: Paginator[Call], walk: Walk) -> Walk:
+        """Store the list page by page; return the walk as it stands at its end."""
         now, missed_before = datetime.now(UTC), walk.uncertain
-        scout = Scout(
-            telepath=self.telepath,
-            calls=calls,
-            trunk_id=self.trunk_id,
-            since=walk.since,
-            until=walk.until,
-        )
         async for page in calls.pages():
-            before = walk.checkpoint
             walk = evolve(
                 walk,
                 started=walk.started or server_time(page.raw.headers.get("Date"), now),
@@ -219,10 +208,7 @@ class _Run:
             )
             self._count(await self.store.save_page(page.items, self.coverage, walk))
             self._tell(walk, page)
-            in_parts = await scout.look_ahead(page.items, before)
-            if in_parts is not None:
-                return walk, in_parts
-        return walk, None
+        return walk
 
     def _count(self, changes: Changes) -> None:
         self.inserted += changes.inserted

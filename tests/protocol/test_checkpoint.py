@@ -25,7 +25,6 @@ _checkpoints = st.builds(
     last=st.none() | _text,
     unsure=st.booleans(),
     done=st.booleans(),
-    joints=st.lists(st.tuples(_text, _text), max_size=3).map(tuple),
 )
 
 
