@@ -35,12 +35,13 @@ ROOMS: Final[dict[str, set[str]]] = {
     "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
     "transport": {STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "errors", "secret", "version"},
     "limiter": {STDLIB, "protocol.ratelimit", "errors"},
-    "pool": {STDLIB, "aiohttp", "protocol.checkpoint", "transport", "errors"},
+    "pool": {STDLIB, "aiohttp", "transport", "errors"},
     "session": {STDLIB, "msgspec", "protocol", "transport", "limiter", "pool", "errors", "events", "secret"},
-    "paginator": {STDLIB, "msgspec", "session", "protocol", "models", "errors"},
+    "paginator": {STDLIB, "attrs", "session", "protocol", "models", "errors"},
     "resources": {
         STDLIB, "attrs", "msgspec", "session", "paginator", "models", "errors", "secret", "unset",
         "protocol.wire", "protocol.shapes", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
+        "protocol.dates", "protocol.recent_ids",
     },
     "options": {STDLIB, "aiohttp", "yarl", "protocol.retry", "limiter", "errors", "secret"},
     "client": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,8 +11,6 @@ from typing import Any
 import pytest
 
 from telepath_async import Call, Paginator, RetryPolicy, ServerError, TelepathClient, UsageError
-from telepath_async.protocol.paging import DateRange
-from telepath_async.resources.listing import _split
 from telepath_async.sandbox import Sandbox
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -185,11 +182,3 @@ async def test_what_cannot_be_cut_is_refused_at_the_call(
 ) -> None:
     with pytest.raises(UsageError, match=why):
         telepath.calls.list(**options)
-
-
-def test_shards_are_cut_at_whole_seconds_and_share_no_moment() -> None:
-    ranges = _split(DateRange(since=SINCE + timedelta(microseconds=7), until=UNTIL), 7)
-    assert [part.since.microsecond for part in ranges if part.since] == [7] + [0] * 6
-    for earlier, later in itertools.pairwise(ranges):
-        assert earlier.until is not None
-        assert earlier.until + timedelta(microseconds=1) == later.since

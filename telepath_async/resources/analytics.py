@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..models.analytics import AnalyticsOverview
+from ..protocol.dates import date_range
 from ..protocol.shapes import read_object
 from ..protocol.wire import Request, query_of
 from ..session import Session
-from .listing import date_range
 
 
 class Analytics:

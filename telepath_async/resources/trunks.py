@@ -22,7 +22,6 @@ from ..errors import (
 from ..models.trunks import AIProvider, SipCredentials, Trunk, TrunkStatus
 from ..paginator import Page, Paginator
 from ..protocol.doubt import began_at_server, failed_for_sure, in_doubt, is_ours
-from ..protocol.paging import DateRange
 from ..protocol.shapes import read_object
 from ..protocol.wire import (
     Request,
@@ -37,7 +36,7 @@ from ..secret import Secret
 from ..session import Session
 from ..unset import UNSET, UnsetType
 from .batch import Batch, Crew, checked_specs
-from .listing import paginator
+from .listing import ListOptions, paginator
 from .trunk_spec import TrunkSpec, hidden
 
 
@@ -55,28 +54,29 @@ class Trunks:
         page_size: int = 100,
         max_items: int | None = None,
         prefetch: int = 0,
-        overlap: int = 0,
+        overlap: int = 1,
         resume: str | None = None,
     ) -> Paginator[Trunk]:
         """List trunks.
 
         `sort`: sent as it is (seed 003 speaks of sorting by creation date, and names no value). `page_size`: 1-100;
-        `prefetch`: pages under way ahead of you; `overlap`: rows by which each page of an offset list is asked early;
-        `resume`: a `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises, while it is walked.
-        Source: seeds 002 and 003.
+        `prefetch`: pages under way ahead of you; `overlap`: rows by which each later page of an
+        offset list is asked early, so that what changes meanwhile loses no row (0: unchecked);
+        `resume`: a `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises,
+        and PagingError, while it is walked. Source: seeds 002 and 003.
         """
         return paginator(
             self._session,
             Trunk,
             "trunks",
+            ListOptions(
+                page_size=page_size,
+                max_items=max_items,
+                prefetch=prefetch,
+                overlap=overlap,
+                resume=resume,
+            ),
             filters=query_of(status=status, sort=sort),
-            dates=DateRange(),
-            started=lambda trunk: trunk.created_at,
-            page_size=page_size,
-            max_items=max_items,
-            prefetch=prefetch,
-            overlap=overlap,
-            resume=resume,
         )
 
     async def find(self, sip_username: str) -> Trunk | None:
