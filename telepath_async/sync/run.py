@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -12,7 +12,17 @@ from attrs import define, evolve, field, frozen
 from telepath_async import APIError, Call, Page, Paginator, PagingError, TelepathClient, UsageError
 
 from .database import make_engine
-from .plan import Coverage, Walk, beginning, extended, latest, may_resume, server_time
+from .plan import (
+    Coverage,
+    Seen,
+    Walk,
+    beginning,
+    extended,
+    latest,
+    may_resume,
+    server_time,
+    up_to_present,
+)
 from .store import Changes, Store, open_store
 
 _MOST_WALKS: Final = 3
@@ -22,7 +32,7 @@ _PAGES_AHEAD: Final = (
 _SHARDS: Final = 4
 _WORTH_SHARDS: Final = timedelta(days=1)
 _OVERLAP: Final = 10
-_PLACE_REFUSED: Final = frozenset((400, 404, 410, 422))
+_CHECKPOINT_REFUSED: Final = frozenset((400, 404, 410, 422))
 
 
 @frozen(kw_only=True)
@@ -128,13 +138,15 @@ class _Run:
     uncertain: int = 0
 
     async def to_the_end(self) -> SyncReport:
-        """Walk until nothing is missing; one that finds the list in too much motion leaves the rest to the next run."""
+        """Walk until nothing is missing.
+
+        Where the list changes too much for that, the rest is left to the next run.
+        """
         self.coverage, cut_off = await self.store.load()
         if cut_off is not None and may_resume(cut_off, self._fresh_walk(), self.lookback):
             await self._resume(cut_off)
         for _ in range(_MOST_WALKS):
-            walk = self._fresh_walk()
-            await self._follow(self._list(walk), walk)
+            await self._follow_all(await self._walks())
             if not self.uncertain:
                 break
         return SyncReport(
@@ -151,6 +163,44 @@ class _Run:
         return Walk(
             since=beginning(self.coverage, self.since, self.until, self.lookback), until=self.until
         )
+
+    async def _walks(self) -> list[Walk]:
+        """Return what is missing: a long time up to the present, which shards read, and the rest."""
+        walk, now = self._fresh_walk(), datetime.now(UTC)
+        if walk.since is None or walk.until is not None or now - walk.since < _WORTH_SHARDS:
+            return [walk]
+        first = await self.telepath.calls.list(
+            trunk_id=self.trunk_id, since=walk.since, max_items=1
+        )
+        present = server_time(first.raw.headers.get("Date"), now)
+        return [walk] if present - walk.since < _WORTH_SHARDS else up_to_present(walk, present)
+
+    async def _follow_all(self, walks: Iterable[Walk]) -> None:
+        """Follow the walks up to the first one that may have missed a call."""
+        for walk in walks:
+            await self._follow(self._list(walk), walk)
+            if self.uncertain:
+                return
+
+    async def _follow(self, calls: Paginator[Call], walk: Walk) -> None:
+        """Store what a walk gives; at its end, save what the table covers.
+
+        A walk that the server refuses to serve to its end is cut in two by time.
+        """
+        seen = Seen()
+        try:
+            walk = await self._read(calls, walk, seen)
+        except PagingError as error:
+            refused = isinstance(error.__cause__, APIError)
+            halves = seen.halves(walk) if refused and calls.drift.outside <= seen.rows else ()
+            if not halves:
+                raise
+        else:
+            self.coverage = extended(self.coverage, walk)
+            self.uncertain = walk.uncertain
+            await self.store.save_state(self.coverage)
+            return
+        await self._follow_all(halves)
 
     def _list(self, walk: Walk) -> Paginator[Call]:
         bounded = (
@@ -174,7 +224,7 @@ class _Run:
         )
 
     async def _resume(self, walk: Walk) -> None:
-        """Go on with a walk that was cut off; where that cannot be, the walk that follows begins anew."""
+        """Continue a walk that was cut off; where that cannot be, the next one begins anew."""
         try:
             calls = self._list(walk)
         except UsageError:  # not a checkpoint of this version
@@ -184,30 +234,24 @@ class _Run:
         except PagingError:  # the server pages in the other style now
             return
         except APIError as error:  # the cursor has expired
-            if error.status not in _PLACE_REFUSED:
+            if error.status not in _CHECKPOINT_REFUSED:
                 raise
 
-    async def _follow(self, calls: Paginator[Call], walk: Walk) -> None:
-        """Store what the list gives from here on; at its end, save what the table covers."""
-        walk = await self._read(calls, walk)
-        self.coverage = extended(self.coverage, walk)
-        self.uncertain = walk.uncertain
-        await self.store.save_state(self.coverage)
-
-    async def _read(self, calls: Paginator[Call], walk: Walk) -> Walk:
+    async def _read(self, calls: Paginator[Call], walk: Walk, seen: Seen) -> Walk:
         """Store the list page by page; return the walk as it stands at its end."""
         now, missed_before = datetime.now(UTC), walk.uncertain
         async for page in calls.pages():
+            seen.note(call.start_time for call in page.items)
             walk = evolve(
                 walk,
                 started=walk.started or server_time(page.raw.headers.get("Date"), now),
-                newest=latest(walk.newest, *(call.start_time for call in page.items)),
+                newest=latest(walk.newest, seen.newest),
                 rows=walk.rows + len(page.items),
-                uncertain=missed_before + calls.drift.uncertain,
-                checkpoint=calls.checkpoint,
+                uncertain=missed_before + page.drift.uncertain,
+                checkpoint=page.checkpoint,
             )
             self._count(await self.store.save_page(page.items, self.coverage, walk))
-            self._tell(walk, page)
+            self._notify(walk, page)
         return walk
 
     def _count(self, changes: Changes) -> None:
@@ -216,7 +260,7 @@ class _Run:
         self.unchanged += changes.unchanged
         self.pages += 1
 
-    def _tell(self, walk: Walk, page: Page[Call]) -> None:
+    def _notify(self, walk: Walk, page: Page[Call]) -> None:
         if self.on_progress is not None:
             self.on_progress(
                 SyncProgress(
