@@ -32,7 +32,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests on every Python that is installed, and once on the lowest versions that are declared."""
+    """Run the tests on every Python that is installed, and on the lowest versions declared."""
     session.install("-e", EVERYTHING, *group("test"))
     if session.posargs:
         session.run("pytest", *session.posargs)
@@ -41,8 +41,7 @@ def tests(session: nox.Session) -> None:
         session.run("coverage", "erase")
         session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES)
         session.run("coverage", "combine", "--quiet")
-        # Without PostgreSQL, half of the sync is skipped; without Redis, the shared limiter;
-        # without either, the workers.
+        # Half of the sync needs PostgreSQL, the shared limiter Redis, the workers one of the two.
         edges = ["demo.py", "cli/__main__.py", "sync/*", "redis/*", "worker/*"]
         omitted = ",".join(f"telepath_async/{edge}" for edge in edges)
         omit = [] if os.environ.get("TELEPATH_REQUIRE_SERVICES") else [f"--omit={omitted}"]
@@ -53,7 +52,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the tests on the lowest versions that pyproject.toml declares, those aside that prove by repetition."""
+    """Run the tests on the lowest versions that pyproject.toml declares.
+
+    The tests that prove by repetition are left out.
+    """
     extras = PYPROJECT["project"]["optional-dependencies"].values()
     declared = [
         *PYPROJECT["project"]["dependencies"],
@@ -91,14 +93,20 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Drive a mixed load under faults for 10 minutes (`-- --seconds 30`: shorter); fail when a promise broke."""
+    """Drive a mixed load under faults for 10 minutes; fail when a promise broke.
+
+    Shorter: `-- --seconds 30`.
+    """
     session.install(EVERYTHING, *group("test"))
     session.run("python", "-m", "tests.soak", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run all benchmarks and write benchmarks/RESULTS.md (`-- --quick`: a short run that writes nothing)."""
+    """Run all benchmarks and write benchmarks/RESULTS.md.
+
+    `-- --quick` is a short run that writes nothing.
+    """
     # Not the command line: the generator of a peer wants an older typer.
     session.install(".[jobs,otel,parquet,redis,sync]", *group("bench"))
     session.run("python", "benchmarks/run.py", *session.posargs)

@@ -1,4 +1,7 @@
-"""Rows a second from a server 20 ms away into a file of each format, and the memory that it takes: it must stay flat."""
+"""Measure the rows a second of an export into each format, and its memory.
+
+The server is 20 ms away. The memory must stay flat.
+"""
 
 import asyncio
 import gc
@@ -18,7 +21,10 @@ FORMATS: tuple[Format, ...] = ("parquet", "csv", "ndjson")
 
 
 class Memory:
-    """Of one run: resident memory after half of the rows, when Parquet has written a row group, and the most after that."""
+    """Hold the resident memory of one run: after half of the rows, and its peak after that.
+
+    After half of the rows, Parquet has written a row group.
+    """
 
     def __init__(self) -> None:
         self.warm = self.peak = 0.0

@@ -1,8 +1,7 @@
-"""How it grows: throughput and CPU per request over concurrency 1 to 1,000; time of a whole list
-over 1,000 to 1,000,000 calls.
+"""Measure how throughput, CPU per request and the time of a whole list grow.
 
-The server adds 5 ms to every answer, so that concurrency has something to win. Draws growth.png
-(not with --quick).
+Concurrency goes from 1 to 1,000, the list from 1,000 to 1,000,000 calls. The server adds 5 ms to
+every answer, so that concurrency has something to win. Draws growth.png (not with --quick).
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""The limiter against aiolimiter: an uncontended acquire, 10,000 waiters, their order; and its own limit on a fake clock."""
+"""Measure the limiter against aiolimiter, and its own limit on a fake clock.
+
+Against aiolimiter: an uncontended acquire, 10,000 waiters, and their order.
+"""
 
 import asyncio
 import time

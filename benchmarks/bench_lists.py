@@ -1,4 +1,4 @@
-"""Whole lists: prefetch against one page after the other, shards, and how near to the limit a long walk runs."""
+"""Measure whole lists: prefetch against page after page, shards, and the limit's use."""
 
 import asyncio
 import time

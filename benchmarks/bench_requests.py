@@ -1,5 +1,6 @@
-"""CPU of one typed GET and of one page of 100 typed calls, 50 at a time, beside the peers; all get
-the same bytes.
+"""Measure the CPU of one typed GET and of one page of 100 typed calls, beside the peers.
+
+50 run at a time, and all get the same bytes.
 
 The floor is raw aiohttp + orjson, which returns dicts: no types, no times, no errors, no limiter,
 no retries. The seed's own loop over `requests` has no 50 at a time: it runs alone, with a page of

@@ -1,8 +1,7 @@
-"""One key in 1, 2 and 4 processes on a Redis of its own: the limit's use, its worst window, round
-trips, waits; and the script.
+"""Measure one key that 1, 2 and 4 processes share on a Redis of their own.
 
-Scaled: 1,800 requests in 6 seconds. Processes are real; a place is noted by the clock that they
-share.
+The figures: the limit's use, its worst window, round trips, waits; and the script. Scaled: 1,800
+requests in 6 seconds. Processes are real; a permit is noted by the clock that they share.
 """
 
 import asyncio
@@ -62,10 +61,10 @@ def pongs(client: redis.Redis) -> bool:
 
 
 async def work(url: str, key: str, processes: int, begin: float) -> tuple[list[float], list[float]]:
-    """Want all there is until `begin + WARM_UP + SECONDS`, then half of this process's part, one
-    call after the other.
+    """Make as many calls as the limit lets through, then half of this process's share.
 
-    Return when each place came, and the waits of the second part.
+    The first part ends at `begin + WARM_UP + SECONDS`; in the second, one call follows the other.
+    Return when each call was let through, and the waits of the second part.
     """
     places: list[float] = []
     waits: list[float] = []

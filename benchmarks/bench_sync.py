@@ -1,8 +1,7 @@
-"""Rows a second from a server 20 ms away into SQLite and PostgreSQL, and the memory that it takes:
-it must stay flat.
+"""Measure the rows a second of a sync into SQLite and PostgreSQL, and its memory.
 
-PostgreSQL: DATABASE_URL, or the server of this machine; without one, that part is left out, and
-says so.
+The server is 20 ms away. The memory must stay flat. PostgreSQL: DATABASE_URL, or the server of this
+machine; without one, that part is left out, and says so.
 """
 
 import asyncio
@@ -42,7 +41,11 @@ class Memory:
 
 
 def whole_range(style: str) -> dict[str, datetime]:
-    """With cursors, a range is cut by its dates at once, and a list without a range goes on in parts after ten pages."""
+    """Return the time range of all calls for the style that has one, else nothing.
+
+    With cursors, a range is cut by its dates at once, and a list without a range goes on in parts
+    after ten pages.
+    """
     begin = datetime.fromtimestamp(BEGIN, UTC)
     return (
         {"since": begin, "until": begin + timedelta(seconds=SIZE * STEP)}

@@ -1,5 +1,6 @@
-"""Rows a second of a fleet: many accounts, a key and a SQLite file each, over 1, 2 and 4 worker
-processes on one Redis.
+"""Measure the rows a second of 1, 2 and 4 worker processes on one Redis.
+
+There are many accounts, each with its key and its SQLite file.
 
 Redis: REDIS_URL, or the server of this machine (database 6 is emptied); without one, it says so.
 `--whole`: 200 accounts, which take minutes.
@@ -29,9 +30,9 @@ def accounts_file(folder: Path, base_url: str) -> Path:
     """Each account has a key of its own, so that no limit is shared, and is synced once."""
     path = folder / "accounts.toml"
     sections = (
-        f'[accounts.a{index}]\napi_key_env = "KEY_{index}"\nbase_url = "{base_url}"\nhost '
-        f'= "{socket.gethostname()}"\n'
-        f'database_url = "sqlite:///{folder}/{index}.db"\nlimit = 1000000\nsync.cron = "@yearly"\n'
+        f'[accounts.a{index}]\napi_key_env = "KEY_{index}"\nbase_url = "{base_url}"\n'
+        f'host = "{socket.gethostname()}"\ndatabase_url = "sqlite:///{folder}/{index}.db"\n'
+        'limit = 1000000\nsync.cron = "@yearly"\n'
         for index in range(ACCOUNTS)
     )
     path.write_text("".join(sections))

@@ -1,4 +1,4 @@
-"""What all benchmarks share: contenders measured in turn, a table of medians and ratios, and the goals they are held to."""
+"""Measure contenders in turn, print a table of medians and ratios, and check the goals."""
 
 import asyncio
 import json
@@ -38,12 +38,15 @@ def server(*, style: str = "offset", size: int = 10_000, latency_ms: float = 0.0
 
 
 def free_a_large_block() -> None:
-    """Make glibc keep memory: without it, asyncio's 256 KiB buffer is mapped and unmapped for every small answer."""
+    """Make glibc keep memory between answers.
+
+    Without it, asyncio's 256 KiB buffer is mapped and unmapped for every small answer.
+    """
     bytes(1 << 20)
 
 
 async def cpu_us(work: Callable[[], Awaitable[object]], times: int, concurrency: int) -> float:
-    """Return the CPU microseconds that one of `times` runs costs this process, `concurrency` at a time."""
+    """Return the CPU microseconds of one of `times` runs, `concurrency` at a time."""
 
     each = max(1, times // concurrency)
 
@@ -57,7 +60,10 @@ async def cpu_us(work: Callable[[], Awaitable[object]], times: int, concurrency:
 
 
 class Table:
-    """Rows of one measurement: contender -> figures, one a round; the first contender is the measure of the others."""
+    """Collect one measurement: each contender's figures, one a round.
+
+    The first contender is the measure of the others.
+    """
 
     def __init__(self, title: str, unit: str) -> None:
         self.title = title
@@ -71,7 +77,7 @@ class Table:
         return statistics.median(self.figures[contender])
 
     def ratio(self, contender: str, to: str) -> float:
-        """Return the median of the ratios round by round: the machine's speed drifts, and both drift with it."""
+        """Return the median of the ratios round by round: the drift of the machine cancels out."""
         pairs = zip(self.figures[contender], self.figures[to], strict=True)
         return statistics.median(ours / theirs for ours, theirs in pairs)
 
@@ -81,9 +87,8 @@ class Table:
         print(f"  {'':44}{'median':>10}{'min':>10}{'max':>10}{'ratio':>8}")
         for contender, figures in self.figures.items():
             median, low, high = statistics.median(figures), min(figures), max(figures)
-            print(
-                f"  {contender:44}{median:10.2f}{low:10.2f}{high:10.2f}{self.ratio(contender, measure):8.2f}"
-            )
+            ratio = self.ratio(contender, measure)
+            print(f"  {contender:44}{median:10.2f}{low:10.2f}{high:10.2f}{ratio:8.2f}")
 
 
 def goal(
@@ -94,7 +99,10 @@ def goal(
     at_least: float | None = None,
     digits: int = 2,
 ) -> None:
-    """Print a goal and its figure, and keep it for RESULTS.md where TELEPATH_BENCH_RESULTS names a file."""
+    """Print a goal and its figure, and keep it for RESULTS.md.
+
+    The file is the one that TELEPATH_BENCH_RESULTS names, if any.
+    """
     bound, sign = (at_most, "≤") if at_most is not None else (at_least, "≥")
     assert bound is not None
     met = figure <= bound if at_most is not None else figure >= bound

@@ -29,7 +29,7 @@ LIBRARIES = [
 
 
 def run(program: Path, results: Path) -> str:
-    """Run one benchmark; show its lines as they come, and return them, with the seconds that it took."""
+    """Run one benchmark, show its lines as they come, and return them and the seconds it took."""
     begun = time.perf_counter()
     command = [sys.executable, "-u", str(program), *sys.argv[1:]]
     lines: list[str] = []
@@ -69,7 +69,8 @@ def report(output: dict[str, str], goals: list[dict[str, str]], seconds: float) 
     return "\n".join([
         "# Results\n",
         f"Written by `nox -s bench` in {seconds:.0f} s. {machine()}\n",
-        "Shared machines are noisy: contenders take turns in one run; a " "ratio is the " "median of the ratios " "round by " "round.\n",
+        "Shared machines are noisy: contenders take turns in one run; a ratio is the median of "
+        "the ratios round by round.\n",
         "| what | goal | figure | |",
         "| --- | --- | --- | --- |",
         *rows,

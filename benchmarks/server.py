@@ -1,8 +1,8 @@
-"""A server that costs as little as can be, in a process of its own: `python benchmarks/server.py
-[--latency-ms 50]`.
+"""Serve just enough of the API for the benchmarks, at the least possible cost.
 
-It speaks enough of the API for the benchmarks: one call, lists of calls in both styles (cut by
-`from` and `to`), creates. It prints its base URL and serves until its standard input closes.
+`python benchmarks/server.py [--latency-ms 50]` is a process of its own. It knows one call, lists of
+calls in both styles (cut by `from` and `to`), and creates. It prints its base URL and serves until
+its standard input closes.
 """
 
 import argparse
@@ -20,18 +20,19 @@ def call(index: int) -> bytes:
     start = datetime.fromtimestamp(BEGIN + index * STEP, UTC)
     end = datetime.fromtimestamp(BEGIN + index * STEP + 47, UTC)
     return (
-        b'{"id":"call_%08d","trunk_id":"conn_abc123xyz","from":"+15551234567","to":"+15557654321","direction":"inbound",'
-        b'"status":"completed","duration_seconds":47,"start_time":"%s","end_time":"%s","carrier_lag_ms":52,'
-        b'"ai_latency_ms":248,"gateway_processing_ms":12}'
+        b'{"id":"call_%08d","trunk_id":"conn_abc123xyz","from":"+15551234567","to":"+15557654321",'
+        b'"direction":"inbound","status":"completed","duration_seconds":47,"start_time":"%s",'
+        b'"end_time":"%s","carrier_lag_ms":52,"ai_latency_ms":248,"gateway_processing_ms":12}'
     ) % (index, f"{start:%Y-%m-%dT%H:%M:%SZ}".encode(), f"{end:%Y-%m-%dT%H:%M:%SZ}".encode())
 
 
 def details(index: int) -> bytes:
     return call(index)[:-1] + (
-        b',"disconnect_reason":"caller_hangup","metrics":{"carrier_lag_ms":52,"ai_latency_ms":248,"gateway_processing_ms":12,'
-        b'"packet_loss_percent":0.1,"jitter_ms":2.5,"codec_used":"PCMU"},"turns":[{"turn_number":1,"speaker":"agent",'
-        b'"duration_ms":5921,"processing_time_ms":305},{"turn_number":2,"speaker":"caller","duration_ms":1321,'
-        b'"processing_time_ms":0}],"sip_trace":"INVITE sip:+15557654321@sip.telepathvoice.com SIP/2.0"}'
+        b',"disconnect_reason":"caller_hangup","metrics":{"carrier_lag_ms":52,"ai_latency_ms":248,'
+        b'"gateway_processing_ms":12,"packet_loss_percent":0.1,"jitter_ms":2.5,"codec_used":"PCMU"},'
+        b'"turns":[{"turn_number":1,"speaker":"agent","duration_ms":5921,"processing_time_ms":305},'
+        b'{"turn_number":2,"speaker":"caller","duration_ms":1321,"processing_time_ms":0}],'
+        b'"sip_trace":"INVITE sip:+15557654321@sip.telepathvoice.com SIP/2.0"}'
     )
 
 
@@ -125,8 +126,8 @@ class Api(asyncio.Protocol):
 
 # Every answer of the API carries them, and the SDK learns from each; here nothing is ever used up.
 LIMITS = (
-    b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nX-RateLimit-Limit: 6000\r\nX-RateLimit-Remaining: 999999999\r\n"
-    b"X-RateLimit-Reset: 1767225660\r\n"
+    b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nX-RateLimit-Limit: 6000\r\n"
+    b"X-RateLimit-Remaining: 999999999\r\nX-RateLimit-Reset: 1767225660\r\n"
 )
 
 

@@ -1,8 +1,7 @@
-"""Write the last month's calls into a file: python export_calls.py calls.parquet (or .csv,
-.ndjson).
+"""Write the last month's calls into a file: python export_calls.py calls.parquet.
 
-The file appears under its name when it is whole. Parquet needs `pip install
-"telepath-async[parquet]"`.
+The name may also end in .csv or .ndjson. The file appears under its name when it is whole. Parquet
+needs `pip install "telepath-async[parquet]"`.
 """
 
 import asyncio

@@ -23,8 +23,7 @@ from telepath_async import (
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with TelepathClient() as telepath:
-        # A visitor is told to come back rather than kept waiting more than two seconds for the rate
-        # limit.
+        # A visitor who would wait over two seconds for the rate limit is told to come back.
         app.state.telepath = telepath.with_options(timeout=10.0, max_wait=2.0)
         yield
 

@@ -1,9 +1,8 @@
-"""Create the trunks that are missing, and keep their passwords in a file of their own. Run it
-again: nothing changes.
+"""Create the trunks that are missing, and keep their passwords in a file of their own.
 
-A password is in the vault before its trunk exists, so that it can be killed at any moment: the next
-run goes on with the same passwords. VAULT: vault.db when it is not set; an SQLite file that only
-its owner can read.
+Run it again: nothing changes. A password is in the vault before its trunk exists, so that it can be
+killed at any moment: the next run goes on with the same passwords. VAULT: vault.db when it is not
+set; an SQLite file that only its owner can read.
 """
 
 import asyncio

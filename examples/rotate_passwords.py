@@ -1,5 +1,6 @@
-"""Give every active trunk a new SIP password, and its carrier too; for cron. Killed at any moment,
-the next run finishes it.
+"""Give every active trunk a new SIP password, and its carrier too; for cron.
+
+Killed at any moment, the next run finishes it.
 
 ROTATION_JOURNAL: rotation.ndjson when it is not set; it holds what is not finished, for its owner
 only.

@@ -1,5 +1,6 @@
-"""Several processes, one key: each wants more than the limit; together they keep it. Needs Redis,
-here or at REDIS_URL.
+"""Run several processes on one key: each wants more than the limit; together they keep it.
+
+It needs Redis, here or at REDIS_URL.
 
     python examples/several_processes.py --processes 4 --seconds 12
 

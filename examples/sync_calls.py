@@ -1,8 +1,8 @@
-"""Keep the call history in SQL. Run it again: the second time takes over only what is new or has
-changed.
+"""Keep the call history in an SQL table.
 
-DATABASE_URL: sqlite:///calls.db when it is not set, or postgresql://user:password@host/name. Kill
-it at any moment, and start it again: it goes on behind the last committed page. Needs `pip install
+Run it again: the second time takes over only what is new or has changed. DATABASE_URL:
+sqlite:///calls.db when it is not set, or postgresql://user:password@host/name. Kill it at any
+moment, and start it again: it goes on after the last committed page. Needs `pip install
 "telepath-async[sync]"`.
 """
 

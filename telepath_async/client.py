@@ -68,14 +68,16 @@ class TelepathClient:
     Open it with `async with`, or call `aclose()`. It serves any number of tasks of one event loop;
     its connections open at the first call. Loops, forks and ends:
 
-    - When its loop has been closed, the next call opens fresh connections on the new loop: `asyncio.run` twice is fine. A list
-      goes on there too; a `create_many` that was begun on the old one is a UsageError.
+    - When its loop has been closed, the next call opens fresh connections on the new loop:
+      `asyncio.run` twice is fine. A list goes on there too; a `create_many` that was begun on the
+      old one is a UsageError.
     - On a second loop while its own is open, a call or `aclose` is a UsageError, and harms nobody.
-    - A child forked before the first call, or after the loop was closed, opens connections of its own. In a child forked
-      while the loop is open, a call or `aclose` is a UsageError, and the parent goes on unharmed:
-      make a client in the child.
+    - A child forked before the first call, or after the loop was closed, opens connections of its
+      own. In a child forked while the loop is open, a call or `aclose` is a UsageError, and the
+      parent goes on unharmed: make a client in the child.
     - Use after close is a ClientClosedError, and sends nothing.
-    - `aclose` cuts calls off that hang: ClientClosedError, or OutcomeUnknown of a create or a rotate.
+    - `aclose` cuts calls off that hang: ClientClosedError, or OutcomeUnknown of a create or a
+      rotate.
 
     `api_key`, `base_url`: from TELEPATH_API_KEY and TELEPATH_BASE_URL when None. `timeout`: seconds
     for a whole call, waits and retries included; `attempt_timeout`: seconds for one attempt; None =
@@ -84,9 +86,10 @@ class TelepathClient:
     ALL_PROXY and NO_PROXY, as they are now; no .netrc is ever read. `numbers_base_url`,
     `numbers_api_key`: where `numbers` lives, if elsewhere. `on_event`: called with an `Event`.
 
-    `session`: an aiohttp session of your own, which is never closed here. Its connector, proxy, default headers and trace
-    configs are used (mind that traces see the API key); its cookies, middlewares, timeouts and `raise_for_status` are
-    not. One that has `auth` or `trust_env` is refused: they would send credentials besides the API key.
+    `session`: an aiohttp session of your own, which is never closed here. Its connector, proxy,
+    default headers and trace configs are used (mind that traces see the API key); its cookies,
+    middlewares, timeouts and `raise_for_status` are not. One that has `auth` or `trust_env` is
+    refused: they would send credentials besides the API key.
 
     `key_id`: the SHA-256 of the API key in hex, which names the account without showing its key.
 
@@ -131,9 +134,8 @@ class TelepathClient:
         )
         if numbers_api_key is None and numbers_base.origin() != base.origin():
             raise UsageError(
-                f"numbers_base_url is at another origin ({numbers_base.origin()}), where this API "
-                "key must never go; "
-                "pass numbers_api_key"
+                f"numbers_base_url is at another origin ({numbers_base.origin()}), "
+                "where this API key must never go; pass numbers_api_key"
             )
         numbers_key = (
             key if numbers_api_key is None else checked_key("numbers_api_key", numbers_api_key)
@@ -223,12 +225,12 @@ class TelepathClient:
         priority: Priority | UnsetType = UNSET,
         headers: Mapping[str, str] | UnsetType = UNSET,
     ) -> TelepathClient:
-        """Return a cheap client with other options that shares connections, limiter and retry
-        budget with this one.
+        """Return a cheap client with other options.
 
-        `max_wait`: seconds; a call that the limiter would hold longer raises ThrottledError at once. `priority`:
-        "interactive" goes before "bulk". `headers`: sent besides our own, and never to a `numbers_base_url` at another
-        origin.
+        It shares connections, limiter and retry budget with this one. `max_wait`: seconds; a call
+        that the limiter would hold longer raises ThrottledError at once. `priority`: "interactive"
+        goes before "bulk". `headers`: sent besides our own, and never to a `numbers_base_url` at
+        another origin.
         """
         secret_headers = hidden_headers(headers)
         del headers  # a traceback keeps this frame
@@ -267,8 +269,9 @@ class TelepathClient:
     ) -> Response:
         """Call an endpoint that this SDK does not know, and return its 2xx answer.
 
-        `path`: plain text below the base URL, such as `/trunks/abc`; each segment is encoded. `params`: None is left
-        out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where nothing can have happened.
+        `path`: plain text below the base URL, such as `/trunks/abc`; each segment is encoded.
+        `params`: None is left out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where
+        nothing can have happened.
         """
         json = concealed(json)  # a traceback keeps this frame
         verb = method.upper() if isinstance(method, str) else ""
@@ -296,7 +299,7 @@ class TelepathClient:
 
     @property
     def rate_limit(self) -> RateLimit | None:
-        """What the last answer said of the key's limit: `limit`, `remaining`, `reset_at`; None before the first."""
+        """The key's limit by the last answer (`limit`, `remaining`, `reset_at`), or None."""
         return self._session.rate_limit
 
     def __repr__(self) -> str:

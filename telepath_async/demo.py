@@ -106,7 +106,10 @@ async def main(console: Console) -> bool:
 
 
 async def create(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> Step:
-    """Create trunks concurrently while the server misbehaves three times; each is recovered from by its own rule."""
+    """Create trunks concurrently while the server misbehaves three times.
+
+    Each fault is recovered from by its own rule.
+    """
     sandbox.fail_next(status=429, headers={"Retry-After": "1"}, method="POST", path="/trunks")
     sandbox.fail_next(status=500, executed=True, method="POST", path="/trunks")
     sandbox.fail_next(drop="after", method="POST", path="/trunks")
@@ -168,7 +171,7 @@ async def walk(telepath: TelepathClient, bars: Progress, style: str) -> Step:
 
 
 async def sync(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> Step:
-    """Bring the call history into SQLite, and ask the table a question whose answer the server knows too."""
+    """Bring the call history into SQLite, and compare an answer of the table with the server's."""
     bar = bars.add_task(f"sync {CALLS:,} calls into SQLite", total=CALLS)
 
     def show(progress: SyncProgress) -> None:
@@ -259,12 +262,10 @@ def limiter_line(meter: Meter, elapsed: float, throttled: int) -> str:
         if name.startswith("retry after")
     ]
     return (
-        f"Limit of the first key: {LIMIT:,} a minute. Sent: {sent} requests in "
-        f"{elapsed:.1f} s, {sent / allowed:.0%} of what "
-        f"it lets through in that time (a burst of {burst}, then "
-        f"{(LIMIT - burst) / 60:.0f}/s); {meter.counts['Throttled']} "
-        f"of them waited for their turn. Refused for the limit: {throttled}. Retries: "
-        f"{', '.join(retries) or 'none'}."
+        f"Limit of the first key: {LIMIT:,} a minute. Sent: {sent} requests in {elapsed:.1f} s, "
+        f"{sent / allowed:.0%} of what it lets through in that time (a burst of {burst}, then "
+        f"{(LIMIT - burst) / 60:.0f}/s); {meter.counts['Throttled']} of them waited for their "
+        f"turn. Refused for the limit: {throttled}. Retries: {', '.join(retries) or 'none'}."
     )
 
 

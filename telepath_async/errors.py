@@ -1,10 +1,11 @@
-"""One tree of exceptions: every failure of the SDK is one of these, says what to do next, and never
-holds a secret.
+"""The one tree of exceptions: every failure of the SDK is one of these.
+
+Each says what to do next, and never holds a secret.
 
 TelepathError
-├── UsageError (also ValueError)      refused before anything was sent: bad id, bad spec, bad key, bad option, wrong loop
+├── UsageError (also ValueError)      refused before anything was sent: bad id, spec, key, option
 │   └── ClientClosedError             use after close, and calls that close cut off
-├── TransportError                    no usable answer came back; `.sent` says whether the request may have arrived
+├── TransportError                    no usable answer; `.sent`: may the request have arrived?
 │   ├── ConnectionFailed              never reached the server: nothing happened there
 │   ├── ConnectionLost                sent, and the answer broke off
 │   ├── RequestTimeout (also TimeoutError)
@@ -12,7 +13,7 @@ TelepathError
 ├── ThrottledError                    our own limiter would wait longer than allowed: `.retry_after`
 ├── ResponseError                     the answer makes no sense: `.status`, `.raw`
 ├── PagingError                       the server's paging goes in circles
-└── APIError                          the server said no: `.status`, `.code`, `.message`, `.request_id`, …
+└── APIError                          the server refused: `.status`, `.code`, `.message`, …
     ├── BadRequestError      400, 422
     ├── AuthenticationError  401
     │   └── ProviderCredentialsError  the AI provider's key is bad, ours is fine
@@ -62,7 +63,8 @@ class UsageError(TelepathError, ValueError):
 class ClientClosedError(UsageError):
     """The client is closed, or was closed while this call was under way.
 
-    `sent`: whether the request may have reached the server. A create or a rotate that may have is an OutcomeUnknown instead.
+    `sent`: whether the request may have reached the server. A create or a rotate that may have is
+    an OutcomeUnknown instead.
     """
 
     def __init__(self, message: str, *, sent: bool = False) -> None:
@@ -73,7 +75,8 @@ class ClientClosedError(UsageError):
 class TransportError(TelepathError):
     """No usable answer came back.
 
-    `sent`: whether the request may have reached the server. `False` means that nothing happened there.
+    `sent`: whether the request may have reached the server. `False` means that nothing happened
+    there.
     """
 
     def __init__(self, message: str, *, sent: bool) -> None:
@@ -102,7 +105,8 @@ class RequestTimeout(TransportError, TimeoutError):
 class OutcomeUnknown(TransportError):
     """A create or a rotate was sent and its answer was lost: it may have happened, or not.
 
-    `operation`: what was asked ("create trunk"); `subject`: of whom (the SIP username or the trunk id).
+    `operation`: what was asked ("create trunk"); `subject`: of whom (the SIP username or the trunk
+    id).
     """
 
     def __init__(self, message: str, *, operation: str, subject: str) -> None:
@@ -112,10 +116,9 @@ class OutcomeUnknown(TransportError):
 
 
 class ThrottledError(TelepathError):
-    """Our own limiter would have to wait longer than `max_wait`, or than the call's timeout,
-    allows.
+    """Our own limiter would have to wait longer than `max_wait` or the timeout allows.
 
-    `retry_after`: seconds until there would be a place. Nothing was sent.
+    `retry_after`: seconds until there would be a permit. Nothing was sent.
     """
 
     def __init__(self, message: str, *, retry_after: float) -> None:
@@ -126,8 +129,8 @@ class ThrottledError(TelepathError):
 class ResponseError(TelepathError):
     """The answer makes no sense: not JSON, too large, or of a shape that we do not know.
 
-    `status`: its HTTP status; `raw`: the bytes that came (possibly cut off). `raw` may hold secrets, so that neither
-    `str`, `repr` nor a pickle shows it.
+    `status`: its HTTP status; `raw`: the bytes that came (possibly cut off). `raw` may hold
+    secrets, so that neither `str`, `repr` nor a pickle shows it.
     """
 
     def __init__(self, message: str, *, status: int, raw: bytes = b"") -> None:
@@ -140,15 +143,18 @@ class ResponseError(TelepathError):
 
 
 class PagingError(TelepathError):
-    """The server's paging goes in circles, or contradicts itself: going on would repeat or lose rows."""
+    """The server's paging goes in circles or contradicts itself.
+
+    Going on would repeat or lose rows.
+    """
 
 
 class APIError(TelepathError):
     """The server said no.
 
-    `status`: HTTP status; `code`: the API's own code in lower case, or None; `message`: the API's own words;
-    `request_id`: for the vendor's support, or None; `headers`: of the answer; `retry_after`: seconds that the server
-    asks us to wait, or None.
+    `status`: HTTP status; `code`: the API's own code in lower case, or None; `message`: the API's
+    own words; `request_id`: for the vendor's support, or None; `headers`: of the answer;
+    `retry_after`: seconds that the server asks us to wait, or None.
     """
 
     def __init__(
@@ -182,7 +188,10 @@ class AuthenticationError(APIError):
 
 
 class ProviderCredentialsError(AuthenticationError):
-    """401 `invalid_provider_credentials`: the AI provider's key is bad; the Telepath key is fine."""
+    """401 `invalid_provider_credentials`: the AI provider's key is bad.
+
+    The Telepath key is fine.
+    """
 
 
 class PermissionDeniedError(APIError):

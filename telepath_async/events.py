@@ -49,14 +49,20 @@ class ResponseReceived(Event, frozen=True, kw_only=True):
 
 
 class RequestFailed(Event, frozen=True, kw_only=True):
-    """An attempt ended after `seconds` without an answer that can be used; `error`: the name of the exception."""
+    """An attempt ended after `seconds` without an answer that can be used.
+
+    `error`: the name of the exception.
+    """
 
     seconds: float
     error: str
 
 
 class RetryScheduled(Event, frozen=True, kw_only=True):
-    """Attempt `attempt` failed, and another begins in `seconds`; `reason`: a status, or the name of an exception."""
+    """Attempt `attempt` failed, and another begins in `seconds`.
+
+    `reason`: a status, or the name of an exception.
+    """
 
     seconds: float
     reason: str
@@ -71,8 +77,8 @@ class Throttled(Event, frozen=True, kw_only=True):
 class CallEnded(Event, frozen=True, kw_only=True):
     """A call has ended after `attempt` attempts and `seconds`, waits included.
 
-    `error`: the name of the exception that it raised, such as `NotFoundError` or `CancelledError`, or None; `status`: that of
-    the answer, or of the error, or None.
+    `error`: the name of the exception that it raised, such as `NotFoundError` or `CancelledError`,
+    or None; `status`: that of the answer, or of the error, or None.
     """
 
     seconds: float

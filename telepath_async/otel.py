@@ -1,10 +1,9 @@
-"""OpenTelemetry: `TelepathClient(on_event=Telemetry())` makes spans and metrics of what the client
-tells (extra `[otel]`).
+"""Make OpenTelemetry spans and metrics of a client's events (extra `[otel]`).
 
-Attributes follow the stable conventions of HTTP clients; `url.template`, which they still call a
-development, and our own under `telepath.` stand beside them. No URL, header, id, message or
-traceback goes in: `url.full` is left out on purpose, and what went wrong is the name of a class or
-a status.
+Use it as `TelepathClient(on_event=Telemetry())`. Attributes follow the stable conventions of HTTP
+clients; `url.template`, which they still call a development, and our own under `telepath.` stand
+beside them. No URL, header, id, message or traceback goes in: `url.full` is left out on purpose,
+and what went wrong is the name of a class or a status.
 """
 
 from __future__ import annotations
@@ -93,8 +92,7 @@ _WAIT: Final = "telepath.limiter.wait_seconds"
 _JOB: Final = "telepath.job"
 _OUTCOME: Final = "telepath.outcome"
 
-# The template of `request()` is the path that was given, ids and all: only what stands here is
-# shown.
+# `request()` gives its path, ids and all, as its template: only those listed here are shown.
 _TEMPLATES: Final = frozenset(
     (
         "/trunks",
@@ -204,8 +202,7 @@ class Telemetry:
                 pass
 
     async def job(self, name: str, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work` in a span of this name, under which its calls stand, and return what it
-        returns.
+        """Await `work` in a span of this name, the parent of its calls, and return its result.
 
         `sync_calls(…)` adds to `telepath.sync.rows` what its report says, `rotate_passwords(…)`,
         `provision_trunks(…)` and `poll_latency(…)` to `telepath.job.outcomes`;

@@ -1,7 +1,8 @@
 """Fixtures for users' own tests: installing the package is all it takes.
 
-`telepath_sandbox`: a `Sandbox` of its own for each test; `@pytest.mark.telepath_sandbox(style="cursor", calls=10)` sets
-its options. `telepath_client`: a `TelepathClient` of that sandbox. They run under pytest-asyncio, or under anyio's plugin.
+`telepath_sandbox`: a `Sandbox` of its own for each test, with the options of
+`@pytest.mark.telepath_sandbox(style="cursor", calls=10)`. `telepath_client`: a `TelepathClient` of
+that sandbox. They run under pytest-asyncio, or under anyio's plugin.
 """
 
 from __future__ import annotations

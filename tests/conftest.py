@@ -47,7 +47,10 @@ def mocked_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
 
 @pytest.fixture(autouse=True, scope="session")
 def unmeasured_processes() -> None:
-    """Let coverage be that of the tests' own processes: those that they start run at their own speed, and are killed."""
+    """Measure the coverage of the tests' own processes only.
+
+    Those that they start run at their own speed, and are killed.
+    """
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 

@@ -1,5 +1,6 @@
-"""A server that does what a script says, byte for byte, and records all that it is sent. Standard
-library only.
+"""Serve what a script says, byte for byte, and record all that is sent.
+
+It needs the standard library only.
 
     async with Hostile([reply(503), cut(reply(200, b"{}"), -1), reply(200, b"{}")]) as server:
         ...  # server.url; server.requests
@@ -29,10 +30,10 @@ Then = Literal["keep", "close", "reset", "hang"]
 
 @dataclass(frozen=True)
 class Step:
-    """What happens on one request. `data`: the bytes to send, or pieces without end; `pause`:
-    seconds after each piece.
+    """Describe what happens on one request.
 
-    `choose`: returns the step to go on with, once the request has been read whole.
+    `data`: the bytes to send, or pieces without end; `pause`: seconds after each piece; `choose`:
+    returns the step to go on with, once the request has been read whole.
     """
 
     data: bytes | Iterable[bytes] = b""
@@ -151,7 +152,11 @@ class Received:
 
 @dataclass
 class Hostile:
-    """The server. `connections`: every byte that came, by connection; `requests`: the whole ones, in order of arrival."""
+    """Run the server, and keep what it was sent.
+
+    `connections`: every byte that came, by connection; `requests`: the whole ones, in order of
+    arrival.
+    """
 
     script: Sequence[Step] | Callable[[int], Step]
     connections: list[bytearray] = field(default_factory=list)
@@ -194,7 +199,7 @@ class Hostile:
         return len(self._open)
 
     async def until(self, condition: Callable[[Hostile], bool]) -> None:
-        """Wait until the condition holds; it is asked again whenever something comes, opens or ends."""
+        """Wait until the condition holds, checked whenever something comes, opens or ends."""
         async with asyncio.timeout(10):
             while not condition(self):
                 self._changed.clear()

@@ -41,7 +41,10 @@ def missing(service: str, reason: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a database on a real PostgreSQL server: DATABASE_URL, or the one of this machine, or one of our own."""
+    """Yield the URL of a database on a real PostgreSQL server.
+
+    DATABASE_URL, or the one of this machine, or one of our own.
+    """
     named = os.environ.get("DATABASE_URL", "")
     candidates = [named] if named.startswith("postgres") else []
     for url in [
@@ -77,7 +80,10 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """The URL of a real Redis or Valkey: REDIS_URL, or the one of this machine, or one of our own."""
+    """Yield the URL of a real Redis or Valkey.
+
+    REDIS_URL, or the one of this machine, or one of our own.
+    """
     for url in filter(None, [os.environ.get("REDIS_URL"), "redis://127.0.0.1:6379"]):
         if _pongs(url):
             yield url

@@ -1,8 +1,7 @@
-"""A long run under mixed load and faults, against sandboxes in a process of their own: `nox -s
-soak`, `-- --seconds 30`.
+"""Run a long mixed load under faults against sandboxes in a process of their own.
 
-Prints which promises held, and how memory, tasks and file descriptors went. Its exit status is 1
-when a promise broke.
+`nox -s soak`, `-- --seconds 30`. Prints which promises held, and how memory, tasks and file
+descriptors went. Its exit status is 1 when a promise broke.
 """
 
 from __future__ import annotations

@@ -426,8 +426,8 @@ async def test_a_redirect_is_an_error_that_says_so_and_the_key_stays() -> None:
 
 
 NETRC = (
-    "machine 127.0.0.1 login seeded_login password seeded_netrc\ndefault login "
-    "seeded_login password seeded_netrc\n"
+    "machine 127.0.0.1 login seeded_login password seeded_netrc\n"
+    "default login seeded_login password seeded_netrc\n"
 )
 
 
@@ -707,9 +707,7 @@ async def test_a_client_that_was_cancelled_a_hundred_times_has_no_connection_lef
 # --- a session of the caller's own that is closed under calls ---
 
 
-async def test_calls_that_wait_for_a_connection_of_a_session_that_is_closed_fail_and_are_not_cancelled() -> (
-    None
-):
+async def test_calls_that_wait_for_a_connection_of_a_closed_session_fail_uncancelled() -> None:
     async with Sandbox(latency=0.3) as sandbox:
         own = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
         client = TelepathClient(sandbox.api_key, base_url=sandbox.base_url, session=own)

@@ -1,4 +1,4 @@
-"""The tree of errors is the one that its docstring draws; errors travel by pickle, and hold no secret."""
+"""Test the tree of errors: its docstring draws it, pickles carry it, no secret is in it."""
 
 from __future__ import annotations
 

@@ -20,20 +20,25 @@ CONTRACT = {
     "values": {"Secret", "UNSET"},
     "lists": {"Paginator", "Page", "Drift"},
     "trunks": {
-        "Trunk", "TrunkMetrics", "TrunkStatus", "AIProvider", "SipCredentials", "TrunkSpec", "TrunkOutcome",
+        "Trunk", "TrunkMetrics", "TrunkStatus", "AIProvider", "SipCredentials", "TrunkSpec",
+        "TrunkOutcome",
     },
-    "calls": {"Call", "CallDetails", "CallDirection", "CallMetrics", "CallStatus", "Speaker", "TimelineEvent", "Turn"},
+    "calls": {
+        "Call", "CallDetails", "CallDirection", "CallMetrics", "CallStatus", "Speaker",
+        "TimelineEvent", "Turn",
+    },
     "analytics": {"AnalyticsOverview"},
     "numbers": {"PhoneNumber", "Agent", "AccountConnection"},
     "events": {
-        "Event", "CallStarted", "Throttled", "RequestStarted", "ResponseReceived", "RequestFailed", "RetryScheduled",
-        "CallEnded",
+        "Event", "CallStarted", "Throttled", "RequestStarted", "ResponseReceived", "RequestFailed",
+        "RetryScheduled", "CallEnded",
     },
     "errors": {
-        "TelepathError", "UsageError", "ClientClosedError", "TransportError", "ConnectionFailed", "ConnectionLost",
-        "RequestTimeout", "OutcomeUnknown", "ThrottledError", "ResponseError", "PagingError", "APIError",
-        "BadRequestError", "AuthenticationError", "ProviderCredentialsError", "PermissionDeniedError", "NotFoundError",
-        "ConflictError", "RateLimitError", "ServerError",
+        "TelepathError", "UsageError", "ClientClosedError", "TransportError", "ConnectionFailed",
+        "ConnectionLost", "RequestTimeout", "OutcomeUnknown", "ThrottledError", "ResponseError",
+        "PagingError", "APIError", "BadRequestError", "AuthenticationError",
+        "ProviderCredentialsError", "PermissionDeniedError", "NotFoundError", "ConflictError",
+        "RateLimitError", "ServerError",
     },
 }  # fmt: skip
 

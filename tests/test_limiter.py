@@ -1,4 +1,7 @@
-"""Who waits for the rate limit, in what order, on which loop; in made-up time, except where real threads meet."""
+"""Test who waits for the rate limit, in what order, and on which loop.
+
+Time is made up, except where real threads meet.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client's calls leave in OpenTelemetry, by its own in-memory exporters, over real sockets."""
+"""Test what a client's calls leave in OpenTelemetry, by its in-memory exporters."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Watch:
 
 @define
 class Waits:
-    """A limiter that says that it made each attempt wait so long, and after the last, not at all."""
+    """Report that each attempt waited so long, and after the last, not at all."""
 
     seconds: list[float]
 
@@ -550,7 +550,8 @@ ANSWERS = {
     "failed": reply(500, BAD_WORDS),
     "good": reply(
         200,
-        b'{"id": "seeded", "name": "seeded", "status": "seeded", "sip_password": "seeded", "data": []}',
+        b'{"id": "seeded", "name": "seeded", "status": "seeded", "sip_password": "seeded", '
+        b'"data": []}',
     ),
     "no sense": reply(200, b"seeded"),
     "elsewhere": reply(302, b"seeded", headers={"Location": "/seeded"}),

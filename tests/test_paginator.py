@@ -1,6 +1,6 @@
-"""What a walk asks for, when, and what is still under way afterwards.
+"""Test what a walk asks for, when, and what is still in flight afterwards.
 
-Over a scripted API, and over the sandbox.
+It runs over a scripted API, and over the sandbox.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ STDLIB: Final = "the standard library"
 PURE_STDLIB: Final = "the standard library without clocks, randomness and I/O"
 
 IMPURE: Final = {
-    "asyncio", "concurrent", "http", "io", "logging", "os", "pathlib", "random", "secrets", "select", "selectors", "signal",
-    "socket", "ssl", "subprocess", "threading", "time",
+    "asyncio", "concurrent", "http", "io", "logging", "os", "pathlib", "random", "secrets",
+    "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time",
 }  # fmt: skip
 
 ROOMS: Final[dict[str, set[str]]] = {
@@ -32,28 +32,35 @@ ROOMS: Final[dict[str, set[str]]] = {
     "version": set(),
     "events": {PURE_STDLIB, "msgspec"},
     "models": {PURE_STDLIB, "msgspec", "secret"},
-    "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
-    "transport": {STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "errors", "secret", "version"},
+    "protocol": {
+        PURE_STDLIB, "attrs", "cattrs", "msgspec", "yarl", "models", "errors", "secret", "unset",
+    },
+    "transport": {
+        STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "errors", "secret", "version",
+    },
     "limiter": {STDLIB, "protocol.ratelimit", "errors"},
     "pool": {STDLIB, "aiohttp", "transport", "errors"},
-    "session": {STDLIB, "msgspec", "protocol", "transport", "limiter", "pool", "errors", "events", "secret"},
+    "session": {
+        STDLIB, "msgspec", "protocol", "transport", "limiter", "pool", "errors", "events", "secret",
+    },
     "paginator": {STDLIB, "attrs", "session", "protocol", "models", "errors"},
     "resources": {
         STDLIB, "attrs", "msgspec", "session", "paginator", "models", "errors", "secret", "unset",
-        "protocol.wire", "protocol.shapes", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
-        "protocol.dates", "protocol.recent_ids",
+        "protocol.wire", "protocol.shapes", "protocol.doubt", "protocol.checkpoint",
+        "protocol.paging", "protocol.dates", "protocol.recent_ids",
     },
     "options": {STDLIB, "aiohttp", "yarl", "protocol.retry", "limiter", "errors", "secret"},
     "client": {
-        STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter", "pool", "session", "paginator",
-        "resources", "errors", "events", "options", "secret", "unset",
+        STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter", "pool",
+        "session", "paginator", "resources", "errors", "events", "options", "secret", "unset",
     },
     "__init__": {
-        "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources", "secret", "unset",
+        "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources",
+        "secret", "unset",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     "sync": {STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE},
-    "jobs": {STDLIB, "attrs", PUBLIC_FACE},
+    "jobs": {STDLIB, "attrs", "cattrs", PUBLIC_FACE, "protocol.strict"},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
@@ -62,12 +69,14 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE},
     "worker": {
-        STDLIB, "aiohttp", "attrs", "croniter", "psycopg", "psycopg_pool", "redis", "saq", PUBLIC_FACE, "jobs", "otel", "sync",
+        STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "psycopg", "psycopg_pool", "redis",
+        "saq", PUBLIC_FACE, "jobs", "otel", "protocol.strict", "sync",
     },
-    # A limiter is a part of the core that lives outside of it: it counts by the core's own
-    # arithmetic.
+    # A limiter of the core that stands outside of it: it counts by the core's own arithmetic.
     "redis": {STDLIB, "attrs", "redis", PUBLIC_FACE, "protocol.ratelimit"},
-    "redis.member": {PURE_STDLIB, "attrs", "msgspec", "redis.shares", PUBLIC_FACE, "protocol.ratelimit"},
+    "redis.member": {
+        PURE_STDLIB, "attrs", "msgspec", "redis.shares", PUBLIC_FACE, "protocol.ratelimit",
+    },
     "redis.shares": {PURE_STDLIB, "attrs", PUBLIC_FACE, "protocol.ratelimit"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip
@@ -85,7 +94,10 @@ def longest(module: str, names: Iterable[str]) -> str | None:
 
 
 def imports(module: str, source: str) -> set[str]:
-    """Return what a module imports: ours without the package's name (the public face as it is), others in full."""
+    """Return what a module imports.
+
+    Ours stand without the package's name (the public face as it is), others in full.
+    """
     package = [PUBLIC_FACE, *module.split(".")[:-1]]
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -183,8 +195,8 @@ def test_a_forbidden_import_is_found(module: str, source: str, culprit: str) -> 
         ("session", "from . import transport"),
         (
             "demo",
-            "from telepath_async import TelepathClient\nfrom telepath_async.sandbox import "
-            "Sandbox\nimport rich.table",
+            "from telepath_async import TelepathClient\n"
+            "from telepath_async.sandbox import Sandbox\nimport rich.table",
         ),
         ("pytest_plugin", "from . import TelepathClient"),
     ],

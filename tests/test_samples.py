@@ -1,4 +1,7 @@
-"""Every sample of the vendors' pages goes through the SDK: answers become models, arguments become the same requests."""
+"""Send every sample of the vendors' pages through the SDK.
+
+Answers become models, arguments become the same requests.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The request loop: in made-up time over a scripted transport, and on real sockets where those matter."""
+"""Test the request loop, in made-up time over a scripted transport, and on real sockets."""
 
 from __future__ import annotations
 
@@ -108,7 +108,10 @@ LOST = ConnectionLost("lost")
 
 
 class Wire:
-    """A scripted transport: an answer, an error, a delay in seconds before the next, or HANGING until the timeout."""
+    """Play a script instead of a transport.
+
+    A step is an answer, an error, a delay in seconds before the next, or HANGING until the timeout.
+    """
 
     def __init__(self, *script: object) -> None:
         self.script = list(script)
@@ -143,7 +146,7 @@ class Wire:
 
 @define
 class Gate:
-    """A limiter that makes each caller wait as long as the script says; an exception in it is raised."""
+    """Make each caller wait as long as the script says; an exception in it is raised."""
 
     waits: list[Any] = field(factory=list)
     asked: list[tuple[str, float | None]] = field(factory=list)
@@ -823,8 +826,7 @@ def test_a_client_whose_loop_was_closed_under_a_call_can_be_closed(own_session: 
         assert "closed" in repr(client)
         with pytest.raises(ClientClosedError):
             asyncio.run(client.request("GET", "/x"))
-    # What is left of the call, and of their session, belongs to the one who closed the loop under
-    # them.
+    # What is left of the call and its session belongs to the one who closed the loop.
     task, own = left
     task._log_destroy_pending = False
     if own is not None:
@@ -916,9 +918,7 @@ async def test_a_callers_own_session_of_another_loop_is_refused() -> None:
         await client.aclose()
 
 
-async def test_a_callers_own_session_whose_loop_is_closed_is_refused_and_its_client_closes() -> (
-    None
-):
+async def test_a_callers_own_session_is_refused_once_its_loop_is_closed() -> None:
     async def make() -> aiohttp.ClientSession:
         return aiohttp.ClientSession()
 

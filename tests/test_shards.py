@@ -1,4 +1,7 @@
-"""A time range read in shards: every call once, exact checkpoints, and nothing lost when one of the shards fails."""
+"""Test a time range that is read in shards.
+
+Every call comes once, checkpoints are exact, and nothing is lost when a shard fails.
+"""
 
 from __future__ import annotations
 

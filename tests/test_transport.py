@@ -1,4 +1,4 @@
-"""One request, one answer or one error of ours: on real sockets, against a server that plays foul."""
+"""Test that a request ends in one answer or one error of ours, when a server plays foul."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def failure(
 
 
 def assert_clean(error: BaseException) -> None:
-    """No exception but ours in the chain, and no secret in its words nor in the locals of our frames."""
+    """Assert that the chain holds only our errors, and no secret in messages or locals."""
     for link in chain_of(error):
         assert isinstance(link, TelepathError), f"{link!r} is in the chain"
         shown = f"{link} {link!r} {link.args!r}"
@@ -192,9 +192,7 @@ async def test_the_path_arrives_as_it_was_encoded(session: aiohttp.ClientSession
     assert server.requests[0].target == "/v1/trunks/%2E%2E%2Fa%3Fb%20c?phone=%2B1%202"
 
 
-async def test_a_callers_own_session_adds_no_second_key_and_no_cookie_and_runs_no_middleware() -> (
-    None
-):
+async def test_a_callers_own_session_adds_no_key_and_no_cookie_and_runs_no_middleware() -> None:
     ran = []
 
     async def middleware(request: aiohttp.ClientRequest, handler: Any) -> aiohttp.ClientResponse:
@@ -447,9 +445,7 @@ async def test_a_timeout_while_connecting_means_that_nothing_was_sent(
     assert "no complete answer within 0.1 s, it was never sent" in str(error)
 
 
-async def test_a_timeout_while_waiting_for_a_connection_of_the_pool_means_that_nothing_was_sent() -> (
-    None
-):
+async def test_a_timeout_while_waiting_for_a_connection_means_that_nothing_was_sent() -> None:
     async with (
         Hostile([HANG]) as server,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as own,
@@ -684,9 +680,7 @@ async def _leave_open(url: str) -> aiohttp.ClientSession:
     return session
 
 
-async def test_a_session_whose_loop_was_closed_is_abandoned_with_its_sockets_and_without_a_word() -> (
-    None
-):
+async def test_a_session_whose_loop_was_closed_is_abandoned_without_a_warning() -> None:
     async with Hostile([reply()]) as server:
         session = await asyncio.to_thread(
             lambda: _in_a_loop_that_is_closed_bluntly(_leave_open(server.url))

@@ -1,7 +1,7 @@
-"""The `telepath` command (extra `[cli]`): the SDK from a shell. One module for each group of
-commands.
+"""Define the `telepath` command (extra `[cli]`): the SDK from a shell.
 
-`shell.py` holds what all commands share, `output.py` what they print, `exits.py` how they end.
+There is one module for each group of commands. `shell.py` holds what all commands share,
+`output.py` what they print, `exits.py` how they end.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from telepath_async import AnalyticsOverview, UsageError
 
 from .calls import COLUMNS as CALL_COLUMNS
 from .exits import FAILED, OK, code_of
-from .hooks import checked_command, run_hook
+from .hooks import check_hook, run_hook
 from .output import draw, draw_rows, fields_table, json_line, shown_text, tell
 from .shell import Shell, Since, TrunkId, Until, command, span_option
 
@@ -135,7 +135,7 @@ async def watch(
             "nothing to watch: give --max-ai-latency-ms, --max-carrier-lag-ms or --min-success-rate"
         )
     if exec_ is not None:
-        checked_command("--exec", exec_)
+        check_hook("--exec", exec_)
     polls: list[LatencyPoll] = []
     untold: list[LatencyAlert] = []
     unprinted: list[OSError] = []
@@ -202,8 +202,8 @@ def _show_alert(shell: Shell, alert: LatencyAlert) -> None:
 
     crossed = alert.kind == "crossed"
     said = (
-        f"{alert.threshold.metric} is {shown_text(alert.value)}, the limit "
-        f"{shown_text(alert.threshold.limit)}\n"
+        f"{alert.threshold.metric} is {shown_text(alert.value)}, "
+        f"the limit {shown_text(alert.threshold.limit)}\n"
         f"over the calls from {shown_text(alert.since)} to {shown_text(alert.at)} UTC"
     )
     draw(

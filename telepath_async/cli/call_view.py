@@ -34,7 +34,7 @@ _PARTS: Final = (
 
 
 def call_pictures(call: CallDetails) -> Iterator[RenderableType]:
-    """Yield what shows the call: its facts, the latencies as one bar, the turns as a timeline, and the events."""
+    """Yield what shows the call: its facts, latencies as a bar, turns as a timeline, events."""
     yield fields_table(_facts(call))
     parts = latency_parts(call)
     if parts:
@@ -89,7 +89,7 @@ class Part:
 
 
 def latency_parts(call: CallDetails) -> list[Part]:
-    """Return the parts that are known, of the call's metrics where they have them, else of the call."""
+    """Return the known parts, of the call's metrics where they have them, else of the call."""
     known = (
         (name, getattr(call.metrics, field), getattr(call, field), style, mark)
         for name, field, style, mark in _PARTS
@@ -168,7 +168,10 @@ def _turns(turns: Sequence[Turn]) -> RenderableType:
 
 
 def timeline(turns: Sequence[Turn], width: int) -> list[tuple[int, int]]:
-    """Return where each turn begins and how long it lasts, in cells: one turn after the other, each after its thinking."""
+    """Return where each turn begins and how long it lasts, in cells.
+
+    One turn comes after the other, each after its processing time.
+    """
     moments: list[tuple[Number, Number]] = []
     now: Number = 0
     for turn in turns:

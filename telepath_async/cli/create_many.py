@@ -1,4 +1,7 @@
-"""`telepath trunks create-many`: rows of a file -> trunks, an outcome for each, and an exit code that tells the whole."""
+"""Create trunks from the rows of a file: `telepath trunks create-many`.
+
+Each row has an outcome, and the exit code tells how the whole went.
+"""
 
 from __future__ import annotations
 
@@ -63,8 +66,7 @@ async def _outcomes(
     def how() -> str:
         return (
             f"{len(outcomes):,} of {len(rows):,} are settled, and up to {concurrency} more "
-            "may have been created; "
-            "run the same command with --if-exists skip to go on"
+            "may have been created; run the same command with --if-exists skip to go on"
         )
 
     async with shell.client() as telepath:

@@ -1,4 +1,7 @@
-"""Where secrets come from: a file, the environment, or a hidden prompt; and where a new one is kept. Never an argument."""
+"""Read secrets from a file, the environment or a hidden prompt, and save a new one.
+
+A secret is never an argument.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,11 @@ _OWNER_ONLY: Final = 0o600
 
 @frozen
 class Source:
-    """How a secret may be given: what it is `called`, by which `option` a file, by which environment `variable`."""
+    """Describe how a secret may be given.
+
+    `called`: what it is; `option`: which option names its file; `variable`: which environment
+    variable holds it.
+    """
 
     called: str
     option: str
@@ -143,8 +150,7 @@ def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") 
     if _has_password(argument):
         tell(
             "the database's password stands among the arguments, where other users of this "
-            "machine can read it; "
-            f"set {variable} or PGPASSWORD, or use ~/.pgpass",
+            f"machine can read it; set {variable} or PGPASSWORD, or use ~/.pgpass",
             kind="warning",
         )
     return argument

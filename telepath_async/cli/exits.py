@@ -1,4 +1,4 @@
-"""How the command ends: the exit codes, which error gives which, and the one line that says what went wrong."""
+"""Map errors to exit codes, and to the one line that says what went wrong."""
 
 from __future__ import annotations
 

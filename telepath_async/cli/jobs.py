@@ -11,7 +11,7 @@ import typer
 from telepath_async import SipCredentials, TelepathClient, Trunk, UsageError
 
 from .exits import OK, PARTLY
-from .hooks import checked_command, run_hook
+from .hooks import check_hook, run_hook
 from .output import Column, draw_rows, json_line, tell
 from .shell import Shell, command, going_on, span_option
 
@@ -64,8 +64,7 @@ async def rotate(
         typer.Option(
             metavar="CMD",
             help="Run for each trunk, with id, sip_username and the new sip_password as a JSON "
-            "line on its standard input. "
-            "Exit code 0: the carrier has it.",
+            "line on its standard input. Exit code 0: the carrier has it.",
         ),
     ],
     everything: Annotated[bool, typer.Option("--all", help="All trunks of the account.")] = False,
@@ -97,7 +96,7 @@ async def rotate(
         raise UsageError(
             "say which trunks: their ids, or --all, or --finish for those that the journal holds"
         )
-    checked_command("--apply", apply)
+    check_hook("--apply", apply)
     from telepath_async.jobs import rotate_passwords
 
     async with shell.client() as telepath:
@@ -140,9 +139,9 @@ def _report(shell: Shell, report: RotationReport, uncertain: int) -> int:
     elif not report.complete:
         draw_rows([*report.pending, *report.untouched[:_MOST_UNTOUCHED]], _COLUMNS)
     tell(
-        f"{len(report.rotated):,} rotated, {len(report.applied):,} taken by their "
-        f"carriers, {len(report.recent):,} left alone "
-        f"because they were rotated recently, {len(report.untouched):,} untouched"
+        f"{len(report.rotated):,} rotated, {len(report.applied):,} taken by their carriers, "
+        f"{len(report.recent):,} left alone because they were rotated recently, "
+        f"{len(report.untouched):,} untouched"
     )
     if report.pending:
         tell(f"{len(report.pending):,} carriers may hold a dead password; {_HOW}", kind="warning")

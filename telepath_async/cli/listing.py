@@ -1,4 +1,4 @@
-"""How a list is printed: all of it as NDJSON, page by page, in flat memory; or the beginning of it as a table."""
+"""Print a list: all of it as NDJSON in flat memory, or the beginning of it as a table."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def wanted_items(shell: Shell, max_items: int | None, everything: bool) -> int |
 
 
 def list_options(shell: Shell, wanted: int | None) -> dict[str, Any]:
-    """Return the options that suit a list that is read to its end; for a table, one item more, to see whether there is one."""
+    """Return the options for a list that is read to its end, or for a table of its beginning.
+
+    A table asks for one item more, to see whether there is one.
+    """
     if wanted is None:
         return {"prefetch": _PAGES_AHEAD, "overlap": _OVERLAP}
     return {"prefetch": _PAGES_AHEAD, "max_items": wanted + (not shell.as_json)}

@@ -1,5 +1,4 @@
-"""What is printed: NDJSON for programs, tables for people, one line on standard error for all that
-is said besides.
+"""Print NDJSON for programs, tables for people, and all else as lines on standard error.
 
 What a server sends is text of somebody else's: it reaches the terminal without control characters
 and without markup. rich is imported where a table is drawn: NDJSON does without.

@@ -1,4 +1,7 @@
-"""One rotation from the command line, whose new password is shown only once: it is kept, whatever comes."""
+"""Rotate one password from the command line, and keep it whatever happens.
+
+The new password is shown only once.
+"""
 
 from __future__ import annotations
 

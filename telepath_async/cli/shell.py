@@ -1,5 +1,4 @@
-"""What all commands share: their common options, the client that these open, and how a command runs
-to its end.
+"""Define what all commands share: common options, the client, and how a command runs.
 
 A command is a coroutine function whose first parameter is a `Shell`; it returns an exit code, or
 None for 0.
@@ -87,10 +86,11 @@ class Shell:
     api_key_file: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Read the API key from here (- is standard input), not from TELEPATH_API_KEY.",
+            metavar="FILE",
+            help="Read the API key from here (- is standard input), not from TELEPATH_API_KEY.",
             rich_help_panel=_COMMON,
         ),
-    ] = None  # fmt: skip
+    ] = None
     base_url: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Instead of TELEPATH_BASE_URL.", rich_help_panel=_COMMON),
@@ -106,10 +106,12 @@ class Shell:
     json: Annotated[
         bool | None,
         typer.Option(
-            "--json/--table", help="NDJSON, or a table; NDJSON when standard output is no terminal.", show_default=False,
+            "--json/--table",
+            help="NDJSON, or a table; NDJSON when standard output is not a terminal.",
+            show_default=False,
             rich_help_panel=_COMMON,
         ),
-    ] = None  # fmt: skip
+    ] = None
     show_secrets: Annotated[
         bool,
         typer.Option(
@@ -119,8 +121,9 @@ class Shell:
         ),
     ] = False
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show where an error came from.", rich_help_panel=_COMMON)
-    ] = False  # fmt: skip
+        bool,
+        typer.Option("--debug", help="Show where an error came from.", rich_help_panel=_COMMON),
+    ] = False
     meter: Meter = field(factory=Meter, init=False)
 
     @property
@@ -168,7 +171,7 @@ _SHARED: Final = [
 def command(
     group: typer.Typer, name: str, *, examples: Iterable[str]
 ) -> Callable[[Command[P]], Command[P]]:
-    """Add a coroutine function to a group as a command with the common options, and with examples in its help."""
+    """Add a coroutine function to a group as a command with the common options and examples."""
 
     def add(function: Command[P]) -> Command[P]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -250,7 +253,10 @@ def _wake() -> None:
 
 
 def pipe_closed() -> int:
-    """The reader has gone (`| head`): say nothing, neither now nor when Python flushes at its end."""
+    """End without a message because the reader of standard output has gone (`| head`).
+
+    Python's flush at exit must not complain either.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

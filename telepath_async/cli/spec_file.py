@@ -150,13 +150,15 @@ def _json(text: str) -> _Numbered:
 
 
 def _behind(text: str, place: int, mark: str) -> int:
-    """Return the next place behind white space, one `mark`, and white space."""
-    place = _WHITE.match(text, place).end()  # type: ignore[union-attr]
-    return (
-        _WHITE.match(text, place + len(mark)).end()
-        if mark and text.startswith(mark, place)
-        else place
-    )  # type: ignore[union-attr]
+    """Return the next index after white space, one `mark`, and white space."""
+    index = _after_white(text, place)
+    if mark and text.startswith(mark, index):
+        index = _after_white(text, index + len(mark))
+    return index
+
+
+def _after_white(text: str, index: int) -> int:
+    return _WHITE.match(text, index).end()  # type: ignore[union-attr]  # it matches anything
 
 
 def _damaged_json(text: str, place: int) -> _Damaged:

@@ -26,10 +26,9 @@ def _none(text: str) -> timedelta:
 
 
 def read_moment(text: str, now: datetime) -> datetime:
-    """Return a date (its first moment), a time, or a span before `now`, in UTC; UTC is meant where
-    no zone is given.
+    """Return a date (its first moment), a time, or a span before `now`, in UTC.
 
-    Raises UsageError.
+    UTC is meant where no zone is given. Raises UsageError.
     """
     try:
         if _SPAN.fullmatch(text.strip()):

@@ -1,4 +1,7 @@
-"""`telepath worker`: run the jobs of many accounts, alone or as a part of a fleet; `telepath worker status`: how they stand."""
+"""Run the jobs of many accounts (`telepath worker`), and show their state (`… status`).
+
+A worker runs alone or as a part of a fleet.
+"""
 
 from __future__ import annotations
 
@@ -89,11 +92,21 @@ def run(
         ),
     ] = None,
     expected_processes: Annotated[
-        int, typer.Option(min=1, help="How many workers share a key's limit while they cannot ask Redis.")
+        int,
+        typer.Option(
+            min=1, help="How many workers share a key's limit while they cannot ask Redis."
+        ),
     ] = 4,
-    web: Annotated[int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="Serve SAQ's page at 127.0.0.1.")] = None,
+    web: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", min=0, max=65_535, help="Serve SAQ's page at 127.0.0.1."),
+    ] = None,
     otel: Annotated[
-        bool, typer.Option("--otel", help="Spans and metrics of each account; start it by opentelemetry-instrument.")
+        bool,
+        typer.Option(
+            "--otel",
+            help="Spans and metrics of each account; start it by opentelemetry-instrument.",
+        ),
     ] = False,
 ) -> None:  # fmt: skip
     """Run the jobs of many accounts until SIGTERM or Ctrl-C, and log a JSON line for each."""
@@ -107,8 +120,8 @@ def run(
         if web is not None and broker is None:
             raise UsageError("--web shows a broker's queues; give --redis or --postgres")
         options = WorkerOptions(
-            concurrency=concurrency, limiter_redis=_secret(limiter_redis), expected_processes=expected_processes, web=web,
-            otel=otel,
+            concurrency=concurrency, limiter_redis=_secret(limiter_redis),
+            expected_processes=expected_processes, web=web, otel=otel,
         )  # fmt: skip
         stop, loaded = asyncio.Event(), load_accounts(accounts, distributed=broker is not None)
         with log_lines(sys.stdout, loaded, broker, options), _set_by_signals(stop):
@@ -133,11 +146,12 @@ def status(
     as_json: Annotated[
         bool | None,
         typer.Option(
-            "--json/--table", help="NDJSON, or a table; NDJSON when standard output is no terminal."
+            "--json/--table",
+            help="NDJSON, or a table; NDJSON when standard output is not a terminal.",
         ),
     ] = None,
 ) -> None:
-    """Show each job: what it is doing, its last success and failure, its rows, and when it runs next."""
+    """Show each job: its state, its last success and failure, its rows, and its next run."""
     from telepath_async.worker import BrokerUrl, JobReport, read_report
 
     async def tell() -> None:
@@ -166,8 +180,8 @@ def _draw(rows: list[dict[str, Any]]) -> None:
         part = f" {row['partition']}" if row["partition"] else ""
         rows_told = _NEVER if row["rows"] is None else f"{row['rows']:,}"
         table.add_row(
-            Text(row["account"]), row["job"] + part, row["state"], _time(row["last_success"]), _time(row["last_failure"]),
-            rows_told, _time(row["next_run"]),
+            Text(row["account"]), row["job"] + part, row["state"], _time(row["last_success"]),
+            _time(row["last_failure"]), rows_told, _time(row["next_run"]),
         )  # fmt: skip
     console = Console(highlight=False, emoji=False, markup=False)
     console.print(table)

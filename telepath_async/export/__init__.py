@@ -1,4 +1,4 @@
-"""Call history into a file, whole or not at all: `export_calls` (Parquet needs the extra `[parquet]`)."""
+"""Write call history into a file, whole or not at all (Parquet needs the extra `[parquet]`)."""
 
 from .run import ExportProgress, ExportReport, Format, export_calls
 

@@ -1,4 +1,4 @@
-"""A file that appears under its name whole or not at all, and work in threads that a cancellation does not leave behind."""
+"""A file that appears whole or not at all, and threads that outlive no cancellation."""
 
 from __future__ import annotations
 

@@ -27,12 +27,16 @@ _TYPES: Final = {
     "gateway_processing_ms": pyarrow.float64(),
 }
 _SCHEMA: Final = pyarrow.schema([
-    pyarrow.field(name, _TYPES.get(name, pyarrow.string()), nullable=name not in ("id", "extra")) for name in COLUMNS
+    pyarrow.field(name, _TYPES.get(name, pyarrow.string()), nullable=name not in ("id", "extra"))
+    for name in COLUMNS
 ])  # fmt: skip
 
 
 class ParquetRows:
-    """Strings, doubles, times in UTC to the microsecond, and `extra` as JSON text; a number beyond all doubles is null."""
+    """Strings, doubles, UTC times to the microsecond, `extra` as JSON text.
+
+    A number beyond all doubles is null.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._writer = ParquetWriter(file, _SCHEMA, compression="zstd")

@@ -14,7 +14,8 @@ from typing import Final, Protocol
 from telepath_async import Call, Secret
 
 COLUMNS: Final = (
-    "id", "trunk_id", "from_number", "to_number", "direction", "status", "duration_seconds", "start_time", "end_time",
+    "id", "trunk_id", "from_number", "to_number", "direction", "status", "duration_seconds",
+    "start_time", "end_time",
     "carrier_lag_ms", "ai_latency_ms", "gateway_processing_ms", "extra",
 )  # fmt: skip
 
@@ -38,7 +39,10 @@ class Rows(Protocol):
 
 
 def iso_time(moment: datetime) -> str:
-    """Return ISO 8601 text in UTC, as the API writes it; a time that UTC's calendar cannot hold keeps its own zone."""
+    """Return ISO 8601 text in UTC, as the API writes it.
+
+    A time that UTC's calendar cannot hold keeps its own zone.
+    """
     try:
         return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
     except OverflowError:

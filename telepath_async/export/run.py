@@ -33,7 +33,8 @@ _OVERLAP: Final = 10
 class ExportReport:
     """What was written: `rows` in `bytes` to the file at `path`, in `seconds`.
 
-    `uncertain`: calls that may be missing, because the list changed while it was read; export again where it is not 0.
+    `uncertain`: calls that may be missing, because the list changed while it was read; export again
+    where it is not 0.
     """
 
     path: Path
@@ -45,7 +46,7 @@ class ExportReport:
 
 @frozen(kw_only=True)
 class ExportProgress:
-    """How far an export has come: `rows` of the list's `total` (None: unknown) after so many `seconds`."""
+    """How far an export has come: `rows` of the list's `total` (None: unknown), in `seconds`."""
 
     rows: int
     total: int | None
@@ -67,9 +68,10 @@ async def export_calls(
     """Write the calls into one file: a row for each, in no promised order, with the columns of
     `telepath_calls`.
 
-    `format`: None = by the ending of `path` (`.parquet`, `.csv`, `.ndjson`). `since`, `until`: aware datetimes, both
-    inclusive; where both are given, the range is read in parts at the same time. `trunk_id`, `status`, `direction`: only
-    calls that have them. `on_progress`: called with an `ExportProgress` after each page that is written.
+    `format`: None = by the ending of `path` (`.parquet`, `.csv`, `.ndjson`). `since`, `until`:
+    aware datetimes, both inclusive; where both are given, the range is read in parts at the same
+    time. `trunk_id`, `status`, `direction`: only calls that have them. `on_progress`: called with
+    an `ExportProgress` after each page that is written.
 
     The file appears under its name when it is whole and on the disk; until then, and after any
     error, what stood there stands there still. Credentials inside `extra` are masked. Requests go

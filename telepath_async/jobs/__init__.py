@@ -1,4 +1,4 @@
-"""Jobs that run once and return a result, safe to kill at any moment: provisioning, password rotation, latency alerts."""
+"""Jobs that are safe to kill at any moment: provisioning, password rotation, latency alerts."""
 
 from .alerts import LatencyAlert, Threshold
 from .journal import JournalBusy, JournalDamaged

@@ -9,12 +9,17 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from heapq import nlargest
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from attrs import evolve, field, frozen
 
 from telepath_async import AnalyticsOverview, Call, CallStatus, UsageError
+from telepath_async.protocol.strict import strict_converter, structure_json
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 Metric: TypeAlias = Literal[
     "avg_ai_latency_ms", "avg_carrier_lag_ms", "avg_gateway_processing_ms", "success_rate"
@@ -101,8 +106,8 @@ class LatencyAlert:
     """A threshold that was crossed, or has recovered: `value` is the figure over the calls from
     `since` to `at`.
 
-    `worst_calls`: those that explain a crossing, the worst (`success_rate`: the latest) first, as far as calls could be
-    looked at.
+    `worst_calls`: those that explain a crossing, the worst (`success_rate`: the latest) first, as
+    far as calls could be looked at.
     """
 
     kind: Literal["crossed", "recovered"]
@@ -190,15 +195,7 @@ def explained(alert: LatencyAlert, calls: Iterable[Call], worst: int) -> Latency
 
 def write_state(standings: Standings) -> str:
     """Return how the alerts stand, as a short JSON string."""
-    return json.dumps(
-        {
-            metric: {
-                "firing": standing.firing,
-                "since": None if standing.since is None else standing.since.isoformat(),
-            }
-            for metric, standing in standings.items()
-        }
-    )
+    return json.dumps(_converter().unstructure(standings))
 
 
 def read_state(text: str | None) -> dict[str, Standing]:
@@ -209,15 +206,12 @@ def read_state(text: str | None) -> dict[str, Standing]:
     if text is None:
         return {}
     try:
-        return {metric: _standing(**fields) for metric, fields in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-        pass
-    raise UsageError("state must be the `state` of an earlier poll, or None")
+        return structure_json(_converter(), text, dict[str, Standing])
+    except ValueError as error:
+        why = str(error)
+    raise UsageError(f"state must be the `state` of an earlier poll, or None ({why})")
 
 
-def _standing(firing: object, since: str | None) -> Standing:
-    if not isinstance(firing, bool):
-        raise TypeError("firing is true or false")
-    return Standing(
-        firing, None if since is None else datetime.fromisoformat(since).astimezone(UTC)
-    )
+@cache
+def _converter() -> Converter:
+    return strict_converter(forbid_extra_keys=True)

@@ -14,7 +14,7 @@ from typing import Final
 
 from telepath_async import TelepathError, UsageError
 
-from .ledger import Entry, note, read_entries, write_line, write_lines
+from .ledger import DamagedLine, Entry, note, read_entries, write_line, write_lines
 
 _OWNER_ONLY: Final = 0o600
 
@@ -45,13 +45,12 @@ class Journal:
     def _load(self) -> dict[str, Entry]:
         _sync_directory(self._path)
         size = os.fstat(self._fd).st_size
-        entries, whole = read_entries(
-            os.pread(self._fd, size, 0)
-        )  # no variable holds it, for a traceback keeps this frame
-        if isinstance(entries, int):
+        # No variable holds the content: a traceback keeps this frame.
+        entries, whole = read_entries(os.pread(self._fd, size, 0))
+        if isinstance(entries, DamagedLine):
             raise JournalDamaged(
-                f"line {entries} of {self._path} is none of a rotation journal; mend or move the "
-                "file (it holds passwords)"
+                f"line {entries.number} of {self._path} is not of a rotation journal "
+                f"({entries.why}); mend or move the file (it holds passwords)"
             )
         if whole < size:
             os.ftruncate(self._fd, whole)
@@ -72,7 +71,7 @@ class Journal:
         note(self.entries, entry)
 
     def compact(self) -> None:
-        """Replace the file by one that holds no more than what is known now: no password of a finished rotation."""
+        """Replace the file by one of what is known now: without passwords of finished rotations."""
         shorter = f"{self._path}.new"
         fd = _open(shorter, os.O_WRONLY | os.O_TRUNC)
         try:

@@ -35,9 +35,9 @@ _log: Final = logging.getLogger("telepath_async.jobs")
 class LatencyPoll:
     """What one poll found.
 
-    `alerts`: what has changed; `state`: hand it to the next poll (a short JSON string, to be stored as it is); `overview`:
-    the figures, or None; `error`: why there are none, or why an alert's calls are not all there. A poll that failed leaves
-    the state as it was.
+    `alerts`: what has changed; `state`: hand it to the next poll (a short JSON string, to be stored
+    as it is); `overview`: the figures, or None; `error`: why there are none, or why an alert's
+    calls are not all there. A poll that failed leaves the state as it was.
     """
 
     at: datetime
@@ -59,9 +59,10 @@ async def poll_latency(
 ) -> LatencyPoll:
     """Hold the figures of the last `window` against the thresholds, once; for cron and the like.
 
-    `state`: that of the poll before, or None. `trunk_id`: only this trunk's calls. An alert that crosses carries its
-    `worst` calls, out of so many of the window as `calls_to_examine` (100 to a request). Store the state when the alerts
-    have been passed on, and each is told once. Requests go in the bulk lane.
+    `state`: that of the poll before, or None. `trunk_id`: only this trunk's calls. An alert that
+    crosses carries its `worst` calls, out of so many of the window as `calls_to_examine` (100 to a
+    request). Store the state when the alerts have been passed on, and each is told once. Requests
+    go in the bulk lane.
 
     Raises UsageError. Any other failure is the poll's `error`.
     """
@@ -155,14 +156,14 @@ async def watch_latency(
 
 
 def next_due(due: float, interval: float, now: float) -> float:
-    """Return when the next poll is due: a whole number of intervals after this one was, and not in the past."""
+    """Return when the next poll is due: whole intervals after this one was, and not in the past."""
     return due + interval * max(1, math.ceil((now - due) / interval))
 
 
 async def _passed_on(
     poll: LatencyPoll, before: Standings, on_alert: Callable[[LatencyAlert], Awaitable[object]]
 ) -> LatencyPoll:
-    """Return the poll with a state in which an alert that could not be passed on has not changed."""
+    """Return the poll, with the state of before for each alert that was not passed on."""
     after = read_state(poll.state)
     for alert in poll.alerts:
         metric = alert.threshold.metric

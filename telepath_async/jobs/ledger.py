@@ -1,4 +1,4 @@
-"""What a rotation journal says: lines -> what is known of each trunk, and back. No I/O, no clock.
+"""Read and write the lines of a rotation journal: what is known of each trunk. No I/O, no clock.
 
 A trunk is `in doubt` from before a rotate is sent, `rotated` once its new password is known (the
 carrier may not have it yet), and `finished` when the carrier has it; `untouched`, when the rotate
@@ -9,25 +9,30 @@ that counts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeAlias, get_args
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import asdict, fields_dict, frozen
 
 from telepath_async import Secret, SipCredentials
+from telepath_async.protocol.strict import strict_converter, structure_json
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 State: TypeAlias = Literal["in doubt", "rotated", "finished", "untouched"]
 _BEGINNING: Final = b'{"state":"'
-_STATES: Final = frozenset(get_args(State))
 
 
 @frozen(kw_only=True)
 class Entry:
     """What is known of one trunk, since `at`.
 
-    `account`: the `key_id` of the client that began it. `credentials`: what the carrier is to have, when `rotated`. `raw`:
-    an answer to a rotate that could not be read, as Latin-1; the password may stand in it.
+    `account`: the `key_id` of the client that began it. `credentials`: what the carrier is to have,
+    when `rotated`. `raw`: an answer to a rotate that could not be read, as Latin-1; the password
+    may stand in it.
     """
 
     state: State
@@ -38,24 +43,54 @@ class Entry:
     credentials: SipCredentials | None = None
     raw: Secret | None = None
 
+    def __attrs_post_init__(self) -> None:
+        if (self.state == "rotated") != (self.credentials is not None):
+            raise ValueError("credentials belong to the state 'rotated', and to no other")
 
-def read_entries(content: bytes) -> tuple[dict[str, Entry] | int, int]:
-    """Return what is known of each trunk, or the number of a line that makes no sense; and the
-    length of the whole lines.
 
-    What stands behind the last whole line was torn by a crash, and nothing relies on it. An object
-    that is whole was not torn, it lacks the end of its line: an editor leaves that out.
+@frozen(kw_only=True)
+class _Credentials:
+    """What a line keeps of `SipCredentials`."""
+
+    id: str | None
+    sip_username: str | None
+    sip_password: Secret
+    rotated_at: datetime | None
+
+
+@frozen
+class DamagedLine:
+    """A line that is not of a rotation journal, and why; it shows no value."""
+
+    number: int
+    why: str
+
+
+def read_entries(content: bytes) -> tuple[dict[str, Entry] | DamagedLine, int]:
+    """Return what is known of each trunk, or the first damaged line; and the length of the whole
+    lines.
+
+    What follows the last whole line was torn by a crash, and nothing relies on it. An object that
+    is whole was not torn, it lacks the end of its line: an editor leaves that out.
     """
     entries: dict[str, Entry] = {}
     *lines, torn = content.split(b"\n")
     if torn.strip() and not _is_torn(torn):
         lines, torn = [*lines, torn], b""
     for number, line in enumerate(lines, 1):
-        try:
-            note(entries, _entry(json.loads(line)))
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
-            return number, len(content)
+        entry = _read_line(line)
+        if isinstance(entry, str):
+            return DamagedLine(number, entry), len(content)
+        note(entries, entry)
     return entries, len(content) - len(torn)
+
+
+def _read_line(line: bytes) -> Entry | str:
+    """Return the entry, or why it cannot be read."""
+    try:
+        return structure_json(_converter(), line, Entry)
+    except ValueError as error:
+        return str(error)
 
 
 def _is_torn(line: bytes) -> bool:
@@ -76,7 +111,9 @@ def note(entries: dict[str, Entry], entry: Entry) -> None:
 
 def write_line(entry: Entry) -> bytes:
     """Return the line of an entry, with its secrets in plain text."""
-    return json.dumps(_fields(entry), separators=(",", ":")).encode() + b"\n"
+    fields = _converter().unstructure(entry)
+    known = {name: value for name, value in fields.items() if value is not None}
+    return json.dumps(known, separators=(",", ":")).encode() + b"\n"
 
 
 def write_lines(entries: Iterable[Entry]) -> bytes:
@@ -84,50 +121,20 @@ def write_lines(entries: Iterable[Entry]) -> bytes:
     return b"".join(map(write_line, entries))
 
 
-def _entry(fields: Mapping[str, Any]) -> Entry:
-    if fields["state"] not in _STATES or not isinstance(fields["trunk_id"], str):
-        raise ValueError("no state or trunk of ours")
-    raw = fields.get("raw")
-    return Entry(
-        state=fields["state"],
-        trunk_id=fields["trunk_id"],
-        at=datetime.fromisoformat(fields["at"]).astimezone(UTC),
-        sip_username=fields.get("sip_username"),
-        account=fields.get("account"),
-        credentials=_credentials(fields["credentials"]) if fields["state"] == "rotated" else None,
-        raw=None if raw is None else Secret(raw),
+@cache
+def _converter() -> Converter:
+    converter = strict_converter()
+    converter.register_unstructure_hook(Secret, Secret.reveal)
+    converter.register_structure_hook(
+        SipCredentials,
+        lambda value, _: SipCredentials(
+            **asdict(converter.structure(value, _Credentials), recurse=False)
+        ),
     )
-
-
-def _credentials(fields: Mapping[str, Any]) -> SipCredentials:
-    rotated_at = fields["rotated_at"]
-    return SipCredentials(
-        id=fields["id"],
-        sip_username=fields["sip_username"],
-        sip_password=Secret(fields["sip_password"]),
-        rotated_at=None if rotated_at is None else datetime.fromisoformat(rotated_at),
+    converter.register_unstructure_hook(
+        SipCredentials,
+        lambda kept: converter.unstructure(
+            _Credentials(**{name: getattr(kept, name) for name in fields_dict(_Credentials)})
+        ),
     )
-
-
-def _fields(entry: Entry) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "state": entry.state,
-        "trunk_id": entry.trunk_id,
-        "at": entry.at.isoformat(),
-        "sip_username": entry.sip_username,
-        "account": entry.account,
-        "raw": None if entry.raw is None else entry.raw.reveal(),
-        "credentials": None if entry.credentials is None else _credential_fields(entry.credentials),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _credential_fields(credentials: SipCredentials) -> dict[str, str | None]:
-    return {
-        "id": credentials.id,
-        "sip_username": credentials.sip_username,
-        "sip_password": credentials.sip_password.reveal(),
-        "rotated_at": None
-        if credentials.rotated_at is None
-        else credentials.rotated_at.isoformat(),
-    }
+    return converter

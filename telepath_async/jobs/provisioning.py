@@ -1,4 +1,4 @@
-"""`provision_trunks`: the trunks that are missing, each one's password in safe hands before it exists."""
+"""`provision_trunks`: create missing trunks; each password is in safe hands before its trunk is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LENGTH: Final = 24  # 142 bits; some phones and carriers cut off what is longer
 
 
 def _error_shown(error: Exception | None) -> str:
-    """A sink's error may show the password: databases name the parameters of a statement that failed."""
+    """Return what may be shown: databases name a failed statement's parameters, passwords too."""
     return repr(error) if isinstance(error, TelepathError | None) else type(error).__name__
 
 
@@ -37,10 +37,11 @@ class ProvisionedTrunk:
 
     - `planned`: it is missing, and is going to be created with this `sip_password`.
     - `created`: it has this password now; `trunk` is the new one.
-    - `exists`: its username was there already, as `trunk`; `sip_password` is None, for nobody can ask for it. If you hold
-      a planned password for it, a run that was killed has created it with that one.
-    - `failed`: this run has created nothing, and `error` says why; a ConflictError: another one was faster, and the planned
-      password is not its.
+    - `exists`: its username was there already, as `trunk`; `sip_password` is None, for nobody can
+      ask for it. If you hold a planned password for it, a run that was killed has created it with
+      that one.
+    - `failed`: this run has created nothing, and `error` says why; a ConflictError: another one was
+      faster, and the planned password is not its.
     - `unknown`: the create was sent and its answer lost. Keep the password, and run again.
     - `unrecorded`: the sink failed (`error`) when it was told of what it exists by now. Run again.
     """
@@ -76,8 +77,9 @@ async def provision_trunks(
 ) -> ProvisionReport:
     """Create the trunks whose `sip_username` is not there yet, and hand the credentials to `sink`.
 
-    `specs`: TrunkSpecs, or mappings of their fields. One without `sip_password` gets a random one: 24 letters and digits,
-    with a small letter, a capital and a digit among them. `concurrency`: trunks under way at once.
+    `specs`: TrunkSpecs, or mappings of their fields. One without `sip_password` gets a random one:
+    24 letters and digits, with a small letter, a capital and a digit among them. `concurrency`:
+    trunks under way at once.
 
     `sink(trunk)` is awaited before a trunk is created (`planned`), and again when its outcome is
     known. It must have stored the password for good when it returns from `planned`, for after that
@@ -111,7 +113,7 @@ async def provision_trunks(
 
 
 def random_password() -> Secret:
-    """Return 24 random letters and digits, with a small letter, a capital and a digit among them."""
+    """Return 24 random letters and digits, among them a small letter, a capital and a digit."""
     while True:
         password = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
         if all(set(kind) & set(password) for kind in _KINDS):
@@ -176,7 +178,7 @@ class _Provisioning:
         return await self._told(reached)
 
     async def _planned_before(self, conflict: ProvisionedTrunk) -> ProvisionedTrunk:
-        """Another create was faster, for a username that an earlier run had planned: most likely that run's."""
+        """Look up who was faster, with a planned username: most likely an earlier run of ours."""
         try:
             trunk = await self.telepath.trunks.find(conflict.sip_username)
         except TelepathError as error:

@@ -1,4 +1,4 @@
-"""One run of a rotation: each new password in the journal before its carrier gets it, and at the carrier in the end."""
+"""One run of a rotation: each new password is in the journal before its carrier gets it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from telepath_async import (
     TelepathError,
 )
 
+from .commands import CommandFailed
 from .journal import Journal
 from .ledger import Entry, State
 
@@ -39,9 +40,10 @@ class UnrotatedTrunk:
 class RotationReport:
     """What became of the trunks, by their ids.
 
-    - `rotated`: got a new password in this run. `applied`: their carrier took it in this run; some may have been rotated
-      by an earlier one.
-    - `pending`: **their carrier may hold a dead password.** Run again: the journal knows how to go on.
+    - `rotated`: got a new password in this run. `applied`: their carrier took it in this run; some
+      may have been rotated by an earlier one.
+    - `pending`: **their carrier may hold a dead password.** Run again: the journal knows how to go
+      on.
     - `untouched`: nothing has been changed. `recent`: finished so recently that it was not due.
     """
 
@@ -77,7 +79,7 @@ class Rotation:
     broken: OSError | None = None
 
     async def run(self, concurrency: int) -> RotationReport:
-        """Finish what was begun, then begin the rest; in the end, forget the passwords that the carriers have."""
+        """Finish what was begun, then begin the rest; then forget what the carriers have."""
         queue = iter(self._due())
         async with asyncio.TaskGroup() as workers:
             for _ in range(concurrency):
@@ -169,7 +171,7 @@ class Rotation:
         return credentials
 
     def _refused(self, trunk_id: str, error: TelepathError, *, fresh: bool) -> None:
-        """The server, or the client, said no: nothing has happened, unless an earlier rotate is still in doubt."""
+        """Note a refusal: nothing has happened, unless an earlier rotate is still in doubt."""
         self.why[trunk_id] = str(error)
         entry, gone = self.journal.entries[trunk_id], isinstance(error, NotFoundError)
         # Another account's key does not know the trunk either.
@@ -184,18 +186,18 @@ class Rotation:
             try:
                 async with asyncio.timeout(self.apply_timeout):
                     await self.apply(credentials)
-            except Exception as error:  # noqa: BLE001  # whatever a carrier's library raises; its text may show the password
-                kind = type(error).__name__
+            except Exception as error:  # noqa: BLE001  # whatever a carrier's library raises
+                reason = _shown(error)
             else:
                 return True
             _log.warning(
                 "apply failed for trunk %s with %s, attempt %d of %d",
                 trunk_id,
-                kind,
+                reason,
                 attempt,
                 len(self.waits) + 1,
             )
-            self.why[trunk_id] = f"apply failed {attempt} times, the last time with {kind}"
+            self.why[trunk_id] = f"apply failed {attempt} times, the last time with {reason}"
             if wait is not None:
                 await asyncio.sleep(wait)
         self.failures += 1
@@ -241,3 +243,9 @@ class Rotation:
             trunk_id, f"not reached: the run stopped when {self.failures} others had failed"
         )
         return UnrotatedTrunk(trunk_id=trunk_id, sip_username=sip_username, why=why)
+
+
+def _shown(error: Exception) -> str:
+    """Return what may be shown of an error of `apply`: the text of others may hold the password."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, CommandFailed) else name

@@ -19,7 +19,7 @@ def overview(
 
 
 def trunk_metrics(calls: CallLog, now: int) -> dict[str, dict[str, Any]]:
-    """Return, for each trunk that had calls since 24 hours before `now`, the figures of these calls."""
+    """Return the figures of each trunk that had calls in the 24 hours before `now`."""
     return calls.remember("trunk metrics", lambda: _by_trunk(calls, now))
 
 

@@ -15,10 +15,13 @@ _ABOUT = """\
 Connect AI voice agents to the telephone network, and see how their calls went.
 
 - **Shape.** {shape}
-- **Rate limit.** 6,000 requests a minute for each API key, over all endpoints, unless `X-RateLimit-Limit` says otherwise. \
-Every answer carries the three `X-RateLimit-*` headers; over the limit it is a 429 with `Retry-After`.
-- **Times** are ISO 8601 in UTC. Latencies end in `_ms`, durations in `_seconds`; rates are percent.
-- **Unknown** query parameters are ignored. A known path with another method gets a 405 with `Allow`.
+- **Rate limit.** 6,000 requests a minute for each API key, over all endpoints, unless \
+`X-RateLimit-Limit` says otherwise. Every answer carries the three `X-RateLimit-*` headers; \
+over the limit it is a 429 with `Retry-After`.
+- **Times** are ISO 8601 in UTC. Latencies end in `_ms`, durations in `_seconds`; \
+rates are percent.
+- **Unknown** query parameters are ignored. A known path with another method gets a 405 \
+with `Allow`.
 - **Texts with a list of values** are open: more values may follow.
 """
 
@@ -44,7 +47,7 @@ _HEADERS: dict[str, tuple[str, Json]] = {
 
 
 def openapi(style: Style = "offset", *, server: str = "https://api.telepathvoice.com/v1") -> Json:
-    """Return the OpenAPI 3.1 document of the API in one style; `server` is the base URL that it names."""
+    """Return the OpenAPI 3.1 document of the API in one style, with `server` as its base URL."""
     dialect = DIALECTS[style]()
     return {
         "openapi": "3.1.0",

@@ -1,4 +1,4 @@
-"""The operations of the OpenAPI document: parameters, bodies, answers and refusals of each endpoint."""
+"""Describe the operations of the OpenAPI document: parameters, bodies, answers, errors."""
 
 from typing import Any
 
@@ -94,7 +94,7 @@ class _Speaker:
         )
 
     def page(self, noun: str, schema: str, item: Json) -> Json:
-        """Return the answer that shows a page: the first of two, as the server itself would write it."""
+        """Return the answer that shows the first of two pages, as the server would write it."""
         rows = Selection.of([row_key(0, serial) for serial in range(2)])
         body = self.dialect.page(noun, rows, {"limit": "1"}, lambda _: item)
         return _response(

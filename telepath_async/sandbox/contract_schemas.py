@@ -130,8 +130,7 @@ _REQUESTS: dict[str, Json] = {
     "TrunkChanges": {
         "type": "object",
         "description": "Only what is given changes. Read-only fields change nothing; unknown "
-        "ones (such "
-        "as `vad`) are kept.",
+        "ones (such as `vad`) are kept.",
         "properties": {
             "name": text("Production OpenAI Agent v2", minLength=1),
             **_PROVIDER_SETTINGS,

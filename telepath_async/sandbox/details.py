@@ -1,4 +1,7 @@
-"""The full record of one call: its turns, SIP trace and timeline, made up from the call itself, the same each time."""
+"""Make up the full record of one call: its turns, SIP trace and timeline.
+
+It follows from the call itself, and is the same each time.
+"""
 
 import random
 from typing import Any

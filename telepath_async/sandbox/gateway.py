@@ -1,4 +1,4 @@
-"""The way of one request: recorded, counted, perhaps failed on purpose, checked for its key, executed, answered."""
+"""Handle one request: record, count, perhaps fail on purpose, authenticate, execute, answer."""
 
 import asyncio
 import hmac
@@ -35,7 +35,7 @@ class Reply:
 
 
 class Gateway:
-    """Answers the requests of one sandbox; `latency` is the seconds that each answer is held back."""
+    """Answer the requests of one sandbox, each held back for `latency` seconds."""
 
     def __init__(
         self, world: World, dialect: Dialect, api_key: str, limit: FixedWindow, latency: float
@@ -101,7 +101,10 @@ class Gateway:
         return record, too_large
 
     def _admit(self, record: RecordedRequest) -> ApiProblem | None:
-        """Check the key, and count the request against the key's limit; a stranger's request counts nowhere."""
+        """Check the key, and count the request against the key's limit.
+
+        A request with another key counts nowhere.
+        """
         given = record.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, self._authorization):
             return self._dialect.bad_key()

@@ -61,7 +61,10 @@ class Names:
 
 
 class CallGenerator:
-    """Computes call number `serial`; `starts` holds the start times in Unix seconds, ascending at first."""
+    """Compute call number `serial`.
+
+    `starts` holds the start times in Unix seconds, ascending at first.
+    """
 
     def __init__(self, rng: random.Random, count: int, now: int, names: Names) -> None:
         first = now - PERIOD_SECONDS

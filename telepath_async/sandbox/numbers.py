@@ -1,4 +1,4 @@
-"""The phone numbers, and the one endpoint that another vendor's page documents for them (seed 004)."""
+"""Serve the phone numbers, by the one endpoint that another vendor documents (seed 004)."""
 
 import random
 import uuid

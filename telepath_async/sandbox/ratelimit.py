@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 
 class FixedWindow:
-    """Allows `limit` requests in each window of `period` seconds; windows begin at multiples of `period`."""
+    """Allow `limit` requests in each window of `period` seconds.
+
+    Windows begin at multiples of `period`.
+    """
 
     def __init__(self, limit: int, period: float, clock: Callable[[], float] = time.time) -> None:
         self._limit = limit

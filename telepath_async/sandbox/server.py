@@ -24,15 +24,19 @@ _SECONDS_TO_HANG_UP = 0.1  # requests in flight are cut off before this starts t
 
 
 class Sandbox:
-    """A local server of the Telepath API: `async with Sandbox(style="cursor") as sandbox`, then
-    `sandbox.base_url`.
+    """A local server of the Telepath API, for tests.
 
-    - `style`: `"offset"` (bare objects, `ai_provider`) or `"cursor"` (everything under `data`, `provider`).
-    - `trunks`, `calls`: how many are made up, from `seed` alone. The calls start in the 30 days before `now`, a Unix
-      time in seconds (the present when None).
-    - `order`: how lists are ordered: `"newest"` or `"oldest"` first, or by `"name"` (calls: by their ids).
+    Use it as `async with Sandbox(style="cursor") as sandbox`; its address is `sandbox.base_url`.
+
+    - `style`: `"offset"` (bare objects, `ai_provider`) or `"cursor"` (everything under `data`,
+      `provider`).
+    - `trunks`, `calls`: how many are made up, from `seed` alone. The calls start in the 30 days
+      before `now`, a Unix time in seconds (the present when None).
+    - `order`: how lists are ordered: `"newest"` or `"oldest"` first, or by `"name"` (calls: by
+      their ids).
     - `max_offset`: a larger offset is refused with 400; None: none is.
-    - `rate_limit`: requests allowed in each `rate_period` seconds, in windows aligned to the wall clock.
+    - `rate_limit`: requests allowed in each `rate_period` seconds, in windows aligned to the wall
+      clock.
     - `latency`: seconds that every answer is held back.
     - `api_key`: the only key accepted; a new random one for each sandbox when None.
 
@@ -158,19 +162,19 @@ class Sandbox:
         body: Body | None = None,
         executed: bool = False,
     ) -> None:
-        """Script a fault for the next `times` requests that match; faults are used up in the order
-        scripted.
+        """Script a fault for the next `times` requests that match.
 
-        - `status`: answer so without executing the request (`executed=True`: it takes effect all the same), with
-          `headers` added and `body` (bytes, text, or a mapping for JSON) instead of an error in the
-          sandbox's style.
-        - `drop`: abort the connection `"before"` the request takes effect, `"after"` it, or in the `"middle"` of the
-          answer.
+        - `status`: answer so without executing the request (`executed=True`: it takes effect all
+          the same), with `headers` added and `body` (bytes, text, or a mapping for JSON) instead of
+          an error in the sandbox's style.
+        - `drop`: abort the connection `"before"` the request takes effect, `"after"` it, or in the
+          `"middle"` of the answer.
         - `delay`: seconds between the effect and the answer.
-        - `method`, `path`: what to match; the path is relative to /v1, exact or a template such as `/trunks/{id}`.
+        - `method`, `path`: what to match; the path is relative to /v1, exact or a template such as
+          `/trunks/{id}`.
 
-        A request over the rate limit gets its 429 and uses up no fault. Raises ValueError for
-        options that contradict.
+        Faults are used up in the order scripted. A request over the rate limit gets its 429 and
+        uses up no fault. Raises ValueError for options that contradict each other.
         """
         fault = make_fault(
             status=status, drop=drop, delay=delay, times=times, method=method, path=path,
@@ -206,10 +210,10 @@ class Sandbox:
         self._world.trunks.remove(trunk_id)
 
     def add_call(self, **fields: Any) -> Item:
-        """Add a call (`from_number` and `to_number` stand for `from` and `to`); what is not given
-        is made up.
+        """Add a call; what is not given is made up.
 
-        It starts now unless `start_time` (ISO 8601) is given; order and filters see whole seconds.
+        `from_number` and `to_number` stand for `from` and `to`. It starts now unless `start_time`
+        (ISO 8601) is given; order and filters see whole seconds.
         """
         return self._world.calls.add(**fields)
 

@@ -48,10 +48,9 @@ _DAY_SECONDS = 86_400
 
 
 class TrunkBook(Mapping[str, Trunk]):
-    """All trunks by id, newest first, in a neutral form: `provider` in both styles, and the secrets
-    too.
+    """Hold all trunks by id, newest first, with their secrets.
 
-    Each look-up returns a copy.
+    The form is neutral: `provider` in both styles. Each look-up returns a copy.
     """
 
     def __init__(self, rng: random.Random, id_prefix: str) -> None:

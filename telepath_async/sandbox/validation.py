@@ -34,8 +34,7 @@ def json_object(body: bytes) -> Json:
     """Read a body that must be a JSON object."""
     try:
         value = json.loads(body)
-        # A list must be able to show it, inside its own brackets: no NaN, no infinity, not too
-        # deep.
+        # A list must be able to hold it in its own brackets: no NaN, no infinity, not too deep.
         json.dumps([[[[value]]]], allow_nan=False)
     except (ValueError, RecursionError):
         raise invalid_params("Request body must be valid JSON") from None

@@ -1,4 +1,4 @@
-"""Call history into SQL, incrementally, safe to kill at any moment: `sync_calls` (extra `[sync]`)."""
+"""Sync call history into SQL, incrementally, safe to kill at any moment (extra `[sync]`)."""
 
 try:
     from .database import SyncBusy

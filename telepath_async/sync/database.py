@@ -173,7 +173,10 @@ async def _path(connection: AsyncConnection) -> str:
 
 
 async def _write_ahead(connection: AsyncConnection) -> bool:
-    """Let readers go on while we write, and no commit wait for the disk: a power cut loses the last pages, checkpoints too."""
+    """Let readers go on while we write, and no commit wait for the disk.
+
+    A power cut loses the last pages, and their checkpoints too.
+    """
     driver: Any = (await connection.get_raw_connection()).driver_connection
     try:
         await driver.execute_fetchall("PRAGMA journal_mode=WAL")

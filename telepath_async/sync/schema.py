@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """Aware times in UTC, also where the database knows no zones (SQLite: ISO 8601 text that sorts)."""
+    """Aware times in UTC, also where the database has no zones (SQLite: sortable ISO 8601 text)."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -89,7 +89,7 @@ sync_state: Final = Table(
 
 
 def call_row(call: Call, synced_at: datetime) -> Row:
-    """Return the row of a call; what no column can hold (year 0 in UTC, a figure beyond all floats) is NULL."""
+    """Return the row of a call; what no column can hold (year 0, an infinite figure) is NULL."""
     return {
         "id": _text(call.id),
         "trunk_id": _text(call.trunk_id),

@@ -1,4 +1,4 @@
-"""What the run reads from and writes to the database; a page and its checkpoint are one transaction."""
+"""Read and write the sync's tables; a page and its checkpoint are one transaction."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Changes:
 async def open_store(
     engine: AsyncEngine, account: str, trunk_id: str | None
 ) -> AsyncIterator[Store]:
-    """Connect, lock, and make the tables where they are missing; dispose of the engine at the end."""
+    """Connect, lock, and make missing tables; dispose of the engine at the end."""
     try:
         async with engine.connect() as connection, alone(connection, account):
             await transact(connection, lambda connection: connection.run_sync(_make_tables))

@@ -1,4 +1,4 @@
-"""Many accounts, many hosts: sync, alerts and rotation at their times, by a fleet on SAQ or in one process (extra `[jobs]`)."""
+"""Sync, alerts and rotation for many accounts: by a fleet on SAQ, or alone (extra `[jobs]`)."""
 
 try:
     from .accounts import Account, Accounts

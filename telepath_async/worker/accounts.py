@@ -26,7 +26,10 @@ SECONDS_OF_A_RUN: Final[dict[JobName, float]] = {"sync": 900.0, "watch": 120.0, 
 
 @frozen(kw_only=True)
 class SyncPlan:
-    """Calls into a database, from `since` on; the first time in so many `partitions` of the time from `since` to then."""
+    """Calls into a database, from `since` on.
+
+    The first time in so many `partitions` of the time from `since` to then.
+    """
 
     cron: str
     database_url: Secret
@@ -46,7 +49,10 @@ class WatchPlan:
 
 @frozen(kw_only=True)
 class RotatePlan:
-    """New SIP passwords for all trunks; `command` tells the carrier each of them, `journal` is a file of the account's host."""
+    """New SIP passwords for all trunks.
+
+    `command` gives each to the carrier; `journal` is a file of the account's host.
+    """
 
     cron: str
     journal: str

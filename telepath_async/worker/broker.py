@@ -2,17 +2,18 @@
 
 What SAQ (0.26) leaves to us, and where it would lose work by itself:
 
-- A job whose worker was killed is taken up again only if it has a heartbeat; the default is none. Ours beat every
-  5 s, and count as dead after 20 s. The workers sweep for the dead every 5 s, one of them at a
-  time, and wait 2.5 s for an answer: a killed worker's job is under way elsewhere within 30 s
-  (PostgreSQL: 2.5 s more for each further one of its jobs).
-- A sweeper that is killed between taking a dead job out of the queue and putting it back loses it (Redis). The status still
-  says that the job is due, so that the dispatchers submit it again.
-- Its retries know no difference between a fault and a bad moment, and its cron knows one job for each function: when a job
-  runs again is decided by its status. SAQ's own retries are for workers that died or were stopped.
-- A worker that was swept because it stood still (a paused machine) goes on with a job that another one has now: each
-  heartbeat looks whose it is, and lets go. The locks of the sync and of the journal hold in
-  between.
+- A job whose worker was killed is taken up again only if it has a heartbeat; the default is none.
+  Ours beat every 5 s, and count as dead after 20 s. The workers sweep for the dead every 5 s, one
+  of them at a time, and wait 2.5 s for an answer: a killed worker's job is under way elsewhere
+  within 30 s (PostgreSQL: 2.5 s more for each further one of its jobs).
+- A sweeper that is killed between taking a dead job out of the queue and putting it back loses it
+  (Redis). The status still says that the job is due, so that the dispatchers submit it again.
+- Its retries know no difference between a fault and a bad moment, and its cron knows one job for
+  each function: when a job runs again is decided by its status. SAQ's own retries are for workers
+  that died or were stopped.
+- A worker that was swept because it stood still (a paused machine) goes on with a job that another
+  one has now: each heartbeat looks whose it is, and lets go. The locks of the sync and of the
+  journal hold in between.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Broker:
 
 
 async def _jobs(queue: Queue, statuses: Sequence[JobStatus]) -> list[QueuedJob | None]:
-    """Return the queue's jobs in the order of the statuses: a PostgreSQL queue leaves out those that it has not."""
+    """Return the queue's jobs in the statuses' order: PostgreSQL leaves out those it has not."""
     keys = [_key(queue, status) for status in statuses]
     found = {job.key: job for job in await queue.jobs(keys) if job is not None}
     return [found.get(key) for key in keys]
@@ -130,7 +131,7 @@ def _key(queue: Queue, status: JobStatus) -> str:
 
 
 class Fleet:
-    """This process's part in a fleet: its workers, one for all hosts' queue and one for this host's, and its dispatcher."""
+    """This process's part in a fleet: its dispatcher, and workers for all hosts and this one."""
 
     def __init__(self, broker: Broker, runner: Runner, concurrency: int) -> None:
         self._broker = broker
@@ -144,7 +145,7 @@ class Fleet:
         return list(dict.fromkeys([None, *(job.host for job in self._runner.jobs.values())]))
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Run jobs until told to stop; what is under way goes back to the queue then, with its checkpoint kept."""
+        """Run jobs until `stop`; what is under way goes back to the queue, its checkpoint kept."""
         if stop.is_set():
             return
         workers = [self._worker(await self._broker.queue(host)) for host in self.hosts]
@@ -163,7 +164,7 @@ class Fleet:
                 item.result()  # or what it failed by
 
     async def _end(self, work: Sequence[asyncio.Future[None]]) -> None:
-        """Cancel, on which SAQ's workers cancel their jobs and give them back; and once more if that takes too long."""
+        """Cancel: SAQ's workers give their jobs back. Once more if that takes too long."""
         for seconds in (_SECONDS_TO_STOP, _SECONDS_TO_LEAVE):
             for item in work:
                 item.cancel()
@@ -211,7 +212,7 @@ class Fleet:
         return {"outcome": outcome, "rows": runs[0].rows if runs else 0}
 
     async def _beat(self, queued: QueuedJob, runs: list[Run], work: asyncio.Future[Any]) -> None:
-        """Say that we are alive; let go of a job that is not ours any more, by the one way that has SAQ leave it alone."""
+        """Say that we are alive; let go of a job that is not ours any more, and have SAQ do so."""
         try:
             stored = await queued.get_queue().job(queued.key)
             if stored is None or (stored.worker_id, stored.attempts) != (

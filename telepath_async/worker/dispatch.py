@@ -1,4 +1,4 @@
-"""When jobs are due: looks at each one's status at its time, and submits it until somebody has run it."""
+"""Submit each job at its time, and again until a worker has run it."""
 
 from __future__ import annotations
 

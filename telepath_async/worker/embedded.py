@@ -26,7 +26,7 @@ class Embedded:
         self._dispatcher = Dispatcher(runner=runner, submit=self._submit)
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Run jobs at their times until told to stop; what is under way is cut off then, with its checkpoint kept."""
+        """Run jobs at their times until `stop`; what is under way ends, its checkpoint kept."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._tasks.create_task(self._dispatcher.serve())

@@ -1,4 +1,4 @@
-"""One limiter for each key of this process: shared with the other processes through Redis, else this process's own."""
+"""One limiter for each key of this process: shared through Redis, or this process's own."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _SECONDS_OF_A_SHARE: Final = 30.0
 class Limiters:
     """Limiters by the hash of their key.
 
-    `redis_url`: where they are shared; None: each process takes `limit / expected_processes`. A shared one is open while a
-    job uses it, so that 10,000 keys do not hold 10,000 connections.
+    `redis_url`: where they are shared; None: each process takes `limit / expected_processes`. A
+    shared one is open while a job uses it, so that 10,000 keys do not hold 10,000 connections.
     """
 
     redis_url: Secret | None

@@ -32,7 +32,7 @@ class Mask:
 
     @classmethod
     def of(cls, secrets: Iterable[str]) -> Mask:
-        """Return one for these secrets; the longest is looked for first, since another may be a part of it."""
+        """Return one for these secrets, the longest first: another may be a part of it."""
         return cls(tuple(sorted({secret for secret in secrets if secret}, key=len, reverse=True)))
 
     def text(self, text: str) -> str:
@@ -62,7 +62,7 @@ def log_event(event: str, *, level: int = logging.INFO, **fields: object) -> Non
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats our lines as they are, and those of the libraries beneath as JSON, without their tracebacks."""
+    """Formats our lines as they are, and those of libraries as JSON, without their tracebacks."""
 
     def __init__(self, mask: Mask) -> None:
         super().__init__()

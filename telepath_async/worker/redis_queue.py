@@ -19,7 +19,7 @@ _SECONDS_TO_BEGIN: Final = 10.0
 
 
 class PatientRedisQueue(RedisQueue):
-    """A Redis queue that is swept for jobs without a heartbeat, and for those that nobody has begun for 10 s."""
+    """A Redis queue that is swept for jobs without a heartbeat, or not begun for 10 s."""
 
     def __init__(self, redis: Any, name: str) -> None:
         super().__init__(redis, name=name)

@@ -19,8 +19,9 @@ _OVERDUE_AFTER: Final = timedelta(minutes=1)
 class JobReport:
     """A job's status and state.
 
-    `waiting`: for its time; `failed`, `fault`: the same, after a run that failed (by what repeating cannot cure); `overdue`:
-    due for more than a minute, and no worker has it: none is up that may run it.
+    `waiting`: for its time; `failed`, `fault`: the same, after a run that failed (by what repeating
+    cannot cure); `overdue`: due for more than a minute, and no worker has it: none is up that may
+    run it.
     """
 
     status: JobStatus

@@ -55,7 +55,8 @@ def utc_now() -> datetime:
 class Runner:
     """Runs jobs by their key.
 
-    `jobs`: those that may run on this host; `worker`: this process, in the log; `telemetry`: account -> who listens to it.
+    `jobs`: those that may run on this host; `worker`: this process, in the log; `telemetry`: by
+    account, who observes it.
     """
 
     jobs: Mapping[str, Job]
@@ -68,7 +69,7 @@ class Runner:
     seconds: Mapping[JobName, float] = field(factory=lambda: dict(SECONDS_OF_A_RUN))
 
     async def statuses(self, keys: list[str]) -> list[JobStatus]:
-        """Return how jobs stand, under their present plans; what nobody has written yet, we write."""
+        """Return how jobs stand under their present plans; write what nobody has written yet."""
         statuses: list[JobStatus] = []
         for key, found in zip(keys, await self.store.read(keys), strict=True):
             if found is None:
@@ -142,9 +143,15 @@ class Runner:
             )
             return _End("success", None, after)
         after = failed(
-            status, job, utc_now(), error=error, fault=fault, rows=run.rows, seconds=time.monotonic() - begun,
+            status,
+            job,
+            utc_now(),
+            error=error,
+            fault=fault,
+            rows=run.rows,
+            seconds=time.monotonic() - begun,
             jitter=random.random(),
-        )  # fmt: skip
+        )
         return _End("fault" if fault else "failure", error, after)
 
     async def _do(self, run: Run) -> Result:

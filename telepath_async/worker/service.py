@@ -1,4 +1,4 @@
-"""`run_worker` and `read_report`: everything wired, from the accounts and the options to a worker that runs."""
+"""`run_worker` and `read_report`: everything wired, from accounts and options to a worker."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from attrs import frozen
 
 from telepath_async import Secret, UsageError
+from telepath_async.jobs.commands import CommandFailed, check_command
 
-from .accounts import Accounts, passwords_in
+from .accounts import Accounts, Job, passwords_in
 from .broker import Broker, Fleet
 from .brokers import postgres_broker, redis_broker
 from .commands import Commands
@@ -60,9 +61,10 @@ class BrokerUrl:
 class WorkerOptions:
     """How a worker runs.
 
-    `concurrency`: jobs at once (with a broker: of each queue). `limiter_redis`: where the limiters are shared; None: at the
-    broker, where that is Redis. `expected_processes`: how many share a key's limit when they cannot ask each other. `web`: the
-    port of SAQ's page. `otel`: whether each account has spans and metrics, with `telepath.account`, at the global providers.
+    `concurrency`: jobs at once (with a broker: of each queue). `limiter_redis`: where the limiters
+    are shared; None: at the broker, where that is Redis. `expected_processes`: how many share a
+    key's limit when they cannot ask each other. `web`: the port of SAQ's page. `otel`: whether each
+    account has spans and metrics, with `telepath.account`, at the global providers.
     """
 
     concurrency: int = 10
@@ -83,8 +85,8 @@ async def run_worker(
     """Run the jobs of the accounts until `stop` is set: a part of a fleet, or, without a broker,
     all of them here.
 
-    `state`: the file that keeps the statuses where there is no broker. Within 10 s of `stop`, what was under way is given
-    back to the queue with its checkpoint kept.
+    `state`: the file that keeps the statuses where there is no broker. Within 10 s of `stop`, what
+    was under way is given back to the queue with its checkpoint kept.
 
     Raises UsageError before anything is run; and what a broker raises that cannot be reached at the
     beginning.
@@ -97,6 +99,7 @@ async def run_worker(
         )
         store = _file_store(state, stack) if connected is None else connected.store
         runner = _runner(accounts, store, broker, options)
+        _check_commands(runner.jobs.values())
         log_event(
             "start",
             worker=runner.worker,
@@ -120,7 +123,7 @@ async def run_worker(
 def log_lines(
     stream: TextIO, accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions
 ) -> Iterator[None]:
-    """Write what the workers and the libraries beneath them log to a stream, a JSON object a line, without secrets."""
+    """Write what the workers and libraries log to a stream: JSON lines, without secrets."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(_mask(accounts, broker, options)))
     handler.addFilter(is_news)
@@ -133,7 +136,7 @@ def log_lines(
 
 
 async def read_report(broker: BrokerUrl | None, state: str) -> list[JobReport]:
-    """Return how every job of a fleet stands; without a broker, of the worker with that state file."""
+    """Return how every job of a fleet stands; without a broker, of this state file's worker."""
     if broker is None:
         return await _read_file(state)
     async with broker.connect() as connected:
@@ -180,6 +183,20 @@ def _runner(
         worker=f"{host}:{os.getpid()}",
         telemetry=_telemetry(accounts) if options.otel else {},
     )
+
+
+def _check_commands(jobs: Iterable[Job]) -> None:
+    """Raise UsageError that lists the commands of these jobs that cannot be started here."""
+    found: list[str] = []
+    for job in jobs:
+        plan = job.account.watch if job.name == "watch" else job.account.rotate
+        try:
+            if job.name != "sync" and plan is not None:
+                check_command(plan.command)
+        except CommandFailed as error:
+            found.append(f"accounts.{job.account.name}.{job.name}.command: {error}")
+    if found:
+        raise UsageError("\n".join(found))
 
 
 def _telemetry(accounts: Accounts) -> dict[str, Telemetry]:

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve, fields, frozen
+from attrs import evolve, frozen
 from croniter import croniter  # type: ignore[import-untyped]
 
+from telepath_async.protocol.strict import strict_converter, structure_json
+
 from .accounts import Job, JobName, SyncPlan
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 _FIRST_BACKOFF: Final = timedelta(seconds=5)
 _LONGEST_BACKOFF: Final = timedelta(minutes=15)
@@ -24,11 +30,12 @@ class JobStatus:
     """How a job of an account stands; kept where all workers see it, and shown by `telepath worker
     status`.
 
-    `next_run`: when it is due; `rows`, `seconds`: of the last run that ended; `failures`: since the last success;
-    `fault`: repeating the last run cannot cure what it failed by, so it waits for at least an hour, or for a change of
-    the configuration. `running_since`: of a run that has not said how it ended. `began`: when the scheduled run began that
-    is being tried again. `parts_done` of so many `parts`: partitions of the first sync, of the time up to `first_until`.
-    `alerts`: how they stand. `plan`: the job's, when this was written.
+    `next_run`: when it is due; `rows`, `seconds`: of the last run that ended; `failures`: since the
+    last success; `fault`: repeating the last run cannot cure what it failed by, so it waits for at
+    least an hour, or for a change of the configuration. `running_since`: of a run that has not said
+    how it ended. `began`: when the scheduled run began that is being tried again. `parts_done` of
+    so many `parts`: partitions of the first sync, of the time up to `first_until`. `alerts`: how
+    they stand. `plan`: the job's, when this was written.
     """
 
     account: str
@@ -56,7 +63,7 @@ class JobStatus:
 
     @property
     def part(self) -> int | None:
-        """Which partition of the first sync is to be done, from 1; None: all of them are, or there are none."""
+        """The partition of the first sync that is next, from 1; None: all are done, or none is."""
         return None if self.parts == 1 or self.parts_done >= self.parts else self.parts_done + 1
 
     @property
@@ -72,37 +79,25 @@ class JobStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, times as ISO 8601."""
-        values = {item.name: getattr(self, item.name) for item in fields(JobStatus)}
-        return {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in values.items()
-        }
+        fields: dict[str, Any] = _converter().unstructure(self)
+        return fields
 
 
-_MOMENTS: Final = (
-    "next_run",
-    "running_since",
-    "last_success",
-    "last_failure",
-    "began",
-    "first_until",
-)
+@cache
+def _converter() -> Converter:
+    return strict_converter()
 
 
 def read_status(text: str | bytes) -> JobStatus:
-    """Return what `to_json` has written; fields of a later version are left out."""
-    known = {item.name for item in fields(JobStatus)}
-    values: dict[str, Any] = {
-        name: value for name, value in json.loads(text).items() if name in known
-    }
-    values.update(
-        {name: datetime.fromisoformat(values[name]) for name in _MOMENTS if name in values}
-    )
-    return JobStatus(**values)
+    """Return what `to_json` has written, without the fields of a later version.
+
+    Raises ValueError that names every fault.
+    """
+    return structure_json(_converter(), text, JobStatus)
 
 
 def first_status(job: Job, now: datetime) -> JobStatus:
-    """Return how a job stands that nobody has run: due at once, but for a rotation, which waits for its time."""
+    """Return how a job stands that nobody has run: due at once, but a rotation waits its time."""
     return JobStatus(
         account=job.account.name,
         job=job.name,
@@ -131,9 +126,16 @@ def current(status: JobStatus, job: Job, now: datetime) -> JobStatus:
         )
     )
     return evolve(
-        first_status(job, now), next_run=again, last_success=status.last_success, last_failure=status.last_failure,
-        error=status.error, failures=status.failures, rows=status.rows, seconds=status.seconds, alerts=status.alerts,
-    )  # fmt: skip
+        first_status(job, now),
+        next_run=again,
+        last_success=status.last_success,
+        last_failure=status.last_failure,
+        error=status.error,
+        failures=status.failures,
+        rows=status.rows,
+        seconds=status.seconds,
+        alerts=status.alerts,
+    )
 
 
 def started(status: JobStatus, now: datetime) -> JobStatus:
@@ -155,9 +157,18 @@ def succeeded(
     Another partition, where there is one, is due at once.
     """
     after = evolve(
-        status, running_since=None, last_success=now, error=None, failures=0, fault=False, rows=rows, seconds=seconds,
-        began=None, parts_done=status.parts_done + (status.part is not None), alerts=alerts or status.alerts,
-    )  # fmt: skip
+        status,
+        running_since=None,
+        last_success=now,
+        error=None,
+        failures=0,
+        fault=False,
+        rows=rows,
+        seconds=seconds,
+        began=None,
+        parts_done=status.parts_done + (status.part is not None),
+        alerts=alerts or status.alerts,
+    )
     return evolve(
         after, next_run=_next_time(job, max(now, status.next_run)) if after.part is None else now
     )
@@ -187,9 +198,17 @@ def failed(
     failures = status.failures + 1
     backoff = min(_FIRST_BACKOFF * 2 ** min(failures - 1, 16), _LONGEST_BACKOFF) * (1 - jitter / 2)
     return evolve(
-        status, running_since=None, last_failure=now, error=error, failures=failures, fault=fault, rows=rows, seconds=seconds,
-        began=None if fault else status.began, next_run=_next_time(job, now + _FAULT_PAUSE) if fault else now + backoff,
-    )  # fmt: skip
+        status,
+        running_since=None,
+        last_failure=now,
+        error=error,
+        failures=failures,
+        fault=fault,
+        rows=rows,
+        seconds=seconds,
+        began=None if fault else status.began,
+        next_run=_next_time(job, now + _FAULT_PAUSE) if fault else now + backoff,
+    )
 
 
 def end_of_part(status: JobStatus, plan: SyncPlan) -> datetime | None:

@@ -1,4 +1,4 @@
-"""SAQ's web page of the queues, for this machine alone: it lets whoever sees it abort and repeat jobs, and asks nobody."""
+"""SAQ's web page of the queues, for this machine alone: who sees it can abort and repeat jobs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def serve_page(queues: Sequence[Queue], port: int) -> AsyncIterator[str]:
 async def _from_here(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Refuse what another web site makes a browser send: by a name of its own for this address, or to abort a job."""
+    """Refuse what another web site makes a browser send, under a name of its own or to abort."""
     origin = request.headers.get("Origin")
     if request.url.host not in _HOSTS or origin not in (None, str(request.url.origin())):
         raise web.HTTPForbidden(text="this page answers to itself only, at 127.0.0.1 or localhost")

@@ -1,4 +1,4 @@
-"""What each job does in one run: the call into `telepath_async.sync` or `.jobs`, between a status and a `Result`."""
+"""What each job does in one run, between a status and a `Result`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from telepath_async import (
     UsageError,
 )
 from telepath_async.jobs import JournalBusy, JournalDamaged, poll_latency, rotate_passwords
+from telepath_async.jobs.commands import check_command
 from telepath_async.sync import SyncBusy, SyncProgress, sync_calls
 
 from .accounts import Account, Job
@@ -35,7 +36,7 @@ _NOT_ROTATED_AGAIN_WITHIN: Final = timedelta(hours=1)
 
 @frozen(kw_only=True)
 class Result:
-    """What a run did: `rows` written, trunks rotated or alerts told; `alerts`: how they stand, for the next poll."""
+    """What a run did: `rows` written, rotated or alerted; `alerts`: their state, to be kept."""
 
     rows: int
     alerts: str | None = None
@@ -57,7 +58,7 @@ class Run:
         return self.job.account
 
     async def do(self, telepath: TelepathClient) -> Result:
-        """Do it once. Raises what the job raises, and JobFailed for one that came to an end without all being done."""
+        """Do it once. Raises what the job raises, and JobFailed where a part was not done."""
         return await {"sync": self._sync, "watch": self._watch, "rotate": self._rotate}[
             self.job.name
         ](telepath)
@@ -67,7 +68,7 @@ class Run:
         return await (work if self.telemetry is None else self.telemetry.job(self.job.name, work))
 
     async def _sync(self, telepath: TelepathClient) -> Result:
-        """Sync up to the end of the partition, or to the present; the table's watermark says from where."""
+        """Sync from the table's watermark to the end of the partition, or to the present."""
         plan = self.account.sync
         assert plan is not None
         report = await self._seen(
@@ -91,9 +92,10 @@ class Run:
         self.rows = progress.rows
 
     async def _watch(self, telepath: TelepathClient) -> Result:
-        """Poll once, and run the command for each alert; one that fails is decided again at the next poll."""
+        """Poll once, and run the command for each alert; one that fails is decided again."""
         plan = self.account.watch
         assert plan is not None
+        check_command(plan.command)  # a pager that is missing fails now, not at the first alert
         poll = await self._seen(
             poll_latency(telepath, plan.thresholds, self.status.alerts, window=plan.window)
         )
@@ -105,9 +107,10 @@ class Run:
         return Result(rows=self.rows, alerts=poll.state)
 
     async def _rotate(self, telepath: TelepathClient) -> Result:
-        """Rotate all trunks; a run that is tried again leaves alone what was finished since the first try."""
+        """Rotate all trunks; a retry leaves alone what was finished since the first try."""
         plan = self.account.rotate
         assert plan is not None
+        check_command(plan.command)  # before a password has changed
 
         async def apply(credentials: SipCredentials) -> None:
             await self.commands.run(

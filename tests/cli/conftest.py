@@ -1,4 +1,7 @@
-"""The command in this process, against a sandbox whose loop runs in a thread of its own: the command runs one too."""
+"""Run the command in this process, against a sandbox in a thread of its own.
+
+The command and the sandbox each run an event loop.
+"""
 
 from __future__ import annotations
 

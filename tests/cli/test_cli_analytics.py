@@ -1,4 +1,7 @@
-"""`telepath analytics overview` and `watch`: each alert is told once, and again only when it could not be passed on."""
+"""Test `telepath analytics overview` and `watch`: each alert is delivered once.
+
+It comes again only when it could not be passed on.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import pytest
 
 from telepath_async.cli import analytics
 from telepath_async.cli.exits import AUTH, FAILED, OK, USAGE
+from telepath_async.jobs import commands
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, signalled
 
@@ -158,9 +162,7 @@ def test_stopping_ends_the_command_that_was_run(
 def test_a_command_that_does_not_end_is_killed(
     telepath: Telepath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from telepath_async.cli import hooks
-
-    monkeypatch.setattr(hooks, "_SECONDS_TO_LEAVE", 0.05)
+    monkeypatch.setattr(commands, "_SECONDS_TO_END", 0.05)
     started = tmp_path / "started"
     deaf = tmp_path / "deaf.py"
     deaf.write_text(

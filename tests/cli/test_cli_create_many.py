@@ -1,4 +1,7 @@
-"""`telepath trunks create-many`: an outcome for each row, an exit code that tells the whole, and no row lost."""
+"""Test `telepath trunks create-many`: each row has an outcome, and no row is lost.
+
+The exit code tells how the whole went.
+"""
 
 from __future__ import annotations
 

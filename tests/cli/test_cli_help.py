@@ -1,4 +1,7 @@
-"""Every command has help with an example, its options and its exit codes are documented, and start-up is light."""
+"""Test that every command has help with an example, and that start-up is light.
+
+Its options and its exit codes are documented too.
+"""
 
 from __future__ import annotations
 
@@ -92,10 +95,9 @@ def test_completion_can_be_installed(run: Telepath, monkeypatch: pytest.MonkeyPa
 def test_start_up_imports_nothing_that_only_some_commands_need() -> None:
     program = (
         "import sys; from telepath_async.cli import app; "
-        "print([name for name in ('rich.table', 'rich.progress', 'sqlalchemy', "
-        "'pyarrow', 'yaml', 'aiohttp.web_app', "
-        "'telepath_async.sandbox', 'telepath_async.jobs', 'telepath_async.sync') if name "
-        "in sys.modules])"
+        "print([name for name in ('rich.table', 'rich.progress', 'sqlalchemy', 'pyarrow', "
+        "'yaml', 'aiohttp.web_app', 'telepath_async.sandbox', 'telepath_async.jobs', "
+        "'telepath_async.sync') if name in sys.modules])"
     )
     shown = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

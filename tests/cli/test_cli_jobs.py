@@ -110,8 +110,8 @@ def test_the_password_stands_in_neither_arguments_nor_environment(
 ) -> None:
     first = next(iter(sandbox.trunks))
     look = (
-        f"cat /proc/$$/cmdline /proc/$$/environ > {tmp_path}/seen; env >> "
-        f"{tmp_path}/seen; cat > {tmp_path}/told"
+        f"cat /proc/$$/cmdline /proc/$$/environ > {tmp_path}/seen; "
+        f"env >> {tmp_path}/seen; cat > {tmp_path}/told"
     )
     assert rotate(first, apply=look).code == OK
     password = json.loads((tmp_path / "told").read_text())["sip_password"]
@@ -150,6 +150,42 @@ def test_an_empty_command_is_refused_before_anything_is_sent(
     assert refused.code == USAGE
     assert "--apply is empty" in refused.err
     assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("apply", "reason"),
+    [
+        ("./tell-carier", "--apply: ./tell-carier cannot be started: there is no such file"),
+        ("CARRIER=a tell-carier --now", "cannot be started: it is in no directory of PATH"),
+        ("./notes.txt", "cannot be started: it is not an executable file (chmod +x)"),
+        ("echo 'open", "cannot be started: the shell cannot read it (is a quote missing?)"),
+    ],
+)
+def test_a_command_that_cannot_be_started_is_refused_before_a_password_has_changed(
+    rotate: Telepath,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    apply: str,
+    reason: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("")
+    refused = rotate("--all", apply=apply)
+    assert refused.code == USAGE
+    assert reason in refused.err
+    assert sandbox.requests == []
+
+
+def test_a_command_sees_no_api_key(
+    rotate: Telepath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
+) -> None:
+    first = next(iter(sandbox.trunks))
+    monkeypatch.setenv("TELEPATH_DATABASE_URL", "postgresql://u:needle@h/d")
+    assert rotate(first, apply=f"cat > /dev/null; env > {tmp_path}/seen").code == OK
+    seen = (tmp_path / "seen").read_text()
+    assert "needle" not in seen
+    assert sandbox.api_key not in seen
 
 
 def test_trunks_that_may_have_been_missed_are_told(

@@ -1,4 +1,4 @@
-"""`telepath trunks list` and `telepath calls list`: NDJSON and tables, all of it, and on from where it was cut off."""
+"""Test `telepath trunks list` and `telepath calls list`: NDJSON, tables, and resuming."""
 
 from __future__ import annotations
 

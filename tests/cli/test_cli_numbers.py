@@ -17,8 +17,8 @@ UPDATE = ("numbers", "update", NUMBER)
 
 def test_update_sends_what_is_given_and_no_more(telepath: Telepath, sandbox: Sandbox) -> None:
     updated = telepath(
-        *UPDATE, "--label", "Desk", "--no-outbound-only", "--inbound-agent", "agent_1", "--clear", "description",
-        "--example-context", "company=Acme", "--example-context", "note=a=b",
+        *UPDATE, "--label", "Desk", "--no-outbound-only", "--inbound-agent", "agent_1", "--clear",
+        "description", "--example-context", "company=Acme", "--example-context", "note=a=b",
     )  # fmt: skip
     assert updated.code == OK, updated.err
     assert json.loads(sandbox.requests[-1].body) == {

@@ -152,9 +152,9 @@ def on_a_terminal(
         **variables,
     }
     with subprocess.Popen(
-        [*TELEPATH, *arguments], cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, text=True,
-        start_new_session=True,
-        # it becomes the terminal of the session
+        [*TELEPATH, *arguments], cwd=ROOT, env=environment, stdin=theirs, stdout=theirs,
+        stderr=theirs, text=True, start_new_session=True,
+        # Opening the terminal makes it that of the new session.
         preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
     ) as process:  # fmt: skip
         os.close(theirs)

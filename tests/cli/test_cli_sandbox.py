@@ -45,8 +45,8 @@ def test_the_sandbox_says_what_to_set_and_serves_until_it_is_stopped(run: Telepa
     assert answers == [200]
     assert served.code == OK
     assert (
-        served.out == f"export TELEPATH_BASE_URL=http://127.0.0.1:{port}/v1\nexport "
-        "TELEPATH_API_KEY=sk_live_mine\n"
+        served.out == f"export TELEPATH_BASE_URL=http://127.0.0.1:{port}/v1\n"
+        "export TELEPATH_API_KEY=sk_live_mine\n"
     )
 
 

@@ -1,4 +1,7 @@
-"""`telepath trunks create`, `update` and `rotate`: secrets from files, the environment and nowhere else; none is lost."""
+"""Test `telepath trunks create`, `update` and `rotate`: where secrets come from and go to.
+
+They come from files and the environment and nowhere else; none is lost.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +57,10 @@ def test_create_takes_its_secrets_from_files_before_the_environment(
     (tmp_path / "key").write_text("eleven-key\n")
     (tmp_path / "prompt").write_text("Be brief.")
     created = telepath(
-        "trunks", "create", "--name", "Eleven", "--provider", "elevenlabs", "--sip-username", "eleven", "--table",
-        "--elevenlabs-agent-id", "agent_1", "--sip-password-file", tmp_path / "password",
-        "--elevenlabs-api-key-file", tmp_path / "key", "--system-prompt-file", tmp_path / "prompt",
+        "trunks", "create", "--name", "Eleven", "--provider", "elevenlabs", "--sip-username",
+        "eleven", "--table", "--elevenlabs-agent-id", "agent_1", "--sip-password-file",
+        tmp_path / "password", "--elevenlabs-api-key-file", tmp_path / "key",
+        "--system-prompt-file", tmp_path / "prompt",
     )  # fmt: skip
     assert created.code == OK, created.err
     assert "Eleven" in created.out

@@ -1,4 +1,7 @@
-"""Files of trunk specs: every format gives the same specs, every fault its line, and no fault shows what stands there."""
+"""Test files of trunk specs: every format gives the same specs, every fault its line.
+
+No fault shows what stands in the file.
+"""
 
 from __future__ import annotations
 
@@ -113,8 +116,8 @@ def test_each_row_knows_its_line(tmp_path: Path, ending: str, text: str, lines: 
 
 def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
     text = (
-        "\ufeff name "
-        ",ai_provider,sip_username,sip_password,openai_api_key\r\n\r\nFront,openai,front,s3cur3-password,sk\r\n"
+        "\ufeff name ,ai_provider,sip_username,sip_password,openai_api_key\r\n\r\n"
+        "Front,openai,front,s3cur3-password,sk\r\n"
     )
     (made,) = read_rows(written(tmp_path, ".csv", text), NO_KEYS)
     assert (made.line, made.spec.name) == (3, "Front")

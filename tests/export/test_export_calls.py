@@ -1,4 +1,4 @@
-"""Exports from a sandbox over a real socket, and from scripted lists where the server must misbehave."""
+"""Test exports from a sandbox over a socket, and from scripted lists that misbehave."""
 
 from __future__ import annotations
 

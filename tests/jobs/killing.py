@@ -1,5 +1,6 @@
-"""A process that runs a job in children which end themselves at a given step: importing once makes
-dozens of kills cheap.
+"""Run a job in children which end themselves at a given step.
+
+Importing once makes dozens of kills cheap.
 
     python killing.py rotate|provision BASE_URL API_KEY
 

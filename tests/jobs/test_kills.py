@@ -38,8 +38,8 @@ class Job:
 @asynccontextmanager
 async def job(name: str, sandbox: Sandbox) -> AsyncIterator[Job]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(Path(__file__).with_name("killing.py")), name, sandbox.base_url, sandbox.api_key,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        sys.executable, str(Path(__file__).with_name("killing.py")), name, sandbox.base_url,
+        sandbox.api_key, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     yield Job(process)
     assert process.stdin is not None
@@ -64,7 +64,10 @@ def carriers(sandbox: Sandbox, directory: Path) -> dict[str, str]:
 
 
 def lost(sandbox: Sandbox, directory: Path) -> list[str]:
-    """The trunks whose password neither stands in the journal nor at the carrier, and that the journal does not doubt."""
+    """Return the trunks whose password is lost: not in the journal, nor at the carrier.
+
+    A password that the journal holds as doubtful is not lost.
+    """
     return [
         trunk_id
         for trunk_id, trunk in sandbox.trunks.items()
@@ -91,7 +94,11 @@ def at_carrier(sandbox: Sandbox, directory: Path, trunk_id: str) -> bool:
 async def test_a_rotation_killed_at_any_step_loses_no_password_and_is_finished_by_the_next_run(
     refuses: bool, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """`refuses`: one carrier says no until that next run, so that its password outlives the end of a run."""
+    """Kill a rotation at each step, and let the next run finish it.
+
+    `refuses`: one carrier says no until that next run, so that its password outlives the end of a
+    run.
+    """
     async with job("rotate", sandbox) as rotation:
         for last in itertools.count(1):
             directory = tmp_path / str(last)

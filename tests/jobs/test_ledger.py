@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async import Secret, SipCredentials
-from telepath_async.jobs.ledger import Entry, note, read_entries, write_line, write_lines
+from telepath_async.jobs.ledger import (
+    DamagedLine,
+    Entry,
+    note,
+    read_entries,
+    write_line,
+    write_lines,
+)
 
 texts = st.text(max_size=8)
 moments = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))
@@ -38,6 +45,12 @@ def entries_of(state: str) -> st.SearchStrategy[Entry]:
 
 
 entries = st.sampled_from(["in doubt", "rotated", "finished", "untouched"]).flatmap(entries_of)
+
+
+def damaged(content: bytes) -> DamagedLine:
+    found, _ = read_entries(content)
+    assert isinstance(found, DamagedLine)
+    return found
 
 
 def known(history: list[Entry]) -> dict[str, Entry]:
@@ -99,7 +112,6 @@ def test_no_secret_of_an_entry_shows_in_its_repr() -> None:
         b'{"state":"finished","trunk_id":5,"at":"2026-01-01T00:00:00+00:00"}',
         b'{"state":"finished","trunk_id":"a","at":"yesterday"}',
         b'{"state":"finished","trunk_id":"a","at":5}',
-        b'{"state":"finished","trunk_id":"a","at":"0001-01-01T00:00:00+14:00"}',
         b'{"state":"rotated","trunk_id":"a","at":"2026-01-01T00:00:00+00:00"}',
         b'{"state":"rotated","trunk_id":"a","at":"2026-01-01T00:00:00+00:00","credentials":{"sip_password":"x"}}',
         b'{"state":"in doubt","trunk_id":"a","at":"2026-01-01T00:00:00+00:00","raw":5}',
@@ -107,14 +119,38 @@ def test_no_secret_of_an_entry_shows_in_its_repr() -> None:
 )
 def test_a_line_that_makes_no_sense_is_named_by_its_number(line: bytes) -> None:
     good = write_line(Entry(state="finished", trunk_id="a", at=datetime.now(UTC)))
-    assert read_entries(good + line + b"\n" + good)[0] == 2
+    assert damaged(good + line + b"\n" + good).number == 2
+
+
+def test_all_faults_of_a_line_are_named_and_no_value_is_shown() -> None:
+    line = b'{"state":"needle","trunk_id":5,"at":"needle","raw":["needle"]}\n'
+    assert damaged(line).why.split("; ") == [
+        "$.state: expected one of 'in doubt', 'rotated', 'finished', 'untouched'",
+        "$.trunk_id: expected str, got int",
+        "$.at: expected an ISO 8601 time",
+        "$.raw: expected str, got array",
+    ]
+
+
+def test_credentials_stand_in_a_rotated_line_alone() -> None:
+    credentials = SipCredentials(sip_password=Secret("pw"))
+    for state, kept in (("finished", credentials), ("rotated", None)):
+        with pytest.raises(ValueError, match="credentials belong to the state 'rotated'"):
+            Entry(state=state, trunk_id="a", at=datetime.now(UTC), credentials=kept)  # type: ignore[arg-type]
+
+
+def test_what_a_later_version_adds_to_a_line_is_ignored() -> None:
+    line = b'{"state":"finished","trunk_id":"a","at":"2026-01-01T00:00:00+00:00","more":1}\n'
+    assert read_entries(line)[0] == {
+        "a": Entry(state="finished", trunk_id="a", at=datetime(2026, 1, 1, tzinfo=UTC))
+    }
 
 
 @pytest.mark.parametrize(
     "content", [b"[{}]", b"7", b"not ours", b"{}", b"\xff", b'{"name": "x'], ids=str
 )
 def test_a_file_of_one_line_that_is_not_ours_makes_no_sense(content: bytes) -> None:
-    assert read_entries(content)[0] == 1
+    assert damaged(content).number == 1
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"state":"rot', b"\0\0\0", b"  "], ids=str)

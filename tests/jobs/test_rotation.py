@@ -1,4 +1,4 @@
-"""Rotation against a sandbox: lost answers, carriers that fail, the circuit, and what the report says."""
+"""Test rotation against a sandbox: lost answers, failing carriers, the circuit, the report."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_a_journal_of_a_clock_that_was_wrong_keeps_no_trunk_from_being_rot
     assert len((await rotate()).applied) == 3
 
 
-async def test_what_only_has_to_be_applied_comes_before_what_is_in_doubt_and_both_before_what_is_new(
+async def test_what_has_to_be_applied_comes_before_what_is_in_doubt_and_both_before_what_is_new(
     carrier: Carrier, sandbox: Sandbox, rotate: Rotate
 ) -> None:
     first, second, third = names(sandbox)

@@ -1,4 +1,4 @@
-"""Every operation of the public face, with a good answer to it: what the tables of faults are crossed with."""
+"""List every operation of the public face, with a good answer to it, for tables of faults."""
 
 from __future__ import annotations
 

@@ -57,8 +57,7 @@ async def test_no_two_callers_wait_alike_and_no_wait_is_above_the_cap() -> None:
 )
 async def test_whatever_the_timeout_no_call_ends_after_its_deadline(step: Step) -> None:
     seen: list[Event] = []
-    # Without a look at the deadline, half of the last waits would end later than a second behind
-    # it.
+    # Without a look at the deadline, half of the last waits would end over a second after it.
     patient = RetryPolicy(max_attempts=1000, backoff=0.1, backoff_cap=10, budget=10**6)
     async with (
         Hostile([step]) as server,

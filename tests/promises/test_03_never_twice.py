@@ -45,7 +45,7 @@ async def server() -> AsyncIterator[TrunkServer]:
 async def created_truly(
     server: TrunkServer, client: TelepathClient, faults: list[Fault]
 ) -> type | None:
-    """Create one trunk under these faults, hold what is reported against what happened, and return the error's class."""
+    """Create one trunk under these faults, check what is reported, and return the error's class."""
     server.forget()
     server.faults.extend(faults)
     username = f"user-{server.made}"
@@ -69,7 +69,7 @@ async def created_truly(
 async def rotated_truly(
     server: TrunkServer, client: TelepathClient, faults: list[Fault]
 ) -> type | None:
-    """Rotate once under these faults, hold what is reported against what happened, and return the error's class."""
+    """Rotate once under these faults, check what is reported, and return the error's class."""
     server.forget()
     server.faults.extend(faults)
     try:
@@ -341,9 +341,11 @@ async def test_a_batch_under_random_faults_creates_each_once_at_most_and_every_s
 ) -> None:
     chance = random.Random(seed)
     faults = [
-        Fault("close", cut=0), Fault("reset", cut=40), Fault("reset", read=3), Fault("close", read=200), Fault("hang", cut=9),
-        Fault(answer=TRICKS["garbage"], then="close"), Fault(answer=TRICKS["a list"]), refuse(429), refuse(500), refuse(409),
-        refuse(503, executes=True), refuse(504, executes=True), refuse(422), Fault("reset", executes=False, cut=0),
+        Fault("close", cut=0), Fault("reset", cut=40), Fault("reset", read=3),
+        Fault("close", read=200), Fault("hang", cut=9),
+        Fault(answer=TRICKS["garbage"], then="close"), Fault(answer=TRICKS["a list"]), refuse(429),
+        refuse(500), refuse(409), refuse(503, executes=True), refuse(504, executes=True),
+        refuse(422), Fault("reset", executes=False, cut=0),
     ]  # fmt: skip
     server.fault_of = lambda number: chance.choice(faults) if chance.random() < 0.5 else None
     specs = [spec(f"user-{number}") for number in range(120)]

@@ -1,5 +1,4 @@
-"""Promise 4: the caller can always tell "not sent", "refused" and "outcome unknown" apart, by
-exception class.
+"""Promise 4: tell "not sent", "refused" and "outcome unknown" apart by exception class.
 
 Beside these: tests/test_transport.py (which failures count as sent), test_03_never_twice.py (what
 is reported is true).
@@ -51,8 +50,7 @@ from tests.hostile import (
 )
 from tests.promises.trunk_server import KEY, TrunkServer, client_of, refuse, spec
 
-# For a create and a rotate, these three are all that can come out, and no class stands in two of
-# them.
+# A create and a rotate can raise only these three groups, and no class stands in two of them.
 NOT_SENT = (UsageError, ConnectionFailed, ThrottledError, RequestTimeout)
 REFUSED = (APIError,)
 UNKNOWN = (OutcomeUnknown,)
@@ -75,12 +73,16 @@ FAULTS: dict[str, tuple[Step, type[TelepathError], type[TelepathError]]] = {
     **{
         str(status): (reply(status), error, error)
         for status, error in {
-            400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError, 404: NotFoundError,
-            408: APIError, 409: ConflictError, 422: BadRequestError, 429: RateLimitError,
+            400: BadRequestError, 401: AuthenticationError, 403: PermissionDeniedError,
+            404: NotFoundError, 408: APIError, 409: ConflictError, 422: BadRequestError,
+            429: RateLimitError,
         }.items()
     },
     "307": (redirect("https://example.com/"), APIError, APIError),
-    **{str(status): (reply(status), ServerError, OutcomeUnknown) for status in (500, 502, 503, 504, 599)},
+    **{
+        str(status): (reply(status), ServerError, OutcomeUnknown)
+        for status in (500, 502, 503, 504, 599)
+    },
     "303": (redirect("https://example.com/", 303), APIError, OutcomeUnknown),
     "closed": (CLOSE, ConnectionLost, OutcomeUnknown),
     "reset": (RESET, ConnectionLost, OutcomeUnknown),

@@ -71,10 +71,17 @@ async def test_whatever_the_shape_the_secret_is_in_the_credentials_or_in_raw(
 
 @pytest.mark.parametrize(
     "text",
-    [b"new-s3cret", b"sip_password=new-s3cret", b'{"sip_password": "new-s3cret"', b'{"sip_password": "new-s3cret"}}',
-     b'\xff{"sip_password": "new-s3cret"}', b'<xml><sip_password>new-s3cret</sip_password></xml>',
-     b'{"sip_password": "new-s3cret", "n": NaN}', b'{"sip_password": "new-s3cret", "n": ' + b"[" * 5000],
-)  # fmt: skip
+    [
+        b"new-s3cret",
+        b"sip_password=new-s3cret",
+        b'{"sip_password": "new-s3cret"',
+        b'{"sip_password": "new-s3cret"}}',
+        b'\xff{"sip_password": "new-s3cret"}',
+        b"<xml><sip_password>new-s3cret</sip_password></xml>",
+        b'{"sip_password": "new-s3cret", "n": NaN}',
+        b'{"sip_password": "new-s3cret", "n": ' + b"[" * 5000,
+    ],
+)
 @pytest.mark.parametrize("form", ["plain", "gzip", "chunks", "behind a 103"])
 async def test_what_is_no_json_is_in_raw_expanded_and_whole(text: bytes, form: str) -> None:
     step = {

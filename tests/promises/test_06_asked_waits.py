@@ -28,8 +28,7 @@ def http(seconds: float) -> str:
     return formatdate(seconds, usegmt=True)
 
 
-# What the header says, given the server's clock; None = it must count as absent; a figure =
-# seconds.
+# What the header says, given the server's clock; None: it counts as absent; a figure: seconds.
 FORMS: dict[str, tuple[Any, float | None]] = {
     "seconds": ("30", 30),
     "zero": ("0", 0),
@@ -90,8 +89,8 @@ async def test_every_form_of_retry_after_gives_a_bounded_wait(
     clock = 1_741_603_200 + skew
     header = text(clock) if callable(text) else text
     head = (
-        f"HTTP/1.1 {status} No\r\nretry-after: {header}\r\nDate: "
-        f"{http(clock)}\r\nContent-Length: 2\r\n\r\n{{}}"
+        f"HTTP/1.1 {status} No\r\nretry-after: {header}\r\n"
+        f"Date: {http(clock)}\r\nContent-Length: 2\r\n\r\n{{}}"
     )
     key = f"{KEY}{form}{skew}{status}".replace(" ", "")
     script = [raw(head.encode("latin-1")), reply()]
@@ -151,8 +150,7 @@ async def test_every_form_of_a_reset_gives_a_bounded_wait_and_is_told(
                 with pytest.raises(APIError) as caught:
                     await client.request("GET", "/x")
                 assert (caught.value.retry_after, naps) == (asked, [])
-                # The limiter heard of it too, for all callers of the key, and foretells no more
-                # than a window.
+                # The limiter knows it too, for all callers; it announces at most a window.
                 with pytest.raises(ThrottledError) as foretold:
                     await client.request("GET", "/x")
                 assert time.monotonic() - began < 5.0

@@ -1,4 +1,7 @@
-"""Promise 8: nothing leaks: connections, tasks, file descriptors, limiter places, counted after 2,000 calls."""
+"""Promise 8: leak nothing: no connection, task, file descriptor or permit.
+
+They are counted after 2,000 calls.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,10 @@ CALLS = 2000
 DESCRIPTORS = Path("/proc/self/fd")
 
 FAULTS = [
-    Fault("close", cut=0), Fault("reset", cut=0), Fault("reset", read=20), Fault("close", cut=50), Fault("hang", cut=30),
-    Fault("close", answer=lambda real: b"\x00\xff garbage"), Fault(answer=lambda real: real[:-5] + b"<html"), refuse(429),
-    refuse(503), refuse(409), Fault(answer=lambda real: reply(200, b"[]").bytes), Fault(pause=0.01),
+    Fault("close", cut=0), Fault("reset", cut=0), Fault("reset", read=20), Fault("close", cut=50),
+    Fault("hang", cut=30), Fault("close", answer=lambda real: b"\x00\xff garbage"),
+    Fault(answer=lambda real: real[:-5] + b"<html"), refuse(429), refuse(503), refuse(409),
+    Fault(answer=lambda real: reply(200, b"[]").bytes), Fault(pause=0.01),
     Fault(answer=lambda real: real + real),
 ]  # fmt: skip
 
@@ -60,7 +64,10 @@ def work_of(client: TelepathClient, number: int, chance: random.Random) -> Any:
 
 
 async def many_calls(client: TelepathClient, chance: random.Random) -> set[str]:
-    """Make 2,000 calls, 20 at a time, a third of them cancelled; return the classes of what came out."""
+    """Make 2,000 calls, 20 at a time, and return the classes of what came out.
+
+    A third of them is cancelled.
+    """
     seen: set[str] = set()
     numbers = iter(range(CALLS))
 

@@ -1,5 +1,6 @@
-"""9. No secret shows in an error, its chain, its traceback's locals (in our frames), a pickle, a
-log record or an event.
+"""Promise 9: show no secret in an error, a pickle, a log record or an event.
+
+An error is also its chain and its traceback's locals (in our frames).
 
 Every secret here begins with `seeded`, so that one word finds it in whatever spelling. See also
 `tests/test_secret.py`, `tests/protocol/test_refusals.py`, and `tests/test_client.py` for the
@@ -40,7 +41,8 @@ KEY, NUMBERS_KEY, HEADER = "seeded-key", "seeded-numbers-key", "seeded-header"
 PROXY_USER = base64.b64encode(b"user:seeded-proxy").decode()
 PASSWORD = 'seeded-"p\u00e4ss\\word'  # spelled otherwise in JSON, in a URL, and by repr()
 SPEC: dict[str, Any] = {
-    "name": "n", "ai_provider": "openai", "sip_username": "u", "sip_password": PASSWORD, "openai_api_key": "seeded-openai",
+    "name": "n", "ai_provider": "openai", "sip_username": "u", "sip_password": PASSWORD,
+    "openai_api_key": "seeded-openai",
 }  # fmt: skip
 AGENT = Agent(
     openai_account_connection=AccountConnection(
@@ -222,7 +224,10 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def locals_of(error: BaseException) -> Iterator[str]:
-    """Return what a crash reporter shows: every local of our frames, attrs' generated ones too, by its repr."""
+    """Return what a crash reporter shows: the repr of every local of our frames.
+
+    Frames of attrs' generated methods count too.
+    """
     for frame, _ in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
         if file.startswith(PACKAGE) or (file.startswith("<attrs") and "telepath_async" in file):

@@ -1,5 +1,6 @@
-"""10. A credential goes to its own origin and nowhere else: not by redirect, proxy, cookie, .netrc,
-or to a second vendor.
+"""Promise 10: send a credential to its own origin and nowhere else.
+
+Not by redirect, proxy, cookie, .netrc, or to a second vendor.
 
 One request at a time is proven in `tests/test_transport.py` and `tests/test_client.py`, with the
 choice of proxies and the options that are refused; here, every operation.
@@ -71,8 +72,8 @@ def fill_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *, proxy: Hostile | None
 ) -> None:
     (folder / ".netrc").write_text(
-        "machine 127.0.0.1 login from_netrc password from_netrc\ndefault login "
-        "from_netrc password b\n"
+        "machine 127.0.0.1 login from_netrc password from_netrc\n"
+        "default login from_netrc password b\n"
     )
     monkeypatch.setenv("NETRC", str(folder / ".netrc"))
     monkeypatch.setenv("HOME", str(folder))

@@ -1,5 +1,6 @@
-"""11. An id is one path segment or refused, and no text gets out of its place: not into a header, a
-query, a body or a log.
+"""Promise 11: refuse an id that is not one path segment, and keep every text in its place.
+
+No text gets into a header, a query, a body or a log where it does not belong.
 
 What the server receives is compared byte by byte with what must arrive, for any text in every
 parameter that takes text.

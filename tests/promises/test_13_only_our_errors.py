@@ -1,5 +1,6 @@
-"""13. Whatever bytes come back, only our errors come out, without a warning: random bytes, and good
-answers with one changed.
+"""Promise 13: raise only our errors, without a warning, whatever bytes come back.
+
+The bytes are random, or a good answer with one of them changed.
 
 See also `tests/test_client.py` and `tests/test_transport.py` (random answers, random headers,
 random JSON).
@@ -28,9 +29,10 @@ from tests.hostile import Hostile, raw, reply
 from tests.promises.operations import BY_NAME, OPERATIONS, Operation, client_at
 
 KINDS: dict[str, tuple[type, ...]] = {
-    "list trunks by offset": (list,), "list calls by offset": (list,), "list calls by cursor": (list,),
-    "find": (Trunk, type(None)), "get": (CallDetails,), "create": (Trunk,), "create many": (Trunk,), "update": (Trunk,),
-    "rotate": (SipCredentials,), "overview": (AnalyticsOverview,), "number": (PhoneNumber,), "request": (Response,),
+    "list trunks by offset": (list,), "list calls by offset": (list,),
+    "list calls by cursor": (list,), "find": (Trunk, type(None)), "get": (CallDetails,),
+    "create": (Trunk,), "create many": (Trunk,), "update": (Trunk,), "rotate": (SipCredentials,),
+    "overview": (AnalyticsOverview,), "number": (PhoneNumber,), "request": (Response,),
 }  # fmt: skip
 
 
@@ -105,7 +107,10 @@ def test_a_good_body_with_any_byte_turned_into_any_telling_one_is_read_or_is_our
 
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 409, 422, 429, 500])
 def test_a_refusal_with_any_byte_changed_is_a_refusal(status: int) -> None:
-    body = b'{"error": {"code": "conflict", "message": "taken", "detail": [{"loc": ["a", 1], "msg": "b"}]}}'
+    body = (
+        b'{"error": {"code": "conflict", "message": "taken", '
+        b'"detail": [{"loc": ["a", 1], "msg": "b"}]}}'
+    )
     for at in range(len(body)):
         for byte in TELLING:
             mutant = body[:at] + bytes([byte]) + body[at + 1 :]

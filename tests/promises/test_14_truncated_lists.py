@@ -1,5 +1,6 @@
-"""14. A list that was cut off is never a success: all rows come, or an error, and its checkpoint
-goes on with just the rest.
+"""Promise 14: never take a list that was cut off for a success.
+
+All rows come, or an error whose checkpoint goes on with just the rest.
 
 Every page is cut at every byte, under every way to say how long it is. Errors between pages:
 `tests/test_paginator.py`.
@@ -168,7 +169,7 @@ async def test_a_page_with_a_length_that_lies_loses_no_row_in_silence(
 
 @pytest.mark.parametrize("style", ["offset", "cursor"])
 async def test_a_page_whose_end_alone_is_lost_may_be_whole(style: str) -> None:
-    """What is missing is no part of the JSON: gzip's checksum behind the last byte, or the end of the connection."""
+    """Cut off what is not a part of the JSON: gzip's checksum, or the end of the connection."""
     async with Hostile([]) as server:
         assert await check(
             server, style, 1, lambda body: raw(FRAMES["no length"](body), "close"), 0

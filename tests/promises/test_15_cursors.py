@@ -1,5 +1,6 @@
-"""15. Cursor paging ends, and is complete: a server that goes in circles is an error, one that has
-more is asked for it.
+"""Promise 15: end every cursor list, and complete it.
+
+A server that goes in circles is an error, one that has more is asked for it.
 
 The rules one by one, and a machine that changes the list: `tests/protocol/test_paging.py`,
 `test_paging_machine.py`. Here, end to end.

@@ -88,9 +88,7 @@ def in_threads(work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         raise faults[0]
 
 
-async def test_clients_in_threads_keep_one_limit_together_and_all_finish_under_cancellation() -> (
-    None
-):
+async def test_clients_in_threads_keep_one_limit_and_all_finish_under_cancellation() -> None:
     limiter = Watched()
 
     async def work(number: int, server: TrunkServer) -> None:

@@ -1,5 +1,6 @@
-"""Promise 18: loops, forks and ends have one documented outcome each (see `TelepathClient`), and
-never "Event loop is closed".
+"""Promise 18: give loops, forks and ends one documented outcome each.
+
+See `TelepathClient`. Never "Event loop is closed".
 
 Beside these: tests/test_session.py (a client that goes from loop to loop, bluntly closed loops, a
 second loop while the first runs, use after close, a caller's own session), tests/test_limiter.py
@@ -23,7 +24,10 @@ from tests.promises.trunk_server import Fault, TrunkServer, client_of, spec
 
 
 async def python(source: str, base_url: str) -> list[str]:
-    """Run a program that has `client`, `get(name)` and `say(...)`, and return what it said; it may warn of nothing."""
+    """Run a program that has `client`, `get(name)` and `say(...)`, and return what it said.
+
+    It may warn of nothing.
+    """
     head = f"""
 import asyncio, os, sys, gc
 from telepath_async import TelepathClient, UsageError, ClientClosedError
@@ -96,9 +100,7 @@ asyncio.run(client.aclose())
 
 
 @forks
-async def test_a_child_is_refused_a_client_whose_loop_is_open_in_the_parent_and_harms_nobody() -> (
-    None
-):
+async def test_a_child_is_refused_a_client_whose_loop_is_open_in_the_parent() -> None:
     async with TrunkServer() as server:
         said = await python(
             """

@@ -1,8 +1,7 @@
-"""What the SDK says is true: returned means done, refused means not done, and OutcomeUnknown means
-that the answer was lost.
+"""Test that what the SDK says is true, over 10,000 random steps under random faults.
 
-10,000 random steps over create, create_many, rotate, update, list and find, under random faults.
-See `truth.py`.
+Returned means done, refused means not done, and OutcomeUnknown means that the answer was lost. The
+steps are create, create_many, rotate, update, list and find. See `truth.py`.
 """
 
 from __future__ import annotations

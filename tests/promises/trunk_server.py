@@ -1,5 +1,6 @@
-"""A model of the API on the hostile server: it executes creates, rotates and updates, counts them,
-and plays foul when told.
+"""Model the API on the hostile server: creates, rotates and updates are executed and counted.
+
+It plays foul when told.
 
 It takes one SIP username as often as it is sent, so that a create that comes twice shows. What it
 did is in `created`, `rotated` and `updated`; `faults` are played one an exchange, in order of
@@ -31,10 +32,11 @@ SPEC: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one exchange. `answer`: makes other bytes of the real answer;
-    `executes`: whether it is carried out.
+    """What goes wrong with one exchange.
 
-    `cut`: send so many bytes of the answer; `read`: read so many of the request, and carry nothing out; `pause`: seconds.
+    `answer`: makes other bytes of the real answer; `executes`: whether it is carried out; `cut`:
+    send so many bytes of the answer; `read`: read so many of the request, and carry nothing out;
+    `pause`: seconds.
     """
 
     then: Then = "keep"
@@ -130,7 +132,7 @@ class TrunkServer(Hostile):
 
 
 def client_of(server: Hostile, **options: Any) -> TelepathClient:
-    """Return a client that hurries: with waits of next to nothing, and a limiter of its own that is never in the way."""
+    """Return a client that hardly waits, with a limiter of its own that never holds it up."""
     chosen: dict[str, Any] = {
         "retry": RetryPolicy(backoff=0.0001, budget=10**9),
         "limiter": LocalLimiter(10**6, 60.0, 10**5),

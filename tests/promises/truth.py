@@ -1,5 +1,4 @@
-"""A client that is driven at random under random faults, and asked after every step whether what it
-said was true.
+"""Drive a client at random under faults, and check after every step that it told the truth.
 
 `World` is what the server knows; `Driver` makes a step and holds the client's words against it.
 `tests/soak.py` does the same for hours, with the worlds in a process of their own.
@@ -53,7 +52,10 @@ class World:
         self._sandbox.requests.clear()
 
     def statuses(self, method: str, word: str) -> list[int | None]:
-        """Return how the requests since the last `forget_requests` were answered whose path or body holds `word`."""
+        """Return how the requests whose path or body holds `word` were answered.
+
+        Those since the last `forget_requests` count.
+        """
         said = [request for request in self._sandbox.requests if request.method == method]
         return [
             request.status
@@ -127,14 +129,21 @@ class Driver:
         return how.choice((
             {"drop": how.choice(("before", "after", "middle"))},
             {"status": 429, "headers": {"Retry-After": "0"}},
-            {"status": how.choice((500, 502, 503)), "executed": how.random() < 0.5, "headers": {"Retry-After": "0"}},
-            {"status": NONSENSE, "body": how.choice((b"", b"<html>", b"{}", b'{"data": 5}')), "executed": how.random() < 0.5},
+            {
+                "status": how.choice((500, 502, 503)), "executed": how.random() < 0.5,
+                "headers": {"Retry-After": "0"},
+            },
+            {
+                "status": NONSENSE, "body": how.choice((b"", b"<html>", b"{}", b'{"data": 5}')),
+                "executed": how.random() < 0.5,
+            },
             {"status": how.choice(REFUSALS)},
         )) | method  # fmt: skip
 
     def _spec(self, username: str) -> dict[str, Any]:
         return {
-            "name": f"name of {username} " f"{self.how.randrange(10**6)}", "ai_provider": "custom", "sip_username": username,
+            "name": f"name of {username} {self.how.randrange(10**6)}",
+            "ai_provider": "custom", "sip_username": username,
             "sip_password": f"password-{self.how.randrange(10**9)}", "custom_endpoint": "wss://agent.example/",
         }  # fmt: skip
 

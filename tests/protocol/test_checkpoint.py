@@ -44,7 +44,8 @@ def test_a_checkpoint_is_short() -> None:
         of="calls", filters={"status": "failed"}, style="offset", at=7, total=9, last="c7"
     )
     assert json.loads(place.text()) == {
-        "v": 1, "of": "calls", "filters": {"status": "failed"}, "style": "offset", "at": 7, "total": 9, "last": "c7",
+        "v": 1, "of": "calls", "filters": {"status": "failed"}, "style": "offset", "at": 7,
+        "total": 9, "last": "c7",
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The token bucket against a list of all its grants, and the forms that rate-limit headers come in."""
+"""Test the token bucket against a list of all its grants, and rate-limit headers."""
 
 from __future__ import annotations
 
@@ -425,8 +425,9 @@ def test_no_usable_header_is_no_rate_limit(headers: dict[str, str]) -> None:
 
 
 GARBAGE = [
-    "", " ", "-1", "-5987", "+5", "5.5", "1e3", "1_000", "0x10", "NaN", "nan", "inf", "-inf", "Infinity", "unlimited",
-    "6000, 6000", "6000;w=60", "60 00", "\u0666\u0660", "\u00b2", "9" * 16, "9" * 5000, "null", "\x00", "6000\n1",
+    "", " ", "-1", "-5987", "+5", "5.5", "1e3", "1_000", "0x10", "NaN", "nan", "inf", "-inf",
+    "Infinity", "unlimited", "6000, 6000", "6000;w=60", "60 00", "\u0666\u0660", "\u00b2", "9" * 16,
+    "9" * 5000, "null", "\x00", "6000\n1",
 ]  # fmt: skip
 
 

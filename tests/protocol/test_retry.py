@@ -140,8 +140,8 @@ RETRY_AFTER_FORMS = [
     ("\udcff", None, None),  # how a byte that is no UTF-8 arrives
     ("9" * 5000, None, None),
     ("99999999999", None, 99999999999.0),
-    # the three forms of a date in RFC 9110, beside the Date of the answer, beside none, and beside
-    # a Date of no use
+    # the three forms of a date in RFC 9110, with the Date of the answer, with none, and
+    # with a Date of no use
     ("Mon, 10 Mar 2025 10:40:30 GMT", http(NOW), 30.0),
     ("Monday, 10-Mar-25 10:40:30 GMT", http(NOW), 30.0),
     ("Mon Mar 10 10:40:30 2025", http(NOW), 30.0),

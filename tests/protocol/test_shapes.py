@@ -1,4 +1,7 @@
-"""Both shapes of the API's answers become the same models; what is wrong is refused, and the path is named."""
+"""Test that both shapes of the API's answers become the same models.
+
+What is wrong is refused, and the path is named.
+"""
 
 from __future__ import annotations
 
@@ -59,9 +62,7 @@ def test_the_provider_is_found_under_both_of_its_names(name: str) -> None:
     assert trunk(**{name: "openai"}).ai_provider == "openai"
 
 
-def test_of_two_names_of_one_field_the_first_that_says_something_wins_and_the_other_is_extra() -> (
-    None
-):
+def test_of_two_names_of_one_field_the_first_with_a_value_wins_and_the_other_is_extra() -> None:
     found = read_object(
         AnalyticsOverview, answer({"calls_total": None, "call_count": 5, "total_calls": 6})
     )

@@ -20,7 +20,10 @@ from tests.test_limiter import most_in_a_window
 
 
 class Fleet:
-    """Four processes that want more than `limit` places in every `period` seconds; what each got stands in a file."""
+    """Run four processes that want more than `limit` permits in every `period` seconds.
+
+    What each got stands in a file.
+    """
 
     def __init__(self, server: RedisServer, folder: Path, limit: int, period: float) -> None:
         self.server = server

@@ -1,5 +1,6 @@
-"""Four processes on one key for five scaled minutes, three times: undisturbed, with a Redis that is
-killed, with kills.
+"""Run four processes on one key for five scaled minutes, three times.
+
+Once undisturbed, once with a Redis that is killed, once with killed processes.
 
     python -m tests.redis.soak [--minutes 5] [--scale 10]
 

@@ -1,4 +1,4 @@
-"""The script, word by word, at times that the test names: each rule that the proof in limiter.py rests on."""
+"""Test the script at times that the test names: the rules that limiter.py's proof rests on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Real processes on a real Redis that is killed, stopped and started anew: never above the limit, and nearly all of it used."""
+"""Test real processes on a real Redis that is killed, stopped and started anew.
+
+They are never above the limit, and use nearly all of it.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,7 @@ def test_four_processes_share_one_limit(tmp_path: Path) -> None:
         time.sleep(PERIOD)
         grants = len(ours.grants()) - began
         assert ours.held()
-        # A loaded machine wakes processes late; what is reached on a quiet one,
-        # benchmarks/bench_shared.py shows.
+        # A loaded machine wakes processes late; benchmarks/bench_shared.py shows a quiet one.
         assert grants > 0.75 * LIMIT
         assert words(ours.server) - before <= 0.2 * grants
 

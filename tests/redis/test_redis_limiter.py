@@ -1,4 +1,4 @@
-"""What one `RedisLimiter` does for its callers: on a real Redis, and in made-up time where time matters."""
+"""Test what one `RedisLimiter` does for its callers, on a real Redis and in made-up time."""
 
 from __future__ import annotations
 
@@ -540,8 +540,7 @@ def test_a_redis_that_hears_but_never_answers_stops_nobody(redis_url: str) -> No
 
 
 def requests_after(redis_url: str, *answers: dict[str, str], step: float = 0.0) -> tuple[int, int]:
-    """Return how many requests two busy processes make in the 20 s after one has heard this, and
-    the limit then.
+    """Return the requests of two busy processes in the 20 s after `answers`, and the limit then.
 
     `step`: by how many seconds Redis's clock is set forward at that moment.
     """

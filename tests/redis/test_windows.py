@@ -1,7 +1,7 @@
-"""No sliding window holds more than the limit, whatever fails: the real limiter and the real script
-in made-up time.
+"""Test that no sliding window holds more than the limit, whatever fails.
 
-A mutation that lets one of these pass is a hole in the proof in telepath_async/redis/limiter.py.
+The real limiter and the real script run in made-up time. A mutation that lets one of these pass is
+a hole in the proof in telepath_async/redis/limiter.py.
 """
 
 from __future__ import annotations
@@ -170,7 +170,10 @@ def test_one_who_is_cut_off_alone_and_those_who_are_not_keep_the_limit_together(
 
 
 def test_words_that_were_on_their_way_when_redis_stopped_count_for_nothing(redis_url: str) -> None:
-    """The first word after a stop is one that nobody waits for: it must not make Redis believe that its sender is back."""
+    """Let the first request after a stop be one that nobody waits for.
+
+    It must not make Redis believe that its sender is back.
+    """
 
     async def story(world: World) -> None:
         processes = await four(world)

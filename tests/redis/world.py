@@ -1,5 +1,6 @@
-"""A Redis whose clock, wires and faults are made up, and whose script is the real one: it runs on a
-real Redis.
+"""Make up the clock, wires and faults of a Redis that runs the real script.
+
+The script runs on a real Redis.
 
 Limiters live on one loop in whose time nothing takes long (`JumpLoop`), each as if in a process of
 its own.
@@ -109,7 +110,10 @@ class FakeServer:
 
 
 class Process:
-    """A limiter as if in a process of its own, with as many callers as `wants`, who want one place after the other."""
+    """Run a limiter as if in a process of its own.
+
+    It has as many callers as `wants`, who want one permit after the other.
+    """
 
     def __init__(
         self,

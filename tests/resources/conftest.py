@@ -1,4 +1,7 @@
-"""A sandbox over a real socket and a client of it; each sandbox has a key of its own, hence a limiter of its own."""
+"""Provide a sandbox over a real socket and a client of it.
+
+Each sandbox has a key of its own, hence a limiter of its own.
+"""
 
 from __future__ import annotations
 

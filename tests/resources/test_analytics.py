@@ -37,5 +37,9 @@ async def test_dates_go_out_in_both_spellings_because_the_answer_does_not_show_w
     ).total_calls == 1
     text = "2026-03-01T00:00:00Z"
     assert sandbox.requests[0].query == [
-        ("from", text), ("to", text), ("start_date", text), ("end_date", text), ("trunk_id", "conn_1")
-    ]  # fmt: skip
+        ("from", text),
+        ("to", text),
+        ("start_date", text),
+        ("end_date", text),
+        ("trunk_id", "conn_1"),
+    ]

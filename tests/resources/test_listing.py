@@ -1,4 +1,4 @@
-"""What every list shares: options are checked at the call, filters are bound into the checkpoint, dates are dates."""
+"""Test what every list shares: checked options, filters in the checkpoint, dates."""
 
 from __future__ import annotations
 

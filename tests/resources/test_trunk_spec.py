@@ -144,9 +144,8 @@ def test_one_error_lists_every_fault_and_no_secret() -> None:
         )
     assert str(caught.value) == (
         "trunk spec 'a b': elevenlabs_api_key is missing; elevenlabs_agent_id is "
-        "missing; name is blank; "
-        "sip_username may only contain letters, digits and hyphens; sip_password must "
-        "have at least 8 characters"
+        "missing; name is blank; sip_username may only contain letters, digits and hyphens; "
+        "sip_password must have at least 8 characters"
     )
 
 

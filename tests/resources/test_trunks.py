@@ -1,4 +1,4 @@
-"""Trunks over a real socket: what is sent, what comes back, and what is true when an answer is lost."""
+"""Test trunks over a real socket: what is sent, what comes back, and lost answers."""
 
 from __future__ import annotations
 

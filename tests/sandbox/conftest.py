@@ -25,7 +25,10 @@ class Answer:
 
 @attrs.frozen
 class Caller:
-    """Sends requests with the sandbox's key; a fresh connection each, so that aiohttp resends nothing by itself."""
+    """Send requests with the sandbox's key.
+
+    Each has a fresh connection, so that aiohttp resends nothing by itself.
+    """
 
     sandbox: Sandbox
     session: aiohttp.ClientSession

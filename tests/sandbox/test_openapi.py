@@ -1,4 +1,4 @@
-"""The sandbox's own OpenAPI document, and strangers (jsonschema, schemathesis) who hold the sandbox to it."""
+"""Hold the sandbox to its own OpenAPI document, by jsonschema and schemathesis."""
 
 import asyncio
 import io
@@ -35,7 +35,10 @@ OPERATIONS = {
 
 
 class Contract:
-    """One style's document as a judge of what is sent and answered: in answers, nothing undocumented may stand."""
+    """Judge what is sent and answered by one style's document.
+
+    In answers, nothing undocumented may stand.
+    """
 
     def __init__(self, style: str) -> None:
         self.document = DOCUMENTS[style]
@@ -209,8 +212,7 @@ def test_every_documented_status_is_asked_for(style: str) -> None:
     assert asked == {(name, status) for name, status in documented if status != scripted_only}
 
 
-# From here on: schemathesis. Every operation, its examples, its limits and beyond them, on a real
-# socket.
+# From here on, schemathesis: every operation, its examples, and its limits, on a real socket.
 
 schemathesis.openapi.format("cursor", st.integers(0, 2**64 - 1).map(encode_cursor))
 
@@ -227,7 +229,10 @@ def known_ids(style: str) -> dict[str, str]:
 
 @contextmanager
 def served(style: Any) -> Iterator[Sandbox]:
-    """Serve a sandbox that knows the ids of the examples, from a loop of its own: schemathesis is synchronous."""
+    """Serve a sandbox that knows the ids of the examples, from a loop of its own.
+
+    schemathesis is synchronous.
+    """
     sandbox = Sandbox(style=style, trunks=5, calls=50, rate_limit=1_000_000, seed=1)
     known = known_ids(style)
     sandbox.add_trunk(id=known["trunk_id"])
@@ -261,7 +266,7 @@ def stranger(style: str) -> Any:
         "deterministic": True,
         "database": "none",
         "max-examples": 40,
-        # `visit` gives the key; the check of ignored keys takes it away by itself
+        # `visit` gives the key; the check of ignored keys takes it away by itself.
         "with-security-parameters": False,
     }
     known = known_ids(style)  # most requests should get past the 404

@@ -5,8 +5,9 @@ from yarl import URL
 
 PATH = "/numbers/update?phone_number=%2B15550100001"
 FIELDS = {
-    "id", "user_id", "number", "active", "label", "inbound_agent_name", "outbound_only", "example_context",
-    "telephony_provider", "description", "inbound_agent", "telephony_account_connection",
+    "id", "user_id", "number", "active", "label", "inbound_agent_name", "outbound_only",
+    "example_context", "telephony_provider", "description", "inbound_agent",
+    "telephony_account_connection",
 }  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""SIGKILL at random moments, while the server's rows change: in the end the table equals the server."""
+"""Kill a sync at random moments, while the server's rows change.
+
+In the end the table equals the server.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ LOOKBACK_HOURS = 15 * 24
 
 @define
 class Life:
-    """Changes the server's calls as time goes by: new ones, late updates within the lookback, deletions of any age."""
+    """Change the server's calls as time goes by.
+
+    New ones, late updates within the lookback, deletions of any age.
+    """
 
     sandbox: Sandbox
     random: random.Random

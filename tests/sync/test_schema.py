@@ -35,7 +35,8 @@ def test_secrets_are_masked_at_every_depth() -> None:
     assert "sk-1" not in written
     assert "pw-2" not in written
     assert json.loads(written) == {
-        "api_key": "**********", "sip": [{"password": "**********", "user": "agent"}], "n": 1, "ok": True, "no": None,
+        "api_key": "**********", "sip": [{"password": "**********", "user": "agent"}], "n": 1,
+        "ok": True, "no": None,
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`sync_calls` against a sandbox, into SQLite and PostgreSQL: the table ends equal to the server."""
+"""Test `sync_calls` into SQLite and PostgreSQL: the table ends equal to the sandbox."""
 
 from __future__ import annotations
 

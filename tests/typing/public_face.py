@@ -1,5 +1,4 @@
-"""What users write, for mypy --strict and basedpyright: every call of the public face, and the type
-that it gives.
+"""Check every call of the public face, and its type, by mypy --strict and basedpyright.
 
 This file is checked and never run.
 """
@@ -143,8 +142,8 @@ async def lists(telepath: TelepathClient) -> None:
     )
     assert_type(trunks, Paginator[Trunk])
     calls = telepath.calls.list(
-        trunk_id="conn_1", status=CallStatus.COMPLETED, direction=CallDirection.INBOUND, since=MARCH, until=MARCH,
-        page_size=100, max_items=10, prefetch=2, resume=trunks.checkpoint,
+        trunk_id="conn_1", status=CallStatus.COMPLETED, direction=CallDirection.INBOUND,
+        since=MARCH, until=MARCH, page_size=100, max_items=10, prefetch=2, resume=trunks.checkpoint,
     )  # fmt: skip
     assert_type(calls, Paginator[Call])
     async for call in calls:
@@ -262,7 +261,7 @@ async def failures(telepath: TelepathClient) -> None:
 
 
 async def mistakes(telepath: TelepathClient) -> None:
-    """Each of these must be refused by the type checkers: an ignore that is not needed is an error."""
+    """Make mistakes that the type checkers must refuse: an unneeded ignore is an error."""
     telepath.trunks.list("active")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     telepath.calls.list(since="2026-03-01")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     telepath.trunks.create_many([], if_exists="maybe")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

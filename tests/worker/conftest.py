@@ -16,7 +16,10 @@ __all__ = ["postgres_server", "postgres_url", "redis_server"]
 
 @pytest.fixture
 def redis_url(redis_server: str) -> Iterator[str]:
-    """The URL of a Redis database of our own, empty at first and again in the end: others may test on this server too."""
+    """Yield the URL of a Redis database of our own, empty at first and again in the end.
+
+    Others may test on this server too.
+    """
     server = redis_server.rstrip("/")
     url = (
         server

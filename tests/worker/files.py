@@ -28,7 +28,8 @@ WHOLE = """
 
     [accounts.acme.watch]
     cron = "* * * * *"
-    thresholds = { avg_ai_latency_ms = 400, success_rate = { limit = 95, recovery = 97, for_seconds = 60 } }
+    thresholds.avg_ai_latency_ms = 400
+    thresholds.success_rate = { limit = 95, recovery = 97, for_seconds = 60 }
     window_minutes = 10
     command = ["/usr/local/bin/page", "voice"]
 

@@ -1,5 +1,6 @@
-"""A fleet whose workers are killed at random, with servers whose calls change meanwhile; and the
-tables compared in the end.
+"""Kill the workers of a fleet at random, and compare the tables in the end.
+
+The servers' calls change meanwhile.
 
     python -m tests.worker.killing --accounts 50 --workers 3 --kills 40 --calls 2000 [--broker
     redis|postgres] [--real-times]
@@ -73,7 +74,7 @@ class Customer:
 async def customers(
     number: int, calls: int, folder: Path, postgres: str
 ) -> AsyncIterator[list[Customer]]:
-    """Give so many accounts: half of them into PostgreSQL, each in a schema of its own, half into SQLite."""
+    """Provide so many accounts, half of them in PostgreSQL schemas, half in SQLite."""
     prefix = f"killing_{uuid4().hex[:8]}"
     connection = await asyncpg.connect(postgres)
     async with AsyncExitStack() as stack:
@@ -86,8 +87,8 @@ async def customers(
                 stack.push_async_callback(connection.execute, f"DROP SCHEMA {schema} CASCADE")
                 url = f"{postgres}{'&' if '?' in postgres else '?'}search_path={schema}"
             sandbox = Sandbox(
-                style="cursor" if index % 3 == 2 else "offset", calls=calls, latency=0.05, seed=index, rate_limit=10_000_000,
-                api_key=f"sk_live_key_of_account_{index}",
+                style="cursor" if index % 3 == 2 else "offset", calls=calls, latency=0.05,
+                seed=index, rate_limit=10_000_000, api_key=f"sk_live_key_of_account_{index}",
             )  # fmt: skip
             await stack.enter_async_context(sandbox)
             found.append(
@@ -102,7 +103,10 @@ async def customers(
 
 @define(kw_only=True)
 class Killing:
-    """A run: `kills` of random workers, a few to a second or one every few seconds, while calls come and change."""
+    """Run workers, and kill them at random: `kills` of them, while calls come and change.
+
+    A few die a second, or one every few seconds.
+    """
 
     broker_arguments: Sequence[str]
     number: int
@@ -177,7 +181,7 @@ def jobs_under_way(log: Path) -> Counter[int]:
 
 
 def outcomes(log: Path) -> Counter[str]:
-    """Return what became of the jobs that began: how they ended, or that their worker was killed."""
+    """Return how the jobs that began have ended, or that their worker was killed."""
     ended = Counter(event["outcome"] for event in _events(log) if event["event"] == "job")
     return ended + Counter({"killed": jobs_under_way(log).total()})
 
@@ -192,8 +196,8 @@ async def main(options: argparse.Namespace) -> None:
         broker = [f"--{options.broker}", options.url]
         async with customers(options.accounts, options.calls, folder, options.postgres) as accounts:
             killing = Killing(
-                broker_arguments=broker, number=options.workers, kills=options.kills, pause=(options.pause, options.pause * 2),
-                dice=random.Random(options.seed),
+                broker_arguments=broker, number=options.workers, kills=options.kills,
+                pause=(options.pause, options.pause * 2), dice=random.Random(options.seed),
             )  # fmt: skip
             begun = time.monotonic()
             environment = {"REAL_TIMES": "1"} if options.real_times else {}

@@ -48,8 +48,9 @@ async def workers(
     program, log = str(Path(__file__).with_name("working.py")), folder / "workers.log"
     with log.open("ab") as stream:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, program, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stream,
-            env={**os.environ, **environment}, start_new_session=True,
+            sys.executable, program, *arguments, stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=stream, env={**os.environ, **environment},
+            start_new_session=True,
         )  # fmt: skip
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"

@@ -21,10 +21,9 @@ def accounts_of(
     """One account on the sandbox, with a SQLite database."""
     path = folder / "accounts.toml"
     path.write_text(
-        f'[accounts.{name}]\napi_key_env = "KEY"\nbase_url = "{sandbox.base_url}"\nlimit '
-        "= 1000000\n"
-        "database_url = "
-        f'"sqlite:///{folder}/calls.db"\n{f"host = {host!r}" if host else ""}\n{jobs}'
+        f'[accounts.{name}]\napi_key_env = "KEY"\nbase_url = "{sandbox.base_url}"\n'
+        f'limit = 1000000\ndatabase_url = "sqlite:///{folder}/calls.db"\n'
+        f"{f'host = {host!r}' if host else ''}\n{jobs}"
     )
     return load_accounts(path, environment={"KEY": sandbox.api_key})
 

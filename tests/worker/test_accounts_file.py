@@ -1,4 +1,4 @@
-"""accounts.toml: what it says is taken over whole, and what is wrong is told whole, without a secret."""
+"""Test accounts.toml: all of it is taken over, and all faults are told, without a secret."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def test_a_key_and_a_database_url_come_from_files_and_variables(tmp_path: Path) 
 
 def test_secrets_are_known_in_every_spelling(tmp_path: Path) -> None:
     text = (
-        '[accounts.acme]\napi_key_env = "ACME_KEY"\ndatabase_url_env = '
-        '"ACME_DB"\nsync.cron = "@daily"'
+        '[accounts.acme]\napi_key_env = "ACME_KEY"\n'
+        'database_url_env = "ACME_DB"\nsync.cron = "@daily"'
     )
     assert set(load(tmp_path, text).secrets()) == {"sk_live_acme", "p%40ss", "p@ss"}
 
@@ -106,30 +106,41 @@ def test_the_environment_of_the_process_is_the_default(
     monkeypatch.setenv("ACME_KEY", "sk_live_of_process")
     path = tmp_path / "accounts.toml"
     path.write_text(
-        '[accounts.a]\napi_key_env = "ACME_KEY"\ndatabase_url = '
-        '"sqlite:///a.db"\nsync.cron = "@daily"'
+        '[accounts.a]\napi_key_env = "ACME_KEY"\n'
+        'database_url = "sqlite:///a.db"\nsync.cron = "@daily"'
     )
     assert load_accounts(path).accounts[0].api_key == Secret("sk_live_of_process")
+
+
+# What the table below replaces in WHOLE.
+KEY = 'api_key_env = "ACME_KEY"'
+BASE = 'base_url = "http://127.0.0.1:8080/v1"'
+DATABASE = 'database_url = "sqlite:///acme.db"'
+SECONDS = "for_seconds = 60"
+ACME = "[accounts.acme]"
+LATENCY = "avg_ai_latency_ms = 400"
+COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
 
 
 @pytest.mark.parametrize(
     ("before", "after", "fault"),
     [
-        ('api_key_env = "ACME_KEY"', "", "api_key_env: give either"),
-        ('api_key_env = "ACME_KEY"', 'api_key_env = ' '"ACME_KEY"\napi_key_file = "x"', "api_key_env: give either"),
-        ('api_key_env = "ACME_KEY"', 'api_key_env = "NO_KEY"', "api_key_env: the " "environment has no " "variable NO_KEY"),
-        ('api_key_env = "ACME_KEY"', 'api_key_env = ""', "api_key_env: it must be a text"),
-        ('base_url = "http://127.0.0.1:8080/v1"', "base_url = 5", "base_url: it must be a text"),
-        ('api_key_env = "ACME_KEY"', 'api_key_file = "/nowhere"', "api_key_file: /nowhere " "cannot be read"),
-        ('api_key_env = "ACME_KEY"', 'api_key_file = "a\\u0000b"', "api_key_file: "),
-        ('api_key_env = "ACME_KEY"', 'api_key_file = "/dev/null"', "api_key_file: /dev/null " "is empty"),
-        ('base_url = ' '"http://127.0.0.1:8080/v1"', 'base_url = ' '"http://far.example"', "base_url: base_url"),
-        ('database_url = "sqlite:///acme.db"', "", "database_url: sync needs"),
-        ('database_url = ' '"sqlite:///acme.db"', 'database_url = "mysql://h/d"', "database_url: " "database_url must be"),
-        ('database_url = ' '"sqlite:///acme.db"', "database_url = 7", "database_url: " "database_url must be"),
-        ('database_url = ' '"sqlite:///acme.db"', 'database_url_env = "NO_DB"', "database_url_env: the " "environment"),
+        (KEY, "", "api_key_env: give either"),
+        (KEY, 'api_key_env = "ACME_KEY"\napi_key_file = "x"', "api_key_env: give either"),
+        (KEY, 'api_key_env = "NO_KEY"', "api_key_env: the environment has no variable NO_KEY"),
+        (KEY, 'api_key_env = ""', "api_key_env: it must be a text"),
+        (BASE, "base_url = 5", "base_url: it must be a text"),
+        (KEY, 'api_key_file = "/nowhere"', "api_key_file: /nowhere cannot be read"),
+        (KEY, 'api_key_file = "a\\u0000b"', "api_key_file: "),
+        (KEY, 'api_key_file = "/dev/null"', "api_key_file: /dev/null is empty"),
+        (BASE, 'base_url = "http://far.example"', "base_url: base_url"),
+        (DATABASE, "", "database_url: sync needs"),
+        (DATABASE, 'database_url = "mysql://h/d"', "database_url: database_url must be"),
+        (DATABASE, "database_url = 7", "database_url: database_url must be"),
+        (DATABASE, 'database_url_env = "NO_DB"', "database_url_env: the environment"),
         (
-            'database_url = ' '"sqlite:///acme.db"', 'database_url = ' '"sqlite:///a.db"\ndatabase_url_env = ' '"ACME_DB"',
+            DATABASE,
+            'database_url = "sqlite:///a.db"\ndatabase_url_env = "ACME_DB"',
             "database_url: give database_url or database_url_env",
         ),
         ("limit = 3000", "limit = 0", "limit: it must be a whole number from 1"),
@@ -142,21 +153,41 @@ def test_the_environment_of_the_process_is_the_default(
         ("since = 2026-01-01", "since = 2026-01-01T00:00:00", "sync.since: it must be a date"),
         ("since = 2026-01-01", 'since = "2026-01-01"', "sync.since: it must be a date"),
         ("since = 2026-01-01", "since = 9999-01-01", "sync.since: it is in the future"),
-        ("partitions = 4", "partitions = 1001", "sync.partitions: it must be " "a whole " "number from " "1 to 1000"),
-        ("avg_ai_latency_ms = 400", "speed = 4", "watch.thresholds.speed: metric must be one of"),
-        ("avg_ai_latency_ms = 400", 'avg_ai_latency_ms = "4"', "watch.thresholds.avg_ai_latency_ms: " "limit must be"),
-        ("for_seconds = 60", 'for_seconds = "60"', "watch.thresholds.success_rate: it " "must be a " "number, or"),
-        ("for_seconds = 60", "fr_seconds = 60", "watch.thresholds.success_rate: it " "must be a " "number, or"),
-        ("window_minutes = 10", "window_minutes = 0", "watch.window_minutes: it " "must be a " "whole number"),
-        ('command = ' '["/usr/local/bin/page", ' '"voice"]', 'command = "page voice"', "watch.command: it must " "be a list"),
+        (
+            "partitions = 4",
+            "partitions = 1001",
+            "sync.partitions: it must be a whole number from 1 to 1000",
+        ),
+        (LATENCY, "speed = 4", "watch.thresholds.speed: metric must be one of"),
+        (LATENCY, 'avg_ai_latency_ms = "4"', "watch.thresholds.avg_ai_latency_ms: limit must be"),
+        (SECONDS, 'for_seconds = "60"', "watch.thresholds.success_rate: it must be a number, or"),
+        (SECONDS, "fr_seconds = 60", "watch.thresholds.success_rate: it must be a number, or"),
+        (
+            "window_minutes = 10",
+            "window_minutes = 0",
+            "watch.window_minutes: it must be a whole number",
+        ),
+        (COMMAND, 'command = "page voice"', "watch.command: it must be a list"),
         ('journal = "/var/lib/telepath/acme.journal"', "", "rotate.journal: name the file"),
-        ("[accounts.acme.rotate]", "[accounts.acme.rotation]", "rotation: there is no such " "field here"),
-        ("[accounts.acme.watch]", "watch = 5\n[accounts.acme.wat]", "sync.watch: there is " "no such " "field here"),
-        ("[accounts.acme]", "[accounts.'a " "b']\n[accounts.acme]", "accounts.'a b': a name " "is up to " "64 letters"),
-        ("[accounts.acme]", "[account]\n[accounts.acme]", "account: there is no such " "field here; " "there are " "accounts"),
+        (
+            "[accounts.acme.rotate]",
+            "[accounts.acme.rotation]",
+            "rotation: there is no such field here",
+        ),
+        (
+            "[accounts.acme.watch]",
+            "watch = 5\n[accounts.acme.wat]",
+            "sync.watch: there is no such field here",
+        ),
+        (ACME, "[accounts.'a b']\n[accounts.acme]", "accounts.'a b': a name is up to 64 letters"),
+        (
+            ACME,
+            "[account]\n[accounts.acme]",
+            "account: there is no such field here; there are accounts",
+        ),
         ("limit = 3000", "sync = 5\nlimit = 3000", "it is not TOML: "),
     ],
-)  # fmt: skip
+)
 def test_a_fault_is_told_with_its_account_and_field(
     tmp_path: Path, before: str, after: str, fault: str
 ) -> None:
@@ -180,10 +211,10 @@ def test_a_key_that_no_header_can_carry_is_told_and_not_shown(tmp_path: Path) ->
     path.write_text("sk live\nsecond line")
     found = faults(
         tmp_path,
-        f'[accounts.a]\napi_key_file = "{path}"\ndatabase_url = '
-        '"sqlite:///a.db"\nsync.cron = "@daily"',
+        f'[accounts.a]\napi_key_file = "{path}"\n'
+        'database_url = "sqlite:///a.db"\nsync.cron = "@daily"',
     )
-    assert found[0].startswith("accounts.a.api_key: api_key")
+    assert found[0].startswith("accounts.a.api_key_file: api_key")
     assert "second line" not in "".join(found)
 
 
@@ -201,9 +232,59 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         four = 4
     """
     assert [line.partition(": ")[0] for line in faults(tmp_path, text)] == [
-        "accounts.one.api_key_env", "accounts.one.sync.cron", "accounts.one.database_url", "accounts.two.sync",
-        "accounts.three.watch.thresholds", "accounts.three.watch.command", "accounts.four",
+        "accounts.one.api_key_env", "accounts.one.sync.cron", "accounts.one.database_url",
+        "accounts.two.sync", "accounts.three.watch.thresholds", "accounts.three.watch.command",
+        "accounts.four",
     ]  # fmt: skip
+
+
+def test_all_faults_of_one_table_are_told_at_once(tmp_path: Path) -> None:
+    bounds = "{ speed = 4, success_rate = { limt = 1 }, avg_ai_latency_ms = -1 }"
+    text = f"""
+        [accounts.one]
+        api_key_env = "ACME_KEY"
+        base_url = 5
+        limit = 0
+        colour = "blue"
+        watch = {{ cron = "never", thresholds = {bounds}, window_minutes = true }}
+        rotate = 5
+    """
+    assert faults(tmp_path, text) == [
+        "accounts.one.base_url: it must be a text that is not empty",
+        "accounts.one.limit: it must be a whole number from 1 to 1000000",
+        "accounts.one.watch.cron: it must be a schedule in cron's five fields (UTC), such as "
+        "'*/15 * * * *'",
+        "accounts.one.watch.thresholds.speed: metric must be one of avg_ai_latency_ms, "
+        "avg_carrier_lag_ms, avg_gateway_processing_ms, success_rate, not 'speed'",
+        "accounts.one.watch.thresholds.success_rate: it must be a number, or a table of limit, "
+        "recovery and for_seconds",
+        "accounts.one.watch.thresholds.avg_ai_latency_ms: limit must be a number from 0, not -1",
+        "accounts.one.watch.command: it must be a list of the program and its arguments, such as "
+        '["/usr/local/bin/page", "voice"]',
+        "accounts.one.watch.window_minutes: it must be a whole number from 1 to 1440",
+        "accounts.one.rotate: it must be a table",
+        "accounts.one.colour: there is no such field here; there are api_key, api_key_env, "
+        "api_key_file, base_url, database_url, database_url_env, host, limit, rotate, sync, watch",
+    ]
+
+
+def test_an_address_of_the_environment_that_cannot_be_used_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELEPATH_BASE_URL", "http://far.example")
+    (fault,) = faults(tmp_path, WHOLE.replace('base_url = "http://127.0.0.1:8080/v1"', ""))
+    assert fault.startswith("accounts.acme.base_url: base_url must be https://")
+
+
+def test_one_fault_is_counted_as_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"accounts.toml has 1 fault:\n"):
+        load(tmp_path, "")
+
+
+def test_a_fault_keeps_no_secret_in_its_chain(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        load(tmp_path, WHOLE.replace("limit = 3000", "limit = 0"))
+    assert (refused.value.__context__, refused.value.__cause__) == (None, None)
 
 
 @pytest.mark.parametrize("text", ["", "[accounts]", "accounts = 5"])

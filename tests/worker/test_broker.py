@@ -25,8 +25,8 @@ from tests.worker.running import accounts_of, runner_of
 from tests.worker.test_embedded import OFTEN, until
 
 WATCH = (
-    '[accounts.acme.watch]\ncron = "@yearly"\nthresholds = { avg_ai_latency_ms = 1 '
-    '}\ncommand = ["/bin/true"]\n'
+    '[accounts.acme.watch]\ncron = "@yearly"\n'
+    'thresholds = { avg_ai_latency_ms = 1 }\ncommand = ["/bin/true"]\n'
 )
 
 

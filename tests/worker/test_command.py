@@ -1,4 +1,7 @@
-"""`telepath worker` and its status, as processes: both brokers and none, stops, faults, and not a secret anywhere."""
+"""Test `telepath worker` and its status, as processes, with both brokers and without.
+
+Stops, faults, and not a secret anywhere.
+"""
 
 from __future__ import annotations
 
@@ -298,7 +301,8 @@ def test_the_status_is_a_table_for_people(accounts: Path, tmp_path: Path) -> Non
         "run",
     ]
     assert lines[1].split() == [
-        "acme", "sync", "2of3", "overdue", "06-01", "12:03:10", "06-01", "12:03:10", "7", "06-01", "12:03:15",
+        "acme", "sync", "2of3", "overdue", "06-01", "12:03:10", "06-01", "12:03:10", "7", "06-01",
+        "12:03:15",
     ]  # fmt: skip
     assert lines[2].split()[0] == "other"
     assert lines[3:] == ["acme sync: E: no"]

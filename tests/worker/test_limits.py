@@ -1,4 +1,4 @@
-"""The limiter of a key: one for all its jobs, a share of the limit for a process, or shared through Redis."""
+"""Test the limiter of a key: shared by its jobs, by processes, or through Redis."""
 
 from __future__ import annotations
 

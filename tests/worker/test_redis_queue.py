@@ -1,4 +1,4 @@
-"""The sweep of a Redis queue: what is lost is put back, and what has just been taken is left alone."""
+"""Test the sweep of a Redis queue: what is lost is put back, what was just taken is not."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ from tests.worker.running import accounts_of, file_store, runner_of
 
 SYNC = '[accounts.acme.sync]\ncron = "@yearly"\nsince = 2026-01-01\n'
 WATCH = (
-    '[accounts.acme.watch]\ncron = "@yearly"\nthresholds = {{ avg_ai_latency_ms = 1 '
-    "}}\ncommand = {command}\n"
+    '[accounts.acme.watch]\ncron = "@yearly"\n'
+    "thresholds = {{ avg_ai_latency_ms = 1 }}\ncommand = {command}\n"
 )
 ROTATE = '[accounts.acme.rotate]\ncron = "@yearly"\njournal = "{journal}"\ncommand = {command}\n'
 KEEP = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + chr(10))"
@@ -176,7 +176,7 @@ async def test_a_sync_without_more_time_keeps_its_rows_and_goes_on(
     tmp_path: Path, store: FileStore
 ) -> None:
     async with Sandbox(calls=3_000, latency=0.1, rate_limit=1_000_000) as sandbox:
-        runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store, seconds={"sync": 0.6})
+        runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store, seconds={"sync": 0.3})
         outcomes = ["cut off"]
         while outcomes[-1] == "cut off":
             outcomes.append(await runner.run("acme:sync"))
@@ -280,6 +280,34 @@ async def test_a_poll_that_fails_is_a_failure(
         await runner.run("acme:watch")
 
 
+@pytest.mark.parametrize("job", ["watch", "rotate"])
+async def test_a_command_that_is_gone_fails_the_run_before_anything_is_sent(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]], job: str
+) -> None:
+    plan = {"watch": WATCH, "rotate": ROTATE}[job]
+    jobs = plan.format(journal=tmp_path / "journal", command='["/nowhere/tell-carrier"]')
+    runner = runner_of(accounts_of(tmp_path, sandbox, jobs), store)
+    await is_due(runner, f"acme:{job}")
+    reason = "CommandFailed: /nowhere/tell-carrier cannot be started: there is no such file"
+    with pytest.raises(JobFailed, match=reason):
+        await runner.run(f"acme:{job}")
+    assert sandbox.requests == []
+    assert (await status_of(runner, f"acme:{job}")).error == reason
+    assert events[-1]["error"] == reason
+
+
+async def test_a_carrier_that_fails_is_named_with_the_reason(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telepath_async.jobs.rotation._LONGEST_BACKOFF_SECONDS", 0.01)
+    jobs = ROTATE.format(journal=tmp_path / "journal", command='["/bin/false"]')
+    runner = runner_of(accounts_of(tmp_path, sandbox, jobs), store)
+    await is_due(runner, "acme:rotate")
+    reason = "the last time with CommandFailed: /bin/false ended with exit code 1"
+    with pytest.raises(JobFailed, match=reason):
+        await runner.run("acme:rotate")
+
+
 async def test_a_rotation_gives_each_carrier_its_password_and_keeps_none(
     sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
 ) -> None:
@@ -298,7 +326,7 @@ async def test_a_rotation_gives_each_carrier_its_password_and_keeps_none(
     assert not any(item["sip_password"] in kept for item in told)
 
 
-async def test_a_rotation_that_carriers_refuse_is_finished_by_the_next_try_and_rotates_nothing_twice(
+async def test_a_rotation_that_carriers_refuse_is_finished_by_the_next_try_without_a_second_one(
     sandbox: Sandbox, store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def at_once(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A worker as a whole, in this process: with both brokers and without, and what is refused before it runs."""
+"""Test a whole worker in this process, with both brokers and without, and its refusals."""
 
 from __future__ import annotations
 
@@ -88,6 +88,30 @@ async def test_what_is_bound_to_another_host_is_left_to_it(
     assert await read_report(None, str(tmp_path / "state")) == []
 
 
+async def test_commands_that_cannot_be_started_here_are_refused_all_at_once(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    jobs = f"""
+        [accounts.acme.watch]
+        cron = "@hourly"
+        thresholds = {{ success_rate = 95 }}
+        command = ["no-such-pager"]
+        [accounts.acme.rotate]
+        cron = "@daily"
+        journal = "{tmp_path}/journal"
+        command = ["/nowhere/tell-carrier"]
+    """
+    here = accounts_of(tmp_path, sandbox, jobs)
+    state, options = str(tmp_path / "state"), WorkerOptions()
+    with pytest.raises(UsageError) as refused:
+        await run_worker(here, broker=None, state=state, options=options, stop=asyncio.Event())
+    assert str(refused.value).splitlines() == [
+        "accounts.acme.watch.command: no-such-pager cannot be started: it is in no directory of PATH",
+        "accounts.acme.rotate.command: /nowhere/tell-carrier cannot be started: there is no such file",
+    ]
+    assert sandbox.requests == []
+
+
 async def test_a_state_file_in_use_is_refused(sandbox: Sandbox, tmp_path: Path) -> None:
     state = str(tmp_path / "state")
     lock = lock_file(state)
@@ -162,6 +186,6 @@ async def test_a_dispatcher_that_fails_ends_the_worker(
         patch.setattr("telepath_async.worker.dispatch.Dispatcher.serve", fails)
         with pytest.raises(RuntimeError, match="a bug"):
             await run_worker(
-                accounts_of(tmp_path, sandbox, SYNC), broker=BrokerUrl(redis=Secret(redis_url)), state="",
-                options=WorkerOptions(), stop=asyncio.Event(),
+                accounts_of(tmp_path, sandbox, SYNC), broker=BrokerUrl(redis=Secret(redis_url)),
+                state="", options=WorkerOptions(), stop=asyncio.Event(),
             )  # fmt: skip

@@ -171,6 +171,17 @@ def test_a_status_survives_its_json() -> None:
     assert read_status(status.to_json().replace("{", '{"of_a_later_version": 1, ', 1)) == status
 
 
+def test_all_faults_of_a_status_are_named() -> None:
+    text = '{"account": "acme", "job": "walk", "plan": "p", "next_run": "soon", "failures": "3"}'
+    with pytest.raises(ValueError, match="expected") as raised:
+        read_status(text)
+    assert str(raised.value).split("; ") == [
+        "$.job: expected one of 'sync', 'watch', 'rotate'",
+        "$.next_run: expected an ISO 8601 time",
+        "$.failures: expected int, got str",
+    ]
+
+
 def test_an_unchanged_plan_changes_nothing() -> None:
     status = first_status(sync_job(), NOW)
     assert current(status, sync_job(), LATER) is status
@@ -216,7 +227,8 @@ def test_a_report_tells_what_each_job_is_doing(tmp_path: Path) -> None:
     jobs["e"] = a_failure(jobs["e"], fault=True)
     reports = report_jobs(reversed(jobs.values()), {"a:sync": "running", "b:sync": "queued"}, NOW)
     assert [(report.status.account, report.state) for report in reports] == [
-        ("a", "running"), ("b", "queued"), ("c", "overdue"), ("d", "failed"), ("e", "fault"), ("f", "waiting"),
+        ("a", "running"), ("b", "queued"), ("c", "overdue"), ("d", "failed"), ("e", "fault"),
+        ("f", "waiting"),
     ]  # fmt: skip
     told = reports[4].to_dict()
     assert told["state"] == "fault"

@@ -13,7 +13,14 @@ from attrs import evolve
 from telepath_async import Secret, UsageError
 from telepath_async.worker.service import BrokerUrl
 from telepath_async.worker.status import first_status
-from telepath_async.worker.stores import FileStore, StatusStore, is_served, lock_file
+from telepath_async.worker.stores import (
+    FileStore,
+    PostgresStore,
+    RedisStore,
+    StatusStore,
+    is_served,
+    lock_file,
+)
 from tests.worker.running import file_store
 from tests.worker.test_status import LATER, NOW, sync_job
 
@@ -55,6 +62,35 @@ async def test_a_status_that_is_there_is_kept_on_request(store: StatusStore) -> 
     await store.write(first, keep=True)
     await store.write(evolve(first, next_run=LATER), keep=True)
     assert await store.read_all() == [first]
+
+
+@pytest.mark.parametrize("text", ["not JSON", "[]", '{"account": "acme", "job": "sync"}'])
+async def test_a_damaged_status_costs_its_own_job_alone_and_is_replaced(
+    store: StatusStore, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = first_status(sync_job(), NOW)
+    other = evolve(first, account="other")
+    await store.write(first)
+    await store.write(other)
+    await overwrite(store, first.key, text)
+    assert await store.read_all() == [other]
+    assert await store.read([first.key, other.key]) == [None, other]
+    await store.write(first, keep=True)
+    assert await store.read([first.key]) == [first]
+    assert "damaged status" in caplog.text
+    assert first.key in caplog.text
+
+
+async def overwrite(store: StatusStore, key: str, text: str) -> None:
+    """Put a text in the place of a status, as another program might."""
+    if isinstance(store, FileStore):
+        store._database.execute("UPDATE status SET status = ? WHERE key = ?", (text, key))
+    elif isinstance(store, RedisStore):
+        await store._redis.hset(store._hash, key, text)
+    elif isinstance(store, PostgresStore):
+        update = "UPDATE telepath_worker_status SET status = %s WHERE key = %s"
+        async with store._pool.connection() as connection:
+            await connection.execute(update, (text, key))
 
 
 def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""A process that runs workers in children that can be killed: importing once makes many kills
-cheap.
+"""Run workers in children that can be killed.
+
+Importing once makes many kills cheap.
 
     python working.py ARGUMENTS…
 
