@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
+from attrs.validators import ge, optional
 
 from ..errors import UsageError
+from .strict import strict_converter, structure_json
 from .wire import one_line
 
+if TYPE_CHECKING:
+    from cattrs import Converter
+
 Style = Literal["offset", "cursor"]
-_VERSION: Final = 1
 
 
 @frozen(kw_only=True)
@@ -25,26 +30,27 @@ class Checkpoint:
     """
 
     of: str
-    filters: Mapping[str, str] = {}
+    filters: dict[str, str] = field(factory=dict)
     style: Style | None = None
-    at: int = 0
-    total: int | None = None
+    at: int = field(default=0, validator=ge(0))
+    total: int | None = field(default=None, validator=optional(ge(0)))
     cursor: str | None = None
     last: str | None = None
     unsure: bool = False
     done: bool = False
+    v: Literal[1] = 1
 
     def text(self) -> str:
         """Return the JSON string; what has its default value is left out."""
         values = {
             name: value
-            for name, default in _OPTIONAL.items()
+            for name, default in _DEFAULTS.items()
             if (value := getattr(self, name)) != default
         }
-        return msgspec.json.encode({"v": _VERSION, "of": self.of} | values).decode()
+        return msgspec.json.encode({"v": self.v, "of": self.of} | values).decode()
 
 
-_OPTIONAL: Final[dict[str, object]] = {
+_DEFAULTS: Final[dict[str, object]] = {
     "filters": {}, "style": None, "at": 0, "total": None, "cursor": None, "last": None,
     "unsure": False, "done": False,
 }  # fmt: skip
@@ -80,12 +86,18 @@ def read_checkpoints(text: object, *, of: str, filters: Mapping[str, str]) -> li
     if not isinstance(text, str):
         raise _unusable(f"expected a string, got {type(text).__name__}")
     try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        if text.startswith("["):
+            found = structure_json(_converter(), text, list[Checkpoint])
+        else:
+            found = [structure_json(_converter(), text, Checkpoint)]
+        for checkpoint in found:
+            checkpoint.text()  # Unicode that can be sent
+    except (ValueError, RecursionError) as error:
         unusable = _unusable(str(error))
     else:
-        shards = found if isinstance(found, list) and found else [found]
-        return [_checked(_structured(shard), of, filters) for shard in shards]
+        if found:
+            return [_checked(checkpoint, of, filters) for checkpoint in found]
+        unusable = _unusable("it holds no checkpoint")
     raise unusable
 
 
@@ -97,40 +109,9 @@ def read_checkpoint(text: object, *, of: str, filters: Mapping[str, str]) -> Che
     return checkpoint
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_filters(value: object) -> bool:
-    return isinstance(value, dict) and all(map(_is_text, value.values()))
-
-
-_CHECKS: Final[dict[str, Callable[[object], bool]]] = {
-    "v": lambda value: value == _VERSION and _is_count(value), "of": _is_text,
-    "filters": _is_filters, "style": lambda value: value in ("offset", "cursor"),
-    "at": _is_count, "total": _is_count, "cursor": _is_text, "last": _is_text,
-    "unsure": _is_flag, "done": _is_flag,
-}  # fmt: skip
-
-
-def _structured(found: Any) -> Checkpoint:
-    if not isinstance(found, dict):
-        raise _unusable(f"expected an object, got {type(found).__name__}")
-    missing = [name for name in ("v", "of") if name not in found]
-    wrong = [
-        name for name, value in found.items() if name not in _CHECKS or not _CHECKS[name](value)
-    ]
-    if missing or wrong:
-        raise _unusable(f"{(missing + wrong)[0][:40]!r} is missing, unknown or has a wrong value")
-    return Checkpoint(**{name: value for name, value in found.items() if name != "v"})
+@cache
+def _converter() -> Converter:
+    return strict_converter(forbid_extra_keys=True)
 
 
 def _checked(checkpoint: Checkpoint, of: str, filters: Mapping[str, str]) -> Checkpoint:

@@ -90,6 +90,7 @@ def test_a_checkpoint_of_another_list_is_refused() -> None:
         '{"v":1,"of":"calls"',
         "[" * 100_000,
         "\ud800",
+        r'{"v":1,"of":"calls","last":"\ud800"}',
     ],
 )
 def test_a_text_that_is_no_checkpoint_is_refused(text: str) -> None:
