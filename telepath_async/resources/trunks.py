@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ..errors import (
     ConflictError,
     NotFoundError,
     OutcomeUnknown,
+    PagingError,
     ResponseError,
     TelepathError,
     UsageError,
@@ -38,6 +39,8 @@ from ..unset import UNSET, UnsetType
 from .batch import Batch, Crew, checked_specs
 from .listing import ListOptions, paginator
 from .trunk_spec import TrunkSpec, hidden
+
+_LOOK_UPS: Final = 3
 
 
 class Trunks:
@@ -82,10 +85,17 @@ class Trunks:
     async def find(self, sip_username: str) -> Trunk | None:
         """Return the trunk with this SIP username, or None.
 
-        It reads the list, because the API has no such filter.
+        It reads the list, because the API has no such filter. Raises PagingError where the list
+        changed too much, three times, to say that there is no such trunk.
         """
-        _page, trunk = await self._look_up(self._session, sip_username)
-        return trunk
+        for _ in range(_LOOK_UPS):
+            page, trunk = await self._look_up(self._session, sip_username)
+            if page is not None:  # nothing was missed
+                return trunk
+        raise PagingError(
+            "the list of trunks changed too much while it was read to say that no trunk has the "
+            f"sip_username {sip_username!r}; call trunks.find() again"
+        )
 
     async def create(
         self,
