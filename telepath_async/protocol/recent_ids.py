@@ -1,4 +1,4 @@
-"""`RecentIds`: the ids of the latest rows received, in bounded memory, and what a page says of them."""
+"""`RecentIds`: the ids of the latest rows received, in bounded memory."""
 
 from __future__ import annotations
 

@@ -31,17 +31,16 @@ _PAGES_AHEAD: Final = (
 )
 _SHARDS: Final = 4
 _WORTH_SHARDS: Final = timedelta(days=1)
-_OVERLAP: Final = 10
 _CHECKPOINT_REFUSED: Final = frozenset((400, 404, 410, 422))
 
 
 @frozen(kw_only=True)
 class SyncReport:
-    """What a sync did: calls `inserted`, `updated` and found `unchanged` in so many `pages` and
-    `seconds`.
+    """Report the calls `inserted`, `updated` and `unchanged` in so many `pages` and `seconds`.
 
-    `watermark`: the start time up to which the table is complete, or None. `uncertain`: calls that may have been missed,
-    because the list changed under the walk; the watermark has stayed where it was then, and the next run goes back to it.
+    `watermark`: the start time up to which the table is complete, or None. `uncertain`: calls that
+    may have been missed, because the list changed too much; the watermark has stayed where it was
+    then, and the next run goes back to it.
     """
 
     inserted: int
@@ -55,11 +54,10 @@ class SyncReport:
 
 @frozen(kw_only=True)
 class SyncProgress:
-    """How far a sync has come: `rows` of the list's `total` (None: unknown) in the present walk;
-    the rest as in the report.
+    """Report how far a sync has come: `rows` of the present walk, of its `total` (None: unknown).
 
-    A walk that was cut off goes on with the rows that it had; another walk may follow it, and
-    counts from 0.
+    The rest is as in the report. A walk that was cut off goes on with the rows that it had; another
+    one may follow, and counts from 0.
     """
 
     rows: int
@@ -79,16 +77,17 @@ async def sync_calls(
     trunk_id: str | None = None,
     on_progress: Callable[[SyncProgress], object] | None = None,
 ) -> SyncReport:
-    """Bring the calls into the table `telepath_calls` of a database: all of them at first, later
-    what is new or changed.
+    """Bring the calls into the table `telepath_calls`: all at first, later what is new or changed.
 
-    `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `since`, `until`: aware datetimes, both
-    inclusive. `lookback`: how long after its start a call may still appear or change; each run goes back that far behind the
-    watermark. `trunk_id`: only this trunk's calls, with a watermark of their own. `on_progress`: called with a `SyncProgress`
-    after each page that is committed.
+    `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `since`,
+    `until`: aware datetimes, both inclusive; with `since`, a long first sync reads several ranges
+    of time at once. `lookback`: how long after its start a call may still appear or change; each
+    run goes back that far before the watermark. `trunk_id`: only this trunk's calls, with a
+    watermark of their own. `on_progress`: called with a `SyncProgress` after each committed page.
 
-    Killed at any moment, the next run goes on behind the last page committed. Calls deleted at the
-    server stay in the table. Requests go in the bulk lane, behind interactive ones.
+    Killed at any moment, the next run goes on after the last page committed. Where the server
+    refuses a large offset, the range is read in parts. Calls deleted at the server stay in the
+    table. Requests go in the bulk lane, after interactive ones.
 
     Raises UsageError before anything is sent or opened; SyncBusy when another sync of this API key
     into this database is under way; what the request loop raises; and SQLAlchemy's own errors, and
@@ -165,7 +164,7 @@ class _Run:
         )
 
     async def _walks(self) -> list[Walk]:
-        """Return what is missing: a long time up to the present, which shards read, and the rest."""
+        """Return what is missing; a long open range as one for shards, and an open tail."""
         walk, now = self._fresh_walk(), datetime.now(UTC)
         if walk.since is None or walk.until is not None or now - walk.since < _WORTH_SHARDS:
             return [walk]
@@ -211,15 +210,12 @@ class _Run:
         shards = _SHARDS if bounded else 1  # with cursors, one chain waits for each answer
         ahead = _PAGES_AHEAD // shards
         if walk.checkpoint is not None:
-            return self.telepath.calls.list(
-                resume=walk.checkpoint, prefetch=ahead, overlap=_OVERLAP
-            )
+            return self.telepath.calls.list(resume=walk.checkpoint, prefetch=ahead)
         return self.telepath.calls.list(
             trunk_id=self.trunk_id,
             since=walk.since,
             until=walk.until,
             prefetch=ahead,
-            overlap=_OVERLAP,
             shards=shards,
         )
 
