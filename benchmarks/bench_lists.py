@@ -94,7 +94,7 @@ async def near_the_limit(base_url: str, size: int) -> None:
         begun = time.perf_counter()
         count = sum([1 async for _ in telepath.calls.list(prefetch=32)])
         seconds = time.perf_counter() - begun
-    requests = count / 100
+    requests = count / 99  # each page after the first is asked one row early
     allowed = (
         60 + (seconds - 0.4) * 100
     )  # the burst, then 100 a second; the first and the last answer take 200 ms each

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import sys
 from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
@@ -109,7 +110,7 @@ class Api(asyncio.Protocol):
             self.transport.write(answer)
 
     def answer(self, target: str, body: bytes) -> bytes:
-        return head(self.content(target, body))
+        return head(self.content(target, body), self.size)
 
     def content(self, target: str, body: bytes) -> bytes:
         path, _, query = target.partition("?")
@@ -126,15 +127,17 @@ class Api(asyncio.Protocol):
 
 # Every answer of the API carries them, and the SDK learns from each; here nothing is ever used up.
 LIMITS = (
-    b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nX-RateLimit-Limit: 6000\r\n"
+    b"Date: %s\r\nX-RateLimit-Limit: 6000\r\n"
     b"X-RateLimit-Remaining: 999999999\r\nX-RateLimit-Reset: 1767225660\r\n"
 )
 
 
 @lru_cache(maxsize=4096)
-def head(content: bytes) -> bytes:
+def head(content: bytes, size: int) -> bytes:
+    """Return an answer; the server's time is two minutes after the last call."""
+    date = formatdate(BEGIN + size * STEP + 120, usegmt=True).encode()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n" % (
-        LIMITS,
+        LIMITS % date,
         len(content),
     )
     return head + content

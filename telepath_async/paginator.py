@@ -1,69 +1,107 @@
-"""`Paginator` and `Page`: drive the machine in `protocol/paging.py` over a session, and ask ahead where that is wanted."""
+"""`Paginator` and `Page`: walk a list through `protocol/paging.py`, page by page or row by row."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, field, frozen
 
-from .errors import UsageError
-from .protocol.checkpoint import Checkpoint, Place, in_parts
+from .errors import APIError, PagingError, UsageError
+from .protocol.answers import ListBody
 from .protocol.messages import Response
 from .protocol.paging import Drift, Paging, Plan, Row
-from .protocol.answers import ListBody
 from .protocol.url import Query
 
 T = TypeVar("T", bound=Row)
 U = TypeVar("U")
+Answer: TypeAlias = tuple[Response, ListBody[T]]
 
 _COLLECT_AHEAD: Final = 8
+_OFFSET_REFUSED: Final = frozenset((400, 416, 422))
 
 
 @frozen(kw_only=True)
 class Page(Generic[T]):
-    """One page: its `items`; `total` rows in the list, or None; its `number` in this walk, from 1; the `raw` answer."""
+    """One page: its `items`, and the `raw` answer.
+
+    `total`: rows in the list, or None; `number`: of this page in its walk, from 1; `checkpoint`:
+    stands after its last item; `drift`: what the walk has met so far; `rejected`: its rows without
+    a usable id, as the server sent them.
+    """
 
     items: list[T]
     total: int | None
     number: int
     raw: Response
+    checkpoint: str = ""
+    drift: Drift = field(factory=Drift)
+    rejected: tuple[Any, ...] = ()
+
+
+@frozen
+class Source(Generic[T]):
+    """One list, or one shard of it: its plan, and how a page of it is asked for."""
+
+    plan: Plan[T]
+    ask: Callable[[Query], Awaitable[Answer[T]]]
 
 
 class Paginator(Generic[T]):
-    """A list that is read as it is walked. Every `async for` begins anew.
+    """A list that is read as it is walked: `async for`, or `await` for its first page.
 
-    `checkpoint` and `drift` speak of the latest walk. Plain iteration asks for a page only when it
-    is needed; with `prefetch=n`, up to n pages are under way ahead of the consumer, and are
-    cancelled when the consumer leaves. After an error the same iterator can go on: it asks for the
-    same page again. Several tasks may share one iterator.
+    Every `async for` begins anew; `checkpoint` and `drift` are those of the latest walk. Plain
+    iteration asks for a page only when it is needed; with `prefetch=n`, up to n pages are under way
+    ahead of the consumer, and are cancelled when it leaves. After an error the same iterator can go
+    on: it asks for the same page again. Several tasks may share one iterator.
     """
 
     def __init__(
         self,
-        fetch: Callable[[Query], Awaitable[Response]],
-        read: Callable[[Response], ListBody[T]],
-        plans: Callable[[], list[Plan[T]]],
+        sources: Callable[[], list[Source[T]]],
         *,
+        path: str,
+        filters: Mapping[str, str],
         max_items: int | None,
         prefetch: int,
     ) -> None:
-        self._fetch = fetch
-        self._read = read
-        self._plans = plans
+        self._sources = sources
+        self._path = path
+        self._filters = filters
         self._max_items = max_items
         self._prefetch = prefetch
-        self._latest: list[Paging[T]] | None = (
-            None  # not the walk itself: dropping that is what ends it
-        )
+        # Not the walk itself: dropping that is what ends it.
+        self._latest: list[Paging[T]] | None = None
+
+    def __repr__(self) -> str:
+        filters = "".join(f" {name}={value!r}" for name, value in self._filters.items())
+        return f"<Paginator GET {self._path}{filters}>"
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Each(self._begin(self._prefetch, self._max_items).next_item)
 
+    def __await__(self) -> Generator[Any, None, Page[T]]:
+        return self._first_page().__await__()
+
+    if not TYPE_CHECKING:  # a type checker says it by itself
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError(
+                f"{self!r} asks the server for its items: use `async for`, or `await` its collect()"
+            )
+
+    async def _first_page(self) -> Page[T]:
+        page = await anext(_Each(self._begin(0, self._max_items).next_page), None)
+        if page is None:
+            raise UsageError("there is no page: max_items is 0, or resume stands at the end")
+        return page
+
     def pages(self) -> AsyncIterator[Page[T]]:
-        """Iterate over whole pages; an empty list has one empty page."""
+        """Iterate over whole pages, those that bring nothing left out.
+
+        An empty list has one empty page.
+        """
         return _Each(self._begin(self._prefetch, self._max_items).next_page)
 
     async def collect(self) -> list[T]:
@@ -79,41 +117,16 @@ class Paginator(Generic[T]):
 
     @property
     def checkpoint(self) -> str:
-        """A short JSON string that stands exactly behind the last item handed out; `list(resume=…)` goes on there."""
-        return _text([paging.checkpoint for paging in self._pagings()])
+        """A short JSON string: the position after the last item handed out.
 
-    @property
-    def place(self) -> Place | None:
-        """Where the latest walk stands: the id of the last row handed out, and the cursor behind
-        it.
-
-        None where that cannot be said: not at the end of a page, at the end of the list, without
-        cursors, in several parts.
+        `list(resume=…)` goes on from there.
         """
-        pagings = self._pagings()
-        return pagings[0].place if len(pagings) == 1 else None
-
-    def in_parts(self, places: Sequence[Place]) -> str:
-        """Return a checkpoint from which `list(resume=…)` reads the rest in parts: from here, and
-        from all `places` at once.
-
-        `places`: what `place` was of lists under narrower filters, in the order in which this list will come by. Each part
-        ends where it meets the row and the cursor of a later one: what it would ask for next has been asked already. A place
-        that is never met costs requests, and no rows. Raises UsageError unless the walk stands in a cursor list.
-        """
-        if self.place is None:
-            raise UsageError(
-                "only a walk that stands at the end of a page of a cursor list can go on in parts"
-            )
-        return _text(in_parts(self._pagings()[0].checkpoint, places))
+        return _text(self._pagings())
 
     @property
     def drift(self) -> Drift:
-        """What changed in the list during the latest walk; `drift.uncertain == 0` means that nothing was missed."""
-        drifts = [paging.drift for paging in self._pagings()]
-        return drifts[0] if len(drifts) == 1 else Drift(**{
-            name: sum(getattr(drift, name) for drift in drifts) for name in Drift.__struct_fields__
-        })  # fmt: skip
+        """What changed in the list during the latest walk; `uncertain == 0`: nothing was missed."""
+        return _drift(self._pagings())
 
     def _pagings(self) -> list[Paging[T]]:
         return self._latest or self._walk(0, None).pagings
@@ -124,29 +137,39 @@ class Paginator(Generic[T]):
         return walk
 
     def _walk(self, prefetch: int, max_items: int | None) -> _Walk[T]:
-        plans = self._plans()
+        sources = self._sources()
         if max_items is not None:
-            plans = [
-                evolve(plan, page_size=max(1, min(plan.page_size, max_items))) for plan in plans
-            ]
-        return _Walk(
-            [_Chain(self._fetch, self._read, Paging(plan), prefetch) for plan in plans], max_items
-        )
+            sources = [_smaller(source, max(1, max_items)) for source in sources]
+        return _Walk([_Chain(source, prefetch) for source in sources], max_items)
 
 
-def _text(checkpoints: list[Checkpoint]) -> str:
-    texts = [checkpoint.text() for checkpoint in checkpoints]
+def _smaller(source: Source[T], most: int) -> Source[T]:
+    plan = source.plan
+    return evolve(source, plan=evolve(plan, page_size=min(plan.page_size, most)))
+
+
+def _text(pagings: list[Paging[T]]) -> str:
+    texts = [paging.checkpoint.text() for paging in pagings]
     return texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
 
 
+def _drift(pagings: list[Paging[T]]) -> Drift:
+    drifts = [asdict(paging.drift) for paging in pagings]
+    return Drift(**{name: sum(drift[name] for drift in drifts) for name in drifts[0]})
+
+
 class _Walk(Generic[T]):
-    """One pass over one chain of pages, or over several at once: one for each shard, in the order in which pages come."""
+    """One pass over one chain of pages, or over several at once, in the order in which pages come.
+
+    There is one chain for each shard.
+    """
 
     def __init__(self, chains: list[_Chain[T]], max_items: int | None) -> None:
         self.chains = chains
         self.pagings = [chain.paging for chain in chains]
         self._left = max_items
         self._number = 0
+        self._drift = Drift()
         self._in_hand = chains[0]
         self._loading: dict[asyncio.Future[bool], _Chain[T]] = {}
         self._turn = asyncio.Lock()
@@ -170,12 +193,31 @@ class _Walk(Generic[T]):
     async def next_page(self) -> Page[T]:
         """Return the next page. Raises StopAsyncIteration when there is none."""
         async with self._turn:
-            chain = await self._load()
-            items = chain.paging.take_page(self._left)
-            if self._left is not None:
-                self._left -= len(items)
-            assert chain.raw is not None
-            return Page(items=items, total=self._total(), number=self._number, raw=chain.raw)
+            while True:
+                page = self._page(await self._load())
+                if page is not None:
+                    return page
+
+    def _page(self, chain: _Chain[T]) -> Page[T] | None:
+        """Return the page in hand; None: it has brought nothing, and is not the first."""
+        items, rejected = chain.paging.take_page(self._left), chain.paging.rejected
+        if self._left is not None:
+            self._left -= len(items)
+        drift = _drift(self.pagings)
+        if self._number and not (items or rejected or drift != self._drift):
+            return None
+        self._number += 1
+        self._drift = drift
+        assert chain.raw is not None
+        return Page(
+            items=items,
+            total=self._total(),
+            number=self._number,
+            raw=chain.raw,
+            checkpoint=_text(self.pagings),
+            drift=evolve(drift),
+            rejected=rejected,
+        )
 
     def _total(self) -> int | None:
         totals = [paging.total for paging in self.pagings]
@@ -196,37 +238,36 @@ class _Walk(Generic[T]):
         except BaseException:
             self._cancel()
             raise
-        self._number += 1
         return self._in_hand
 
     async def _load_any(self) -> _Chain[T]:
         if any(future.get_loop() is not asyncio.get_running_loop() for future in self._loading):
             self._cancel()  # their loop has ended, and they with it
-        for chain in self.chains:
-            if chain in self._loading.values():
-                continue
-            if chain.paging.in_hand:  # it came in the moment in which another one failed
+        while True:
+            for chain in self.chains:
+                if chain in self._loading.values():
+                    continue
+                if chain.paging.in_hand:  # it came in the moment in which another one failed
+                    return chain
+                if not chain.paging.done:
+                    self._loading[asyncio.ensure_future(chain.load(self._left))] = chain
+            if not self._loading:
+                raise StopAsyncIteration
+            await asyncio.wait(self._loading, return_when=asyncio.FIRST_COMPLETED)
+            # In turn, so that no shard waits forever.
+            loaded = next(future for future in self._loading if future.done())
+            chain = self._loading.pop(loaded)
+            if loaded.result():  # raises what went wrong
                 return chain
-            if not chain.paging.done:
-                self._loading[asyncio.ensure_future(chain.load(self._left))] = chain
-        if not self._loading:
-            raise StopAsyncIteration
-        await asyncio.wait(self._loading, return_when=asyncio.FIRST_COMPLETED)
-        loaded = next(
-            future for future in self._loading if future.done()
-        )  # in turn: no shard waits for ever
-        chain = self._loading.pop(loaded)
-        loaded.result()  # raises what went wrong
-        return chain
 
     def _cancel(self) -> None:
         for chain in self.chains:
-            chain.drop(0)
+            chain.drop()
         _cancel(self._loading)
         self._loading.clear()
 
     def __del__(self) -> None:
-        # A loop left by `break` drops its iterator and says nothing else.
+        # A loop left by `break` drops its iterator without a call.
         _cancel(self._loading)
 
 
@@ -236,19 +277,13 @@ class _Chain(Generic[T]):
     It owns the requests that run ahead, and cancels them when it fails or is dropped.
     """
 
-    def __init__(
-        self,
-        fetch: Callable[[Query], Awaitable[Response]],
-        read: Callable[[Response], ListBody[T]],
-        paging: Paging[T],
-        prefetch: int,
-    ) -> None:
-        self.paging = paging
+    def __init__(self, source: Source[T], prefetch: int) -> None:
+        self.paging = Paging(source.plan)
         self.raw: Response | None = None
-        self._fetch = fetch
-        self._read = read
+        self._source = source
         self._prefetch = prefetch
-        self._ahead: deque[tuple[Query, asyncio.Future[Response]]] = deque()
+        self._ahead: dict[Query, asyncio.Future[Answer[T]]] = {}
+        self._too_early: dict[Query, Answer[T]] = {}
 
     async def load(self, wanted: int | None) -> bool:
         """Get the next page in hand; return False when there is none.
@@ -257,61 +292,82 @@ class _Chain(Generic[T]):
         """
         try:
             while not self.paging.done:
-                response = await (
-                    self._next_ahead(wanted)
-                    if self._prefetch
-                    else self._fetch(self.paging.upcoming(1)[0])
-                )
-                received = self.paging.receive(self._read(response))
+                query = self.paging.upcoming(1)[0]
+                early = self._too_early.pop(query, None)
+                answer = early or await self._answer(query, wanted)
+                received = self.paging.receive(answer[1])
+                if not received and early is None and answer[1].rows:
+                    # It joins on when the page before it has come; if not, it is asked for again.
+                    self._too_early[query] = answer
+                elif received and not set(self.paging.upcoming(1)) <= self._too_early.keys():
+                    self._too_early.clear()
                 self._ask_ahead(wanted)
                 if received:
-                    self.raw = response
+                    self.raw = answer[0]
                     return True
         except BaseException:
-            self.drop(0)
+            self.drop()
             raise
         return False
 
-    def _next_ahead(self, wanted: int | None) -> Awaitable[Response]:
+    async def _answer(self, query: Query, wanted: int | None) -> Answer[T]:
+        if not self._prefetch:
+            return await _request(self._source, query)
         self._ask_ahead(wanted)
-        return self._ahead.popleft()[1]
+        return await self._ahead.pop(query)
 
     def _ask_ahead(self, wanted: int | None) -> None:
-        """Have the next pages under way; drop those that were asked for on a guess that proved wrong."""
+        """Have the next pages under way; cancel those that will not be needed after all."""
         if not self._prefetch:
             return
-        if self._ahead and self._ahead[0][1].get_loop() is not asyncio.get_running_loop():
-            _cancel(
-                under_way for _, under_way in self._ahead
-            )  # their loop has ended, and they with it
-            self._ahead.clear()
-        queries = self.paging.upcoming(self._pages_worth_asking(wanted))
-        right = 0
-        while (
-            right < min(len(queries), len(self._ahead)) and self._ahead[right][0] == queries[right]
+        if any(
+            future.get_loop() is not asyncio.get_running_loop() for future in self._ahead.values()
         ):
-            right += 1
-        self.drop(right)
-        for query in queries[right:]:
-            self._ahead.append((query, asyncio.ensure_future(self._fetch(query))))
+            self.drop()  # their loop has ended, and they with it
+        pages = self._pages_worth_asking(wanted)
+        likely = self.paging.upcoming(2 * pages + 1 if pages else 0)
+        for query in self._ahead.keys() - set(likely):
+            self._ahead.pop(query).cancel()
+        for place, query in enumerate(likely[:pages]):
+            room = len(self._ahead) < pages or place == 0
+            if room and query not in self._ahead and query not in self._too_early:
+                self._ahead[query] = asyncio.ensure_future(_request(self._source, query))
 
     def _pages_worth_asking(self, wanted: int | None) -> int:
         if wanted is None:
             return self._prefetch
         missing = max(0, wanted - self.paging.in_hand)
-        return min(self._prefetch, -(-missing // self.paging.page_length))
+        return min(self._prefetch, -(-missing // self.paging.step))
 
-    def drop(self, first: int) -> None:
-        """Cancel the requests that run ahead, from the `first` on; asyncio does not miss the errors of cancelled tasks."""
-        while len(self._ahead) > first:
-            self._ahead.pop()[1].cancel()
+    def drop(self) -> None:
+        """Cancel the requests that run ahead; asyncio keeps silent about cancelled tasks."""
+        _cancel(self._ahead.values())
+        self._ahead.clear()
 
     def __del__(self) -> None:
-        _cancel(under_way for _, under_way in self._ahead)
+        _cancel(self._ahead.values())
+
+
+async def _request(source: Source[T], query: Query) -> Answer[T]:
+    """Ask for a page; knows no chain, so that a chain whose requests run ahead can be dropped."""
+    try:
+        return await source.ask(query)
+    except APIError as error:
+        offset = dict(query).get("offset")
+        if offset is None or error.status not in _OFFSET_REFUSED:
+            raise
+        refused = error
+    raise PagingError(
+        f"the server refused offset {offset} of the list of {source.plan.of} ({refused}): narrow "
+        "the list by its filters (calls: by since and until), and read it range by range"
+    ) from refused
 
 
 def _cancel(futures: Iterable[asyncio.Future[Any]]) -> None:
-    """Cancel from wherever the garbage collector runs, at once where that is the loop: what has not begun never will."""
+    """Cancel from whichever thread collects garbage; in the loop's own thread, at once.
+
+    What has not begun then never begins.
+    """
     for future in list(futures):
         loop = future.get_loop()
         if future.done() or loop is asyncio._get_running_loop():

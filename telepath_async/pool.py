@@ -13,14 +13,13 @@ import aiohttp
 
 from . import transport
 from .errors import ClientClosedError, UsageError
-from .protocol.checkpoint import Style
 
 
 class Pool:
     """What all clients of a family share: the aiohttp session and its loop, and the calls that are
     under way.
 
-    The session opens at the first call. `style`: how this server pages, once a list has shown it.
+    The session opens at the first call.
     """
 
     def __init__(self, session: aiohttp.ClientSession | None) -> None:
@@ -33,7 +32,6 @@ class Pool:
         self._calling: set[asyncio.Task[Any]] = set()
         self._cut: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.closed = False
-        self.style: Style | None = None
 
     def enter(self) -> asyncio.Task[Any]:
         """Note that the current task makes a call, and return it.

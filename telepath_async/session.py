@@ -31,6 +31,7 @@ from .events import (
 )
 from .limiter import Limiter, Priority
 from .pool import Pool
+from .protocol.checkpoint import Style
 from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit, read_rate_limit, read_remaining
 from .protocol.refusals import refusal
@@ -62,6 +63,7 @@ class Account:
     limiter: Limiter
     budget: RetryBudget
     limit_headers: Mapping[str, str] | None = None
+    paging_style: Style | None = None  # once a list has shown it
 
     def observe(self, headers: Mapping[str, str]) -> None:
         """Learn from the headers of an answer."""
@@ -97,6 +99,15 @@ class Session:
     def base_url(self) -> str:
         """Where requests go."""
         return self._account.origin.base_url
+
+    @property
+    def paging_style(self) -> Style | None:
+        """How this server pages, once a list has shown it."""
+        return self._account.paging_style
+
+    @paging_style.setter
+    def paging_style(self, style: Style) -> None:
+        self._account.paging_style = style
 
     def with_options(self, **changes: Any) -> Session:
         """Return a session with other options that shares all else."""

@@ -21,8 +21,8 @@ from functools import lru_cache
 from typing import Final
 
 import aiohttp
-from attrs import frozen
 from aiohttp.client_middlewares import ClientHandlerType
+from attrs import frozen
 from yarl import URL
 
 from .errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError

@@ -42,15 +42,16 @@ ROOMS: Final[dict[str, set[str]]] = {
         "secret", "version",
     },
     "limiter": {STDLIB, "protocol.ratelimit", "errors", "checks"},
-    "pool": {STDLIB, "aiohttp", "protocol.checkpoint", "transport", "errors"},
+    "pool": {STDLIB, "aiohttp", "transport", "errors"},
     "session": {
         STDLIB, "msgspec", "protocol", "transport", "limiter", "pool", "errors", "events", "secret",
     },
-    "paginator": {STDLIB, "msgspec", "session", "protocol", "models", "errors"},
+    "paginator": {STDLIB, "attrs", "session", "protocol", "models", "errors"},
     "resources": {
         STDLIB, "attrs", "msgspec", "session", "paginator", "models", "errors", "secret", "unset",
         "checks", "protocol.messages", "protocol.url", "protocol.body", "protocol.redaction",
-        "protocol.shapes", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
+        "protocol.answers", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
+        "protocol.dates", "protocol.recent_ids",
     },
     "client": {
         STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter", "pool",

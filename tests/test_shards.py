@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,8 +14,6 @@ from typing import Any
 import pytest
 
 from telepath_async import Call, Paginator, RetryPolicy, ServerError, TelepathClient, UsageError
-from telepath_async.protocol.paging import DateRange
-from telepath_async.resources.listing import _split
 from telepath_async.sandbox import Sandbox
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -138,39 +135,6 @@ async def test_the_iterator_goes_on_after_a_shard_has_failed_and_nothing_is_lost
     assert set(got) == await in_range(telepath)
 
 
-@pytest.mark.parametrize("sandbox", ["cursor"], indirect=True)
-async def test_a_cursor_list_goes_on_in_parts_from_the_places_that_other_lists_show(
-    sandbox: Sandbox, telepath: TelepathClient
-) -> None:
-    calls, before = telepath.calls.list(page_size=20), []
-    async for page in calls.pages():
-        before += [call.id for call in page.items]
-        break
-    places = []
-    for days in (5, 12):
-        older = telepath.calls.list(until=NOW - timedelta(days=days), page_size=1)
-        await anext(older.pages())
-        places.append(older.place)
-    rest = telepath.calls.list(
-        resume=calls.in_parts([place for place in places if place]), page_size=20
-    )
-    got = before + [call.id async for call in rest]
-    assert len(got) == len(set(got))
-    assert set(got) == set(sandbox.calls)
-    assert rest.place is None
-
-
-async def test_only_a_walk_that_stands_in_a_cursor_list_goes_on_in_parts(
-    sandbox: Sandbox, telepath: TelepathClient
-) -> None:
-    calls = telepath.calls.list(page_size=20)
-    with pytest.raises(UsageError, match="cursor list"):
-        calls.in_parts([])
-    await calls.collect()
-    with pytest.raises(UsageError, match="cursor list"):
-        calls.in_parts([])
-
-
 async def test_leaving_the_loop_leaves_nothing_running(
     sandbox: Sandbox, telepath: TelepathClient
 ) -> None:
@@ -221,11 +185,3 @@ async def test_what_cannot_be_cut_is_refused_at_the_call(
 ) -> None:
     with pytest.raises(UsageError, match=why):
         telepath.calls.list(**options)
-
-
-def test_shards_are_cut_at_whole_seconds_and_share_no_moment() -> None:
-    ranges = _split(DateRange(since=SINCE + timedelta(microseconds=7), until=UNTIL), 7)
-    assert [part.since.microsecond for part in ranges if part.since] == [7] + [0] * 6
-    for earlier, later in itertools.pairwise(ranges):
-        assert earlier.until is not None
-        assert earlier.until + timedelta(microseconds=1) == later.since

@@ -116,7 +116,7 @@ async def get(
     group,
     "sync",
     examples=[
-        "telepath calls sync sqlite:///calls.db",
+        "telepath calls sync sqlite:///calls.db --since 2024-01-01",
         "TELEPATH_DATABASE_URL=postgresql://me@db/calls telepath calls sync",
     ],
 )
@@ -138,17 +138,23 @@ async def sync(
 ) -> int:
     """Bring the calls into a SQL database: all at first, later what is new or has changed.
 
-    They stand in the table telepath_calls. Stop it at any moment: the next run goes on behind the
-    last committed page.
+    They stand in the table telepath_calls. Stop it at any moment: the next run goes on after the
+    last committed page. With --since, a long first sync reads several ranges of time at once.
     """
     url = database_url(database)
     from telepath_async.sync import SyncProgress, sync_calls
 
     async with shell.client() as telepath:
         with going_on(lambda: _SYNC_GOES_ON), shell.bar("sync", "calls", telepath) as bar:
+            suggested = since is not None
 
             def show(progress: SyncProgress) -> None:
+                nonlocal suggested
                 bar.show(progress.rows, progress.total)
+                one_by_one = progress.total is None and progress.watermark is None
+                if one_by_one and not suggested and progress.rows >= _LONG_HISTORY:
+                    suggested = True
+                    tell(_SYNC_SINCE)
 
             report = await sync_calls(
                 telepath,
@@ -174,6 +180,11 @@ async def sync(
     return _verdict(report.uncertain, "the next run goes back to them")
 
 
+_LONG_HISTORY: Final = 10_000
+_SYNC_SINCE: Final = (
+    "each page has to wait for the one before it; with --since, a first sync reads several ranges "
+    "of time at once"
+)
 _SYNC_GOES_ON: Final = (
     "what was committed stays; run the same command again, and it goes on from there"
 )

@@ -129,7 +129,7 @@ async def _trunks(
 ) -> tuple[list[Trunk | str], int]:
     if not everything:
         return [*trunk_ids], 0
-    listed = telepath.trunks.list(overlap=10)
+    listed = telepath.trunks.list()
     return [*await listed.collect()], listed.drift.uncertain
 
 

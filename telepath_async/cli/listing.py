@@ -18,7 +18,6 @@ T = TypeVar("T", Trunk, Call)
 
 _ROWS_OF_A_TABLE: Final = 50
 _PAGES_AHEAD: Final = 8
-_OVERLAP: Final = 10
 
 MaxItems = Annotated[
     int | None,
@@ -56,7 +55,7 @@ def list_options(shell: Shell, wanted: int | None) -> dict[str, Any]:
     A table asks for one item more, to see whether there is one.
     """
     if wanted is None:
-        return {"prefetch": _PAGES_AHEAD, "overlap": _OVERLAP}
+        return {"prefetch": _PAGES_AHEAD}
     return {"prefetch": _PAGES_AHEAD, "max_items": wanted + (not shell.as_json)}
 
 

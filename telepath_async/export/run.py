@@ -27,7 +27,6 @@ _PAGES_AHEAD: Final = (
 )
 _SHARDS: Final = 4
 _WORTH_SHARDS: Final = timedelta(days=1)
-_OVERLAP: Final = 10
 
 
 @frozen(kw_only=True)
@@ -152,7 +151,6 @@ def _list(
         since=since,
         until=until,
         prefetch=_PAGES_AHEAD // shards,
-        overlap=_OVERLAP,
         shards=shards,
     )
 

@@ -59,9 +59,14 @@ Sink: TypeAlias = Callable[[ProvisionedTrunk], Awaitable[Secret | str | None]]
 
 @frozen(kw_only=True)
 class ProvisionReport:
-    """What became of each spec, in their order."""
+    """What became of each spec, in their order.
+
+    `uncertain`: existing trunks that may have been missed, since the list changed while it was
+    read. The create of such a one failed with a ConflictError: run again.
+    """
 
     trunks: tuple[ProvisionedTrunk, ...]
+    uncertain: int = 0
 
     @property
     def complete(self) -> bool:
@@ -99,13 +104,15 @@ async def provision_trunks(
     del specs  # a traceback keeps this frame, and they may hold passwords in plain text
     if isinstance(checked, UsageError):
         raise checked
-    existing = {trunk.sip_username: trunk for trunk in await telepath.trunks.list().collect()}
+    listed = telepath.trunks.list()
+    existing = {trunk.sip_username: trunk for trunk in await listed.collect()}
     provisioning = _Provisioning(
         telepath=telepath, sink=sink, existing=existing, places=asyncio.Semaphore(concurrency)
     )
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(provisioning.one(spec)) for spec in checked]
-    return ProvisionReport(trunks=tuple(task.result() for task in tasks))
+    trunks = tuple(task.result() for task in tasks)
+    return ProvisionReport(trunks=trunks, uncertain=listed.drift.uncertain)
 
 
 def random_password() -> Secret:

@@ -10,7 +10,9 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Final
 
-from telepath_async import SipCredentials, TelepathClient, Trunk, UsageError
+from attrs import evolve
+
+from telepath_async import Paginator, SipCredentials, TelepathClient, Trunk, UsageError
 from telepath_async.checks import (
     check_function,
     check_seconds,
@@ -63,30 +65,35 @@ async def rotate_passwords(
     check_timeout("apply_timeout", apply_timeout)
     check_timedelta("not_again_within", not_again_within)
     with open_journal(journal) as opened:
+        wanted, uncertain = await _usernames(trunks)
         rotation = Rotation(
             telepath=telepath,
             apply=apply,
             journal=opened,
-            wanted=await _usernames(trunks),
+            wanted=wanted,
             stop_after=stop_after,
             waits=tuple(min(backoff * 2**n, _LONGEST_BACKOFF_SECONDS) for n in range(attempts - 1)),
             apply_timeout=apply_timeout,
             not_again_within=not_again_within,
         )
-        return await rotation.run(concurrency)
+        return evolve(await rotation.run(concurrency), uncertain=uncertain)
 
 
 async def _usernames(
     trunks: Iterable[Trunk | str] | AsyncIterable[Trunk | str],
-) -> dict[str, str | None]:
-    """Return the ids in their order, each with its SIP username where that is known."""
+) -> tuple[dict[str, str | None], int]:
+    """Return the ids in their order, each with its SIP username where that is known.
+
+    And how many may have been missed, because the list changed while it was read.
+    """
     if isinstance(trunks, str):
         raise UsageError("trunks must be several trunks or ids, not one text")
     found = [trunk async for trunk in trunks] if isinstance(trunks, AsyncIterable) else list(trunks)
     strange = {type(trunk).__name__ for trunk in found if not isinstance(trunk, Trunk | str)}
     if strange:
         raise UsageError(f"trunks must be trunks or their ids, not {', '.join(sorted(strange))}")
-    return dict(
+    usernames = dict(
         (trunk.id, trunk.sip_username) if isinstance(trunk, Trunk) else (trunk, None)
         for trunk in found
     )
+    return usernames, trunks.drift.uncertain if isinstance(trunks, Paginator) else 0

@@ -45,6 +45,8 @@ class RotationReport:
     - `pending`: **their carrier may hold a dead password.** Run again: the journal knows how to go
       on.
     - `untouched`: nothing has been changed. `recent`: finished so recently that it was not due.
+    - `uncertain`: trunks that may have been missed, because the list changed while it was read. Run
+      again.
     """
 
     rotated: tuple[str, ...]
@@ -52,11 +54,12 @@ class RotationReport:
     pending: tuple[UnrotatedTrunk, ...]
     untouched: tuple[UnrotatedTrunk, ...]
     recent: tuple[str, ...]
+    uncertain: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether every trunk has a new password that its carrier knows."""
-        return not self.pending and not self.untouched
+        return not (self.pending or self.untouched or self.uncertain)
 
 
 @define(kw_only=True)

@@ -1,96 +1,117 @@
-"""`Checkpoint`: a place in a list, with the filters bound into it, as a short JSON string that people can store."""
+"""`Checkpoint`: a position in a list, with the filters bound into it, as a short JSON string."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-from msgspec.structs import replace
+from attrs import evolve, field, frozen
+from attrs.validators import ge, optional
 
 from ..errors import UsageError
 from .redaction import sanitize
+from .strict import strict_converter, structure_json
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 Style = Literal["offset", "cursor"]
-Place = tuple[str, str]  # the id of a row, and the cursor behind it
-_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Checkpoint(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-    tag_field="v",
-    tag=1,
-):
-    """Stands behind the row `last` of the list `of`.
+@frozen(kw_only=True)
+class Checkpoint:
+    """Stands after the row `last` of the list `of`.
 
-    `style`: None until the first answer has shown it. Offset style: `at` rows lie behind us, of `total`. Cursor style:
-    `at` rows of the page that `cursor` opens (None = the first) lie behind us. `unsure`: rows behind this place may have
-    been handed out. `done`: there is nothing more. `joints`: where other walks begin; this one ends when it comes by.
+    `style`: None until the first answer has shown it. Offset style: `at` rows of `total` lie
+    before this position. Cursor style: `at` rows of the page that `cursor` opens (None: the first).
+    `unsure`: rows after this position may have been handed out. `done`: there is nothing more.
     """
 
     of: str
-    filters: dict[str, str] = {}
+    filters: dict[str, str] = field(factory=dict)
     style: Style | None = None
-    at: _Count = 0
-    total: _Count | None = None
+    at: int = field(default=0, validator=ge(0))
+    total: int | None = field(default=None, validator=optional(ge(0)))
     cursor: str | None = None
     last: str | None = None
     unsure: bool = False
     done: bool = False
-    joints: tuple[Place, ...] = ()
+    v: Literal[1] = 1
 
     def text(self) -> str:
-        """Return the JSON string."""
-        return msgspec.json.encode(self).decode()
+        """Return the JSON string; what has its default value is left out."""
+        values = {
+            name: value
+            for name, default in _DEFAULTS.items()
+            if (value := getattr(self, name)) != default
+        }
+        return msgspec.json.encode({"v": self.v, "of": self.of} | values).decode()
 
 
-def in_parts(here: Checkpoint, places: Sequence[Place]) -> list[Checkpoint]:
-    """Return where to begin so that the list is read from `here` and from all `places` at once,
-    given in its order.
+_DEFAULTS: Final[dict[str, object]] = {
+    "filters": {}, "style": None, "at": 0, "total": None, "cursor": None, "last": None,
+    "unsure": False, "done": False,
+}  # fmt: skip
 
-    Each part ends at one of the places behind its own: so none waits for another in a circle, and
-    one always reads to the end.
+
+@frozen
+class PagePosition:
+    """Where one page stands in its list: the checkpoints before, among and after its rows.
+
+    `first`: position of its first row. `skip`: rows at its beginning that were handed out before
+    the resume. `asked_twice`: rows at its beginning that were asked for again on purpose.
+    `inexact_before`: a checkpoint before this position may have received rows after it.
     """
-    starts = [here, *(replace(here, cursor=cursor, at=0, last=None) for _, cursor in places)]
-    return [replace(start, joints=tuple(places[index:])) for index, start in enumerate(starts)]
+
+    here: Checkpoint
+    after: Checkpoint
+    first: int = 0
+    skip: int = 0
+    asked_twice: int = 0
+    inexact_before: int = 0
+
+    def after_row(self, index: int, row_id: str) -> Checkpoint:
+        """Return the checkpoint after the row at this index of the page."""
+        at = self.first + index + 1
+        return evolve(self.here, at=at, last=row_id, unsure=at < self.inexact_before)
 
 
 def read_checkpoints(text: object, *, of: str, filters: Mapping[str, str]) -> list[Checkpoint]:
     """Return the checkpoints in `text`: one, or one of each shard.
 
-    Raises UsageError as `read_checkpoint` does.
-    """
-    if not isinstance(text, str) or not text.startswith("["):
-        return [read_checkpoint(text, of=of, filters=filters)]
-    try:
-        shards = msgspec.json.decode(
-            text, type=Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
-        )
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        unusable = _unusable(str(error))
-    else:
-        return [read_checkpoint(bytes(shard).decode(), of=of, filters=filters) for shard in shards]
-    raise unusable
-
-
-def read_checkpoint(text: object, *, of: str, filters: Mapping[str, str]) -> Checkpoint:
-    """Return the checkpoint in `text`.
-
-    Raises UsageError when it is none, is of another list, or `filters` differ.
+    Raises UsageError when it is not a checkpoint, is of another list, or `filters` differ.
     """
     if not isinstance(text, str):
         raise _unusable(f"expected a string, got {type(text).__name__}")
     try:
-        checkpoint = msgspec.json.decode(text, type=Checkpoint)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        if text.startswith("["):
+            found = structure_json(_converter(), text, list[Checkpoint])
+        else:
+            found = [structure_json(_converter(), text, Checkpoint)]
+        for checkpoint in found:
+            checkpoint.text()  # Unicode that can be sent
+    except (ValueError, RecursionError) as error:
         unusable = _unusable(str(error))
     else:
-        return _checked(checkpoint, of, filters)
+        if found:
+            return [_checked(checkpoint, of, filters) for checkpoint in found]
+        unusable = _unusable("it holds no checkpoint")
     raise unusable
+
+
+def read_checkpoint(text: object, *, of: str, filters: Mapping[str, str]) -> Checkpoint:
+    """Return the one checkpoint in `text`. Raises UsageError as `read_checkpoints` does."""
+    checkpoint, *others = read_checkpoints(text, of=of, filters=filters)
+    if others:
+        raise _unusable("it holds one checkpoint of each shard")
+    return checkpoint
+
+
+@cache
+def _converter() -> Converter:
+    return strict_converter(forbid_extra_keys=True)
 
 
 def _checked(checkpoint: Checkpoint, of: str, filters: Mapping[str, str]) -> Checkpoint:
@@ -107,5 +128,5 @@ def _checked(checkpoint: Checkpoint, of: str, filters: Mapping[str, str]) -> Che
 
 def _unusable(why: str) -> UsageError:
     return UsageError(
-        f"resume cannot be used: {sanitize(why).strip()}; pass what `Paginator.checkpoint` gave, unchanged"
+        f"resume cannot be used: {sanitize(why)}; pass what `Paginator.checkpoint` gave, unchanged"
     )

@@ -1,178 +1,103 @@
-"""The paging state machine: which page to ask for next, what of it is new, and where we stand. No
-I/O.
+"""The paging machine: which page to ask for next, what of it is new, and where we stand. No I/O.
 
-    START ---- first answer ----> OFFSET ---- empty page, or all of `total` ----> DONE
-      |                             '-- a page that does not join on: ask elsewhere
-      '------- next_cursor -------> CURSOR --- next_cursor is null ------------> DONE
+    START ---- a page with a cursor, or has_more ----> CURSOR   (cursors.py)
+      |------- any other page -----------------------> OFFSET   (offsets.py)
 
-The rules of CURSOR are in `_receive_cursor`; those of OFFSET, where the list shifts under us, in
-`offsets.py`.
+Both end in `done`. A page that contradicts the style of the list is an error, not its end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, Generic
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 
-from .checkpoint import Checkpoint, Place, Style
-from .offsets import Drift as Drift
-from .offsets import Offsets, circular
-from .offsets import RecentIds as RecentIds
 from .answers import ListBody
+from .checkpoint import Checkpoint, PagePosition, Style
+from .cursors import CursorPaging
+from .offsets import OffsetPaging
+from .plan import Drift as Drift
+from .plan import Plan as Plan
+from .plan import Row as Row
+from .plan import T, contradiction
+from .recent_ids import RecentIds
 from .url import Query, query_of
 
-_MOST_BARREN_PAGES: Final = 1_000
-_LARGEST_PAGE: Final = 100
-_LAST_SECOND: Final = datetime(9999, 12, 30, tzinfo=UTC)  # no zone's calendar ends before
+_MAX_EMPTY_PAGES: Final = 1_000
 
 
-class Row(Protocol):
-    """What can be listed: anything with an id."""
-
-    @property
-    def id(self) -> str: ...
-
-
-T = TypeVar("T", bound=Row)
-
-
-@frozen(kw_only=True)
-class DateRange:
-    """From `since` to `until`, both inclusive, both aware; None = open."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def query(self, style: Style | None) -> Query:
-        """Return `from`/`to` (seed 003), and `start_date`/`end_date` beside them for a server that pages by offset."""
-        spelled = query_of(**{"from": self.since, "to": self.until})
-        return (
-            spelled + query_of(start_date=self.since, end_date=self.until)
-            if style == "offset"
-            else spelled
-        )
-
-    def asked(self) -> DateRange:
-        """Return the range to ask for: up to a whole second, since a server may count in those; `holds` drops the rest."""
-        if self.until is None or not self.until.microsecond or self.until > _LAST_SECOND:
-            return self
-        return evolve(self, until=self.until.replace(microsecond=0) + timedelta(seconds=1))
-
-    def holds(self, moment: datetime | None) -> bool:
-        """Whether `moment` lies inside; a row without a time cannot be judged and counts as inside."""
-        if moment is None:
-            return True
-        return (self.since is None or self.since <= moment) and (
-            self.until is None or moment <= self.until
-        )
-
-
-_ALWAYS: Final = DateRange()
-
-
-@frozen(kw_only=True)
-class Plan(Generic[T]):
-    """What is listed: `of` (`calls`), under which `filters`, in pages of `page_size`, beginning at
-    `start`.
-
-    `started`: the time of a row, for the date range; `overlap`: rows by which each page of an offset list is asked early;
-    `walks`: how many are on their way through parts of the list, this one included; `timeless`: the ids of the rows without
-    a time that any of them has met, for a server may put those into every part.
-    """
-
-    of: str
-    filters: Query = ()
-    dates: DateRange = _ALWAYS
-    started: Callable[[T], datetime | None] = lambda row: None
-    page_size: int = 100
-    overlap: int = 0
-    walks: int = 1
-    timeless: RecentIds | None = None
-    start: Checkpoint
-    style_hint: Style | None = None
+def style_of(body: ListBody[Any]) -> Style | None:
+    """Return the paging style that a page shows; None: it shows none."""
+    if body.paged_by_cursor:
+        return "cursor"
+    named = (body.total, body.limit, body.offset)
+    return None if named == (None, None, None) else "offset"
 
 
 @define(kw_only=True)
-class _PageInHand(Generic[T]):
-    """The rows that are still to be handed out, and their places; a checkpoint is made only when somebody asks."""
+class PageInHand(Generic[T]):
+    """The rows still to be handed out, and the index of each in its page."""
 
     before: Checkpoint
-    here: Checkpoint
-    behind: Checkpoint
+    position: PagePosition
     rows: Sequence[T] = ()
-    places: Sequence[int] = ()
-    in_doubt: int = 0
+    indexes: Sequence[int] = ()
+    rejected: tuple[Any, ...] = ()
     taken: int = 0
 
     @property
     def checkpoint(self) -> Checkpoint:
+        """Where the walk stands; made only when somebody asks."""
         if self.taken == len(self.rows):
-            return self.behind
+            return self.position.after
         if self.taken == 0:
             return self.before
-        place = self.places[self.taken - 1]
-        return evolve(
-            self.here, at=place, last=self.rows[self.taken - 1].id, unsure=place < self.in_doubt
-        )
+        last = self.taken - 1
+        return self.position.after_row(self.indexes[last], self.rows[last].id)
 
 
 class Paging(Generic[T]):
-    """One walk through a list.
-
-    Ask for `upcoming(1)[0]`, hand its answer to `receive`, `take` the rows.
-    """
+    """One walk: ask for `upcoming(1)[0]`, hand its answer to `receive`, `take` the rows."""
 
     def __init__(self, plan: Plan[T]) -> None:
+        start = plan.start
         self.plan = plan
-        self.drift = Drift(uncertain=int(plan.start.unsure))
-        self.done = plan.start.done
-        self._style: Style | None = plan.start.style
-        self._dates_style: Style | None = plan.start.style or plan.style_hint
-        self._page: _PageInHand[T] = _PageInHand(
-            before=plan.start, here=plan.start, behind=plan.start
-        )
-        self._known = RecentIds(plan.walks)
-        self._barren = 0
-        self._cursor = plan.start.cursor
-        self._cursors = {hash(self._cursor)}
-        self._joints = dict(plan.start.joints)
-        self._up_to_joint: int | None = None
-        self._anchor = plan.start.last
-        if self._anchor is not None:
-            self._known.add({self._anchor})
-        self._offsets = Offsets(
-            plan.start,
-            known=self._known,
-            drift=self.drift,
-            page_size=plan.page_size,
-            overlap=plan.overlap,
-        )
+        self.drift = Drift(uncertain=int(start.unsure))
+        self._known = RecentIds(plan.shards, start.last)
+        self._machine = None if start.style is None else self._make_machine(start.style)
+        self._page = PageInHand[T](before=start, position=PagePosition(start, start))
+        self._empty_pages = 0
+
+    def _make_machine(self, style: Style) -> CursorPaging | OffsetPaging:
+        if style == "cursor":
+            return CursorPaging(self.plan, self.drift)
+        return OffsetPaging(self.plan, self.drift, self._known)
+
+    @property
+    def done(self) -> bool:
+        """Whether all pages have been received."""
+        return self.plan.start.done if self._machine is None else self._machine.done
 
     @property
     def total(self) -> int | None:
         """How many rows the server says there are, where it does."""
-        return self._offsets.total
+        return None if self._machine is None else self._machine.total
 
     @property
-    def page_length(self) -> int:
-        """How many rows a page has: what was asked, or the server's own cap."""
-        return self._offsets.page_length
+    def step(self) -> int:
+        """How many new rows a page brings while the list stands still."""
+        return self.plan.page_size if self._machine is None else self._machine.step
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The place exactly behind the last row taken."""
+        """The position after the last row taken."""
         return self._page.checkpoint
 
     @property
-    def place(self) -> Place | None:
-        """The last row taken and the cursor behind it, at the end of a page that another one follows."""
-        page = self._page
-        if self.in_hand or not page.rows or page.behind.cursor is None or self.done:
-            return None
-        return page.rows[-1].id, page.behind.cursor
+    def rejected(self) -> tuple[Any, ...]:
+        """The rows of the page in hand that have no usable id."""
+        return self._page.rejected
 
     @property
     def in_hand(self) -> int:
@@ -195,184 +120,86 @@ class Paging(Generic[T]):
         return rows
 
     def upcoming(self, n: int) -> list[Query]:
-        """Return the queries of the next `n` pages, if nothing surprising comes back; the first is certain."""
+        """Return the queries of the next `n` pages, if nothing surprising comes back.
+
+        The first is certain.
+        """
         if self.done:
             return []
-        if self._style == "offset":
-            return [
-                self._query(limit=self.plan.page_size, offset=offset or None)
-                for offset in self._offsets.upcoming(n)
-            ]
-        # After a resume, a smaller page than the first time might not reach the place of the
-        # checkpoint.
-        place = 0 if self._anchor is None else self.plan.start.at + 1
-        limit = self._up_to_joint or max(self.plan.page_size, min(place, _LARGEST_PAGE))
-        return [self._query(limit=limit, cursor=self._cursor)]
-
-    def _query(self, *, limit: int, offset: int | None = None, cursor: str | None = None) -> Query:
-        page = query_of(limit=limit, cursor=cursor, offset=offset)
-        if self.plan.dates == _ALWAYS:
-            return self.plan.filters + page
-        return self.plan.filters + self.plan.dates.asked().query(self._dates_style) + page
+        if self._machine is None:
+            return [query_of(limit=self.plan.page_size)]
+        return self._machine.upcoming(n)
 
     def receive(self, body: ListBody[T]) -> bool:
-        """Take in the answer to `upcoming(1)[0]`. Return False when a page must be asked for once
-        more, or elsewhere.
+        """Accept the answer to `upcoming(1)[0]`; False: ask for `upcoming` again.
 
-        Raises PagingError when the server contradicts itself or goes in circles.
+        Raises PagingError when the server contradicts itself; nothing has changed then.
         """
-        style: Style = "cursor" if body.paged_by_cursor else "offset"
-        if self._style is not None and style != self._style:
-            raise circular(
-                self.plan.of, f"began with {self._style} paging and went on with {style} paging"
+        shown, ids, rejected = style_of(body), [row.id for row in body.rows], _rejected(body)
+        machine = self._machine or self._make_machine(shown or self.plan.style_hint or "offset")
+        if shown is not None and shown != machine.style:
+            if isinstance(machine, OffsetPaging) and machine.repeats.probing:
+                machine.done = True  # a cursor server, whose first page was the last
+                return False
+            raise contradiction(
+                self.plan.of, f"began with {machine.style} paging and went on with {shown} paging"
             )
-        if style == "offset" and self._dates_style != style and self.plan.dates != _ALWAYS:
-            # The other spelling of the dates: a server ignores the one that it does not know.
-            self._dates_style = style
+        if isinstance(machine, CursorPaging):
+            position: PagePosition | None = machine.receive(body, ids)
+        else:
+            position = machine.receive(body, ids, len(ids) + len(rejected))
+        self._machine = machine
+        if position is None:
             return False
-        received = self._receive_cursor(body) if style == "cursor" else self._receive_offset(body)
-        self._style = self._dates_style = style
-        return received
-
-    def _receive_cursor(self, body: ListBody[T]) -> bool:
-        self._up_to_joint = None if self._up_to_joint else self._joint_inside(body.rows)
-        if self._up_to_joint:
-            return False
-        opened_by, self._cursor = self._cursor, self._next_cursor(body)
-        self._cursors.add(hash(self._cursor))
-        self.done = self._cursor is None or self._joins(body.rows)
-        here = evolve(self.plan.start, style="cursor", cursor=opened_by, at=0, last=None)
-        behind = evolve(here, cursor=self._cursor, done=self.done)
-        self._hand_out(
-            body.rows, [row.id for row in body.rows], self._before_anchor(body.rows), here, behind
-        )
-        return True
-
-    def _joint_inside(self, rows: list[T]) -> int | None:
-        """Return how many rows to ask for instead, so that the page ends where another walk may begin."""
-        places = (place for place, row in enumerate(rows[:-1], 1) if row.id in self._joints)
-        return next(places, None) if self._joints else None
-
-    def _joins(self, rows: list[T]) -> bool:
-        """Whether what we would ask for from here on is, byte for byte, what another walk asks for."""
-        return (
-            bool(rows)
-            and self._cursor is not None
-            and self._joints.get(rows[-1].id) == self._cursor
-        )
-
-    def _before_anchor(self, rows: list[T]) -> int:
-        """Return how many rows were handed out before the resume; none where the row of the checkpoint is gone."""
-        anchor, self._anchor = self._anchor, None
-        if anchor is None:
-            return 0
-        for place, row in enumerate(rows, 1):
-            if row.id == anchor:
-                return place
-        self.drift.uncertain += self.plan.start.at
-        return 0
-
-    def _next_cursor(self, body: ListBody[T]) -> str | None:
-        cursor = body.next_cursor
-        if cursor is None:
-            if body.has_more:
-                raise circular(
-                    self.plan.of,
-                    "said has_more without a next_cursor, so that the rest cannot be had",
-                )
-            return None
-        seen = hash(cursor) in self._cursors
-        if body.has_more is False and (seen or not body.rows):
-            return None
-        if seen:
-            raise circular(self.plan.of, f"gave the cursor {cursor[:40]!r} twice")
-        return cursor
-
-    def _receive_offset(self, body: ListBody[T]) -> bool:
-        offsets, first = self._offsets, self._offsets.first
-        ids = [row.id for row in body.rows]
-        skipped = offsets.receive(body, ids)
-        if skipped is None:
-            return False
-        self.done = offsets.done
-        here = evolve(self.plan.start, style="offset", total=offsets.total)
-        last = ids[-1] if ids else self.checkpoint.last
-        behind = evolve(
-            here,
-            at=offsets.frontier,
-            last=last,
-            unsure=offsets.frontier < offsets.in_doubt,
-            done=self.done,
-        )
-        self._hand_out(
-            body.rows, ids, skipped, here, behind, first=first, in_doubt=offsets.in_doubt
-        )
+        self._hand_out(body.rows, ids, position, rejected)
         return True
 
     def _hand_out(
-        self,
-        rows: list[T],
-        ids: list[str],
-        skipped: int,
-        here: Checkpoint,
-        behind: Checkpoint,
-        *,
-        first: int = 0,
-        in_doubt: int = 0,
+        self, rows: list[T], ids: list[str], position: PagePosition, rejected: tuple[Any, ...]
     ) -> None:
-        """Put into hand what is new and inside the date range; `first` rows of the list lie in front of `rows`."""
-        fresh, places = self._fresh(rows[skipped:], ids[skipped:], first + skipped)
-        self.drift.repeated += len(rows) - skipped - len(fresh)
-        inside = fresh
-        if self.plan.dates != _ALWAYS:
-            kept = [
-                index
-                for index, row in enumerate(fresh)
-                if self.plan.dates.holds(self.plan.started(row))
-            ]
-            self.drift.outside += len(fresh) - len(kept)
-            ours = [index for index in kept if self._first_met(fresh[index])]
-            self.drift.repeated += len(kept) - len(ours)
-            inside, places = [fresh[index] for index in ours], [places[index] for index in ours]
-        if rows and not fresh and here.style == "offset":
-            # Insertions pushed rows on: the row that the checkpoint stands behind is further than
-            # where we are.
-            behind = evolve(self.checkpoint, style="offset", done=self.done)
-        self._page = _PageInHand(
+        """Put into hand what is new and wanted."""
+        new, indexes = self._new_rows(rows, ids, position.skip)
+        known = len(rows) - position.skip - len(new)
+        self.drift.repeated += max(0, known - max(0, position.asked_twice - position.skip))
+        self.drift.rejected += len(rejected)
+        wanted = new
+        if self.plan.keeps is not None:
+            kept = [at for at, row in enumerate(new) if self.plan.keeps(row)]
+            self.drift.outside += len(new) - len(kept)
+            wanted, indexes = [new[at] for at in kept], [indexes[at] for at in kept]
+        if rows and not new and position.here.style == "offset":
+            # The row of the checkpoint is the last of this page, or was pushed on beyond it.
+            after = evolve(self.checkpoint, style="offset", done=self.done)
+            position = evolve(position, after=after)
+        self._page = PageInHand(
             before=self.checkpoint,
-            here=here,
-            behind=behind,
-            rows=inside,
-            places=places,
-            in_doubt=in_doubt,
+            position=position,
+            rows=wanted,
+            indexes=indexes,
+            rejected=rejected,
         )
-        self._barren = 0 if fresh else self._barren + 1
-        if self._barren >= _MOST_BARREN_PAGES and not self.done:
-            raise circular(
-                self.plan.of, f"gave {_MOST_BARREN_PAGES} pages in a row without a new row"
-            )
+        self._empty_pages = 0 if new else self._empty_pages + 1
+        if self._empty_pages >= _MAX_EMPTY_PAGES and not self.done:
+            raise contradiction(self.plan.of, f"has {_MAX_EMPTY_PAGES} pages without a new row")
 
-    def _first_met(self, row: T) -> bool:
-        """Whether no other walk through a part of the list has met this row, if it has no time that puts it into one part."""
-        timeless = self.plan.timeless
-        if timeless is None or self.plan.started(row) is not None:
-            return True
-        if row.id in timeless:
-            return False
-        timeless.add({row.id})
-        return True
-
-    def _fresh(self, rows: list[T], ids: list[str], first: int) -> tuple[list[T], Sequence[int]]:
-        """Return the rows that are new, and the places behind them; remember their ids."""
-        places = range(first + 1, first + len(rows) + 1)
-        distinct = set(ids)
-        if len(distinct) == len(ids) and self._known.isdisjoint(distinct):
+    def _new_rows(
+        self, rows: list[T], ids: list[str], skip: int
+    ) -> tuple[Sequence[T], Sequence[int]]:
+        """Return the rows that are new and their indexes; remember their ids."""
+        # Almost always, what we know stands at the beginning.
+        while skip < len(ids) and ids[skip] in self._known:
+            skip += 1
+        distinct = set(ids[skip:])
+        if len(distinct) == len(ids) - skip and self._known.isdisjoint(distinct):
             self._known.add(distinct)
-            return rows, places
-        fresh, places_of_fresh = [], []
-        for row, row_id, place in zip(rows, ids, places, strict=True):
-            if row_id not in self._known:
-                self._known.add({row_id})
-                fresh.append(row)
-                places_of_fresh.append(place)
-        return fresh, places_of_fresh
+            return rows[skip:], range(skip, len(rows))
+        new = []
+        for index in range(skip, len(ids)):
+            if ids[index] not in self._known:
+                self._known.add({ids[index]})
+                new.append(index)
+        return [rows[index] for index in new], new
+
+
+def _rejected(body: ListBody[Any]) -> tuple[Any, ...]:
+    return tuple(getattr(body, "rejected", ()))

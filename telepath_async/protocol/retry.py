@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from attrs import define, frozen
-from attrs import frozen
 
 from ..checks import check_number, check_seconds, check_whole
 from ..errors import RequestTimeout, TransportError

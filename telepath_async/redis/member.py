@@ -13,7 +13,6 @@ from math import ceil, inf
 from typing import Any, Final, Literal, final
 
 from attrs import evolve, frozen
-from attrs import evolve
 
 from telepath_async import RateLimit
 from telepath_async.protocol.ratelimit import MAX_LIMIT, TokenBucket

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..models.analytics import AnalyticsOverview
-from ..protocol.messages import Request
 from ..protocol.answers import read_object
+from ..protocol.dates import date_range
+from ..protocol.messages import Request
 from ..protocol.url import query_of
 from ..session import Session
-from .listing import date_range
 
 
 class Analytics:

@@ -6,11 +6,12 @@ from datetime import datetime
 
 from ..models.calls import Call, CallDetails, CallDirection, CallStatus
 from ..paginator import Paginator
-from ..protocol.messages import Request
 from ..protocol.answers import read_object
+from ..protocol.dates import date_range
+from ..protocol.messages import Request
 from ..protocol.url import path_segment, query_of
 from ..session import Session
-from .listing import date_range, paginator
+from .listing import ListOptions, paginator
 
 
 class Calls:
@@ -30,7 +31,7 @@ class Calls:
         page_size: int = 100,
         max_items: int | None = None,
         prefetch: int = 0,
-        overlap: int = 0,
+        overlap: int = 1,
         shards: int = 1,
         resume: str | None = None,
     ) -> Paginator[Call]:
@@ -38,24 +39,27 @@ class Calls:
 
         `since`, `until`: aware datetimes, both inclusive; a call outside the range is dropped and
         counted in `Paginator.drift`. `page_size`: 1-100; `prefetch`: pages under way ahead of you;
-        `overlap`: rows by which each page of an offset list is asked early, for lists that change
-        while they are read; `shards`: parts into which the range from `since` to `until` is cut,
-        read at the same time, in no order; `resume`: a `Paginator.checkpoint`. Raises UsageError at
-        once, and what the request loop raises while it is iterated. API reference: List Calls.
+        `overlap`: rows by which each later page of an offset list is asked early, so that what
+        changes meanwhile loses no row (0: unchecked); `shards`: parts into which the range from
+        `since` to `until` is cut, read at the same time, in no order; `resume`: a
+        `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises, and
+        PagingError, while it is iterated. API reference: List Calls.
         """
         return paginator(
             self._session,
             Call,
             "calls",
+            ListOptions(
+                page_size=page_size,
+                max_items=max_items,
+                prefetch=prefetch,
+                overlap=overlap,
+                shards=shards,
+                resume=resume,
+            ),
             filters=query_of(trunk_id=trunk_id, status=status, direction=direction),
             dates=date_range(since, until),
             started=lambda call: call.start_time,
-            page_size=page_size,
-            max_items=max_items,
-            prefetch=prefetch,
-            overlap=overlap,
-            shards=shards,
-            resume=resume,
         )
 
     async def get(self, call_id: str) -> CallDetails:

@@ -1,139 +1,161 @@
-"""How a list endpoint becomes a `Paginator`: its options checked at the call, its filters bound into the checkpoint."""
+"""How a list endpoint becomes a `Paginator`: options checked at the call, dates in both spellings.
+
+The filters are bound into the checkpoint.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import Callable
+from datetime import datetime
+from typing import Generic, TypeVar
 
-from attrs import evolve
+from attrs import define, frozen
 
-from ..checks import check_time_range, check_whole
 from ..errors import UsageError
 from ..models.fields import Model
-from ..paginator import Paginator
-from ..protocol.checkpoint import Checkpoint, read_checkpoints
-from ..protocol.messages import Request, Response
-from ..protocol.paging import DateRange, Plan, RecentIds
-from ..protocol.answers import ListBody, read_list
+from ..paginator import Answer, Paginator, Source
+from ..protocol.answers import read_list
+from ..protocol.checkpoint import Checkpoint, Style, read_checkpoints
+from ..protocol.dates import DateRange, read_range
+from ..protocol.messages import Request
+from ..protocol.paging import Plan, style_of
+from ..protocol.recent_ids import RecentIds
 from ..protocol.url import Query
 from ..session import Session
 
 T = TypeVar("T", bound=Model)
+
+_ALWAYS = DateRange()
+
+
+@frozen(kw_only=True)
+class ListOptions:
+    """The options that all lists share; see `Trunks.list` and `Calls.list`."""
+
+    page_size: int
+    max_items: int | None
+    prefetch: int
+    overlap: int
+    shards: int = 1
+    resume: str | None
+
+    def check(self) -> None:
+        """Raise UsageError on an option that cannot be meant."""
+        _whole("page_size", self.page_size, 1, 100)
+        _whole("prefetch", self.prefetch, 0, 100)
+        _whole("overlap", self.overlap, 0, 99)
+        _whole("shards", self.shards, 1, 100)
+        if self.max_items is not None:
+            _whole("max_items", self.max_items, 0, None)
 
 
 def paginator(
     session: Session,
     model: type[T],
     of: str,
+    options: ListOptions,
     *,
     filters: Query,
-    dates: DateRange,
-    started: Callable[[T], datetime | None],
-    page_size: int,
-    max_items: int | None,
-    prefetch: int,
-    overlap: int,
-    shards: int = 1,
-    resume: str | None,
+    dates: DateRange = _ALWAYS,
+    started: Callable[[T], datetime | None] = lambda row: None,
 ) -> Paginator[T]:
-    """Return the paginator of `GET /{of}`.
+    """Return the paginator of `GET /{of}`; `started`: the time of a row, for `dates`.
 
     Raises UsageError on bad options, before anything is sent.
     """
-    check_whole("page_size", page_size, 1, 100)
-    check_whole("prefetch", prefetch, 0, 100)
-    check_whole("overlap", overlap, 0, page_size - 1)
-    check_whole("shards", shards, 1, 100)
-    if max_items is not None:
-        check_whole("max_items", max_items, 0)
-    if resume is None:
-        ranges = _split(dates, shards)
-        starts = [
-            Checkpoint(of=of, filters=dict(filters) | dict(part.query(None))) for part in ranges
-        ]
-    elif shards == 1:
-        starts = read_checkpoints(resume, of=of, filters=dict(filters) | dict(dates.query(None)))
-    else:
-        raise UsageError("shards cannot be given beside resume: the checkpoint holds them")
-    bases = [_plan_from(start, started, page_size, overlap, len(starts)) for start in starts]
-    path = f"/{of}"
+    options.check()
+    starts = _starts(of, options, dict(filters), dates)
+    pages = [_Pages(session, model, of, start, started) for start in starts]
 
-    def plans() -> list[Plan[T]]:
-        timeless = RecentIds() if len(bases) > 1 else None
-        return [evolve(base, style_hint=session.pool.style, timeless=timeless) for base in bases]
+    def sources() -> list[Source[T]]:
+        undated = RecentIds() if len(starts) > 1 else None
+        return [Source(each.plan(options, len(starts), undated), each.ask) for each in pages]
 
-    def fetch(query: Query) -> Coroutine[Any, Any, Response]:
-        return session.send(Request(method="GET", path=path, template=path, query=query))
-
-    def read(response: Response) -> ListBody[T]:
-        body = read_list(model, of, response)
-        session.pool.style = "cursor" if body.paged_by_cursor else "offset"
-        return body
-
-    return Paginator(fetch, read, plans, max_items=max_items, prefetch=prefetch)
-
-
-def _plan_from(
-    start: Checkpoint,
-    started: Callable[[T], datetime | None],
-    page_size: int,
-    overlap: int,
-    walks: int,
-) -> Plan[T]:
-    bound = dict(start.filters)
-    dates = DateRange(since=_moment(bound.pop("from", None)), until=_moment(bound.pop("to", None)))
-    return Plan(
-        of=start.of,
-        filters=tuple(bound.items()),
-        dates=dates,
-        started=started,
-        page_size=page_size,
-        overlap=overlap,
-        walks=walks,
-        start=start,
+    return Paginator(
+        sources,
+        path=f"/{of}",
+        filters=dict(filters) | dates.filters() if options.resume is None else starts[0].filters,
+        max_items=options.max_items,
+        prefetch=options.prefetch,
     )
 
 
-def _split(dates: DateRange, shards: int) -> list[DateRange]:
-    """Return `shards` ranges that together are `dates` and share no moment: datetimes count microseconds."""
-    if shards == 1:
-        return [dates]
-    if dates.since is None or dates.until is None:
-        raise UsageError("shards need a range to be cut into: give since and until")
-    step = (dates.until - dates.since) / shards
-    cuts = [(dates.since + index * step).replace(microsecond=0) for index in range(1, shards)]
-    if step < timedelta(seconds=1):
-        raise UsageError(f"{shards} shards of this range would be shorter than a second; use fewer")
-    return [
-        DateRange(since=since, until=until)
-        for since, until in zip(
-            [dates.since, *cuts],
-            [*(cut - timedelta(microseconds=1) for cut in cuts), dates.until],
-            strict=True,
+def _starts(
+    of: str, options: ListOptions, filters: dict[str, str], dates: DateRange
+) -> list[Checkpoint]:
+    if options.resume is not None:
+        if options.shards != 1:
+            raise UsageError("shards cannot be given beside resume: the checkpoint holds them")
+        return read_checkpoints(options.resume, of=of, filters=filters | dates.filters())
+    shards = dates.shards(options.shards)
+    return [Checkpoint(of=of, filters=filters | shard.filters()) for shard in shards]
+
+
+@define
+class _Pages(Generic[T]):
+    """Asks for pages under the filters of one checkpoint."""
+
+    session: Session
+    model: type[T]
+    of: str
+    start: Checkpoint
+    started: Callable[[T], datetime | None]
+    filters: Query = ()
+    dates: DateRange = _ALWAYS
+    style: Style | None = None
+
+    def __attrs_post_init__(self) -> None:
+        bound = dict(self.start.filters)
+        if self.of == "calls":
+            self.dates = read_range(bound)
+            bound = {name: text for name, text in bound.items() if name not in ("from", "to")}
+        self.filters = tuple(bound.items())
+        self.style = self.start.style
+
+    def plan(self, options: ListOptions, shards: int, undated: RecentIds | None) -> Plan[T]:
+        """Return the plan of a walk; `undated`: ids of rows without a time, of all shards."""
+
+        def keeps(row: T) -> bool:
+            moment = self.started(row)
+            if moment is None and undated is not None:
+                if row.id in undated:  # a server may put it into every shard
+                    return False
+                undated.add({row.id})
+            return self.dates.holds(moment)
+
+        return Plan(
+            of=self.of,
+            keeps=None if self.dates.is_open else keeps,
+            page_size=options.page_size,
+            overlap=options.overlap,
+            shards=shards,
+            start=self.start,
+            style_hint=self.session.paging_style,
         )
-    ]
 
+    async def ask(self, page: Query) -> Answer[T]:
+        """Ask for a page, again with the other spelling of the dates where the server wants it."""
+        known = self.session.paging_style or self.style
+        answer = await self._send(known, page)
+        shown = style_of(answer[1])
+        if shown is not None:
+            self.session.paging_style = shown
+        self.style = shown or known or "offset"
+        if self.dates.is_open or known == "offset" or self.style == "cursor":
+            return answer
+        return await self._send("offset", page)
 
-def date_range(since: datetime | None, until: datetime | None) -> DateRange:
-    """Return the range, both ends inclusive.
-
-    Raises UsageError on a naive time, or when `since` is later than `until`.
-    """
-    check_time_range(since, until)
-    return DateRange(since=since, until=until)
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.utcoffset() is None:
-        raise UsageError(
-            f"resume={{...}} holds a time that is none ({text[:40]!r}); pass what "
-            "`Paginator.checkpoint` gave"
+    async def _send(self, style: Style | None, page: Query) -> Answer[T]:
+        query = self.filters + self.dates.rounded().query(style) + page
+        path = f"/{self.of}"
+        response = await self.session.send(
+            Request(method="GET", path=path, template=path, query=query)
         )
-    return moment
+        return response, read_list(self.model, self.of, response)
+
+
+def _whole(name: str, value: object, least: int, most: int | None) -> None:
+    good = isinstance(value, int) and not isinstance(value, bool)
+    if not good or value < least or (most is not None and value > most):  # type: ignore[operator]
+        upper = "" if most is None else f" to {most}"
+        raise UsageError(f"{name} must be a whole number from {least}{upper}, not {value!r}")

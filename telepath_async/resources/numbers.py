@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from ..errors import UsageError
 from ..models.numbers import Agent, PhoneNumber
+from ..protocol.answers import read_object
 from ..protocol.body import drop_unset, write_json
 from ..protocol.messages import Request
 from ..protocol.redaction import redact_request, secret_values
-from ..protocol.answers import read_object
 from ..protocol.url import query_of
 from ..session import Session
 from ..unset import UNSET, UnsetType

@@ -9,31 +9,33 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ..errors import (
     ConflictError,
     NotFoundError,
     OutcomeUnknown,
+    PagingError,
     ResponseError,
     TelepathError,
     UsageError,
 )
 from ..models.trunks import AIProvider, SipCredentials, Trunk, TrunkStatus
 from ..paginator import Page, Paginator
+from ..protocol.answers import read_object
 from ..protocol.body import drop_unset, write_json
 from ..protocol.doubt import began_at_server, failed_for_sure, in_doubt, is_ours
 from ..protocol.messages import Request
-from ..protocol.paging import DateRange
 from ..protocol.redaction import as_secret, redact_request, secret_values
-from ..protocol.answers import read_object
 from ..protocol.url import path_segment, query_of
 from ..secret import Secret
 from ..session import Session
 from ..unset import UNSET, UnsetType
 from .batch import Batch, BatchRunner, check_specs
-from .listing import paginator
+from .listing import ListOptions, paginator
 from .trunk_spec import NO_EXTRA, UPDATE_FIELDS, TrunkSpec, extra_faults
+
+_LOOK_UPS: Final = 3
 
 
 class Trunks:
@@ -50,37 +52,45 @@ class Trunks:
         page_size: int = 100,
         max_items: int | None = None,
         prefetch: int = 0,
-        overlap: int = 0,
+        overlap: int = 1,
         resume: str | None = None,
     ) -> Paginator[Trunk]:
         """List trunks.
 
         `sort`: sent as it is (no page names a value). `page_size`: 1-100; `prefetch`: pages under
-        way ahead of you; `overlap`: rows by which each page of an offset list is asked early;
-        `resume`: a `Paginator.checkpoint`. Raises UsageError at once, and what the request loop
-        raises while it is iterated. API reference: List Trunks.
+        way ahead of you; `overlap`: rows by which each later page of an offset list is asked early,
+        so that what changes meanwhile loses no row (0: unchecked); `resume`: a
+        `Paginator.checkpoint`. Raises UsageError at once; what the request loop raises, and
+        PagingError, while it is iterated. API reference: List Trunks.
         """
         return paginator(
             self._session,
             Trunk,
             "trunks",
+            ListOptions(
+                page_size=page_size,
+                max_items=max_items,
+                prefetch=prefetch,
+                overlap=overlap,
+                resume=resume,
+            ),
             filters=query_of(status=status, sort=sort),
-            dates=DateRange(),
-            started=lambda trunk: trunk.created_at,
-            page_size=page_size,
-            max_items=max_items,
-            prefetch=prefetch,
-            overlap=overlap,
-            resume=resume,
         )
 
     async def find(self, sip_username: str) -> Trunk | None:
         """Return the trunk with this SIP username, or None.
 
-        It reads the list, because the API has no such filter.
+        It reads the list, because the API has no such filter. Raises PagingError where the list
+        changed too much, three times, to say that there is no such trunk.
         """
-        _page, trunk = await self._look_up(self._session, sip_username)
-        return trunk
+        for _ in range(_LOOK_UPS):
+            page, trunk = await self._look_up(self._session, sip_username)
+            if page is not None:  # nothing was missed
+                return trunk
+        raise PagingError(
+            "the list of trunks changed too much while it was read to say that no trunk has the "
+            f"sip_username {sip_username!r}; call trunks.find() again"
+        )
 
     async def create(
         self,

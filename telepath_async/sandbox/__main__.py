@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from .contract import openapi
+from .selection import ORDERS
 from .server import Sandbox
 
 
@@ -57,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         "--latency", type=float, default=0.0, metavar="SECONDS", help="added to every answer"
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed makes up the same data")
+    parser.add_argument(
+        "--order", choices=ORDERS, default="newest", help="of lists: newest first, and so on"
+    )
+    parser.add_argument(
+        "--max-offset", type=int, metavar="N", help="refuse a larger offset with 400"
+    )
     parser.add_argument("--api-key", metavar="KEY", help="random when not given")
     return parser
 

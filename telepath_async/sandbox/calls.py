@@ -48,6 +48,10 @@ class CallLog(Mapping[str, Call]):
         """Return the call of a row."""
         return self._call(serial_of(key))
 
+    def name_of(self, key: int) -> str:
+        """Return the id that a row's call was made with; the row need not exist any more."""
+        return self._generator.id_of(serial_of(key))
+
     def sketch(self, key: int) -> Sketch:
         """Return what filters and averages need of a row's call."""
         serial = serial_of(key)

@@ -10,9 +10,10 @@ from urllib.parse import unquote
 import attrs
 
 from .analytics import overview, trunk_metrics
-from .dialect import Dialect
+from .dialect import Dialect, Render
 from .numbers import update_number
-from .problem import ApiProblem, plain_problem
+from .problem import ApiProblem, invalid_params, plain_problem
+from .selection import Selection
 from .trunks import Trunk
 from .validation import (
     is_newest_first,
@@ -20,6 +21,7 @@ from .validation import (
     moment,
     new_trunk,
     number_changes,
+    page_offset,
     phone_number,
     trunk_changes,
 )
@@ -48,16 +50,18 @@ _NO_METRICS = {"calls_today": 0, "success_rate": 0.0, "avg_latency_ms": 0}
 def list_trunks(call: Invocation) -> Answer:
     """GET /trunks."""
     trunks, show = call.world.trunks, call.dialect.listed_trunk
-    rows = attrs.evolve(
-        trunks.select(call.query.get("status")), newest_first=is_newest_first(call.query)
-    )
+    rows = trunks.select(call.query.get("status"))
+    if "sort" in call.query:
+        rows = attrs.evolve(rows, newest_first=is_newest_first(call.query))
+    else:
+        rows = call.world.ordered(rows, trunks.name_of)
     metrics = trunk_metrics(call.world.calls, call.world.now)
 
     def render(key: int) -> Json:
         trunk = trunks.at(key)
         return show(trunk, metrics.get(trunk["id"], _NO_METRICS))
 
-    return 200, call.dialect.page("trunks", rows, call.query, render)
+    return 200, _page(call, "trunks", rows, render)
 
 
 def create_trunk(call: Invocation) -> Answer:
@@ -93,7 +97,8 @@ def list_calls(call: Invocation) -> Answer:
     """GET /calls."""
     calls, query = call.world.calls, call.query
     rows = calls.select(query.get("trunk_id"), query.get("status"), query.get("direction"))
-    return 200, call.dialect.page("calls", rows.between(*_dates(call)), query, calls.at)
+    rows = call.world.ordered(rows.between(*_dates(call)), calls.name_of)
+    return 200, _page(call, "calls", rows, calls.at)
 
 
 def get_call(call: Invocation) -> Answer:
@@ -118,6 +123,13 @@ def update_phone_number(call: Invocation) -> Answer:
         raise plain_problem(404, f"Phone number '{call.query['phone_number']}' not found")
     update_number(number, number_changes(json_object(call.body or b"{}")))
     return 201, number
+
+
+def _page(call: Invocation, noun: str, rows: Selection, render: Render) -> Json:
+    most = call.world.max_offset
+    if most is not None and call.dialect.style == "offset" and page_offset(call.query) > most:
+        raise invalid_params(f"Invalid offset parameter. Must be at most {most}")
+    return call.dialect.page(noun, rows, call.query, render)
 
 
 def _dates(call: Invocation) -> tuple[float | None, float | None]:

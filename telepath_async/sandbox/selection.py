@@ -1,14 +1,18 @@
-"""Rows in the order of their time, and slices of them.
+"""Rows in the order of their time, or of their names, and slices of them.
 
 A row's key is `seconds << 32 | serial`: unique, sorted by time, small enough for an `array("Q")`,
 and all that a cursor needs.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil, floor
+from typing import Any, Literal
 
 import attrs
+
+Order = Literal["newest", "oldest", "name"]
+ORDERS: tuple[Order, ...] = ("newest", "oldest", "name")
 
 _SERIAL_BITS = 32
 _SERIAL_MASK = (1 << _SERIAL_BITS) - 1
@@ -29,15 +33,16 @@ def serial_of(key: int) -> int:
 
 @attrs.frozen
 class Selection:
-    """Select the rows `keys[low:high]` of an ascending sequence.
+    """The rows `keys[low:high]` of an ascending sequence, read backwards: the newest first.
 
-    They are read newest first unless told otherwise.
+    `rank`: what they ascend by; None: by themselves, and so by time.
     """
 
     keys: Sequence[int]
     low: int
     high: int
     newest_first: bool = True
+    rank: Callable[[int], Any] | None = None
 
     @classmethod
     def of(cls, keys: Sequence[int]) -> "Selection":
@@ -59,14 +64,26 @@ class Selection:
             high = bisect_left(self.keys, floor(until) + 1 << _SERIAL_BITS, low, high)
         return attrs.evolve(self, low=low, high=high)
 
+    def by_name(self, name_of: Callable[[int], str]) -> "Selection":
+        """Read the same rows in the order of their names."""
+
+        def rank(key: int) -> tuple[str, int]:
+            return name_of(key), key
+
+        keys = sorted(self.keys[self.low : self.high], key=rank)
+        return Selection(keys, 0, len(keys), newest_first=False, rank=rank)
+
     def after(self, key: int) -> "Selection":
-        """Keep the rows after `key` in reading order, whether or not that row still exists."""
+        """Keep the rows that come after `key` in reading order; it need not exist any more."""
+        where: Any = key if self.rank is None else self.rank(key)
         if self.newest_first:
-            return attrs.evolve(self, high=bisect_left(self.keys, key, self.low, self.high))
-        return attrs.evolve(self, low=bisect_right(self.keys, key, self.low, self.high))
+            high = bisect_left(self.keys, where, self.low, self.high, key=self.rank)
+            return attrs.evolve(self, high=high)
+        low = bisect_right(self.keys, where, self.low, self.high, key=self.rank)
+        return attrs.evolve(self, low=low)
 
     def page(self, skip: int, limit: int) -> Sequence[int]:
-        """Return up to `limit` keys behind the first `skip`, in reading order."""
+        """Return up to `limit` keys after the first `skip`, in reading order."""
         if not self.newest_first:
             start = min(self.low + skip, self.high)
             return self.keys[start : min(start + limit, self.high)]

@@ -14,6 +14,7 @@ from .faults import Body, Drop, make_fault
 from .gateway import Gateway
 from .ratelimit import FixedWindow
 from .recorded import RecordedRequest
+from .selection import ORDERS, Order
 from .world import World
 
 Item = dict[str, Any]
@@ -30,7 +31,10 @@ class Sandbox:
     - `style`: `"offset"` (bare objects, `ai_provider`) or `"cursor"` (everything under `data`,
       `provider`).
     - `trunks`, `calls`: how many are made up, from `seed` alone. The calls start in the 30 days
-      before `now`, a Unix time in seconds (the present when None), and lists show the newest first.
+      before `now`, a Unix time in seconds (the present when None).
+    - `order`: how lists are ordered: `"newest"` or `"oldest"` first, or by `"name"` (calls: by
+      their ids).
+    - `max_offset`: a larger offset is refused with 400; None: none is.
     - `rate_limit`: requests allowed in each `rate_period` seconds, in windows aligned to the wall
       clock.
     - `latency`: seconds that every answer is held back.
@@ -56,9 +60,14 @@ class Sandbox:
         port: int = 0,
         api_key: str | None = None,
         now: int | None = None,
+        order: Order = "newest",
+        max_offset: int | None = None,
     ) -> None:
         if style not in DIALECTS:
             raise ValueError(f'style must be "offset" or "cursor", not {style!r}')
+        if order not in ORDERS:
+            raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {order!r}")
+        _check_range("max_offset", max_offset or 0, 0)
         _check_range("trunks", trunks, 0)
         _check_range("calls", calls, 0)
         _check_range("rate_limit", rate_limit, 1)
@@ -72,7 +81,15 @@ class Sandbox:
         dialect = DIALECTS[style]()
         now = timestamps.now() if now is None else now
         _check_range("now", now, *_TIMES)
-        self._world = World(dialect, trunks=trunks, calls=calls, seed=seed, now=now)
+        self._world = World(
+            dialect,
+            trunks=trunks,
+            calls=calls,
+            seed=seed,
+            now=now,
+            order=order,
+            max_offset=max_offset,
+        )
         self._gateway = Gateway(
             self._world, dialect, self.api_key, FixedWindow(rate_limit, rate_period), latency
         )
@@ -175,7 +192,7 @@ class Sandbox:
 
     @property
     def calls(self) -> Mapping[str, Item]:
-        """The calls by id, newest first, as the API lists them.
+        """The calls by id, newest first.
 
         Look-ups give copies, made when asked for.
         """

@@ -58,6 +58,7 @@ class TrunkBook(Mapping[str, Trunk]):
         self._id_prefix = id_prefix
         self._trunks: dict[str, Trunk] = {}
         self._rows: dict[int, str] = {}
+        self._names: dict[int, str] = {}  # of removed ones, too
         self._keys: list[int] = []
         self._usernames: dict[str, str] = {}
         self._serial = 0
@@ -74,6 +75,10 @@ class TrunkBook(Mapping[str, Trunk]):
     def at(self, key: int) -> Trunk:
         """Return the trunk of a row."""
         return self._trunks[self._rows[key]]
+
+    def name_of(self, key: int) -> str:
+        """Return the name that a row's trunk was made with; the row need not exist any more."""
+        return self._names[key]
 
     def select(self, status: str | None) -> Selection:
         """Return the trunks of a status, or all."""
@@ -114,6 +119,7 @@ class TrunkBook(Mapping[str, Trunk]):
         self._trunks[trunk["id"]] = trunk
         self._usernames[trunk["sip_username"]] = trunk["id"]
         self._rows[key] = trunk["id"]
+        self._names[key] = trunk["name"]
         insort(self._keys, key)
         return dict(trunk)
 

@@ -1,5 +1,6 @@
-"""Where a walk begins, whether one that was cut off can go on, and what a finished one proves. No
-I/O, no clock.
+"""Where a walk begins and ends, whether one that was cut off can go on, and what one proves.
+
+No I/O, no clock.
 
 A walk proves that the table holds every call that was listed when it began: calls that begin
 meanwhile may or may not be seen, since the order of the list is not documented. So the watermark
@@ -9,13 +10,15 @@ began. Ends of ranges: None is open.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from attrs import frozen
+from attrs import define, evolve, frozen
 
 from telepath_async.protocol.url import http_date
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
+_PRESENT = timedelta(minutes=1)  # where calls still appear, and clocks differ
 
 
 @frozen
@@ -28,11 +31,10 @@ class Coverage:
 
 @frozen(kw_only=True)
 class Walk:
-    """A walk through the calls from `since` to `until`, as far as it has come: `rows` handed out,
-    up to `checkpoint`.
+    """A walk through the calls from `since` to `until`, as far as it has come.
 
-    `started`: the server's time at the first page; `newest`: the latest start time of all rows; `uncertain`: rows that may
-    have been missed.
+    `rows` were handed out, up to `checkpoint`. `started`: the server's time at the first page;
+    `newest`: the latest start time of all rows; `uncertain`: rows that may have been missed.
     """
 
     since: datetime | None
@@ -47,7 +49,10 @@ class Walk:
 def beginning(
     coverage: Coverage | None, since: datetime | None, until: datetime | None, lookback: timedelta
 ) -> datetime | None:
-    """Return where to begin so that the table becomes complete from `since` to `until`: `lookback` before the watermark."""
+    """Return where to begin so that the table becomes complete from `since` to `until`.
+
+    That is `lookback` before the watermark.
+    """
     if (
         coverage is None
         or _from(since) < _from(coverage.since)
@@ -61,11 +66,10 @@ def beginning(
 
 
 def may_resume(walk: Walk, fresh: Walk, lookback: timedelta) -> bool:
-    """Whether `walk`, which was cut off, leads to what `fresh` is to give, without much that was
-    not asked for.
+    """Whether `walk`, which was cut off, leads to what `fresh` gives, without much else.
 
-    People who pass `since` or `until` often count them from the present, so that they have moved on
-    since.
+    People who pass `since` or `until` often count them from the present, so that they have moved
+    on. A walk that ends earlier than `fresh` is followed by another one.
     """
     if walk.since != fresh.since and (
         walk.since is None
@@ -73,13 +77,16 @@ def may_resume(walk: Walk, fresh: Walk, lookback: timedelta) -> bool:
         or not timedelta(0) < fresh.since - walk.since <= lookback
     ):
         return False
-    return walk.until == fresh.until or (
-        walk.until is not None and fresh.until is not None and walk.until < fresh.until
-    )
+    if walk.until is None:
+        return fresh.until is None
+    return fresh.until is None or walk.until <= fresh.until
 
 
 def proven(walk: Walk) -> datetime | None:
-    """Return up to which start time a walk that has ended makes the table complete; None: nothing is proven."""
+    """Return up to which start time a walk that has ended makes the table complete.
+
+    None: nothing is proven.
+    """
     if walk.uncertain or walk.started is None:
         return None
     if walk.until is not None and walk.until <= walk.started:
@@ -88,7 +95,10 @@ def proven(walk: Walk) -> datetime | None:
 
 
 def extended(coverage: Coverage | None, walk: Walk) -> Coverage | None:
-    """Return what the table covers once `walk` has ended: one range, the later one where two do not touch."""
+    """Return what the table covers once `walk` has ended.
+
+    It is one range: the later one, where two do not touch.
+    """
     watermark = proven(walk)
     if watermark is None:
         return coverage
@@ -100,8 +110,42 @@ def extended(coverage: Coverage | None, walk: Walk) -> Coverage | None:
     return Coverage(since, max(coverage.watermark, watermark))
 
 
+def up_to_present(walk: Walk, now: datetime) -> list[Walk]:
+    """Cut an open walk shortly before the present, so that shards can read the time before it."""
+    cut = now.replace(microsecond=0) - _PRESENT
+    return [evolve(walk, until=cut), evolve(walk, since=cut)]
+
+
+@define
+class Seen:
+    """The calls that a walk has given so far: how many, and their start times from when to when."""
+
+    rows: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
+
+    def note(self, starts: Iterable[datetime | None]) -> None:
+        """Take in a page, by the start times of its calls."""
+        found = list(starts)
+        known = [utc for utc in map(_utc, (*found, self.oldest, self.newest)) if utc is not None]
+        self.rows += len(found)
+        self.oldest, self.newest = min(known, default=None), max(known, default=None)
+
+    def halves(self, walk: Walk) -> tuple[Walk, ...]:
+        """Cut a walk in the middle of the time that it has shown; none where that is too short."""
+        if self.oldest is None or self.newest is None:
+            return ()
+        cut = (self.oldest + (self.newest - self.oldest) / 2).replace(microsecond=0)
+        if cut <= self.oldest:
+            return ()
+        return Walk(since=walk.since, until=cut), Walk(since=cut, until=walk.until)
+
+
 def latest(*moments: datetime | None) -> datetime | None:
-    """Return the latest of the moments that are known, in UTC; one that UTC's calendar cannot hold proves nothing."""
+    """Return the latest of the moments that are known, in UTC.
+
+    One that UTC's calendar cannot hold proves nothing.
+    """
     return max((utc for utc in map(_utc, moments) if utc is not None), default=None)
 
 

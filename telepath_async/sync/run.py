@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,8 +23,17 @@ from telepath_async.checks import check_function, check_time_range, check_timede
 from telepath_async.protocol.redaction import as_secret
 
 from .database import make_engine
-from .parts import Scout
-from .plan import Coverage, Walk, beginning, extended, latest, may_resume, server_time
+from .plan import (
+    Coverage,
+    Seen,
+    Walk,
+    beginning,
+    extended,
+    latest,
+    may_resume,
+    server_time,
+    up_to_present,
+)
 from .store import Changes, Store, open_store
 
 _MOST_WALKS: Final = 3
@@ -33,17 +42,16 @@ _PAGES_AHEAD: Final = (
 )
 _SHARDS: Final = 4
 _WORTH_SHARDS: Final = timedelta(days=1)
-_OVERLAP: Final = 10
-_PLACE_REFUSED: Final = frozenset((400, 404, 410, 422))
+_CHECKPOINT_REFUSED: Final = frozenset((400, 404, 410, 422))
 
 
 @frozen(kw_only=True)
 class SyncReport:
-    """What a sync did: calls `inserted`, `updated` and found `unchanged` in so many `pages` and
-    `seconds`.
+    """Report the calls `inserted`, `updated` and `unchanged` in so many `pages` and `seconds`.
 
-    `watermark`: the start time up to which the table is complete, or None. `uncertain`: calls that may have been missed,
-    because the list changed under the walk; the watermark has stayed where it was then, and the next run goes back to it.
+    `watermark`: the start time up to which the table is complete, or None. `uncertain`: calls that
+    may have been missed, because the list changed too much; the watermark has stayed where it was
+    then, and the next run goes back to it.
     """
 
     inserted: int
@@ -57,11 +65,10 @@ class SyncReport:
 
 @frozen(kw_only=True)
 class SyncProgress:
-    """How far a sync has come: `rows` of the list's `total` (None: unknown) in the present walk;
-    the rest as in the report.
+    """Report how far a sync has come: `rows` of the present walk, of its `total` (None: unknown).
 
-    A walk that was cut off goes on with the rows that it had; another walk may follow it, and
-    counts from 0.
+    The rest is as in the report. A walk that was cut off goes on with the rows that it had; another
+    one may follow, and counts from 0.
     """
 
     rows: int
@@ -81,16 +88,17 @@ async def sync_calls(
     trunk_id: str | None = None,
     on_progress: Callable[[SyncProgress], object] | None = None,
 ) -> SyncReport:
-    """Bring the calls into the table `telepath_calls` of a database: all of them at first, later
-    what is new or changed.
+    """Bring the calls into the table `telepath_calls`: all at first, later what is new or changed.
 
-    `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `since`, `until`: aware datetimes, both
-    inclusive. `lookback`: how long after its start a call may still appear or change; each run goes back that far behind the
-    watermark. `trunk_id`: only this trunk's calls, with a watermark of their own. `on_progress`: called with a `SyncProgress`
-    after each page that is committed; where much is to be read, pages come from several places of the list in turn.
+    `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `since`,
+    `until`: aware datetimes, both inclusive; with `since`, a long first sync reads several ranges
+    of time at once. `lookback`: how long after its start a call may still appear or change; each
+    run goes back that far before the watermark. `trunk_id`: only this trunk's calls, with a
+    watermark of their own. `on_progress`: called with a `SyncProgress` after each committed page.
 
-    Killed at any moment, the next run goes on behind the last page committed. Calls deleted at the
-    server stay in the table. Requests go in the bulk lane, behind interactive ones.
+    Killed at any moment, the next run goes on after the last page committed. Where the server
+    refuses a large offset, the range is read in parts. Calls deleted at the server stay in the
+    table. Requests go in the bulk lane, after interactive ones.
 
     Raises UsageError before anything is sent or opened; SyncBusy when another sync of this API key
     into this database is under way; what the request loop raises; and SQLAlchemy's own errors, and
@@ -137,13 +145,15 @@ class _Run:
     uncertain: int = 0
 
     async def to_the_end(self) -> SyncReport:
-        """Walk until nothing is missing; one that finds the list in too much motion leaves the rest to the next run."""
+        """Walk until nothing is missing.
+
+        Where the list changes too much for that, the rest is left to the next run.
+        """
         self.coverage, cut_off = await self.store.load()
         if cut_off is not None and may_resume(cut_off, self._fresh_walk(), self.lookback):
             await self._resume(cut_off)
         for _ in range(_MOST_WALKS):
-            walk = self._fresh_walk()
-            await self._follow(self._list(walk), walk)
+            await self._follow_all(await self._walks())
             if not self.uncertain:
                 break
         return SyncReport(
@@ -161,6 +171,44 @@ class _Run:
             since=beginning(self.coverage, self.since, self.until, self.lookback), until=self.until
         )
 
+    async def _walks(self) -> list[Walk]:
+        """Return what is missing; a long open range as one for shards, and an open tail."""
+        walk, now = self._fresh_walk(), datetime.now(UTC)
+        if walk.since is None or walk.until is not None or now - walk.since < _WORTH_SHARDS:
+            return [walk]
+        first = await self.telepath.calls.list(
+            trunk_id=self.trunk_id, since=walk.since, max_items=1
+        )
+        present = server_time(first.raw.headers.get("Date"), now)
+        return [walk] if present - walk.since < _WORTH_SHARDS else up_to_present(walk, present)
+
+    async def _follow_all(self, walks: Iterable[Walk]) -> None:
+        """Follow the walks up to the first one that may have missed a call."""
+        for walk in walks:
+            await self._follow(self._list(walk), walk)
+            if self.uncertain:
+                return
+
+    async def _follow(self, calls: Paginator[Call], walk: Walk) -> None:
+        """Store what a walk gives; at its end, save what the table covers.
+
+        A walk that the server refuses to serve to its end is cut in two by time.
+        """
+        seen = Seen()
+        try:
+            walk = await self._read(calls, walk, seen)
+        except PagingError as error:
+            refused = isinstance(error.__cause__, APIError)
+            halves = seen.halves(walk) if refused and calls.drift.outside <= seen.rows else ()
+            if not halves:
+                raise
+        else:
+            self.coverage = extended(self.coverage, walk)
+            self.uncertain = walk.uncertain
+            await self.store.save_state(self.coverage)
+            return
+        await self._follow_all(halves)
+
     def _list(self, walk: Walk) -> Paginator[Call]:
         bounded = (
             walk.since is not None
@@ -170,20 +218,17 @@ class _Run:
         shards = _SHARDS if bounded else 1  # with cursors, one chain waits for each answer
         ahead = _PAGES_AHEAD // shards
         if walk.checkpoint is not None:
-            return self.telepath.calls.list(
-                resume=walk.checkpoint, prefetch=ahead, overlap=_OVERLAP
-            )
+            return self.telepath.calls.list(resume=walk.checkpoint, prefetch=ahead)
         return self.telepath.calls.list(
             trunk_id=self.trunk_id,
             since=walk.since,
             until=walk.until,
             prefetch=ahead,
-            overlap=_OVERLAP,
             shards=shards,
         )
 
     async def _resume(self, walk: Walk) -> None:
-        """Go on with a walk that was cut off; where that cannot be, the walk that follows begins anew."""
+        """Continue a walk that was cut off; where that cannot be, the next one begins anew."""
         try:
             calls = self._list(walk)
         except UsageError:  # not a checkpoint of this version
@@ -193,44 +238,25 @@ class _Run:
         except PagingError:  # the server pages in the other style now
             return
         except APIError as error:  # the cursor has expired
-            if error.status not in _PLACE_REFUSED:
+            if error.status not in _CHECKPOINT_REFUSED:
                 raise
 
-    async def _follow(self, calls: Paginator[Call], walk: Walk) -> None:
-        """Take over what the list gives from here on, in parts where it is long, and at its end note what the table covers."""
-        walk, in_parts = await self._read(calls, walk)
-        if in_parts is not None:
-            walk, _ = await self._read(self._list(evolve(walk, checkpoint=in_parts)), walk)
-        self.coverage = extended(self.coverage, walk)
-        self.uncertain = walk.uncertain
-        await self.store.save_state(self.coverage)
-
-    async def _read(self, calls: Paginator[Call], walk: Walk) -> tuple[Walk, str | None]:
-        """Read to the end, or until the rest can be read in parts; return how far it came, and their checkpoint."""
+    async def _read(self, calls: Paginator[Call], walk: Walk, seen: Seen) -> Walk:
+        """Store the list page by page; return the walk as it stands at its end."""
         now, missed_before = datetime.now(UTC), walk.uncertain
-        scout = Scout(
-            telepath=self.telepath,
-            calls=calls,
-            trunk_id=self.trunk_id,
-            since=walk.since,
-            until=walk.until,
-        )
         async for page in calls.pages():
-            before = walk.checkpoint
+            seen.note(call.start_time for call in page.items)
             walk = evolve(
                 walk,
                 started=walk.started or server_time(page.raw.headers.get("Date"), now),
-                newest=latest(walk.newest, *(call.start_time for call in page.items)),
+                newest=latest(walk.newest, seen.newest),
                 rows=walk.rows + len(page.items),
-                uncertain=missed_before + calls.drift.uncertain,
-                checkpoint=calls.checkpoint,
+                uncertain=missed_before + page.drift.uncertain,
+                checkpoint=page.checkpoint,
             )
             self._count(await self.store.save_page(page.items, self.coverage, walk))
-            self._tell(walk, page)
-            in_parts = await scout.look_ahead(page.items, before)
-            if in_parts is not None:
-                return walk, in_parts
-        return walk, None
+            self._notify(walk, page)
+        return walk
 
     def _count(self, changes: Changes) -> None:
         self.inserted += changes.inserted
@@ -238,7 +264,7 @@ class _Run:
         self.unchanged += changes.unchanged
         self.pages += 1
 
-    def _tell(self, walk: Walk, page: Page[Call]) -> None:
+    def _notify(self, walk: Walk, page: Page[Call]) -> None:
         if self.on_progress is not None:
             self.on_progress(
                 SyncProgress(

@@ -128,11 +128,16 @@ class Run:
             )
         )
         self.rows = len(report.applied)
-        if not report.complete:
-            behind = [*report.pending, *report.untouched]
+        behind = [*report.pending, *report.untouched]
+        if behind:
             raise JobFailed(
                 f"{len(report.pending)} carriers may hold a dead password, "
                 f"{len(report.untouched)} trunks are untouched; "
                 f"{behind[0].trunk_id}: {behind[0].why}"
+            )
+        if report.uncertain:
+            raise JobFailed(
+                f"{report.uncertain} trunks may have been missed, because the list changed while "
+                "it was read"
             )
         return Result(rows=self.rows)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from telepath_async import CallDetails
+from telepath_async.cli import calls
 from telepath_async.cli.exits import CONFLICT, FAILED, NOT_FOUND, OK, PARTLY, USAGE
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import Telepath
+from tests.cli.conftest import Telepath, served
 
 
 def test_get_shows_the_call_as_a_picture_and_as_json(telepath: Telepath, sandbox: Sandbox) -> None:
@@ -61,6 +63,20 @@ def test_sync_fills_the_table_and_reports(
     assert again.code == OK
     assert "inserted" in again.out
     assert "complete up to (UTC)" in again.out
+
+
+def test_a_long_first_sync_over_cursors_suggests_since_once(
+    run: Telepath, at: Callable[[Sandbox], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "_LONG_HISTORY", 200)
+    with served(style="cursor", calls=450) as sandbox:
+        at(sandbox)
+        alone = run("calls", "sync", f"sqlite:///{tmp_path}/alone.db")
+        assert (alone.code, alone.err.count("--since")) == (OK, 1)
+        shards = run("calls", "sync", f"sqlite:///{tmp_path}/shards.db", "--since", "60d")
+        assert (shards.code, shards.err) == (OK, "")
+        assert rows(tmp_path / "alone.db") == rows(tmp_path / "shards.db") == 450
+        assert run("calls", "sync", f"sqlite:///{tmp_path}/alone.db").err == ""
 
 
 def test_the_database_may_come_from_the_environment(

@@ -23,6 +23,7 @@ from telepath_async import (
 from telepath_async.jobs import ProvisionedTrunk, provision_trunks
 from telepath_async.jobs.provisioning import random_password
 from telepath_async.sandbox import Sandbox
+from tests.support.totals import overstate_total
 
 SECRET = "needle-in-a-haystack"
 
@@ -94,6 +95,15 @@ async def test_missing_trunks_are_created_and_the_vault_holds_their_passwords(
         again = await provision_trunks(client, specs, sink=vault.sink)
         assert [trunk.state for trunk in again.trunks] == ["exists"] * 6
         assert posts(sandbox) == 6
+
+
+async def test_trunks_that_the_list_may_have_missed_are_reported(
+    telepath: TelepathClient, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await provision_trunks(telepath, [spec()], sink=vault.sink)).uncertain == 0
+    overstate_total(monkeypatch, by=2)
+    report = await provision_trunks(telepath, [spec()], sink=vault.sink)
+    assert (report.complete, report.uncertain) == (True, 2)
 
 
 async def test_the_vault_has_the_password_before_the_create_is_sent_and_hears_the_outcome(

@@ -21,6 +21,7 @@ from telepath_async.jobs import JournalBusy, RotationReport, rotate_passwords
 from telepath_async.jobs.journal import Journal
 from telepath_async.jobs.ledger import Entry
 from telepath_async.sandbox import Sandbox
+from tests.support.totals import overstate_total
 
 ROTATE = "/trunks/{id}/rotate-sip-password"
 
@@ -483,6 +484,17 @@ async def test_bad_options_are_refused_before_anything_is_sent(
     with pytest.raises(UsageError, match=named):
         await rotate(**options)
     assert sandbox.requests == []
+
+
+async def test_trunks_that_the_list_may_have_missed_are_reported(
+    telepath: TelepathClient, rotate: Rotate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overstate_total(monkeypatch, by=2)
+    report = await rotate()
+    assert (len(report.applied), report.uncertain) == (3, 2)
+    assert not report.complete
+    listed = await telepath.trunks.list().collect()
+    assert (await rotate(listed, not_again_within=timedelta(0))).complete
 
 
 async def test_a_list_that_fails_frees_the_journal(sandbox: Sandbox, rotate: Rotate) -> None:

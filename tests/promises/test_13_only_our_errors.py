@@ -22,9 +22,9 @@ from telepath_async.models.analytics import AnalyticsOverview
 from telepath_async.models.calls import Call, CallDetails
 from telepath_async.models.numbers import PhoneNumber
 from telepath_async.models.trunks import SipCredentials, Trunk
+from telepath_async.protocol.answers import read_list, read_object
 from telepath_async.protocol.messages import Response
 from telepath_async.protocol.refusals import refusal
-from telepath_async.protocol.answers import read_list, read_object
 from tests.hostile import Hostile, raw, reply
 from tests.promises.operations import BY_NAME, OPERATIONS, Operation, client_at
 

@@ -91,7 +91,7 @@ async def test_empty_pages_are_walked_through(prefetch: int) -> None:
 async def test_ever_new_cursors_without_a_row_end(
     prefetch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paging, "_MOST_BARREN_PAGES", 60)
+    monkeypatch.setattr(paging, "_MAX_EMPTY_PAGES", 60)
     numbers = itertools.count()
     async with (
         Hostile(
@@ -138,14 +138,14 @@ LAST: dict[str, tuple[dict[str, Any], bool]] = {
     "null, but more": ({"next_cursor": None, "has_more": True}, False),
     "a number": ({"next_cursor": 5}, False),
     "an object": ({"next_cursor": {"after": "b"}}, False),
-    "neither key": ({}, False),
+    "neither key": ({}, True),
     "an offset's facts": ({"pagination": {"total": 2, "limit": 1, "offset": 1}}, False),
 }
 
 
 @PREFETCH
 @pytest.mark.parametrize("last", LAST)
-async def test_a_last_page_that_does_not_say_that_it_is_the_last_is_an_error(
+async def test_a_last_page_that_contradicts_its_being_the_last_is_an_error(
     last: str, prefetch: int
 ) -> None:
     said, good = LAST[last]

@@ -24,8 +24,8 @@ from telepath_async.models.numbers import (
     PromptTemplate,
 )
 from telepath_async.models.trunks import SipCredentials, Trunk
-from telepath_async.protocol.messages import Response
 from telepath_async.protocol.answers import ListBody, read_list, read_object
+from telepath_async.protocol.messages import Response
 from telepath_async.secret import Secret, SecretNumber
 
 TRUNK = {"id": "conn_1", "name": "Sales", "status": "active"}

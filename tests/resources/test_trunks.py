@@ -24,6 +24,7 @@ from telepath_async import (
     ConnectionFailed,
     NotFoundError,
     OutcomeUnknown,
+    PagingError,
     ProviderCredentialsError,
     ResponseError,
     RetryPolicy,
@@ -37,6 +38,7 @@ from telepath_async.protocol.messages import Request, Response
 from telepath_async.resources.trunks import Trunks
 from telepath_async.sandbox import RecordedRequest, Sandbox
 from telepath_async.session import Session
+from tests.support.totals import overstate_total
 
 SPEC: dict[str, Any] = {
     "name": "Production OpenAI Agent",
@@ -103,6 +105,25 @@ class TestFind:
 
     async def test_a_username_that_nobody_has_is_none(self, telepath: TelepathClient) -> None:
         assert await telepath.trunks.find("agent-prod-01") is None
+
+    @pytest.mark.parametrize("style", ["offset"])
+    async def test_a_list_that_may_have_missed_a_trunk_is_read_again(
+        self, telepath: TelepathClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        overstate_total(monkeypatch, by=2, walks=2)
+        assert await telepath.trunks.find("agent-prod-01") is None
+        first_pages = [request for request in sandbox.requests if "offset" not in request.raw_query]
+        assert len(first_pages) == 3
+
+    @pytest.mark.parametrize("style", ["offset"])
+    async def test_none_is_never_said_of_a_list_that_may_have_missed_the_trunk(
+        self, telepath: TelepathClient, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
+    ) -> None:
+        overstate_total(monkeypatch, by=2)
+        with pytest.raises(PagingError, match=r"'agent-prod-01'; call trunks.find\(\) again"):
+            await telepath.trunks.find("agent-prod-01")
+        sandbox.add_trunk(sip_username="agent-prod-01")
+        assert await telepath.trunks.find("agent-prod-01") is not None
 
     @pytest.mark.parametrize("username", ["", " ", None, 5])
     async def test_what_is_no_username_is_refused_unsent(
@@ -269,6 +290,15 @@ class TestCreateInDoubt:
     ) -> None:
         sandbox.fail_next(drop="after", method="POST")
         sandbox.fail_next(500, method="GET", times=4)
+        with pytest.raises(OutcomeUnknown, match="a look-up could not tell"):
+            await telepath.trunks.create(**SPEC)
+
+    @pytest.mark.parametrize("style", ["offset"])
+    async def test_it_is_unknown_when_the_look_up_may_have_missed_it(
+        self, telepath: TelepathClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        overstate_total(monkeypatch, by=1)
+        sandbox.fail_next(status=503, method="POST")
         with pytest.raises(OutcomeUnknown, match="a look-up could not tell"):
             await telepath.trunks.create(**SPEC)
 

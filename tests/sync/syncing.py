@@ -16,7 +16,7 @@ import sys
 from datetime import timedelta
 
 from telepath_async import LocalLimiter, TelepathClient
-from telepath_async.sync import parts, sync_calls
+from telepath_async.sync import sync_calls
 
 
 async def sync(base_url: str, api_key: str, database_url: str, hours: str) -> None:
@@ -26,7 +26,6 @@ async def sync(base_url: str, api_key: str, database_url: str, hours: str) -> No
 
 
 if __name__ == "__main__":
-    parts.PAGES_ALONE = 2  # type: ignore[misc]  # so that this history is long enough to be read in parts
     child = 0
     for line in sys.stdin:
         if line == "sync\n":

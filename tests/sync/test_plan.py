@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from telepath_async.sync.plan import (
     Coverage,
+    Seen,
     Walk,
     beginning,
     extended,
@@ -18,6 +19,7 @@ from telepath_async.sync.plan import (
     may_resume,
     proven,
     server_time,
+    up_to_present,
 )
 
 HOUR: Final = timedelta(hours=1)
@@ -79,7 +81,7 @@ def test_a_lookback_longer_than_the_calendar_begins_where_it_was_asked_to() -> N
         ((5, 8), (5, 8), True),
         ((5, 8), (5, 9), True),
         ((5, 8), (5, 7), False),
-        ((5, 8), (5, None), False),
+        ((5, 8), (5, None), True),
         ((5, None), (5, 8), False),
     ],
 )
@@ -90,6 +92,47 @@ def test_a_walk_goes_on_when_it_leads_to_what_is_asked_for_now(
 ) -> None:
     first, second = (Walk(since=at(since), until=at(until)) for since, until in (cut_off, fresh))
     assert may_resume(first, second, HOUR) is resumes
+
+
+def test_an_open_walk_is_cut_shortly_before_the_present_for_shards_to_read() -> None:
+    now = moment(9) + timedelta(microseconds=5)
+    cut = moment(9) - timedelta(minutes=1)
+    assert up_to_present(Walk(since=at(2), until=None), now) == [
+        Walk(since=at(2), until=cut),
+        Walk(since=cut, until=None),
+    ]
+
+
+def test_a_walk_that_cannot_be_read_to_its_end_is_cut_in_the_middle_of_what_it_has_shown() -> None:
+    seen = Seen()
+    seen.note([at(4), None, at(2)])
+    seen.note([at(6)])
+    assert (seen.rows, seen.oldest, seen.newest) == (4, at(2), at(6))
+    assert seen.halves(Walk(since=None, until=at(9), rows=4, checkpoint="here")) == (
+        Walk(since=None, until=at(4)),
+        Walk(since=at(4), until=at(9)),
+    )
+
+
+@pytest.mark.parametrize("hours", [[], [None], [3], [3, 3 + 1 / 3600]])
+def test_a_walk_that_has_shown_less_than_two_seconds_cannot_be_cut(
+    hours: list[float | None],
+) -> None:
+    seen = Seen()
+    seen.note(map(at, hours))
+    assert seen.halves(Walk(since=None, until=None)) == ()
+
+
+@given(st.lists(st.datetimes(min_value=datetime(1970, 1, 1)), min_size=2))
+def test_both_halves_are_shorter_and_meet(starts: list[datetime]) -> None:
+    seen = Seen()
+    seen.note(start.replace(tzinfo=UTC) for start in starts)
+    halves = seen.halves(Walk(since=None, until=None))
+    if halves:
+        earlier, later = halves
+        assert earlier.until == later.since
+        assert earlier.until is not None
+        assert min(starts) < earlier.until.replace(tzinfo=None) <= max(starts)
 
 
 @pytest.mark.parametrize(

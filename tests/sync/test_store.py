@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from telepath_async import Call
 from telepath_async.sync.database import make_engine
@@ -79,7 +78,7 @@ async def test_storing_again_what_is_stored_changes_nothing_in_postgresql(
         id="call_1", start_time=NOON, ai_latency_ms=1, extra={"a": [1, {"b": None}], "é": "x\0y"}
     )
     await store_twice(
-        postgres_url, [[first], [replace(first, ai_latency_ms=1.5), Call(id="call_2")], [], [first]]
+        postgres_url, [[first], [evolve(first, ai_latency_ms=1.5), Call(id="call_2")], [], [first]]
     )
 
 

@@ -22,6 +22,7 @@ from telepath_async.worker.runner import Runner
 from telepath_async.worker.status import JobStatus
 from telepath_async.worker.stores import FileStore
 from telepath_async.worker.work import Run
+from tests.support.totals import overstate_total
 from tests.sync.tables import stored, truth
 from tests.worker.running import accounts_of, file_store, runner_of
 
@@ -294,6 +295,20 @@ async def test_a_command_that_is_gone_fails_the_run_before_anything_is_sent(
     assert sandbox.requests == []
     assert (await status_of(runner, f"acme:{job}")).error == reason
     assert events[-1]["error"] == reason
+
+
+async def test_a_rotation_whose_list_may_have_missed_trunks_is_tried_again(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = ROTATE.format(journal=tmp_path / "journal", command='["/bin/true"]')
+    runner = runner_of(accounts_of(tmp_path, sandbox, jobs), store)
+    await is_due(runner, "acme:rotate")
+    with monkeypatch.context() as patch:
+        overstate_total(patch, by=2)
+        with pytest.raises(JobFailed, match="2 trunks may have been missed, because the list"):
+            await runner.run("acme:rotate")
+    rotations = sum(request.method == "POST" for request in sandbox.requests)
+    assert rotations == 3
 
 
 async def test_a_carrier_that_fails_is_named_with_the_reason(

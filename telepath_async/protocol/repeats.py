@@ -1,0 +1,65 @@
+"""Whether a server heeds `limit` and `offset`, as far as its answers show. No I/O."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from .answers import ListBody
+from .plan import contradiction
+
+_AT_OFFSETS: Final = 3  # insertions may bring the same page at two offsets
+
+
+class Repeats:
+    """Compares each page with the one before it.
+
+    A server that shows the same page at three offsets, and names no paging at all, may have sent
+    its whole list. Where that is as long as a page, the next request is for one row less: a cursor
+    server shows a cursor then, and one that does not page at all sends the same again.
+    """
+
+    def __init__(self, of: str, page_size: int) -> None:
+        self.limit = page_size
+        self._of = of
+        self._page_size = page_size
+        self._first = -1
+        self._ids: list[str] = []
+        self._seen = 1
+
+    @property
+    def probing(self) -> bool:
+        """Whether one row less than a page was asked for."""
+        return self.limit < self._page_size
+
+    def check(self, body: ListBody[Any], ids: list[str], first: int) -> bool:
+        """Return whether the page at the offset `first` is the whole list, as often as it comes.
+
+        Raises PagingError when the server ignores the offset; nothing has changed then.
+        """
+        if body.offset is not None and body.offset != first:
+            raise contradiction(
+                self._of,
+                f"was asked for at offset {first} and came from offset {body.offset}",
+                "if the server knows whole pages only, pass overlap=0",
+            )
+        if self.probing and ids == self._ids:
+            return True
+        if self.probing and ids and ids == self._ids[: len(ids)]:
+            raise self._ignored(first)
+        repeats = bool(ids) and ids == self._ids and first > self._first
+        seen = self._seen + 1 if repeats else 1
+        whole = seen == _AT_OFFSETS and self._is_whole(body, ids, first)
+        self.limit = self._page_size - (seen == _AT_OFFSETS and not whole)
+        self._first, self._ids, self._seen = first, ids, seen
+        return whole
+
+    def _is_whole(self, body: ListBody[Any], ids: list[str], first: int) -> bool:
+        """Judge a page that has come at three offsets: the whole list, or not known yet."""
+        if body.total is not None or body.limit is not None or self._page_size == 1:
+            raise self._ignored(first)
+        return len(ids) != self._page_size
+
+    def _ignored(self, first: int) -> Exception:
+        return contradiction(
+            self._of, f"has the same page at three offsets, the last of them {first}"
+        )

@@ -1,0 +1,264 @@
+"""The rules of the cursor style, one by one, and which page shows which style."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from telepath_async.errors import PagingError
+from telepath_async.protocol import paging as paging_module
+from telepath_async.protocol.answers import ListBody
+from telepath_async.protocol.checkpoint import Checkpoint
+from telepath_async.protocol.paging import Paging
+
+from .lists import Item, OffsetServer, ask, items, plan, resumed, taken, walk
+
+Query = dict[str, str]
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+
+def page(ids: str, cursor: str | None = None, has_more: bool | None = None) -> ListBody[Item]:
+    return ListBody(rows=items(*ids), paged_by_cursor=True, next_cursor=cursor, has_more=has_more)
+
+
+def bare(ids: str, **facts: int) -> ListBody[Item]:
+    return ListBody(rows=items(*ids), paged_by_cursor=False, **facts)
+
+
+class CursorScript:
+    def __init__(self, *pages: ListBody[Item]) -> None:
+        self._pages: Iterator[ListBody[Item]] = iter(pages)
+        self.queries: list[Query] = []
+
+    def __call__(self, query: Query) -> ListBody[Item]:
+        self.queries.append(query)
+        return next(self._pages)
+
+
+def cursor_server(ids: str, cap: int = 100) -> Callable[[Query], ListBody[Item]]:
+    def answer(query: Query) -> ListBody[Item]:
+        first, size = int(query.get("cursor", "0")), min(int(query["limit"]), cap)
+        rest = first + size < len(ids)
+        return page(ids[first : first + size], str(first + size) if rest else None)
+
+    return answer
+
+
+def test_a_cursor_goes_back_byte_for_byte() -> None:
+    odd = "a+b/c==%2B é\u2028 \\"
+    script = CursorScript(page("ab", odd), page("c"))
+    assert walk(Paging(plan(page_size=2)), script) == ["a", "b", "c"]
+    assert script.queries == [{"limit": "2"}, {"limit": "2", "cursor": odd}]
+
+
+def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
+    script = CursorScript(
+        page("", "1"), page("", "2", has_more=True), page("a", "3"), page("", None, has_more=False)
+    )
+    assert walk(Paging(plan()), script) == ["a"]
+
+
+@pytest.mark.parametrize(("cursors", "pages"), [("AA", 2), ("ABAB", 3), ("ABCBCB", 4)])
+def test_a_cursor_that_comes_again_is_an_error(cursors: str, pages: int) -> None:
+    script = CursorScript(
+        *(page(str(number), cursor, has_more=True) for number, cursor in enumerate(cursors))
+    )
+    with pytest.raises(PagingError, match=f"gave the cursor '{cursors[pages - 1]}' twice"):
+        walk(Paging(plan()), script)
+    assert len(script.queries) == pages
+
+
+def test_a_cursor_that_comes_again_is_the_end_where_has_more_is_false() -> None:
+    assert walk(
+        Paging(plan()), CursorScript(page("a", "A", has_more=True), page("b", "A", has_more=False))
+    ) == ["a", "b"]
+
+
+def test_a_new_cursor_is_followed_though_has_more_is_false_until_nothing_comes() -> None:
+    script = CursorScript(
+        page("a", "A", has_more=False),
+        page("b", "B", has_more=False),
+        page("", "C", has_more=False),
+    )
+    assert walk(Paging(plan()), script) == ["a", "b"]
+
+
+def test_has_more_without_a_cursor_is_an_error_and_the_same_page_is_asked_for_again() -> None:
+    script = CursorScript(page("a", "A"), page("b", has_more=True), page("b", "B"), page("c"))
+    paging = Paging(plan())
+    ask(paging, script)
+    with pytest.raises(PagingError, match="says has_more and has no next_cursor"):
+        ask(paging, script)
+    assert walk(paging, script) == ["a", "b", "c"]
+    assert [query.get("cursor") for query in script.queries] == [None, "A", "A", "B"]
+
+
+def test_after_cursors_a_page_without_any_paging_is_the_last() -> None:
+    paging = Paging(plan())
+    assert walk(paging, CursorScript(page("a", "A"), bare("b"))) == ["a", "b"]
+    assert paging.drift.uncertain == 0
+
+
+def test_after_a_resume_in_a_cursor_list_a_page_without_any_paging_is_the_last() -> None:
+    start = Checkpoint(of="calls", style="cursor", cursor="A")
+    assert walk(Paging(plan(start)), CursorScript(bare("b"))) == ["b"]
+
+
+def test_where_another_list_has_shown_cursors_a_single_page_without_the_key_is_the_list() -> None:
+    paging = Paging(plan(page_size=3, style_hint="cursor"))
+    assert walk(paging, CursorScript(bare("abc"))) == ["a", "b", "c"]
+
+
+def test_a_server_known_to_page_by_cursor_may_page_this_list_by_offset() -> None:
+    server = OffsetServer(list(ALPHABET))
+    assert walk(Paging(plan(page_size=10, style_hint="cursor")), server) == list(ALPHABET)
+
+
+def test_after_cursors_a_page_that_names_an_offset_is_an_error_and_not_the_end() -> None:
+    paging = Paging(plan())
+    ask(paging, CursorScript(page("a", "A")))
+    with pytest.raises(PagingError, match="began with cursor paging"):
+        paging.receive(bare("b", total=2, limit=1, offset=1))
+    assert not paging.done
+
+
+def test_one_cursor_page_is_upcoming_at_a_time() -> None:
+    paging = Paging(plan())
+    ask(paging, CursorScript(page("a", "A")))
+    assert paging.upcoming(8) == [(("limit", "100"), ("cursor", "A"))]
+    assert paging.step == 100
+
+
+def test_rows_that_a_cursor_repeats_are_dropped() -> None:
+    paging = Paging(plan())
+    assert walk(paging, CursorScript(page("abb", "A"), page("bc"))) == ["a", "b", "c"]
+    assert paging.drift.repeated == 2
+
+
+def test_new_cursors_without_end_and_without_rows_are_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paging_module, "_MAX_EMPTY_PAGES", 50)
+    with pytest.raises(PagingError, match="without a new row"):
+        walk(Paging(plan()), CursorScript(*(page("", str(number)) for number in range(100))))
+
+
+def test_as_many_empty_pages_are_no_error_where_the_list_ends_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paging_module, "_MAX_EMPTY_PAGES", 2)
+    assert walk(Paging(plan()), CursorScript(page("", "A"), page(""))) == []
+
+
+# --- what the machine does for both styles ---
+
+
+def test_rows_that_are_not_wanted_are_dropped_and_counted() -> None:
+    paging = Paging(plan(keeps=lambda row: row.id in "ace"))
+    assert walk(paging, cursor_server("abcde", cap=2)) == ["a", "c", "e"]
+    assert paging.drift.outside == 2
+
+
+@frozen(kw_only=True)
+class BodyWithRejected:
+    """A page one of whose rows has no usable id."""
+
+    rows: list[Item]
+    rejected: tuple[Any, ...]
+    paged_by_cursor: bool = False
+    total: int | None = None
+    limit: int | None = None
+    offset: int | None = None
+
+
+def test_rows_without_a_usable_id_are_counted_and_take_a_place_in_the_list() -> None:
+    paging: Paging[Any] = Paging(plan(page_size=3))
+    body: Any = BodyWithRejected(rows=items("a", "b"), rejected=({"id": 7},), total=4, limit=3)
+    paging.receive(body)
+    assert paging.rejected == ({"id": 7},)
+    assert paging.drift.rejected == 1
+    assert dict(paging.upcoming(1)[0])["offset"] == "2"
+
+
+# --- checkpoints ---
+
+
+@pytest.mark.parametrize("facts", [("total", "limit", "offset"), ("limit",), (), None])
+@pytest.mark.parametrize("page_size", [1, 2, 5, 26, 100])
+def test_a_resume_after_any_row_goes_on_exactly_there(
+    facts: tuple[str, ...] | None, page_size: int
+) -> None:
+    for count in range(len(ALPHABET) + 1):
+        server: Any = (
+            cursor_server(ALPHABET) if facts is None else OffsetServer(list(ALPHABET), facts=facts)
+        )
+        paging = Paging(plan(page_size=page_size))
+        ids: list[str] = []
+        while len(ids) < count:
+            row = paging.take()
+            ids += [row.id] if row else []
+            row or ask(paging, server)
+        paging = resumed(paging)
+        assert ids + walk(paging, server) == list(ALPHABET)
+        assert paging.drift.uncertain == 0 or (page_size == 1 and facts is not None)
+
+
+@pytest.mark.parametrize("facts", [("total",), None])
+@pytest.mark.parametrize("page_size", [1, 3, 20, 100])
+def test_a_resume_with_other_pages_is_exact_too(
+    facts: tuple[str, ...] | None, page_size: int
+) -> None:
+    server: Any = (
+        cursor_server(ALPHABET) if facts is None else OffsetServer(list(ALPHABET), facts=facts)
+    )
+    paging = Paging(plan(page_size=10))
+    ask(paging, server)
+    ids = [row.id for _ in range(7) if (row := paging.take())]
+    paging = resumed(paging, page_size=page_size)
+    assert ids + walk(paging, server) == list(ALPHABET)
+    assert paging.drift.uncertain == 0 or (page_size == 1 and facts is not None)
+
+
+def test_a_checkpoint_of_a_walk_that_is_over_has_nothing_more() -> None:
+    for server in (cursor_server("abc"), OffsetServer(list("abc")), OffsetServer([])):
+        paging = Paging(plan())
+        walk(paging, server)
+        assert resumed(paging).done
+
+
+def test_a_checkpoint_before_the_first_row_is_the_start() -> None:
+    paging = Paging(plan())
+    assert paging.checkpoint == paging.plan.start
+    ask(paging, OffsetServer(["a"]))
+    assert paging.checkpoint == paging.plan.start
+
+
+def test_a_checkpoint_after_dropped_rows_does_not_ask_for_them_again() -> None:
+    paging = Paging(plan(keeps=lambda row: False))
+    ask(paging, CursorScript(page("a", "A")))
+    assert paging.checkpoint.cursor == "A"
+
+
+def test_a_cursor_resume_asks_for_no_more_rows_than_the_api_allows() -> None:
+    start = Checkpoint(of="calls", style="cursor", at=150, last="x")
+    assert dict(Paging(plan(start, page_size=20)).upcoming(1)[0])["limit"] == "100"
+
+
+def test_a_cursor_resume_whose_row_is_gone_hands_the_page_out_again_and_says_so() -> None:
+    paging = Paging(plan(page_size=5))
+    ask(paging, cursor_server("abcdef"))
+    assert [row.id for _ in range(3) if (row := paging.take())] == ["a", "b", "c"]
+    paging = resumed(paging)
+    assert walk(paging, cursor_server("abdef")) == ["a", "b", "d", "e", "f"]
+    assert paging.drift.uncertain == 3
+
+
+def test_the_rows_of_a_page_can_be_taken_at_once() -> None:
+    paging = Paging(plan())
+    ask(paging, cursor_server("abcde"))
+    assert paging.take_page(2) == items("a", "b")
+    assert paging.in_hand == 3
+    assert taken(paging) == ["c", "d", "e"]
