@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .fields import Model, extra_fields, model, wire
+from attrs import frozen
+
+from .fields import Model, extra_fields, wire
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class AnalyticsOverview(Model):
     """Aggregated performance over the calls of the account: percent, milliseconds, seconds.
 

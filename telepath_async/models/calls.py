@@ -7,8 +7,9 @@ from operator import attrgetter
 from typing import Any, Final
 
 import attrs
+from attrs import frozen
 
-from .fields import Model, OpenEnum, extra_fields, model, nested, wire
+from .fields import Listed, Model, OpenEnum, extra_fields, nested, wire
 
 _LATENCIES: Final = attrgetter("carrier_lag_ms", "ai_latency_ms", "gateway_processing_ms")
 
@@ -36,8 +37,8 @@ class Speaker(OpenEnum):
     AGENT = "agent"
 
 
-@model
-class Call(Model):
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+class Call(Listed):
     """One call. Latencies in milliseconds, duration in seconds, times in UTC.
 
     Seed 003; public page of /calls.
@@ -58,7 +59,7 @@ class Call(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class CallMetrics(Model):
     """The figures of one call: latencies and jitter in milliseconds, packet loss in percent."""
 
@@ -71,7 +72,7 @@ class CallMetrics(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class Turn(Model):
     """One turn of the conversation; both times in milliseconds."""
 
@@ -82,7 +83,7 @@ class Turn(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class TimelineEvent(Model):
     """Something that happened in a call.
 
@@ -94,7 +95,7 @@ class TimelineEvent(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class CallDetails(Call):
     """All that is known about one call. API reference: Get Call.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
 
@@ -17,8 +17,6 @@ from .plain import to_dict
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
-
-T = TypeVar("T")
 
 
 def wire(*names: str) -> Any:
@@ -45,14 +43,18 @@ def wire_names(field: attrs.Attribute[Any]) -> tuple[str, ...]:
     return names
 
 
-class Model:
-    """What every answer of the API has in common.
+class Model(metaclass=type):  # named, or mypy takes its classes for unhashable
+    """What every answer of the API has in common; the models are frozen attrs classes.
+
+    They have no slot for weak references: `protocol/fast.py` gives objects of the same layout their
+    class.
 
     `extra` holds the fields that the model does not know, and each value that is not of its field's
     type, under the name that the server gave it; the field itself is None, or empty, then.
     """
 
     __slots__ = ()
+    __attrs_attrs__: ClassVar[Any]
 
     extra: dict[str, Any]
 
@@ -99,15 +101,12 @@ def _in_json(kind: Any) -> Any:
     return dict[str, Any] if attrs.has(kind) else kind
 
 
-@dataclass_transform(
-    frozen_default=True,
-    kw_only_default=True,
-    field_specifiers=(attrs.field, wire, nested, extra_fields),
-)
-def model(cls: type[T]) -> type[T]:
-    """Make an attrs class of a model: frozen, made by keyword, hashed as `Model` says."""
-    # Without weak references: `protocol/fast.py` gives objects of the same layout this class.
-    return attrs.frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)(cls)
+class Listed(Model):
+    """What has an id, and comes in lists."""
+
+    __slots__ = ()
+
+    id: str
 
 
 class OpenEnum(StrEnum):

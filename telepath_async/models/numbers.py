@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .fields import Model, OpenEnum, extra_fields, model
+from attrs import frozen
+
+from .fields import Model, OpenEnum, extra_fields
 
 
 class TelephonyProvider(OpenEnum):
@@ -82,7 +84,7 @@ class AccountConnectionType(OpenEnum):
     EXTERNAL_API_KEY = "account_connection_external_api_key"
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class PromptTemplate(Model):
     id: str | None = None
     user_id: str | None = None
@@ -91,7 +93,7 @@ class PromptTemplate(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class Prompt(Model):
     id: str | None = None
     user_id: str | None = None
@@ -106,7 +108,7 @@ class Prompt(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class Action(Model):
     id: str | None = None
     user_id: str | None = None
@@ -118,7 +120,7 @@ class Action(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class Voice(Model):
     """A synthesizer's voice; all but these fields depends on its provider and stands in `extra`."""
 
@@ -130,7 +132,7 @@ class Voice(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class Webhook(Model):
     id: str | None = None
     user_id: str | None = None
@@ -142,7 +144,7 @@ class Webhook(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class AccountConnection(Model):
     """An account at another vendor. Every text in its `credentials` is a `Secret`."""
 
@@ -157,7 +159,7 @@ class AccountConnection(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class Agent(Model):
     """The agent that answers a number. An object inside it may come as its id alone.
 
@@ -196,7 +198,7 @@ class Agent(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class PhoneNumber(Model):
     """A phone number. `id` and `user_id` are UUIDs; `number` is E.164.
 

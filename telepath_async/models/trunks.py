@@ -7,8 +7,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from attrs import frozen
+
 from ..secret import Secret
-from .fields import Model, OpenEnum, extra_fields, model, nested, wire
+from .fields import Listed, Model, OpenEnum, extra_fields, nested, wire
 
 _SIP_SCHEME: Final = re.compile(r"^sip:(//)?", re.IGNORECASE)
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
@@ -31,7 +33,7 @@ class AIProvider(OpenEnum):
     CUSTOM = "custom"
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class TrunkMetrics(Model):
     """Today's figures of a trunk: `success_rate` in percent (0-100), `avg_latency_ms` in ms.
 
@@ -44,8 +46,8 @@ class TrunkMetrics(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@model
-class Trunk(Model):
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+class Trunk(Listed):
     """A SIP trunk. API reference: List Trunks, Create Trunk, Update Trunk.
 
     `name` and `status` stand in every documented answer, so they are never None: `""` and `UNKNOWN`
@@ -81,7 +83,7 @@ def _sip_address(endpoint: str) -> tuple[str, bool]:
     return address, _HOST.fullmatch(address) is not None
 
 
-@model
+@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
 class SipCredentials(Model):
     """What a rotation returns: the only time that the new password is shown.
 

@@ -11,8 +11,9 @@ from typing import Generic, TypeVar
 
 from attrs import define, frozen
 
+from ..checks import check_whole
 from ..errors import UsageError
-from ..models.fields import Model
+from ..models.fields import Listed
 from ..paginator import Answer, Paginator, Source
 from ..protocol.answers import read_list
 from ..protocol.checkpoint import Checkpoint, Style, read_checkpoints
@@ -23,7 +24,7 @@ from ..protocol.recent_ids import RecentIds
 from ..protocol.url import Query
 from ..session import Session
 
-T = TypeVar("T", bound=Model)
+T = TypeVar("T", bound=Listed)
 
 _ALWAYS = DateRange()
 
@@ -41,12 +42,12 @@ class ListOptions:
 
     def check(self) -> None:
         """Raise UsageError on an option that cannot be meant."""
-        _whole("page_size", self.page_size, 1, 100)
-        _whole("prefetch", self.prefetch, 0, 100)
-        _whole("overlap", self.overlap, 0, 99)
-        _whole("shards", self.shards, 1, 100)
+        check_whole("page_size", self.page_size, 1, 100)
+        check_whole("prefetch", self.prefetch, 0, 100)
+        check_whole("overlap", self.overlap, 0, 99)
+        check_whole("shards", self.shards, 1, 100)
         if self.max_items is not None:
-            _whole("max_items", self.max_items, 0, None)
+            check_whole("max_items", self.max_items, 0, None)
 
 
 def paginator(
@@ -152,10 +153,3 @@ class _Pages(Generic[T]):
             Request(method="GET", path=path, template=path, query=query)
         )
         return response, read_list(self.model, self.of, response)
-
-
-def _whole(name: str, value: object, least: int, most: int | None) -> None:
-    good = isinstance(value, int) and not isinstance(value, bool)
-    if not good or value < least or (most is not None and value > most):  # type: ignore[operator]
-        upper = "" if most is None else f" to {most}"
-        raise UsageError(f"{name} must be a whole number from {least}{upper}, not {value!r}")
