@@ -1,4 +1,4 @@
-"""The async Python SDK for the Telepath Voice API: awaitable calls, lists to walk with `async for`, one honest limiter."""
+"""The async Python SDK for the Telepath Voice API."""
 
 from .client import TelepathClient
 from .errors import (
@@ -46,8 +46,10 @@ from .models.calls import (
     Turn,
 )
 from .models.numbers import AccountConnection, Agent, PhoneNumber
+from .models.plain import to_dict
 from .models.trunks import AIProvider, SipCredentials, Trunk, TrunkMetrics, TrunkStatus
 from .paginator import Page, Paginator
+from .protocol.answers import RejectedRow
 from .protocol.messages import Response
 from .protocol.paging import Drift
 from .protocol.ratelimit import RateLimit
@@ -91,6 +93,7 @@ __all__ = [
     "ProviderCredentialsError",
     "RateLimit",
     "RateLimitError",
+    "RejectedRow",
     "RequestFailed",
     "RequestStarted",
     "RequestTimeout",
@@ -116,4 +119,5 @@ __all__ = [
     "TrunkStatus",
     "Turn",
     "UsageError",
+    "to_dict",
 ]

@@ -9,7 +9,7 @@ from attrs import frozen
 from .fields import Model, extra_fields, wire
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class AnalyticsOverview(Model):
     """Aggregated performance over the calls of the account: percent, milliseconds, seconds.
 

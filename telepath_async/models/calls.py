@@ -37,7 +37,7 @@ class Speaker(OpenEnum):
     AGENT = "agent"
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class Call(Listed):
     """One call. Latencies in milliseconds, duration in seconds, times in UTC.
 
@@ -59,7 +59,7 @@ class Call(Listed):
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class CallMetrics(Model):
     """The figures of one call: latencies and jitter in milliseconds, packet loss in percent."""
 
@@ -72,7 +72,7 @@ class CallMetrics(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class Turn(Model):
     """One turn of the conversation; both times in milliseconds."""
 
@@ -83,7 +83,7 @@ class Turn(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class TimelineEvent(Model):
     """Something that happened in a call.
 
@@ -95,7 +95,7 @@ class TimelineEvent(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class CallDetails(Call):
     """All that is known about one call. API reference: Get Call.
 

@@ -32,9 +32,14 @@ def nested(kind: type[Any], *names: str) -> Any:
     return attrs.field(factory=kind, metadata={"names": names} if names else {})
 
 
+def collection() -> Any:
+    """Return an optional field whose lists and dicts have no hash; the model's leaves it out."""
+    return attrs.field(default=None, hash=False)
+
+
 def extra_fields() -> Any:
     """Return the field for what has no other: JSON key -> value, credentials as `Secret`."""
-    return attrs.field(factory=dict)
+    return attrs.field(factory=dict, hash=False)
 
 
 def wire_names(field: attrs.Attribute[Any]) -> tuple[str, ...]:
@@ -43,7 +48,7 @@ def wire_names(field: attrs.Attribute[Any]) -> tuple[str, ...]:
     return names
 
 
-class Model(metaclass=type):  # named, or mypy takes its classes for unhashable
+class Model(metaclass=type):  # noqa: UP050  # mypy takes its classes for unhashable without it
     """What every answer of the API has in common; the models are frozen attrs classes.
 
     They have no slot for weak references: `protocol/fast.py` gives objects of the same layout their
@@ -57,12 +62,6 @@ class Model(metaclass=type):  # named, or mypy takes its classes for unhashable
     __attrs_attrs__: ClassVar[Any]
 
     extra: dict[str, Any]
-
-    def __hash__(self) -> int:
-        # Dicts, such as `extra`, have no hash; models that are equal have the rest equal, too.
-        values = (getattr(self, field.name) for field in attrs.fields(type(self)))
-        plain = (value for value in values if isinstance(value, str | int | float | datetime))
-        return hash((type(self), *plain))
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield what `to_dict` holds: web frameworks make JSON of anything that `dict()` takes."""

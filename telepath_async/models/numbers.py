@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from .fields import Model, OpenEnum, extra_fields
+from .fields import Model, OpenEnum, collection, extra_fields
 
 
 class TelephonyProvider(OpenEnum):
@@ -84,16 +84,16 @@ class AccountConnectionType(OpenEnum):
     EXTERNAL_API_KEY = "account_connection_external_api_key"
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class PromptTemplate(Model):
     id: str | None = None
     user_id: str | None = None
     label: str | None = None
-    required_context_keys: list[str] | None = None
+    required_context_keys: list[str] | None = collection()
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class Prompt(Model):
     id: str | None = None
     user_id: str | None = None
@@ -102,25 +102,25 @@ class Prompt(Model):
     content: str | None = None
     context_endpoint: str | None = None
     type: PromptType | None = None
-    tags: list[str] | None = None
-    collect_fields: list[Any] | None = None
+    tags: list[str] | None = collection()
+    collect_fields: list[Any] | None = collection()
     prompt_template: str | PromptTemplate | None = None
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class Action(Model):
     id: str | None = None
     user_id: str | None = None
     type: ActionType | None = None
     label: str | None = None
     description: str | None = None
-    config: dict[str, Any] | None = None
-    action_trigger: dict[str, Any] | None = None
+    config: dict[str, Any] | None = collection()
+    action_trigger: dict[str, Any] | None = collection()
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class Voice(Model):
     """A synthesizer's voice; all but these fields depends on its provider and stands in `extra`."""
 
@@ -132,11 +132,11 @@ class Voice(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class Webhook(Model):
     id: str | None = None
     user_id: str | None = None
-    subscriptions: list[WebhookEvent] | None = None
+    subscriptions: list[WebhookEvent] | None = collection()
     url: str | None = None
     method: WebhookMethod | None = None
     label: str | None = None
@@ -144,22 +144,22 @@ class Webhook(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class AccountConnection(Model):
     """An account at another vendor. Every text in its `credentials` is a `Secret`."""
 
     id: str | None = None
     user_id: str | None = None
     type: AccountConnectionType | None = None
-    credentials: dict[str, Any] | None = None
+    credentials: dict[str, Any] | None = collection()
     label: str | None = None
     description: str | None = None
-    steering_pool: list[str] | None = None
+    steering_pool: list[str] | None = collection()
     account_supports_any_caller_id: bool | None = None
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class Agent(Model):
     """The agent that answers a number. An object inside it may come as its id alone.
 
@@ -174,7 +174,7 @@ class Agent(Model):
     description: str | None = None
     prompt: str | Prompt | None = None
     language: Language | None = None
-    actions: list[str | Action] | None = None
+    actions: list[str | Action] | None = collection()
     voice: str | Voice | None = None
     initial_message: str | None = None
     initial_message_delay: int | float | None = None
@@ -189,7 +189,7 @@ class Agent(Model):
     noise_suppression: bool | None = None
     context_endpoint: str | None = None
     openai_model_name_override: str | None = None
-    deepgram_keywords: dict[str, Any] | list[Any] | None = None
+    deepgram_keywords: dict[str, Any] | list[Any] | None = collection()
     llm_provider: str | None = None
     llm_model: str | None = None
     llm_temperature: int | float | None = None
@@ -198,7 +198,7 @@ class Agent(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class PhoneNumber(Model):
     """A phone number. `id` and `user_id` are UUIDs; `number` is E.164.
 
@@ -212,7 +212,7 @@ class PhoneNumber(Model):
     label: str | None = None
     inbound_agent_name: str | None = None
     outbound_only: bool | None = None
-    example_context: dict[str, Any] | None = None
+    example_context: dict[str, Any] | None = collection()
     telephony_provider: TelephonyProvider | None = None
     description: str | None = None
     inbound_agent: str | Agent | None = None

@@ -33,7 +33,7 @@ class AIProvider(OpenEnum):
     CUSTOM = "custom"
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class TrunkMetrics(Model):
     """Today's figures of a trunk: `success_rate` in percent (0-100), `avg_latency_ms` in ms.
 
@@ -46,7 +46,7 @@ class TrunkMetrics(Model):
     extra: dict[str, Any] = extra_fields()
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class Trunk(Listed):
     """A SIP trunk. API reference: List Trunks, Create Trunk, Update Trunk.
 
@@ -83,7 +83,7 @@ def _sip_address(endpoint: str) -> tuple[str, bool]:
     return address, _HOST.fullmatch(address) is not None
 
 
-@frozen(kw_only=True, unsafe_hash=False, weakref_slot=False)
+@frozen(kw_only=True, weakref_slot=False)
 class SipCredentials(Model):
     """What a rotation returns: the only time that the new password is shown.
 

@@ -5,6 +5,8 @@ What a JSON object means is decided in `answers.py`; what an error body means, i
 
 from __future__ import annotations
 
+import codecs
+import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,21 +27,22 @@ if TYPE_CHECKING:
 
 
 def read_json(response: Response) -> Any:
-    """Decode the body.
+    """Decode the body: without a byte order mark, half a character as U+FFFD.
 
     Raises ResponseError in every way that JSON can fail: text, depth, numbers, syntax.
     """
+    body = response.body.removeprefix(codecs.BOM_UTF8)
     try:
-        return msgspec.json.decode(response.body)
-    except (
-        msgspec.DecodeError,
-        UnicodeDecodeError,
-        RecursionError,
-        ValueError,
-        OverflowError,
-    ) as error:
+        return msgspec.json.decode(_whole_characters(body) if b"\\ud" in body.lower() else body)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
         why = str(error) or type(error).__name__
     raise decode_error(response, why)
+
+
+def _whole_characters(body: bytes) -> bytes:
+    r"""Return JSON in which `\ud83d` without its other half is U+FFFD."""
+    text = json.dumps(json.loads(body), ensure_ascii=False)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 def decode_error(response: Response, why: str) -> ResponseError:

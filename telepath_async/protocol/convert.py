@@ -143,7 +143,7 @@ def _identifier(value: Any, _: Any) -> str:
 
 def _model(model: type[Any], converter: Converter) -> Hook:
     fields = [field for field in attrs.fields(attrs.resolve_types(model)) if field.name != "extra"]
-    required = [field.name for field in fields if field.default is attrs.NOTHING]
+    required = {field.name for field in fields if field.default is attrs.NOTHING}
     known_as = {
         name: (field.name, _hook(field, converter), field.type)
         for field in fields
@@ -164,12 +164,11 @@ def _model(model: type[Any], converter: Converter) -> Hook:
                 except STRUCTURE_ERRORS as error:
                     wrong[name] = error
                     extra[key] = redact(value, key)
-        if not known.keys() >= required_names:
-            missing = [name for name in required if name not in known]
+        if not known.keys() >= required:
+            missing = sorted(required - known.keys())
             raise _refused(model, {name: wrong.get(name, KeyError(name)) for name in missing})
         return model(**known, extra=extra)
 
-    required_names = frozenset(required)
     return structure
 
 
@@ -187,5 +186,5 @@ def _refused(model: type[Any], wrong: dict[str, Exception]) -> Exception:
     from cattrs import AttributeValidationNote, ClassValidationError
 
     for name, error in wrong.items():
-        error.add_note(AttributeValidationNote(f"field {name}", name, str))  # type: ignore[arg-type]
+        error.add_note(AttributeValidationNote(name, name, str))  # pyright: ignore
     return ClassValidationError(f"not a {model.__name__}", [*wrong.values()], model)

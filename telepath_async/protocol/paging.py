@@ -13,7 +13,7 @@ from typing import Any, Final, Generic
 
 from attrs import define, evolve
 
-from .answers import ListBody
+from .answers import ListBody, RejectedRow
 from .checkpoint import Checkpoint, PagePosition, Style
 from .cursors import CursorPaging
 from .offsets import OffsetPaging
@@ -43,7 +43,7 @@ class PageInHand(Generic[T]):
     position: PagePosition
     rows: Sequence[T] = ()
     indexes: Sequence[int] = ()
-    rejected: tuple[Any, ...] = ()
+    rejected: tuple[RejectedRow, ...] = ()
     taken: int = 0
 
     @property
@@ -95,7 +95,7 @@ class Paging(Generic[T]):
         return self._page.checkpoint
 
     @property
-    def rejected(self) -> tuple[Any, ...]:
+    def rejected(self) -> tuple[RejectedRow, ...]:
         """The rows of the page in hand that have no usable id."""
         return self._page.rejected
 
@@ -135,7 +135,7 @@ class Paging(Generic[T]):
 
         Raises PagingError when the server contradicts itself; nothing has changed then.
         """
-        shown, ids, rejected = style_of(body), [row.id for row in body.rows], _rejected(body)
+        shown, ids, rejected = style_of(body), [row.id for row in body.rows], body.rejected
         machine = self._machine or self._make_machine(shown or self.plan.style_hint or "offset")
         if shown is not None and shown != machine.style:
             if isinstance(machine, OffsetPaging) and machine.repeats.probing:
@@ -155,7 +155,11 @@ class Paging(Generic[T]):
         return True
 
     def _hand_out(
-        self, rows: list[T], ids: list[str], position: PagePosition, rejected: tuple[Any, ...]
+        self,
+        rows: list[T],
+        ids: list[str],
+        position: PagePosition,
+        rejected: tuple[RejectedRow, ...],
     ) -> None:
         """Put into hand what is new and wanted."""
         new, indexes = self._new_rows(rows, ids, position.skip)
@@ -199,7 +203,3 @@ class Paging(Generic[T]):
                 self._known.add({ids[index]})
                 new.append(index)
         return [rows[index] for index in new], new
-
-
-def _rejected(body: ListBody[Any]) -> tuple[Any, ...]:
-    return tuple(getattr(body, "rejected", ()))

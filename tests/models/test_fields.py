@@ -6,15 +6,18 @@ import copy
 import json
 import pickle
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
+import attrs
+import cattrs
 import pytest
 
 from telepath_async.models import analytics, calls, numbers, trunks
-from telepath_async.models.calls import CallStatus
+from telepath_async.models.calls import CallDetails, CallStatus, Turn
 from telepath_async.models.fields import Model
 from telepath_async.models.numbers import AccountConnection
+from telepath_async.models.plain import to_dict
 from telepath_async.models.trunks import SipCredentials, Trunk, TrunkStatus
 from telepath_async.secret import Secret
 
@@ -71,12 +74,67 @@ def test_only_text_can_be_a_value(value: object) -> None:
         TrunkStatus(value)  # type: ignore[arg-type]
 
 
+def instance_of(model: type[Model]) -> Any:
+    """Return a model with the fields that it needs, and one that it does not know."""
+    needed = {
+        field.name: Secret("needle") if field.type is Secret else "x"
+        for field in attrs.fields(attrs.resolve_types(model))
+        if field.default is attrs.NOTHING
+    }
+    return model(**needed, extra={"new": 1})
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_every_model_keeps_what_it_does_not_know_and_cannot_be_changed(model: type[Model]) -> None:
-    assert "extra" in model.__struct_fields__
-    instance: Any = model(*("x" for field in msgspec.structs.fields(model) if field.required))
-    with pytest.raises(AttributeError, match="immutable"):
-        instance.extra = {}
+class TestEveryModel:
+    def test_cannot_be_changed(self, model: type[Model]) -> None:
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            instance_of(model).extra = {}
+
+    def test_is_taken_by_attrs_own_functions(self, model: type[Model]) -> None:
+        instance = instance_of(model)
+        assert [*attrs.asdict(instance)] == [field.name for field in attrs.fields(model)]
+        assert attrs.evolve(instance, extra={}) == attrs.evolve(instance_of(model), extra={})
+        assert attrs.evolve(instance, extra={}) != instance
+
+    def test_is_hashed_by_its_value(self, model: type[Model]) -> None:
+        assert hash(instance_of(model)) == hash(instance_of(model))
+        assert len({instance_of(model), instance_of(model)}) == 1
+
+    def test_survives_a_pickle_without_its_secrets(self, model: type[Model]) -> None:
+        instance = instance_of(model)
+        pickled = pickle.dumps(instance)
+        assert b"needle" not in pickled
+        assert pickle.loads(pickled).extra == {"new": 1}
+
+    def test_is_unstructured_by_a_users_own_converter(self, model: type[Model]) -> None:
+        converter = cattrs.Converter()
+        converter.register_unstructure_hook(Secret, str)
+        plain = converter.unstructure(instance_of(model))
+        assert plain["extra"] == {"new": 1}
+
+    def test_becomes_json_with_its_secrets_masked(self, model: type[Model]) -> None:
+        plain = to_dict(instance_of(model))
+        assert json.loads(json.dumps(plain)) == plain
+        assert dict(instance_of(model)) == plain
+        assert "needle" not in json.dumps(plain)
+
+
+def test_to_dict_writes_times_enumerations_and_nested_models_as_json_has_them() -> None:
+    call = CallDetails(
+        id="call_1",
+        status=CallStatus.COMPLETED,
+        start_time=datetime(2026, 3, 10, 12, tzinfo=UTC),
+        turns=(Turn(turn_number=1),),
+    )
+    plain = to_dict(call)
+    assert (plain["status"], plain["start_time"]) == ("completed", "2026-03-10T12:00:00Z")
+    assert plain["turns"][0]["turn_number"] == 1
+
+
+def test_a_trunk_spells_its_address_in_one_way_however_it_is_made() -> None:
+    made = Trunk(id="1", sip_username="u", sip_endpoint="sip:host")
+    assert made.sip_endpoint == "u@host"
+    assert attrs.evolve(made, name="n").sip_endpoint == "u@host"
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,8 @@ def test_no_fault_shows_a_value() -> None:
         ("2026-01-31T00:00:00Z", datetime(2026, 1, 31, tzinfo=UTC)),
         ("2026-01-31 00:00:00", datetime(2026, 1, 31, tzinfo=UTC)),
         ("2026-01-31T02:00+02:00", datetime(2026, 1, 31, tzinfo=UTC)),
-        ("2026-01-31T00:00:00.123456789Z", datetime(2026, 1, 31, microsecond=123456, tzinfo=UTC)),
+        ("2026-01-31T00:00:00.123456789Z", datetime(2026, 1, 31, microsecond=123457, tzinfo=UTC)),
+        ("2026-01-31t00:00:00.1234564z", datetime(2026, 1, 31, microsecond=123456, tzinfo=UTC)),
     ],
 )
 def test_a_time_becomes_utc(text: str, moment: datetime) -> None:

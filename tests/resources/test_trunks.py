@@ -543,10 +543,10 @@ class TestRotate:
     async def test_an_answer_that_makes_no_sense_still_holds_the_password_in_raw(
         self, telepath: TelepathClient, sandbox: Sandbox, known: str
     ) -> None:
-        sandbox.fail_next(200, body={"id": 5, "sip_password": "needle"})
+        sandbox.fail_next(200, body={"id": 5, "sip_password": ["needle"]})
         with pytest.raises(ResponseError) as caught:
             await telepath.trunks.rotate_sip_password(known)
-        assert json.loads(caught.value.raw)["sip_password"] == "needle"
+        assert json.loads(caught.value.raw)["sip_password"] == ["needle"]
         assert "needle" not in f"{caught.value} {caught.value!r}"
         assert len(sandbox.requests) == 1
 
