@@ -24,7 +24,7 @@ class Pool:
     """
 
     def __init__(self, session: aiohttp.ClientSession | None) -> None:
-        self._session = session
+        self._http = None if session is None else transport.Http(session)
         self._left: aiohttp.ClientSession | None = None
         self._theirs = session is not None
         self._holder: AsyncGenerator[aiohttp.ClientSession] | None = None
@@ -76,16 +76,16 @@ class Pool:
                 "for each loop, and in a child "
                 "that was forked while it was in use"
             )
-        self._left = self._session or self._left
-        self._session, self._loop, self._process = None, loop, os.getpid()
+        self._left = self._http.session if self._http else self._left
+        self._http, self._loop, self._process = None, loop, os.getpid()
         self._calling.clear()
 
     @property
-    def session(self) -> aiohttp.ClientSession | None:
+    def http(self) -> transport.Http | None:
         """The session, if it is open."""
-        return None if self._session is None or self._session.closed else self._session
+        return None if self._http is None or self._http.session.closed else self._http
 
-    async def open(self) -> aiohttp.ClientSession:
+    async def open(self) -> transport.Http:
         """Open a session and return it.
 
         Raises ClientClosedError, or UsageError when the caller's own is closed.
@@ -98,9 +98,9 @@ class Pool:
                 "client is used"
             )
         self._holder = transport.hold_open()
-        self._session = session = await anext(self._holder)
+        self._http = http = transport.Http(await anext(self._holder))
         await self._let_go()
-        return session
+        return http
 
     async def _let_go(self) -> None:
         """Abandon the session of a loop that is gone."""
@@ -123,11 +123,11 @@ class Pool:
         for task in self._calling.difference(self._cut):
             self._cut.add(task)
             task.cancel()
-        session, self._session = self._session, None
-        if session is None or self._holder is None:
+        http, self._http = self._http, None
+        if http is None or self._holder is None:
             return
         # A loop that shuts down closes the holder too, and a generator cannot be closed twice at
         # the same time.
-        await session.close()
+        await http.session.close()
         with contextlib.suppress(RuntimeError):
             await self._holder.aclose()

@@ -178,10 +178,14 @@ class Session:
             if waited:
                 self._tell(Throttled, request, attempt, seconds=waited)
             request.attempts = attempt
-            session = self.pool.session or await self.pool.open()
-            timeout = _least(options.attempt_timeout, deadline - clock())
+            http = self.pool.http or await self.pool.open()
             sending = transport.send(
-                session, account.origin, request, headers=self._headers, timeout=timeout
+                http,
+                account.origin,
+                request,
+                headers=self._headers,
+                timeout=options.attempt_timeout,
+                until=deadline,
             )
             try:
                 result = await (sending if self._on_event is None else self._told(request, sending))
@@ -276,10 +280,10 @@ class Session:
 
 
 def _least(bound: float | None, time_left: float) -> float | None:
-    """Return the seconds that a wait or an attempt may take: None for no bound, and never 0, which aiohttp takes for none."""
+    """Return the seconds that a wait may take; None = no bound."""
     if bound is not None and bound < time_left:
         return bound
-    return None if time_left == math.inf else max(0.001, time_left)
+    return None if time_left == math.inf else max(0.0, time_left)
 
 
 def _reason(outcome: Response | TransportError) -> str:

@@ -17,14 +17,14 @@ import platform
 import warnings
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from functools import lru_cache
-from typing import Final
+from typing import Final, final
 
 import aiohttp
 import msgspec
 from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
+from .deadlines import Deadline, Deadlines
 from .errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError
 from .protocol.wire import Request, Response, unreadable
 from .secret import Secret
@@ -37,6 +37,7 @@ USER_AGENT: Final = (
 
 _JSON: Final = {"Content-Type": "application/json"}
 _LARGEST_REST: Final = 2**20  # bytes of a body that is too large
+_NO_BOUND: Final = aiohttp.ClientTimeout()  # ours is in deadlines.py
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,60 +110,88 @@ def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop:
     return session._loop  # pyright: ignore[reportPrivateUsage]  # `session.loop` is deprecated
 
 
+@final
+class Http:
+    """An aiohttp session on its loop, and what all requests on it share."""
+
+    __slots__ = ("deadlines", "session")
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.deadlines = Deadlines(loop_of(session))
+
+
 async def send(
-    session: aiohttp.ClientSession,
+    http: Http,
     origin: Origin,
     request: Request,
     *,
     headers: Headers,
     timeout: float | None,
+    until: float = math.inf,
 ) -> Response:
-    """Send the request once. `timeout`: seconds for the whole exchange, None = no bound.
+    """Send the request once, and return its answer.
 
-    A body larger than `origin.max_bytes` is cut. Raises ConnectionFailed, ConnectionLost,
-    RequestTimeout, or ResponseError (the cut body of a 2xx).
+    `timeout`: seconds for the whole exchange, None = no bound; `until`: the loop's time at which it
+    must be over. A body larger than `origin.max_bytes` is cut. Raises ConnectionFailed,
+    ConnectionLost, RequestTimeout, or ResponseError (the cut body of a 2xx).
     """
     exchange = _Exchange()
-    task = asyncio.current_task()
-    assert task is not None
-    cancelled_before = task.cancelling()
+    deadline = http.deadlines.begin(math.inf if timeout is None else timeout, until)
     try:
-        answer = await session.request(
-            request.method,
-            URL(origin.base_url + request.target, encoded=True),
-            data=_body(request),
-            headers=headers if request.body is None else Headers(headers | _JSON),
-            timeout=_total(timeout),
-            allow_redirects=False,
-            raise_for_status=False,
-            auto_decompress=True,
-            proxy=origin.proxy.reveal() if origin.proxy else None,
-            middlewares=(exchange,),
-        )
         try:
-            body, whole = await _read(answer.content, origin.max_bytes)
-            response = Response(
-                status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint
-            )
-            del body
+            response, whole = await _exchange(http.session, origin, request, headers, exchange)
         finally:
-            # where it was read to its end, the connection is back in the pool already
-            answer.close()
-            del answer  # its repr shows the headers, and a traceback keeps this frame
+            deadline.end()
     except (aiohttp.ClientError, OSError) as error:
-        failure = _failure(error, request, origin, timeout, sent=exchange.sent)
+        failure = _failure(_cause(error), request, origin, sent=exchange.sent)
     except asyncio.CancelledError:
-        if task.cancelling() > cancelled_before:
+        if deadline.cancelled_by_caller:
             raise
-        # Nobody cancelled us: the caller closed his own session, and aiohttp the futures of those
-        # who wait for a connection.
-        failure = _failure(_Broken("session closed"), request, origin, timeout, sent=exchange.sent)
+        if deadline.fired:
+            failure = _timeout(deadline, request, origin, sent=exchange.sent)
+        else:
+            # Nobody cancelled us: the caller closed his own session, and aiohttp the futures of
+            # those who wait for a connection.
+            failure = _failure("session closed", request, origin, sent=exchange.sent)
     else:
         if whole or not 200 <= response.status < 300:
             return response
         raise unreadable(response, f"it is larger than max_response_bytes ({origin.max_bytes})")
     # Raised out here, because inside the handler it would carry aiohttp's exception as its context.
     raise failure
+
+
+async def _exchange(
+    session: aiohttp.ClientSession,
+    origin: Origin,
+    request: Request,
+    headers: Headers,
+    exchange: _Exchange,
+) -> tuple[Response, bool]:
+    """Return the answer, and whether its body is whole. Raises what aiohttp raises."""
+    answer = await session.request(
+        request.method,
+        URL(origin.base_url + request.target, encoded=True),
+        data=_body(request),
+        headers=headers if request.body is None else Headers(headers | _JSON),
+        timeout=_NO_BOUND,
+        allow_redirects=False,
+        raise_for_status=False,
+        auto_decompress=True,
+        proxy=origin.proxy.reveal() if origin.proxy else None,
+        middlewares=(exchange,),
+    )
+    try:
+        body, whole = await _read(answer.content, origin.max_bytes)
+        response = Response(
+            status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint
+        )
+        return response, whole
+    finally:
+        # where it was read to its end, the connection is back in the pool already
+        answer.close()
+        del answer  # its repr shows the headers, and a traceback keeps this frame
 
 
 def _body(request: Request) -> bytes | io.BytesIO | None:
@@ -172,11 +201,6 @@ def _body(request: Request) -> bytes | io.BytesIO | None:
         if request.body is not None and len(request.body) > 2**20
         else request.body
     )
-
-
-@lru_cache(maxsize=16)
-def _total(timeout: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=timeout, ceil_threshold=math.inf)
 
 
 async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, bool]:
@@ -229,32 +253,36 @@ class _Broken(aiohttp.ClientError):
     """The connection broke under a request."""
 
 
-def _failure(
-    error: Exception, request: Request, origin: Origin, timeout: float | None, *, sent: bool
-) -> TransportError:
-    place = f"{request.endpoint} at {URL(origin.base_url).origin()}"
-    if isinstance(error, TimeoutError):
-        state = "it was sent and may have been carried out" if sent else "it was never sent"
-        return RequestTimeout(
-            f"{place}: no complete answer within {timeout or math.inf:.3g} s, {state}; raise "
-            "timeout or attempt_timeout if it "
-            "needs longer",
-            sent=sent,
-        )
-    if sent:
-        remedy = (
-            "try again"
-            if request.repeatable
-            else "it may have been carried out: look before you repeat it"
-        )
-        return ConnectionLost(
-            f"{place}: the connection broke before the answer was complete ({_cause(error)}); "
-            f"{remedy}"
-        )
-    return ConnectionFailed(
-        f"{place}: no connection ({_cause(error)}), nothing was sent; check base_url, "
-        "network and proxy"
+def _timeout(
+    deadline: Deadline, request: Request, origin: Origin, *, sent: bool
+) -> RequestTimeout:
+    state = "it was sent and may have been carried out" if sent else "it was never sent"
+    return RequestTimeout(
+        f"{_target(request, origin)}: no complete answer within {deadline.seconds:.3g} s, {state}; "
+        "raise timeout or attempt_timeout if it needs longer",
+        sent=sent,
     )
+
+
+def _failure(cause: str, request: Request, origin: Origin, *, sent: bool) -> TransportError:
+    if not sent:
+        return ConnectionFailed(
+            f"{_target(request, origin)}: no connection ({cause}), nothing was sent; check "
+            "base_url, network and proxy"
+        )
+    remedy = (
+        "try again"
+        if request.repeatable
+        else "it may have been carried out: look before you repeat it"
+    )
+    return ConnectionLost(
+        f"{_target(request, origin)}: the connection broke before the answer was complete "
+        f"({cause}); {remedy}"
+    )
+
+
+def _target(request: Request, origin: Origin) -> str:
+    return f"{request.endpoint} at {URL(origin.base_url).origin()}"
 
 
 def _cause(error: Exception) -> str:

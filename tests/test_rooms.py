@@ -33,7 +33,10 @@ ROOMS: Final[dict[str, set[str]]] = {
     "events": {PURE_STDLIB, "msgspec"},
     "models": {PURE_STDLIB, "msgspec", "secret"},
     "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
-    "transport": {STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "errors", "secret", "version"},
+    "deadlines": {STDLIB},
+    "transport": {
+        STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "deadlines", "errors", "secret", "version",
+    },
     "limiter": {STDLIB, "protocol.ratelimit", "errors"},
     "pool": {STDLIB, "aiohttp", "protocol.checkpoint", "transport", "errors"},
     "session": {STDLIB, "msgspec", "protocol", "transport", "limiter", "pool", "errors", "events", "secret"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import random
 import selectors
 import threading
@@ -116,13 +117,17 @@ class Wire:
 
     async def send(
         self,
-        session: aiohttp.ClientSession,
+        http: transport.Http,
         origin: transport.Origin,
         request: Request,
         *,
         headers: transport.Headers,
         timeout: float | None,
+        until: float,
     ) -> Response:
+        left = until - asyncio.get_running_loop().time()
+        timeout = min(math.inf if timeout is None else timeout, left)
+        timeout = None if timeout == math.inf else timeout
         self.sent.append((round(now(), 6), timeout, dict(headers)))
         turn = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if turn is HANGING:
@@ -799,8 +804,8 @@ def test_asyncio_run_closes_the_connections_of_a_client_that_nobody_closed() -> 
     with server_in_a_thread(reply()) as server:
         client = client_at(server.url)
         asyncio.run(client.request("GET", "/x"))
-        assert client._pool._session is not None
-        assert client._pool._session.closed
+        assert client._pool._http is not None
+        assert client._pool._http.session.closed
 
 
 @pytest.mark.parametrize("own_session", [False, True])
@@ -846,8 +851,8 @@ async def test_a_second_loop_while_the_first_runs_is_refused_and_harms_nobody() 
 async def test_a_session_that_the_loop_closed_is_opened_anew() -> None:
     async with Hostile([reply()]) as server, client_at(server.url) as client:
         await client.request("GET", "/x")
-        assert client._pool._session is not None
-        await client._pool._session.close()
+        assert client._pool._http is not None
+        await client._pool._http.session.close()
         await client.request("GET", "/x")
     assert len(server.connections) == 2
 

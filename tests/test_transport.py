@@ -93,7 +93,7 @@ async def send(
         for name, value in ({"X-Session": SESSION_KEY} if headers is None else headers).items()
     }
     return await transport.send(
-        session, origin, request, headers=origin.headers(hidden), timeout=timeout
+        transport.Http(session), origin, request, headers=origin.headers(hidden), timeout=timeout
     )
 
 
