@@ -89,10 +89,14 @@ class ConnectionFailed(TransportError):
 
 
 class ConnectionLost(TransportError):
-    """The request was sent, and the connection broke before the whole answer had come."""
+    """The request was sent, and the connection broke before the whole answer had come.
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
+    `stale`: an idle connection was used again, and died before a byte of the answer came.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True, stale: bool = False) -> None:
         super().__init__(message, sent=sent)
+        self.stale = stale
 
 
 class RequestTimeout(TransportError, TimeoutError):

@@ -19,7 +19,13 @@ import msgspec
 from msgspec.structs import replace
 
 from . import transport
-from .errors import ClientClosedError, TelepathError, ThrottledError, TransportError
+from .errors import (
+    ClientClosedError,
+    ConnectionLost,
+    TelepathError,
+    ThrottledError,
+    TransportError,
+)
 from .events import (
     CallEnded,
     CallStarted,
@@ -166,6 +172,7 @@ class Session:
         deadline = math.inf if options.timeout is None else clock() + options.timeout
         outcome: Response | TelepathError | None = None
         result: Response | TransportError
+        resent = 0
         while True:
             attempt = request.attempts + 1
             try:
@@ -199,11 +206,17 @@ class Session:
             if outcome is None or isinstance(result, Response) or result.sent:
                 # what reached the server once is not undone by a later attempt that did not
                 outcome = result
+            if request.repeatable and not resent and _is_stale(result):
+                # No outage: the server closed an idle connection, as servers do. So it costs no
+                # budget, once.
+                resent = 1
+                self._tell(RetryScheduled, request, attempt, seconds=0.0, reason=_reason(result))
+                continue
             delay = decide(
                 options.retry,
                 request,
                 result,
-                attempt=attempt,
+                attempt=attempt - resent,
                 budget=account.budget,
                 time_left=deadline - clock(),
                 jitter=random.random(),
@@ -284,6 +297,10 @@ def _least(bound: float | None, time_left: float) -> float | None:
     if bound is not None and bound < time_left:
         return bound
     return None if time_left == math.inf else max(0.0, time_left)
+
+
+def _is_stale(outcome: Response | TransportError) -> bool:
+    return isinstance(outcome, ConnectionLost) and outcome.stale
 
 
 def _reason(outcome: Response | TransportError) -> str:

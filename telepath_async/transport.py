@@ -27,6 +27,7 @@ from yarl import URL
 from .deadlines import Deadline, Deadlines
 from .errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError
 from .protocol.wire import Request, Response, unreadable
+from .reuse import drop_all, drop_stale
 from .secret import Secret
 from .version import __version__
 
@@ -144,7 +145,7 @@ async def send(
         finally:
             deadline.end()
     except (aiohttp.ClientError, OSError) as error:
-        failure = _failure(_cause(error), request, origin, sent=exchange.sent)
+        failure = _failure(_cause(error), request, origin, sent=exchange.sent, stale=exchange.stale)
     except asyncio.CancelledError:
         if deadline.cancelled_by_caller:
             raise
@@ -217,35 +218,42 @@ async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, b
 
 
 class _Exchange:
-    """A middleware of one request, the last before the wire: knows whether it was written, and
-    keeps things out.
+    """A middleware of one request, the last before the wire.
 
-    What it keeps out: the cookies of a caller's own session, and aiohttp's habit of sending a
-    request a second time.
+    It lets no stale connection be used, and keeps out the cookies of a caller's own session, and
+    aiohttp's habit of sending a request a second time. `sent`: whether the request was handed to a
+    socket; `stale`: whether an idle connection died under it before a byte of the answer came.
     """
 
-    __slots__ = ("_request",)
+    __slots__ = ("_request", "stale")
 
     def __init__(self) -> None:
         self._request: aiohttp.ClientRequest | None = None
+        self.stale = False
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: ClientHandlerType
     ) -> aiohttp.ClientResponse:
         self._request = request
         request.headers.popall("Cookie", None)
+        connector = request.session.connector
+        assert connector is not None
+        reused = drop_stale(connector, request.connection_key)
         try:
             return await handler(request)
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if reused and isinstance(getattr(error, "message", ""), str):  # else a part of a head
+                self.stale = True
+                drop_all(connector, request.connection_key)
             # aiohttp answers these two on a reused connection by sending a GET once more, behind
             # our back.
             raise _Broken(type(error).__name__) from None
 
     @property
     def sent(self) -> bool:
-        """Whether the request has been handed to a socket (aiohttp makes the response object right after that)."""
+        # aiohttp makes the response object right after it has written the head.
         return self._request is not None and self._request.response is not None
 
 
@@ -253,9 +261,7 @@ class _Broken(aiohttp.ClientError):
     """The connection broke under a request."""
 
 
-def _timeout(
-    deadline: Deadline, request: Request, origin: Origin, *, sent: bool
-) -> RequestTimeout:
+def _timeout(deadline: Deadline, request: Request, origin: Origin, *, sent: bool) -> RequestTimeout:
     state = "it was sent and may have been carried out" if sent else "it was never sent"
     return RequestTimeout(
         f"{_target(request, origin)}: no complete answer within {deadline.seconds:.3g} s, {state}; "
@@ -264,7 +270,9 @@ def _timeout(
     )
 
 
-def _failure(cause: str, request: Request, origin: Origin, *, sent: bool) -> TransportError:
+def _failure(
+    cause: str, request: Request, origin: Origin, *, sent: bool, stale: bool = False
+) -> TransportError:
     if not sent:
         return ConnectionFailed(
             f"{_target(request, origin)}: no connection ({cause}), nothing was sent; check "
@@ -277,7 +285,8 @@ def _failure(cause: str, request: Request, origin: Origin, *, sent: bool) -> Tra
     )
     return ConnectionLost(
         f"{_target(request, origin)}: the connection broke before the answer was complete "
-        f"({cause}); {remedy}"
+        f"({cause}); {remedy}",
+        stale=stale,
     )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from tests.test_session import KEY, jumping, now
 BOUND = 10.0
 """Seconds: of an attempt, and after which the caller cancels."""
 
-Call = Callable[[], Awaitable[object]]
+Call = Callable[[], Coroutine[Any, Any, object]]
 
 
 class NeverFound(aiohttp.abc.AbstractResolver):
@@ -135,9 +135,7 @@ async def by_timeout(call: Call, after: float) -> bool:
         async with asyncio.timeout(after) as scope:
             await call()
     except TimeoutError as error:
-        assert scope.expired()
-        assert not isinstance(error, TelepathError)
-        return True
+        return scope.expired() and not isinstance(error, TelepathError)
     return False
 
 
@@ -164,13 +162,15 @@ async def by_task_group(call: Call, after: float) -> bool:
         await asyncio.sleep(after)
         raise Stopped
 
-    with pytest.raises(ExceptionGroup) as caught:
+    kinds = set()
+    try:
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(call())  # type: ignore[arg-type]
+            task = group.create_task(call())
             group.create_task(stop())
+    except* (Stopped, RequestTimeout) as caught:
+        kinds = {type(error) for error in caught.exceptions}
     # The group hears of its other task a turn later, when the call may have ended by itself.
-    kinds = {type(error) for error in caught.value.exceptions}
-    return kinds == {Stopped} and task.cancelled() or RequestTimeout in kinds
+    return (kinds == {Stopped} and task.cancelled()) or RequestTimeout in kinds
 
 
 WAYS = {
@@ -315,11 +315,11 @@ async def test_pages_asked_for_ahead_leave_no_exception_that_nobody_retrieves(
             page_size=10, prefetch=5, shards=shards, since=since, until=since + timedelta(days=9)
         )
 
-        async def read() -> None:
+        async def read(calls: Any) -> None:
             async for _ in calls:
                 pass
 
-        reading = asyncio.ensure_future(read())
+        reading = asyncio.ensure_future(read(calls))
         asyncio.get_running_loop().call_later(BOUND + offset, reading.cancel)
         await asyncio.wait([reading])
         assert reading.cancelled()

@@ -34,8 +34,9 @@ ROOMS: Final[dict[str, set[str]]] = {
     "models": {PURE_STDLIB, "msgspec", "secret"},
     "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
     "deadlines": {STDLIB},
+    "reuse": {STDLIB, "aiohttp"},
     "transport": {
-        STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "deadlines", "errors", "secret", "version",
+        STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "deadlines", "reuse", "errors", "secret", "version",
     },
     "limiter": {STDLIB, "protocol.ratelimit", "errors"},
     "pool": {STDLIB, "aiohttp", "protocol.checkpoint", "transport", "errors"},

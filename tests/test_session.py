@@ -8,6 +8,7 @@ import logging
 import math
 import random
 import selectors
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -739,12 +740,12 @@ def test_a_call_outside_a_task_is_refused(rig: Any) -> None:
 
 
 @contextmanager
-def server_in_a_thread(*script: Any) -> Iterator[Hostile]:
+def server_in_a_thread(*script: Any, tls: ssl.SSLContext | None = None) -> Iterator[Hostile]:
     """Serve from a loop of its own, which outlives those of the test."""
     ready, box = threading.Event(), []
 
     async def serve() -> None:
-        async with Hostile(list(script)) as server:
+        async with Hostile(list(script), tls=tls) as server:
             done = asyncio.Event()
             box.extend([server, asyncio.get_running_loop(), done])
             ready.set()
