@@ -14,6 +14,7 @@ import aiohttp
 from . import transport
 from .errors import ClientClosedError, UsageError
 from .protocol.checkpoint import Style
+from .slots import MAX_CONNECTIONS, RESERVE, Slots, slots_of
 
 
 class Pool:
@@ -25,6 +26,7 @@ class Pool:
 
     def __init__(self, session: aiohttp.ClientSession | None) -> None:
         self._http = None if session is None else transport.Http(session)
+        self.slots = _slots_for(session)
         self._left: aiohttp.ClientSession | None = None
         self._theirs = session is not None
         self._holder: AsyncGenerator[aiohttp.ClientSession] | None = None
@@ -78,6 +80,7 @@ class Pool:
             )
         self._left = self._http.session if self._http else self._left
         self._http, self._loop, self._process = None, loop, os.getpid()
+        self.slots = _slots_for(None)
         self._calling.clear()
 
     @property
@@ -131,3 +134,9 @@ class Pool:
         await http.session.close()
         with contextlib.suppress(RuntimeError):
             await self._holder.aclose()
+
+
+def _slots_for(session: aiohttp.ClientSession | None) -> Slots:
+    if session is None or session.connector is None:
+        return Slots(MAX_CONNECTIONS, RESERVE)
+    return slots_of(session.connector)

@@ -22,6 +22,7 @@ from . import transport
 from .errors import (
     ClientClosedError,
     ConnectionLost,
+    RequestTimeout,
     TelepathError,
     ThrottledError,
     TransportError,
@@ -43,6 +44,7 @@ from .protocol.refusals import refusal
 from .protocol.retry import RetryBudget, RetryPolicy, decide
 from .protocol.wire import Request, Response
 from .secret import Secret
+from .slots import Slots
 
 _SHORTEST_CREDENTIAL: Final = 8
 _call_numbers: Final = count(1)
@@ -175,27 +177,34 @@ class Session:
         resent = 0
         while True:
             attempt = request.attempts + 1
+            slots, priority = self.pool.slots, options.priority
             try:
-                waited = await account.limiter.acquire(
-                    priority=options.priority, max_wait=_least(options.max_wait, deadline - clock())
-                )
+                if not slots.take(priority):
+                    await self._wait_for_connection(request, slots, deadline)
+                try:
+                    waited = await account.limiter.acquire(
+                        priority=priority, max_wait=_least(options.max_wait, deadline - clock())
+                    )
+                    if waited:
+                        self._tell(Throttled, request, attempt, seconds=waited)
+                    request.attempts = attempt
+                    http = self.pool.http or await self.pool.open()
+                    sending = transport.send(
+                        http,
+                        account.origin,
+                        request,
+                        headers=self._headers,
+                        timeout=options.attempt_timeout,
+                        until=deadline,
+                    )
+                    result = await (
+                        sending if self._on_event is None else self._told(request, sending)
+                    )
+                finally:
+                    slots.release(priority)
             except ThrottledError as error:
                 outcome = error if outcome is None else outcome
                 break
-            if waited:
-                self._tell(Throttled, request, attempt, seconds=waited)
-            request.attempts = attempt
-            http = self.pool.http or await self.pool.open()
-            sending = transport.send(
-                http,
-                account.origin,
-                request,
-                headers=self._headers,
-                timeout=options.attempt_timeout,
-                until=deadline,
-            )
-            try:
-                result = await (sending if self._on_event is None else self._told(request, sending))
             except TransportError as error:
                 result = error
             else:
@@ -227,6 +236,21 @@ class Session:
             self._tell(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
+
+    async def _wait_for_connection(self, request: Request, slots: Slots, deadline: float) -> None:
+        """Raises ThrottledError after `max_wait`, RequestTimeout at the call's deadline."""
+        left = deadline - asyncio.get_running_loop().time()
+        seconds = min(left, math.inf if self.options.max_wait is None else self.options.max_wait)
+        try:
+            await slots.wait(self.options.priority, seconds)
+            return
+        except TimeoutError:
+            pass
+        why = f"{request.endpoint}: none of {slots.size:g} connections was free within "
+        remedy = "run fewer calls at a time, or pass a session whose connector has a higher limit"
+        if seconds < left:
+            raise ThrottledError(f"{why}{seconds:g} s; {remedy}", retry_after=seconds)
+        raise RequestTimeout(f"{why}{seconds:.3g} s, nothing was sent; {remedy}", sent=False)
 
     async def _told(self, request: Request, sending: Coroutine[Any, Any, Response]) -> Response:
         """Await an attempt, and tell of its beginning and of its end, whatever that is."""

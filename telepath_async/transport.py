@@ -86,7 +86,10 @@ async def hold_open() -> AsyncGenerator[aiohttp.ClientSession]:
     connections that nobody closed end there in good order, and not with a warning from a loop that
     is dead.
     """
-    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),  # slots.py bounds them
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
     try:
         yield session
     finally:

@@ -96,6 +96,22 @@ async def in_aiohttps_own_queue() -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
+async def in_the_slots() -> AsyncIterator[Call]:
+    connector = aiohttp.TCPConnector(limit=1)
+    async with (
+        Hostile([HANG]) as server,
+        aiohttp.ClientSession(connector=connector) as own,
+        client_at(server.url, session=own) as client,
+    ):
+        other = client.with_options(attempt_timeout=None)
+        first = asyncio.ensure_future(other.request("GET", "/x"))
+        await server.until(lambda it: len(it.requests) == 1)
+        yield lambda: client.with_options(timeout=BOUND).request("GET", "/x")
+        first.cancel()
+        await asyncio.wait([first])
+
+
+@asynccontextmanager
 async def in_the_limiter() -> AsyncIterator[Call]:
     loop = asyncio.get_running_loop()
     limiter = LocalLimiter(limit=1, period=BOUND / 1.001, clock=loop.time)
@@ -125,6 +141,7 @@ PHASES: dict[str, Callable[[], Any]] = {
     "part of the head": lambda: hung_by(cut(ANSWER, 20, "hang")),
     "body": lambda: hung_by(cut(ANSWER, -1, "hang")),
     "drip": lambda: hung_by(drip(reply(200, b"x" * 1000), 0.1)),
+    "slots": in_the_slots,
     "limiter": in_the_limiter,
     "backoff": in_the_backoff,
 }
@@ -197,7 +214,9 @@ async def test_a_caller_who_cancels_in_the_tick_of_the_attempts_bound_sees_the_c
 
 
 @pytest.mark.parametrize("turns", range(-4, 5))
-@pytest.mark.parametrize("phase", [name for name in PHASES if name not in ("limiter", "backoff")])
+@pytest.mark.parametrize(
+    "phase", [name for name in PHASES if name not in ("slots", "limiter", "backoff")]
+)
 @jumping
 async def test_a_cancellation_some_turns_before_or_after_the_bound_is_seen_by_whoever_it_reaches(
     phase: str, turns: int

@@ -39,8 +39,11 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "deadlines", "reuse", "errors", "secret", "version",
     },
     "limiter": {STDLIB, "protocol.ratelimit", "errors"},
-    "pool": {STDLIB, "aiohttp", "protocol.checkpoint", "transport", "errors"},
-    "session": {STDLIB, "msgspec", "protocol", "transport", "limiter", "pool", "errors", "events", "secret"},
+    "slots": {STDLIB, "aiohttp", "limiter"},
+    "pool": {STDLIB, "aiohttp", "protocol.checkpoint", "transport", "slots", "errors"},
+    "session": {
+        STDLIB, "msgspec", "protocol", "transport", "limiter", "slots", "pool", "errors", "events", "secret",
+    },
     "paginator": {STDLIB, "msgspec", "session", "protocol", "models", "errors"},
     "resources": {
         STDLIB, "attrs", "msgspec", "session", "paginator", "models", "errors", "secret", "unset",
