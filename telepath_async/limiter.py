@@ -29,7 +29,11 @@ _MIN_DELAY: Final = (
 
 
 class Limiter(Protocol):
-    """What a client asks before every attempt."""
+    """What a client asks before every attempt.
+
+    It may also have `pause(seconds)`: a 429 named that wait, so that nobody should get a place
+    before it is over. Without it only the call that got the 429 waits.
+    """
 
     async def acquire(
         self, *, priority: Priority = "interactive", max_wait: float | None = None
@@ -139,6 +143,11 @@ class LocalLimiter:
             self._bucket.learn(seen, self._clock())
             if self._homes:
                 self._pump()
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody have a place for so long, a minute at most: a 429 named that wait."""
+        with self._lock:
+            self._bucket.pause(seconds, self._clock())
 
     def bind(self, key_id: str) -> None:
         """Do nothing: whoever shares this object shares the limit, whatever the key."""

@@ -41,7 +41,7 @@ from .limiter import Limiter, Priority
 from .pool import Pool
 from .protocol.ratelimit import RateLimit, read_rate_limit, read_remaining
 from .protocol.refusals import refusal
-from .protocol.retry import RetryBudget, RetryPolicy, decide
+from .protocol.retry import RetryBudget, RetryPolicy, asked_wait, decide
 from .protocol.wire import Request, Response
 from .secret import Secret
 from .slots import Slots
@@ -70,9 +70,15 @@ class Account(msgspec.Struct, eq=False, kw_only=True):
     budget: RetryBudget
     limit_headers: Mapping[str, str] | None = None
 
-    def observe(self, headers: Mapping[str, str]) -> None:
-        """Learn from the headers of an answer."""
+    def observe(self, response: Response) -> None:
+        """Learn from an answer: its headers, and how long a 429 asks everybody to wait."""
+        headers = response.headers
         self.limiter.observe(headers)
+        if response.status == 429:
+            wait = asked_wait(response, wall_clock=time.time())
+            pause = getattr(self.limiter, "pause", None)
+            if wait and pause is not None:
+                pause(wait)
         if "X-RateLimit-Remaining" in headers or "X-RateLimit-Limit" in headers:
             self.limit_headers = headers
 
@@ -208,7 +214,7 @@ class Session:
             except TransportError as error:
                 result = error
             else:
-                account.observe(result.headers)
+                account.observe(result)
                 if 200 <= result.status < 300:
                     account.budget.give_back()
                     return result

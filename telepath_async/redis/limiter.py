@@ -227,6 +227,15 @@ class RedisLimiter:
         if self._member.learn(seen, now):
             self._look_ahead(now)
 
+    def pause(self, seconds: float) -> None:
+        """Let nobody have a place for so long, a minute at most: a 429 named that wait."""
+        if self._closed or self._loop is None:
+            return
+        self._check_open()
+        now = self._clock()
+        self._member.pause(seconds, now)
+        self._look_ahead(now)
+
     def _check_open(self) -> None:
         if self._loop is None:
             raise UsageError(

@@ -104,6 +104,29 @@ def test_what_is_worth_another_try(
     assert (decided(outcome, request=POST) is not None) is of_a_create
 
 
+@pytest.mark.parametrize(
+    ("outcome", "cost"),
+    [
+        (answer(429, Retry_After="2"), 0),
+        (answer(429), 5),
+        (answer(429, Retry_After="0"), 5),
+        (answer(503, Retry_After="2"), 5),
+    ],
+)
+def test_a_429_that_names_its_wait_spends_nothing_of_the_budget(
+    outcome: Response, cost: float
+) -> None:
+    budget = RetryBudget()
+    assert decided(outcome, budget=budget) is not None
+    assert budget.spent == cost
+
+
+def test_a_429_that_names_its_wait_is_repeated_though_the_budget_is_empty() -> None:
+    empty = RetryBudget(spent=500)
+    assert decided(answer(429, Retry_After="2"), budget=empty) == 2.0
+    assert decided(answer(429), budget=empty) is None
+
+
 def test_a_conflict_is_never_repeated_even_where_the_server_asks_for_it() -> None:
     assert decided(answer(409, Retry_After="1")) is None
 

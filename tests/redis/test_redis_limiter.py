@@ -361,6 +361,31 @@ def test_a_429_that_one_process_meets_stops_all_until_the_window_ends(redis_url:
     in_world(redis_url, story)
 
 
+def test_a_pause_that_one_process_is_asked_for_holds_all_and_then_all_go_on(
+    redis_url: str,
+) -> None:
+    async def story(world: World) -> None:
+        processes = [await Process(world).start() for _ in range(3)]
+        await asyncio.sleep(5)
+        processes[0].limiter.pause(10.0)
+        paused = world.loop.now
+        await asyncio.sleep(2)
+        # An answer that was on its way, and says that much is left, does not end it.
+        processes[0].limiter.observe(headers(4000))
+        processes[1].limiter.observe(headers(4000))
+        await asyncio.sleep(7.9)
+        assert sum(moment > paused + 0.5 for moment in world.grants) == 0
+        with pytest.raises(ThrottledError):
+            await processes[1].limiter.acquire(max_wait=0.05)
+        await asyncio.sleep(5)
+        assert all(sum(m > paused + 10 for m in process.grants) > 20 for process in processes)
+        assert most_in_a_window(world.grants, 1.0) <= 0.02 * 6000 + 100 + 2
+        for process in processes:
+            await process.stop()
+
+    in_world(redis_url, story)
+
+
 def test_what_is_left_of_the_apis_window_is_divided_among_all(redis_url: str) -> None:
     async def story(world: World) -> None:
         processes = [await Process(world).start() for _ in range(3)]
