@@ -24,8 +24,11 @@ import msgspec
 from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
-from .deadlines import Deadline, Deadlines
-from .errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError
+from . import failures
+from .deadlines import Deadlines
+from .errors import TelepathError
+from .failures import Broken
+from .protocol.encoding import ACCEPT_ENCODING, decode_body
 from .protocol.wire import Request, Response, unreadable
 from .reuse import drop_all, drop_stale
 from .secret import Secret
@@ -65,6 +68,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         return Headers(
             {
                 "Accept": "application/json",
+                "Accept-Encoding": ACCEPT_ENCODING,
                 "User-Agent": USER_AGENT,
                 **{name: value.reveal() for name, value in more.items()},
                 "Authorization": f"Bearer {self.api_key.reveal()}",
@@ -148,22 +152,28 @@ async def send(
         finally:
             deadline.end()
     except (aiohttp.ClientError, OSError) as error:
-        failure = _failure(_cause(error), request, origin, sent=exchange.sent, stale=exchange.stale)
+        failure = exchange.failure(error, request, origin)
     except asyncio.CancelledError:
         if deadline.cancelled_by_caller:
             raise
         if deadline.fired:
-            failure = _timeout(deadline, request, origin, sent=exchange.sent)
+            failure = failures.timeout(
+                _target(request, origin), deadline.seconds, sent=exchange.sent
+            )
         else:
             # Nobody cancelled us: the caller closed his own session, and aiohttp the futures of
             # those who wait for a connection.
-            failure = _failure("session closed", request, origin, sent=exchange.sent)
+            failure = exchange.failure(Broken("session closed"), request, origin)
     else:
         if whole or not 200 <= response.status < 300:
             return response
         raise unreadable(response, f"it is larger than max_response_bytes ({origin.max_bytes})")
     # Raised out here, because inside the handler it would carry aiohttp's exception as its context.
     raise failure
+
+
+def _target(request: Request, origin: Origin) -> str:
+    return f"{request.endpoint} at {URL(origin.base_url).origin()}"
 
 
 async def _exchange(
@@ -182,15 +192,21 @@ async def _exchange(
         timeout=_NO_BOUND,
         allow_redirects=False,
         raise_for_status=False,
-        auto_decompress=True,
+        auto_decompress=False,
         proxy=origin.proxy.reveal() if origin.proxy else None,
         middlewares=(exchange,),
     )
     try:
         body, whole = await _read(answer.content, origin.max_bytes)
+        if whole:
+            encoding = answer.headers.get("Content-Encoding", "")
+            body = decode_body(body, encoding, origin.max_bytes)
+            if len(body) > origin.max_bytes:
+                body, whole = body[: min(origin.max_bytes, _LARGEST_REST)], False
         response = Response(
             status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint
         )
+        del body
         return response, whole
     finally:
         # where it was read to its end, the connection is back in the pool already
@@ -208,11 +224,11 @@ def _body(request: Request) -> bytes | io.BytesIO | None:
 
 
 async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, bool]:
-    """Return the body, decompressed, and whether that is all of it; one that is larger is cut, at 1 MiB at most."""
-    body = io.BytesIO(
-        await content.readany()
-    )  # shows nothing of what it holds, where a traceback keeps this frame
-    size = body.seek(0, io.SEEK_END)
+    """Return the body as it came, and whether that is all of it; a larger one is cut."""
+    if content.is_eof() and content.total_bytes <= max_bytes:
+        return content.read_nowait(), True  # it has come with its headers
+    body = io.BytesIO()  # shows nothing of what it holds, where a traceback keeps this frame
+    size = 0
     while size <= max_bytes and not content.at_eof():
         size += body.write(await content.readany())
     if size > max_bytes:
@@ -252,53 +268,14 @@ class _Exchange:
                 drop_all(connector, request.connection_key)
             # aiohttp answers these two on a reused connection by sending a GET once more, behind
             # our back.
-            raise _Broken(type(error).__name__) from None
+            raise Broken(type(error).__name__) from None
+
+    def failure(self, error: Exception, request: Request, origin: Origin) -> TelepathError:
+        """Return our error for what aiohttp raised."""
+        target = _target(request, origin)
+        return failures.failure(error, request, target, sent=self.sent, stale=self.stale)
 
     @property
     def sent(self) -> bool:
         # aiohttp makes the response object right after it has written the head.
         return self._request is not None and self._request.response is not None
-
-
-class _Broken(aiohttp.ClientError):
-    """The connection broke under a request."""
-
-
-def _timeout(deadline: Deadline, request: Request, origin: Origin, *, sent: bool) -> RequestTimeout:
-    state = "it was sent and may have been carried out" if sent else "it was never sent"
-    return RequestTimeout(
-        f"{_target(request, origin)}: no complete answer within {deadline.seconds:.3g} s, {state}; "
-        "raise timeout or attempt_timeout if it needs longer",
-        sent=sent,
-    )
-
-
-def _failure(
-    cause: str, request: Request, origin: Origin, *, sent: bool, stale: bool = False
-) -> TransportError:
-    if not sent:
-        return ConnectionFailed(
-            f"{_target(request, origin)}: no connection ({cause}), nothing was sent; check "
-            "base_url, network and proxy"
-        )
-    remedy = (
-        "try again"
-        if request.repeatable
-        else "it may have been carried out: look before you repeat it"
-    )
-    return ConnectionLost(
-        f"{_target(request, origin)}: the connection broke before the answer was complete "
-        f"({cause}); {remedy}",
-        stale=stale,
-    )
-
-
-def _target(request: Request, origin: Origin) -> str:
-    return f"{request.endpoint} at {URL(origin.base_url).origin()}"
-
-
-def _cause(error: Exception) -> str:
-    """Return words that cannot hold a header: never `str(error)`."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or type(error.os_error).__name__
-    return str(error) if isinstance(error, _Broken) else type(error).__name__

@@ -35,8 +35,10 @@ ROOMS: Final[dict[str, set[str]]] = {
     "protocol": {PURE_STDLIB, "attrs", "msgspec", "yarl", "models", "errors", "secret", "unset"},
     "deadlines": {STDLIB},
     "reuse": {STDLIB, "aiohttp"},
+    "failures": {STDLIB, "aiohttp", "protocol.wire", "errors"},
     "transport": {
-        STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "deadlines", "reuse", "errors", "secret", "version",
+        STDLIB, "aiohttp", "yarl", "msgspec", "protocol.wire", "protocol.encoding",
+        "deadlines", "failures", "reuse", "errors", "secret", "version",
     },
     "limiter": {STDLIB, "protocol.ratelimit", "errors"},
     "slots": {STDLIB, "aiohttp", "limiter"},

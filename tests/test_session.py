@@ -24,6 +24,7 @@ from multidict import CIMultiDict
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient, transport
 from telepath_async.errors import (
     APIError,
+    AuthenticationError,
     ClientClosedError,
     ConflictError,
     ConnectionFailed,
@@ -53,6 +54,7 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.secret import Secret
 from telepath_async.session import Account, Options, Pool, Session
 from tests.hostile import HANG, RESET, Hostile, Step, drip, reply
+from tests.tls import needs_openssl, server_context
 
 KEY = "sk_live_seeded_key"
 GET = Request(method="GET", path="/calls/c1", template="/calls/{id}")
@@ -1013,3 +1015,43 @@ async def test_no_log_record_holds_the_key(caplog: pytest.LogCaptureFixture) -> 
     shown += "".join(f"{record.__dict__!r}" for record in caplog.records)
     assert KEY not in shown
     assert "seeded-password" not in shown
+
+
+@pytest.mark.parametrize("status", [407, 502])
+async def test_what_a_proxy_refuses_is_not_tried_again(status: int) -> None:
+    async with (
+        Hostile([reply(status, b"", then="close")]) as proxy,
+        client_at("https://telepath.invalid/v1", proxy=proxy.url) as client,
+    ):
+        with pytest.raises(ConnectionFailed, match=f"the proxy refused the connection .{status}"):
+            await client.request("GET", "/x")
+    assert len(proxy.requests) == 1
+
+
+@needs_openssl
+async def test_a_certificate_that_is_not_valid_is_not_tried_again() -> None:
+    async with (
+        Hostile([reply()], tls=server_context()) as server,
+        client_at(server.url) as client,
+    ):
+        with pytest.raises(ConnectionFailed, match="the server's certificate is not valid"):
+            await client.request("GET", "/x")
+        assert client._session._account.budget.spent == 0
+    assert server.received == b""
+
+
+async def test_headers_larger_than_is_read_are_not_asked_for_again() -> None:
+    large = reply(200, b"{}", headers={"X-Large": "x" * 9000})
+    async with Hostile([large]) as server, client_at(server.url) as client:
+        with pytest.raises(ResponseError, match="the headers of the answer are larger"):
+            await client.request("GET", "/x")
+    assert len(server.requests) == 1
+
+
+async def test_a_plain_401_labelled_gzip_is_an_authentication_error() -> None:
+    body = b'{"error": {"code": "invalid_api_key", "message": "no such key"}}'
+    step = reply(401, body, headers={"Content-Encoding": "gzip"})
+    async with Hostile([step]) as server, client_at(server.url) as client:
+        with pytest.raises(AuthenticationError, match="401 invalid_api_key: no such key"):
+            await client.request("GET", "/x")
+    assert len(server.requests) == 1

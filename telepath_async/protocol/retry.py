@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from attrs import frozen
 
-from ..errors import RequestTimeout, TransportError, UsageError
+from ..errors import ConnectionFailed, RequestTimeout, TransportError, UsageError
 from .ratelimit import read_rate_limit
 from .wire import Request, Response, http_date
 
@@ -131,6 +131,8 @@ def decide(
 
 
 def _worth_repeating(request: Request, outcome: Response | TransportError) -> bool:
+    if isinstance(outcome, ConnectionFailed) and outcome.permanent:
+        return False
     if isinstance(outcome, TransportError):
         return request.repeatable or not outcome.sent
     if outcome.status == 429:

@@ -85,6 +85,17 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """What the vendor's support asks for, or None."""
         return self.headers.get("X-Request-Id")
 
+    def or_if_empty(self, known: Mapping[str, Any]) -> Response:
+        """Return this answer, or, where it has no body (204), one with what is known of its object."""
+        if self.body.strip():
+            return self
+        return Response(
+            status=self.status,
+            headers=self.headers,
+            body=write_json(known),
+            endpoint=self.endpoint,
+        )
+
     def json(self) -> Any:
         """Return the body's JSON. Raises ResponseError when it is none."""
         return read_json(self)

@@ -62,4 +62,5 @@ class Numbers:
             body=write_json(fields),
             secrets=secrets_in(fields),
         )
-        return read_object(PhoneNumber, await self._session.send(request))
+        response = await self._session.send(request)
+        return read_object(PhoneNumber, response.or_if_empty({"number": phone_number}))
