@@ -28,7 +28,7 @@ from . import failures
 from .deadlines import Deadlines
 from .errors import TelepathError
 from .failures import Broken
-from .protocol.encoding import ACCEPT_ENCODING, decode_body
+from .protocol.encoding import ACCEPT_ENCODING, MAX_REST, decode_body
 from .protocol.wire import Request, Response, unreadable
 from .reuse import drop_all, drop_stale
 from .secret import Secret
@@ -40,7 +40,6 @@ USER_AGENT: Final = (
 )
 
 _JSON: Final = {"Content-Type": "application/json"}
-_LARGEST_REST: Final = 2**20  # bytes of a body that is too large
 _NO_BOUND: Final = aiohttp.ClientTimeout()  # ours is in deadlines.py
 
 
@@ -200,9 +199,7 @@ async def _exchange(
         body, whole = await _read(answer.content, origin.max_bytes)
         if whole:
             encoding = answer.headers.get("Content-Encoding", "")
-            body = decode_body(body, encoding, origin.max_bytes)
-            if len(body) > origin.max_bytes:
-                body, whole = body[: min(origin.max_bytes, _LARGEST_REST)], False
+            body, whole = decode_body(body, encoding, origin.max_bytes)
         response = Response(
             status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint
         )
@@ -232,7 +229,7 @@ async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, b
     while size <= max_bytes and not content.at_eof():
         size += body.write(await content.readany())
     if size > max_bytes:
-        body.truncate(min(max_bytes, _LARGEST_REST))
+        body.truncate(min(max_bytes, MAX_REST))
     return body.getvalue(), size <= max_bytes
 
 

@@ -1,6 +1,6 @@
 """Content-Encoding: the bytes of an answer as they were before they were compressed.
 
-Not aiohttp's business here: it loses an answer whose label is wrong, its status included.
+aiohttp is not asked to do it: it loses an answer whose label is wrong, its status included.
 """
 
 from __future__ import annotations
@@ -11,36 +11,44 @@ from typing import Final
 
 ACCEPT_ENCODING: Final = "gzip, deflate"
 
+MAX_REST: Final = 2**20
+"""Bytes of a body that is too large, which are kept to be looked at."""
+
+_PIECE: Final = 2**18  # bytes; zlib holds what it expands in one go twice
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _BARE_DEFLATE: Final = -zlib.MAX_WBITS
 
 
-def decode_body(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Return the body expanded, and without the mark of a byte order in front of it.
+def decode_body(body: bytes, encoding: str, max_bytes: int) -> tuple[bytes, bool]:
+    """Return the body expanded, without a byte order mark, and whether that is all of it.
 
-    At most `max_bytes` + 1 of it: one more than allowed shows that it is too large. What is not
-    compressed as `encoding` says is returned as it came.
+    One that would be larger than `max_bytes` is cut. What is not compressed as `encoding` says is
+    returned as it came.
     """
+    whole = True
     if encoding and body:
-        body = _expand(body, encoding.strip().lower(), max_bytes + 1)
-    return body.removeprefix(BOM_UTF8)
+        body, whole = _expand(body, encoding.strip().lower(), max_bytes)
+    return body.removeprefix(BOM_UTF8), whole
 
 
-def _expand(body: bytes, encoding: str, most: int) -> bytes:
+def _expand(body: bytes, encoding: str, max_bytes: int) -> tuple[bytes, bool]:
     if encoding in ("gzip", "x-gzip"):
-        window = _GZIP
-    elif encoding == "deflate":
-        window = zlib.MAX_WBITS if body[0] & 0x0F == 8 else _BARE_DEFLATE  # both are sent as it
+        unpacker = zlib.decompressobj(_GZIP)
+    elif encoding == "deflate":  # the name stands for both, with a head and without
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS if body[0] & 0x0F == 8 else _BARE_DEFLATE)
     else:
-        return body
-    expanded, rest = bytearray(), body
+        return body, True
+    pieces: list[bytes] = []
+    size = 0
     try:
-        while rest and len(expanded) < most:  # gzip may come in several members
-            unpacker = zlib.decompressobj(window)
-            expanded += unpacker.decompress(rest, most - len(expanded))
-            if not unpacker.eof and len(expanded) < most:
-                return body  # it breaks off
-            rest = unpacker.unused_data
+        for start in range(0, len(body), _PIECE):
+            chunk, is_full = body[start : start + _PIECE], False
+            while (chunk or is_full) and not unpacker.eof:
+                pieces.append(unpacker.decompress(chunk, _PIECE))
+                size += len(pieces[-1])
+                if size > max_bytes:
+                    return b"".join(pieces[: MAX_REST // _PIECE + 1])[:max_bytes][:MAX_REST], False
+                chunk, is_full = unpacker.unconsumed_tail, len(pieces[-1]) == _PIECE
     except zlib.error:
-        return body
-    return bytes(expanded)
+        return body, True
+    return (b"".join(pieces) if unpacker.eof else body), True

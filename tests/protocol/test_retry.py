@@ -19,9 +19,9 @@ from telepath_async.errors import (
     UsageError,
 )
 from telepath_async.protocol.retry import (
-    asked_wait,
     RetryBudget,
     RetryPolicy,
+    asked_wait,
     decide,
     retry_after,
     seconds_or_refuse,
