@@ -30,7 +30,7 @@ from .options import (
     hidden_headers,
     proxy_for,
 )
-from .pool import Pool
+from .pool import Pool, running_loop
 from .protocol.ratelimit import RateLimit
 from .protocol.retry import RetryPolicy, seconds_or_refuse
 from .protocol.wire import (
@@ -105,7 +105,7 @@ class TelepathClient:
         base_url: str | None = None,
         timeout: float | None = 30.0,
         attempt_timeout: float | None = 10.0,
-        retry: RetryPolicy = RetryPolicy(),
+        retry: RetryPolicy | int = RetryPolicy(),
         limiter: Limiter | None = None,
         session: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
@@ -122,10 +122,13 @@ class TelepathClient:
             hidden(proxy),
         )
         del proxy
-        key = checked_key("api_key", api_key or hidden(os.environ.get("TELEPATH_API_KEY") or None))
-        base = checked_url(
-            "base_url", base_url or os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL
-        )
+        # What is passed counts, and were it empty: the environment's account may be another one.
+        if api_key is None:
+            api_key = hidden(os.environ.get("TELEPATH_API_KEY") or None)
+        if base_url is None:
+            base_url = os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL
+        key = checked_key("api_key", api_key)
+        base = checked_url("base_url", base_url)
         numbers_base = (
             base if numbers_base_url is None else checked_url("numbers_base_url", numbers_base_url)
         )
@@ -194,6 +197,7 @@ class TelepathClient:
         self.numbers = Numbers(numbers)
 
     async def __aenter__(self) -> Self:
+        running_loop()
         return self
 
     async def __aexit__(
@@ -213,12 +217,16 @@ class TelepathClient:
         if self._owner:
             await self._pool.aclose()
 
+    async def close(self) -> None:
+        """Do what `aclose` does."""
+        await self.aclose()
+
     def with_options(
         self,
         *,
         timeout: float | None | UnsetType = UNSET,
         attempt_timeout: float | None | UnsetType = UNSET,
-        retry: RetryPolicy | UnsetType = UNSET,
+        retry: RetryPolicy | int | UnsetType = UNSET,
         max_wait: float | None | UnsetType = UNSET,
         priority: Priority | UnsetType = UNSET,
         headers: Mapping[str, str] | UnsetType = UNSET,

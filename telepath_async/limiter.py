@@ -22,6 +22,8 @@ from .protocol.ratelimit import TokenBucket, read_rate_limit
 
 Priority = Literal["interactive", "bulk"]
 
+REMEDY: Final = "send fewer requests at a time, or raise max_wait or timeout"
+
 _NOT_YET: Final = math.inf
 _MIN_DELAY: Final = (
     0.001  # loops count in milliseconds: a shorter timer would spin, and wakes fewer at a time
@@ -183,7 +185,7 @@ class LocalLimiter:
         waiter.future.set_exception(
             ThrottledError(
                 f"no place came within {max_wait:g} s, others went first; it may take "
-                f"{wait:.3f} s more",
+                f"{wait:.3f} s more; {REMEDY}",
                 retry_after=wait,
             )
         )
@@ -197,7 +199,8 @@ class LocalLimiter:
         wait = self._bucket.next_at(now, ahead + self._bucket.batch(ahead) - 1) - now
         if max_wait is not None and not wait <= max_wait:
             raise ThrottledError(
-                f"no place within {max_wait:g} s: the next is in {wait:.3f} s", retry_after=wait
+                f"no place within {max_wait:g} s: the next is in {wait:.3f} s; {REMEDY}",
+                retry_after=wait,
             )
         loop = asyncio.get_running_loop()
         home = self._homes.setdefault(loop, _Home(loop))

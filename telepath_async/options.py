@@ -67,7 +67,9 @@ def checked_url(name: str, value: object) -> URL:
     """Return a base URL. Raises UsageError on what is none, and on where a key must not go."""
     url = _http_url(value)
     if url is None or url.host is None:
-        raise UsageError(f"{name} must be a URL such as {DEFAULT_BASE_URL!r}")
+        raise UsageError(
+            f"{name} must be a URL such as {DEFAULT_BASE_URL!r}, without spaces or line feeds"
+        )
     if url.user is not None or url.password is not None:
         raise UsageError(f"{name} must not hold a user or a password; pass the key as api_key")
     if url.query_string or url.fragment:
@@ -83,7 +85,9 @@ def checked_url(name: str, value: object) -> URL:
 def _http_url(value: object) -> URL | None:
     """Return the URL, or None when it is no URL of a host that a resolver can be asked for."""
     try:
-        url = URL(value) if isinstance(value, str) else None
+        # yarl drops tabs and line feeds in silence: "https://x\n.evil" is another host than it shows.
+        is_one_word = isinstance(value, str) and value.isprintable() and " " not in value
+        url = URL(value) if isinstance(value, str) and is_one_word else None
         if url is None or url.scheme not in ("http", "https") or not url.host:
             return None
         url.host.encode("idna")
@@ -149,12 +153,17 @@ def checked_seconds(name: str, value: object) -> float | None:
 
 
 def checked_policy(value: object) -> RetryPolicy:
-    """Return the retry policy. Raises UsageError."""
+    """Return the retry policy; a whole number is how many retries there are at most.
+
+    Raises UsageError.
+    """
     if isinstance(value, RetryPolicy):
         return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return RetryPolicy(max_attempts=value + 1)
     raise UsageError(
-        f"retry must be a RetryPolicy, not {type(value).__name__}; "
-        "RetryPolicy(max_attempts=1) turns it off"
+        "retry must be a RetryPolicy, or the number of retries (0 turns them off), not "
+        f"{type(value).__name__ if value is None else repr(value)}"
     )
 
 

@@ -46,7 +46,7 @@ class Pool:
             raise ClientClosedError(
                 "this client is closed; open a new one, or keep its `async with` block open longer"
             )
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._loop is not loop or self._process != os.getpid():
             self._move_to(loop)
         task = asyncio.current_task()
@@ -116,7 +116,7 @@ class Pool:
 
         Raises UsageError on a second loop.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._theirs and self._loop is not None and self._loop.is_closed():
             self._calling.clear()
         elif self._loop is not None and (self._loop is not loop or self._process != os.getpid()):
@@ -134,6 +134,16 @@ class Pool:
         await http.session.close()
         with contextlib.suppress(RuntimeError):
             await self._holder.aclose()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running loop. Raises UsageError where there is none: under trio, say."""
+    with contextlib.suppress(RuntimeError):
+        return asyncio.get_running_loop()
+    raise UsageError(
+        "no asyncio loop is running here, and this client needs one: use asyncio.run(...), and "
+        "under trio a thread of its own, or trio-asyncio"
+    )
 
 
 def _slots_for(session: aiohttp.ClientSession | None) -> Slots:

@@ -38,7 +38,7 @@ from .events import (
     Throttled,
 )
 from .limiter import Limiter, Priority
-from .pool import Pool
+from .pool import Pool, running_loop
 from .protocol.ratelimit import RateLimit, read_rate_limit, read_remaining
 from .protocol.refusals import refusal
 from .protocol.retry import RetryBudget, RetryPolicy, asked_wait, decide
@@ -131,7 +131,7 @@ class Session:
 
     async def _send_and_tell(self, request: Request) -> Response:
         """Send, and tell of the call's beginning and of its end, whatever that is."""
-        clock = asyncio.get_running_loop().time
+        clock = running_loop().time
         began = clock()
         request.call = next(_call_numbers)
         self._tell(CallStarted, request, 0, base_url=self.base_url)

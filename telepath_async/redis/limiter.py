@@ -55,6 +55,7 @@ from .queue import Priority, Queue, Waiter
 from .server import OUTAGE, REFUSAL, Server
 from .shares import Shares, check
 
+_REMEDY: Final = "send fewer requests at a time, or raise max_wait or timeout"
 _MIN_DELAY: Final = 0.001  # loops count in milliseconds
 _log: Final = logging.getLogger("telepath_async")
 
@@ -194,7 +195,7 @@ class RedisLimiter:
             wait = self._member.least_wait(self._queue.ahead(priority), now)
             if not wait <= max_wait:
                 raise ThrottledError(
-                    f"no place within {max_wait:g} s: the next is in {wait:.3f} s or more",
+                    f"no place within {max_wait:g} s: the next is in {wait:.3f} s or more; {_REMEDY}",
                     retry_after=wait,
                 )
         waiter = self._queue.join(priority)
@@ -270,7 +271,8 @@ class RedisLimiter:
             self._queue.leave(waiter)
             wait = self._member.least_wait(self._queue.ahead(waiter.priority), self._clock())
             _settle(
-                waiter, ThrottledError(f"no place came within {max_wait:g} s", retry_after=wait)
+                waiter,
+                ThrottledError(f"no place came within {max_wait:g} s; {_REMEDY}", retry_after=wait),
             )
 
     def _serve(self) -> None:

@@ -10,6 +10,7 @@ import contextlib
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final, final
+from urllib.parse import urlsplit
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -41,7 +42,8 @@ class Server:
 
     def __init__(self, url: str) -> None:
         """Raises UsageError."""
-        try:
+        with contextlib.suppress(ValueError):  # its text may be a part of the password
+            _refuse_misplaced_at(url)
             self._redis = redis.asyncio.Redis.from_url(
                 url,
                 protocol=2,  # 3 asks a new connection for more than is used here
@@ -49,17 +51,15 @@ class Server:
                 socket_connect_timeout=TIMEOUT,
                 retry=Retry(NoBackoff(), 0),  # it would send a word again that may have been heard
             )
-        except ValueError as error:
-            fault = str(error)
-        else:
             where = self._redis.connection_pool.connection_kwargs
             self.address = (
                 where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
             )
             return
         raise UsageError(
-            f"the URL of Redis is not usable ({fault}); write it as redis://host:6379/0, "
-            "rediss:// or unix://"
+            "the URL of Redis is not usable; write it as redis://host:6379/0, "
+            "redis://:password@host:6379/0, rediss:// or unix://, and what is special in a URL as "
+            "%XX (/ is %2F, # is %23)"
         )
 
     async def time(self) -> float:
@@ -90,3 +90,10 @@ class Server:
         """Close."""
         with contextlib.suppress(*OUTAGE):
             await self._redis.aclose()
+
+
+def _refuse_misplaced_at(url: str) -> None:
+    """Raise ValueError where a password with a slash would pass for host, port and path."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix" and "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError

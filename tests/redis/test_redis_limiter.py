@@ -71,11 +71,38 @@ def test_figures_that_make_no_sense_are_refused_by_name_and_value(
         RedisLimiter(NOBODY, **figures)
 
 
-def test_a_url_that_is_not_of_redis_is_refused_and_its_password_not_shown() -> None:
-    with pytest.raises(UsageError, match="redis://host:6379/0") as refused:
-        RedisLimiter("http://user:s3cret@host")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:s3cret@host",
+        "redis://:s3cret/2@host:6379",
+        "redis://:1234/s3cret@host:6379",
+        "redis://:1234#s3cret@host:6379",
+        "redis://:1234?s3cret@host:6379",
+        "redis://:s3cret#b@host",
+        "redis://user:1234/s3cret@host:port/0",
+        "redis://[::1s3cret",
+        "redis://host:6379?socket_timeout=s3cret",
+    ],
+)
+def test_a_url_that_is_not_usable_is_refused_and_no_part_of_its_password_shown(url: str) -> None:
+    with pytest.raises(UsageError, match=r"redis://host:6379/0.*\(/ is %2F") as refused:
+        RedisLimiter(url)
     assert "s3cret" not in str(refused.value)
+    assert "1234" not in str(refused.value)
     assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://host", "host:6379"),
+        ("rediss://user:a%2Fb%40c@host:1/2", "host:1"),
+        ("unix:///tmp/a@b", "/tmp/a@b"),
+    ],
+)
+def test_a_usable_url_is_named_by_its_address_alone(url: str, address: str) -> None:
+    assert RedisLimiter(url)._server.address == address
 
 
 async def test_before_it_is_open_and_after_it_is_closed_it_says_what_to_do(redis_url: str) -> None:
