@@ -345,7 +345,9 @@ class RedisLimiter:
 
     async def _ask(self, *, leaving: bool = False) -> None:
         """Have one word with Redis."""
-        member = self._member
+        member, task = self._member, asyncio.current_task()
+        assert task is not None
+        cancelled_before = task.cancelling()
         try:
             if member.needs_time(self._clock()):
                 member.probe(self._clock())
@@ -362,6 +364,9 @@ class RedisLimiter:
             self._fault = type(error).__name__  # its text may hold the URL
             member.failed(refused=isinstance(error, REFUSAL))
             await self._server.hang_up()
+            if task.cancelling() > cancelled_before:
+                # redis-py can turn a cancellation, while it connects, into an error of its own.
+                raise asyncio.CancelledError from None
         else:
             member.answered(answer, self._clock())
 

@@ -24,6 +24,7 @@ from telepath_async.sandbox import Sandbox
 from tests.redis.world import EPOCH, Process, World, in_world
 from tests.services import own_redis
 from tests.test_limiter import most_in_a_window
+import contextlib
 
 NOBODY = "redis://127.0.0.1:1"
 
@@ -696,3 +697,25 @@ async def test_a_goodbye_that_is_not_answered_is_no_error(
         await limiter.acquire()
         monkeypatch.setattr(redis.asyncio.ConnectionPool, "disconnect", unanswered)
         await limiter._server.hang_up()
+
+
+@pytest.mark.parametrize("word", ["time", "tell"])
+async def test_a_cancellation_that_the_library_takes_for_an_error_is_not_lost(
+    redis_url: str, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with limiter_on(redis_url) as limiter:
+
+        async def hang(*_: object) -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0 if limiter._closed else 60)
+            raise redis.exceptions.ConnectionError
+
+        monkeypatch.setattr(limiter._server, word, hang)
+        waiting = asyncio.ensure_future(limiter.acquire())
+        await asyncio.sleep(0.02)
+        async with asyncio.timeout(5):
+            await limiter.aclose()
+        assert limiter._task is not None
+        assert limiter._task.cancelled()
+        with pytest.raises(UsageError, match="was closed while a call waited"):
+            await waiting
