@@ -227,7 +227,9 @@ def check_url(name: str, value: object) -> URL:
     """Return a base URL to which a key may go."""
     url = _http_url(value)
     if url is None or url.host is None:
-        raise UsageError(f"{name} must be a URL such as {DEFAULT_BASE_URL!r}")
+        raise UsageError(
+            f"{name} must be a URL such as {DEFAULT_BASE_URL!r}, without spaces or line feeds"
+        )
     if url.user is not None or url.password is not None:
         raise UsageError(f"{name} must not hold a user or a password; pass the key as api_key")
     if url.query_string or url.fragment:
@@ -274,7 +276,9 @@ def _environment_proxy(scheme: str) -> Secret | None:
 def _http_url(value: object) -> URL | None:
     """Return the URL, or None when it is not one of a host that a resolver can be asked for."""
     try:
-        url = URL(value) if isinstance(value, str) else None
+        # yarl drops tabs and line feeds in silence: "https://x\n.evil" is not the host that it shows.
+        is_one_word = isinstance(value, str) and value.isprintable() and " " not in value
+        url = URL(value) if isinstance(value, str) and is_one_word else None
         if url is None or url.scheme not in ("http", "https") or not url.host:
             return None
         url.host.encode("idna")

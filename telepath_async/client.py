@@ -24,7 +24,6 @@ from .checks import (
     check_seconds,
     check_session,
     check_timeout,
-    check_type,
     check_url,
     check_whole,
     proxy_for,
@@ -32,7 +31,7 @@ from .checks import (
 from .errors import UsageError
 from .events import Event
 from .limiter import Limiter, shared_limiter
-from .pool import Pool
+from .pool import Pool, running_loop
 from .protocol.body import drop_unset, write_json
 from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit
@@ -104,7 +103,7 @@ class TelepathClient:
         base_url: str | None = None,
         timeout: float | None = 30.0,
         attempt_timeout: float | None = 10.0,
-        retry: RetryPolicy = RetryPolicy(),
+        retry: RetryPolicy | int = RetryPolicy(),
         limiter: Limiter | None = None,
         session: aiohttp.ClientSession | None = None,
         proxy: str | Secret | None = None,
@@ -118,10 +117,13 @@ class TelepathClient:
         api_key, numbers_api_key = as_secret(api_key), as_secret(numbers_api_key)
         proxy_url = as_secret(proxy)
         del proxy
-        key = check_key("api_key", api_key or as_secret(os.environ.get("TELEPATH_API_KEY") or None))
-        base = check_url(
-            "base_url", base_url or os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL
-        )
+        # What is passed counts, and were it empty: the environment's account may be another one.
+        if api_key is None:
+            api_key = as_secret(os.environ.get("TELEPATH_API_KEY") or None)
+        if base_url is None:
+            base_url = os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL
+        key = check_key("api_key", api_key)
+        base = check_url("base_url", base_url)
         numbers_base = (
             base if numbers_base_url is None else check_url("numbers_base_url", numbers_base_url)
         )
@@ -180,6 +182,7 @@ class TelepathClient:
         self.numbers = Numbers(numbers)
 
     async def __aenter__(self) -> Self:
+        running_loop()
         return self
 
     async def __aexit__(
@@ -199,12 +202,16 @@ class TelepathClient:
         if self._owner:
             await self._pool.aclose()
 
+    async def close(self) -> None:
+        """Do what `aclose` does."""
+        await self.aclose()
+
     def with_options(
         self,
         *,
         timeout: float | None | UnsetType = UNSET,
         attempt_timeout: float | None | UnsetType = UNSET,
-        retry: RetryPolicy | UnsetType = UNSET,
+        retry: RetryPolicy | int | UnsetType = UNSET,
         max_wait: float | None | UnsetType = UNSET,
         priority: Priority | UnsetType = UNSET,
         headers: Mapping[str, str | Secret] | UnsetType = UNSET,
@@ -291,8 +298,15 @@ class TelepathClient:
 
 
 def _policy(retry: object) -> RetryPolicy:
-    hint = "; RetryPolicy(max_attempts=1) turns it off"
-    return check_type("retry", retry, RetryPolicy, hint=hint)
+    """Return the retry policy; a whole number is how many retries there are at most."""
+    if isinstance(retry, RetryPolicy):
+        return retry
+    if isinstance(retry, int) and not isinstance(retry, bool) and retry >= 0:
+        return RetryPolicy(max_attempts=retry + 1)
+    raise UsageError(
+        "retry must be a RetryPolicy, or the number of retries (0 turns them off), not "
+        f"{type(retry).__name__ if retry is None else repr(retry)}"
+    )
 
 
 def _secret_values(headers: object) -> object:

@@ -85,17 +85,25 @@ class TransportError(TelepathError):
 
 
 class ConnectionFailed(TransportError):
-    """No connection could be opened: nothing happened at the server."""
+    """No connection could be opened: nothing happened at the server.
 
-    def __init__(self, message: str, *, sent: bool = False) -> None:
+    `permanent`: a certificate, or what a proxy refuses; trying again would not help.
+    """
+
+    def __init__(self, message: str, *, sent: bool = False, permanent: bool = False) -> None:
         super().__init__(message, sent=sent)
+        self.permanent = permanent
 
 
 class ConnectionLost(TransportError):
-    """The request was sent, and the connection broke before the whole answer had come."""
+    """The request was sent, and the connection broke before the whole answer had come.
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
+    `stale`: an idle connection was used again, and died before a byte of the answer came.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True, stale: bool = False) -> None:
         super().__init__(message, sent=sent)
+        self.stale = stale
 
 
 class RequestTimeout(TransportError, TimeoutError):
@@ -129,8 +137,8 @@ class ThrottledError(TelepathError):
 class ResponseError(TelepathError):
     """The answer makes no sense: not JSON, too large, or of a shape that we do not know.
 
-    `status`: its HTTP status; `raw`: the bytes that came (possibly cut off). `raw` may hold
-    secrets, so that neither `str`, `repr` nor a pickle shows it.
+    `status`: its HTTP status, 0 where not even its headers could be read; `raw`: the bytes that
+    came (possibly cut off). `raw` may hold secrets: neither `str`, `repr` nor a pickle shows it.
     """
 
     def __init__(self, message: str, *, status: int, raw: bytes = b"") -> None:
@@ -154,7 +162,8 @@ class APIError(TelepathError):
 
     `status`: HTTP status; `code`: the API's own code in lower case, or None; `message`: the API's
     own words; `request_id`: for the vendor's support, or None; `headers`: of the answer;
-    `retry_after`: seconds that the server asks us to wait, or None.
+    `retry_after`: seconds that the server asks us to wait, or None; `raw`: the page, without our
+    secrets, where a gateway answered and not the API, else empty. A pickle leaves `raw` out.
     """
 
     def __init__(
@@ -167,6 +176,7 @@ class APIError(TelepathError):
         headers: Mapping[str, str] = MappingProxyType({}),
         retry_after: float | None = None,
         hint: str = "",
+        raw: bytes = b"",
     ) -> None:
         named = f"{status} {code}" if code else str(status)
         traced = f" [request {request_id}]" if request_id else ""
@@ -177,6 +187,10 @@ class APIError(TelepathError):
         self.request_id = request_id
         self.headers = dict(headers)
         self.retry_after = retry_after
+        self.raw = raw
+
+    def _state(self) -> dict[str, Any]:
+        return {**self.__dict__, "raw": b""}
 
 
 class BadRequestError(APIError):

@@ -22,6 +22,8 @@ from .checks import check_priority
 from .errors import ThrottledError
 from .protocol.ratelimit import TokenBucket, read_rate_limit
 
+REMEDY: Final = "send fewer requests at a time, or raise max_wait or timeout"
+
 _NOT_YET: Final = math.inf
 _MIN_DELAY: Final = (
     0.001  # loops count in milliseconds: a shorter timer would spin, and wakes fewer at a time
@@ -29,7 +31,11 @@ _MIN_DELAY: Final = (
 
 
 class Limiter(Protocol):
-    """What a client asks before every attempt."""
+    """What a client asks before every attempt.
+
+    It may also have `pause(seconds)`: a 429 named that wait, so that nobody should get a place
+    before it is over. Without it only the call that got the 429 waits.
+    """
 
     async def acquire(
         self, *, priority: Priority = "interactive", max_wait: float | None = None
@@ -140,6 +146,11 @@ class LocalLimiter:
             if self._homes:
                 self._pump()
 
+    def pause(self, seconds: float) -> None:
+        """Let nobody have a place for so long, a minute at most: a 429 named that wait."""
+        with self._lock:
+            self._bucket.pause(seconds, self._clock())
+
     def bind(self, key_id: str) -> None:
         """Do nothing: whoever shares this object shares the limit, whatever the key."""
 
@@ -174,7 +185,7 @@ class LocalLimiter:
         waiter.future.set_exception(
             ThrottledError(
                 f"no place came within {max_wait:g} s, others went first; it may take "
-                f"{wait:.3f} s more",
+                f"{wait:.3f} s more; {REMEDY}",
                 retry_after=wait,
             )
         )
@@ -188,7 +199,8 @@ class LocalLimiter:
         wait = self._bucket.next_at(now, ahead + self._bucket.batch(ahead) - 1) - now
         if max_wait is not None and not wait <= max_wait:
             raise ThrottledError(
-                f"no place within {max_wait:g} s: the next is in {wait:.3f} s", retry_after=wait
+                f"no place within {max_wait:g} s: the next is in {wait:.3f} s; {REMEDY}",
+                retry_after=wait,
             )
         loop = asyncio.get_running_loop()
         home = self._homes.setdefault(loop, _Home(loop))

@@ -13,6 +13,7 @@ import aiohttp
 
 from . import transport
 from .errors import ClientClosedError, UsageError
+from .slots import MAX_CONNECTIONS, RESERVE, Slots, slots_of
 
 
 class Pool:
@@ -23,7 +24,8 @@ class Pool:
     """
 
     def __init__(self, session: aiohttp.ClientSession | None) -> None:
-        self._session = session
+        self._http = None if session is None else transport.Http(session)
+        self.slots = _slots_for(session)
         self._left: aiohttp.ClientSession | None = None
         self._theirs = session is not None
         self._holder: AsyncGenerator[aiohttp.ClientSession] | None = None
@@ -42,7 +44,7 @@ class Pool:
             raise ClientClosedError(
                 "this client is closed; open a new one, or keep its `async with` block open longer"
             )
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._loop is not loop or self._process != os.getpid():
             self._move_to(loop)
         task = asyncio.current_task()
@@ -74,16 +76,17 @@ class Pool:
                 "for each loop, and in a child "
                 "that was forked while it was in use"
             )
-        self._left = self._session or self._left
-        self._session, self._loop, self._process = None, loop, os.getpid()
+        self._left = self._http.session if self._http else self._left
+        self._http, self._loop, self._process = None, loop, os.getpid()
+        self.slots = _slots_for(None)
         self._calling.clear()
 
     @property
-    def session(self) -> aiohttp.ClientSession | None:
+    def http(self) -> transport.Http | None:
         """The session, if it is open."""
-        return None if self._session is None or self._session.closed else self._session
+        return None if self._http is None or self._http.session.closed else self._http
 
-    async def open(self) -> aiohttp.ClientSession:
+    async def open(self) -> transport.Http:
         """Open a session and return it.
 
         Raises ClientClosedError, or UsageError when the caller's own is closed.
@@ -96,9 +99,9 @@ class Pool:
                 "client is used"
             )
         self._holder = transport.hold_open()
-        self._session = session = await anext(self._holder)
+        self._http = http = transport.Http(await anext(self._holder))
         await self._let_go()
-        return session
+        return http
 
     async def _let_go(self) -> None:
         """Abandon the session of a loop that is gone."""
@@ -111,7 +114,7 @@ class Pool:
 
         Raises UsageError on a second loop.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._theirs and self._loop is not None and self._loop.is_closed():
             self._calling.clear()
         elif self._loop is not None and (self._loop is not loop or self._process != os.getpid()):
@@ -121,11 +124,27 @@ class Pool:
         for task in self._calling.difference(self._cut):
             self._cut.add(task)
             task.cancel()
-        session, self._session = self._session, None
-        if session is None or self._holder is None:
+        http, self._http = self._http, None
+        if http is None or self._holder is None:
             return
         # A loop that shuts down closes the holder too, and a generator cannot be closed twice at
         # the same time.
-        await session.close()
+        await http.session.close()
         with contextlib.suppress(RuntimeError):
             await self._holder.aclose()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running loop. Raises UsageError where there is none: under trio, say."""
+    with contextlib.suppress(RuntimeError):
+        return asyncio.get_running_loop()
+    raise UsageError(
+        "no asyncio loop is running here, and this client needs one: use asyncio.run(...), and "
+        "under trio a thread of its own, or trio-asyncio"
+    )
+
+
+def _slots_for(session: aiohttp.ClientSession | None) -> Slots:
+    if session is None or session.connector is None:
+        return Slots(MAX_CONNECTIONS, RESERVE)
+    return slots_of(session.connector)

@@ -18,7 +18,14 @@ from typing import Any, Final
 from attrs import define, evolve, frozen
 
 from . import transport
-from .errors import ClientClosedError, TelepathError, ThrottledError, TransportError
+from .errors import (
+    ClientClosedError,
+    ConnectionLost,
+    RequestTimeout,
+    TelepathError,
+    ThrottledError,
+    TransportError,
+)
 from .events import (
     CallEnded,
     CallStarted,
@@ -30,13 +37,14 @@ from .events import (
     Throttled,
 )
 from .limiter import Limiter, Priority
-from .pool import Pool
+from .pool import Pool, running_loop
 from .protocol.checkpoint import Style
 from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit, read_rate_limit, read_remaining
 from .protocol.refusals import refusal
-from .protocol.retry import RetryBudget, RetryPolicy, decide
+from .protocol.retry import RetryBudget, RetryPolicy, asked_wait, decide
 from .secret import Secret
+from .slots import Slots
 
 _SHORTEST_CREDENTIAL: Final = 8
 _call_numbers: Final = count(1)
@@ -65,9 +73,15 @@ class Account:
     limit_headers: Mapping[str, str] | None = None
     paging_style: Style | None = None  # once a list has shown it
 
-    def observe(self, headers: Mapping[str, str]) -> None:
-        """Learn from the headers of an answer."""
+    def observe(self, response: Response) -> None:
+        """Learn from an answer: its headers, and how long a 429 asks everybody to wait."""
+        headers = response.headers
         self.limiter.observe(headers)
+        if response.status == 429:
+            wait = asked_wait(response, wall_clock=time.time())
+            pause = getattr(self.limiter, "pause", None)
+            if wait and pause is not None:
+                pause(wait)
         if "X-RateLimit-Remaining" in headers or "X-RateLimit-Limit" in headers:
             self.limit_headers = headers
 
@@ -129,7 +143,7 @@ class Session:
 
     async def _send_and_tell(self, request: Request) -> Response:
         """Send, and tell of the call's beginning and of its end, whatever that is."""
-        clock = asyncio.get_running_loop().time
+        clock = running_loop().time
         began = clock()
         request.call = next(_call_numbers)
         self._tell(CallStarted, request, 0, base_url=self.base_url)
@@ -178,40 +192,58 @@ class Session:
         deadline = math.inf if options.timeout is None else clock() + options.timeout
         outcome: Response | TelepathError | None = None
         result: Response | TransportError
+        resent = 0
         while True:
             attempt = request.attempts + 1
+            slots, priority = self.pool.slots, options.priority
             try:
-                waited = await account.limiter.acquire(
-                    priority=options.priority, max_wait=_least(options.max_wait, deadline - clock())
-                )
+                if not slots.take(priority):
+                    await self._wait_for_connection(request, slots, deadline)
+                try:
+                    waited = await account.limiter.acquire(
+                        priority=priority, max_wait=_least(options.max_wait, deadline - clock())
+                    )
+                    if waited:
+                        self._tell(Throttled, request, attempt, seconds=waited)
+                    request.attempts = attempt
+                    http = self.pool.http or await self.pool.open()
+                    sending = transport.send(
+                        http,
+                        account.origin,
+                        request,
+                        headers=self._headers,
+                        timeout=options.attempt_timeout,
+                        until=deadline,
+                    )
+                    result = await (
+                        sending if self._on_event is None else self._told(request, sending)
+                    )
+                finally:
+                    slots.release(priority)
             except ThrottledError as error:
                 outcome = error if outcome is None else outcome
                 break
-            if waited:
-                self._tell(Throttled, request, attempt, seconds=waited)
-            request.attempts = attempt
-            session = self.pool.session or await self.pool.open()
-            timeout = _least(options.attempt_timeout, deadline - clock())
-            sending = transport.send(
-                session, account.origin, request, headers=self._headers, timeout=timeout
-            )
-            try:
-                result = await (sending if self._on_event is None else self._told(request, sending))
             except TransportError as error:
                 result = error
             else:
-                account.observe(result.headers)
+                account.observe(result)
                 if 200 <= result.status < 300:
                     account.budget.give_back()
                     return result
             if outcome is None or isinstance(result, Response) or result.sent:
                 # what reached the server once is not undone by a later attempt that did not
                 outcome = result
+            if request.repeatable and not resent and _is_stale(result):
+                # No outage: the server closed an idle connection, as servers do. So it costs no
+                # budget, once.
+                resent = 1
+                self._tell(RetryScheduled, request, attempt, seconds=0.0, reason=_reason(result))
+                continue
             delay = decide(
                 options.retry,
                 request,
                 result,
-                attempt=attempt,
+                attempt=attempt - resent,
                 budget=account.budget,
                 time_left=deadline - clock(),
                 jitter=random.random(),
@@ -222,6 +254,21 @@ class Session:
             self._tell(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
+
+    async def _wait_for_connection(self, request: Request, slots: Slots, deadline: float) -> None:
+        """Raises ThrottledError after `max_wait`, RequestTimeout at the call's deadline."""
+        left = deadline - asyncio.get_running_loop().time()
+        seconds = min(left, math.inf if self.options.max_wait is None else self.options.max_wait)
+        try:
+            await slots.wait(self.options.priority, seconds)
+            return
+        except TimeoutError:
+            pass
+        why = f"{request.endpoint}: none of {slots.size:g} connections was free within "
+        remedy = "run fewer calls at a time, or pass a session whose connector has a higher limit"
+        if seconds < left:
+            raise ThrottledError(f"{why}{seconds:g} s; {remedy}", retry_after=seconds)
+        raise RequestTimeout(f"{why}{seconds:.3g} s, nothing was sent; {remedy}", sent=False)
 
     async def _told(self, request: Request, sending: Coroutine[Any, Any, Response]) -> Response:
         """Await an attempt, and tell of its beginning and of its end, whatever that is."""
@@ -288,10 +335,14 @@ class Session:
 
 
 def _least(bound: float | None, time_left: float) -> float | None:
-    """Return the seconds that a wait or an attempt may take: None for no bound, and never 0, which aiohttp takes for none."""
+    """Return the seconds that a wait may take; None = no bound."""
     if bound is not None and bound < time_left:
         return bound
-    return None if time_left == math.inf else max(0.001, time_left)
+    return None if time_left == math.inf else max(0.0, time_left)
+
+
+def _is_stale(outcome: Response | TransportError) -> bool:
+    return isinstance(outcome, ConnectionLost) and outcome.stale
 
 
 def _reason(outcome: Response | TransportError) -> str:

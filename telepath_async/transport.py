@@ -17,17 +17,21 @@ import platform
 import warnings
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from functools import lru_cache
-from typing import Final
+from typing import Final, final
 
 import aiohttp
 from aiohttp.client_middlewares import ClientHandlerType
 from attrs import frozen
 from yarl import URL
 
-from .errors import ConnectionFailed, ConnectionLost, RequestTimeout, TransportError
+from . import failures
+from .deadlines import Deadlines
+from .errors import TelepathError
+from .failures import Broken
 from .protocol.body import decode_error
+from .protocol.encoding import ACCEPT_ENCODING, MAX_REST, decode_body
 from .protocol.messages import Request, Response
+from .reuse import drop_all, drop_stale
 from .secret import Secret
 from .version import __version__
 
@@ -37,7 +41,7 @@ USER_AGENT: Final = (
 )
 
 _JSON: Final = {"Content-Type": "application/json"}
-_LARGEST_REST: Final = 2**20  # bytes of a body that is too large
+_NO_BOUND: Final = aiohttp.ClientTimeout()  # ours is in deadlines.py
 
 
 @frozen(kw_only=True)
@@ -65,6 +69,7 @@ class Origin:
         return Headers(
             {
                 "Accept": "application/json",
+                "Accept-Encoding": ACCEPT_ENCODING,
                 "User-Agent": USER_AGENT,
                 **{name: value.reveal() for name, value in more.items()},
                 "Authorization": f"Bearer {self.api_key.reveal()}",
@@ -86,7 +91,10 @@ async def hold_open() -> AsyncGenerator[aiohttp.ClientSession]:
     connections that nobody closed end there in good order, and not with a warning from a loop that
     is dead.
     """
-    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),  # slots.py bounds them
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
     try:
         yield session
     finally:
@@ -111,60 +119,98 @@ def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop:
     return session._loop  # pyright: ignore[reportPrivateUsage]  # `session.loop` is deprecated
 
 
+@final
+class Http:
+    """An aiohttp session on its loop, and what all requests on it share."""
+
+    __slots__ = ("deadlines", "session")
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.deadlines = Deadlines(loop_of(session))
+
+
 async def send(
-    session: aiohttp.ClientSession,
+    http: Http,
     origin: Origin,
     request: Request,
     *,
     headers: Headers,
     timeout: float | None,
+    until: float = math.inf,
 ) -> Response:
-    """Send the request once. `timeout`: seconds for the whole exchange, None = no bound.
+    """Send the request once, and return its answer.
 
-    A body larger than `origin.max_bytes` is cut. Raises ConnectionFailed, ConnectionLost,
-    RequestTimeout, or ResponseError (the cut body of a 2xx).
+    `timeout`: seconds for the whole exchange, None = no bound; `until`: the loop's time at which it
+    must be over. A body larger than `origin.max_bytes` is cut. Raises ConnectionFailed,
+    ConnectionLost, RequestTimeout, or ResponseError (the cut body of a 2xx).
     """
     exchange = _Exchange()
-    task = asyncio.current_task()
-    assert task is not None
-    cancelled_before = task.cancelling()
+    deadline = http.deadlines.begin(math.inf if timeout is None else timeout, until)
     try:
-        answer = await session.request(
-            request.method,
-            URL(origin.base_url + request.target, encoded=True),
-            data=_body(request),
-            headers=headers if request.body is None else Headers(headers | _JSON),
-            timeout=_total(timeout),
-            allow_redirects=False,
-            raise_for_status=False,
-            auto_decompress=True,
-            proxy=origin.proxy.reveal() if origin.proxy else None,
-            middlewares=(exchange,),
-        )
         try:
-            body, whole = await _read(answer.content, origin.max_bytes)
-            response = Response(
-                status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint
-            )
-            del body
+            response, whole = await _exchange(http.session, origin, request, headers, exchange)
         finally:
-            # where it was read to its end, the connection is back in the pool already
-            answer.close()
-            del answer  # its repr shows the headers, and a traceback keeps this frame
+            deadline.end()
     except (aiohttp.ClientError, OSError) as error:
-        failure = _failure(error, request, origin, timeout, sent=exchange.sent)
+        failure = exchange.failure(error, request, origin)
     except asyncio.CancelledError:
-        if task.cancelling() > cancelled_before:
+        if deadline.cancelled_by_caller:
             raise
-        # Nobody cancelled us: the caller closed his own session, and aiohttp the futures of those
-        # who wait for a connection.
-        failure = _failure(_Broken("session closed"), request, origin, timeout, sent=exchange.sent)
+        if deadline.fired:
+            failure = failures.timeout(
+                _target(request, origin), deadline.seconds, sent=exchange.sent
+            )
+        else:
+            # Nobody cancelled us: the caller closed his own session, and aiohttp the futures of
+            # those who wait for a connection.
+            failure = exchange.failure(Broken("session closed"), request, origin)
     else:
         if whole or not 200 <= response.status < 300:
             return response
         raise decode_error(response, f"it is larger than max_response_bytes ({origin.max_bytes})")
     # Raised out here, because inside the handler it would carry aiohttp's exception as its context.
     raise failure
+
+
+def _target(request: Request, origin: Origin) -> str:
+    return f"{request.endpoint} at {URL(origin.base_url).origin()}"
+
+
+async def _exchange(
+    session: aiohttp.ClientSession,
+    origin: Origin,
+    request: Request,
+    headers: Headers,
+    exchange: _Exchange,
+) -> tuple[Response, bool]:
+    """Return the answer, and whether its body is whole. Raises what aiohttp raises."""
+    answer = await session.request(
+        request.method,
+        URL(origin.base_url + request.target, encoded=True),
+        data=_body(request),
+        headers=headers if request.body is None else Headers(headers | _JSON),
+        timeout=_NO_BOUND,
+        allow_redirects=False,
+        raise_for_status=False,
+        auto_decompress=False,
+        proxy=origin.proxy.reveal() if origin.proxy else None,
+        middlewares=(exchange,),
+    )
+    try:
+        body, whole = await _read(answer.content, origin.max_bytes)
+        if whole:
+            encoding = answer.headers.get("Content-Encoding", "")
+            body, whole = decode_body(body, encoding, origin.max_bytes)
+        response = Response(
+            status=answer.status, headers=answer.headers, body=body, endpoint=request.endpoint
+        )
+        del body
+        return response, whole
+    finally:
+        # where it was read to its end, the connection is back in the pool already
+        answer.close()
+        del answer  # its repr shows the headers, and a traceback keeps this frame
 
 
 def _body(request: Request) -> bytes | io.BytesIO | None:
@@ -176,91 +222,59 @@ def _body(request: Request) -> bytes | io.BytesIO | None:
     )
 
 
-@lru_cache(maxsize=16)
-def _total(timeout: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=timeout, ceil_threshold=math.inf)
-
-
 async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, bool]:
-    """Return the body, decompressed, and whether that is all of it; one that is larger is cut, at 1 MiB at most."""
-    body = io.BytesIO(
-        await content.readany()
-    )  # shows nothing of what it holds, where a traceback keeps this frame
-    size = body.seek(0, io.SEEK_END)
+    """Return the body as it came, and whether that is all of it; a larger one is cut."""
+    if content.is_eof() and content.total_bytes <= max_bytes:
+        return content.read_nowait(), True  # it has come with its headers
+    body = io.BytesIO()  # shows nothing of what it holds, where a traceback keeps this frame
+    size = 0
     while size <= max_bytes and not content.at_eof():
         size += body.write(await content.readany())
     if size > max_bytes:
-        body.truncate(min(max_bytes, _LARGEST_REST))
+        body.truncate(min(max_bytes, MAX_REST))
     return body.getvalue(), size <= max_bytes
 
 
 class _Exchange:
-    """A middleware of one request, the last before the wire: knows whether it was written, and
-    keeps things out.
+    """A middleware of one request, the last before the wire.
 
-    What it keeps out: the cookies of a caller's own session, and aiohttp's habit of sending a
-    request a second time.
+    It lets no stale connection be used, and keeps out the cookies of a caller's own session, and
+    aiohttp's habit of sending a request a second time. `sent`: whether the request was handed to a
+    socket; `stale`: whether an idle connection died under it before a byte of the answer came.
     """
 
-    __slots__ = ("_request",)
+    __slots__ = ("_request", "stale")
 
     def __init__(self) -> None:
         self._request: aiohttp.ClientRequest | None = None
+        self.stale = False
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: ClientHandlerType
     ) -> aiohttp.ClientResponse:
         self._request = request
         request.headers.popall("Cookie", None)
+        connector = request.session.connector
+        assert connector is not None
+        reused = drop_stale(connector, request.connection_key)
         try:
             return await handler(request)
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if reused and isinstance(getattr(error, "message", ""), str):  # else a part of a head
+                self.stale = True
+                drop_all(connector, request.connection_key)
             # aiohttp answers these two on a reused connection by sending a GET once more, behind
             # our back.
-            raise _Broken(type(error).__name__) from None
+            raise Broken(type(error).__name__) from None
+
+    def failure(self, error: Exception, request: Request, origin: Origin) -> TelepathError:
+        """Return our error for what aiohttp raised."""
+        target = _target(request, origin)
+        return failures.failure(error, request, target, sent=self.sent, stale=self.stale)
 
     @property
     def sent(self) -> bool:
-        """Whether the request has been handed to a socket (aiohttp makes the response object right after that)."""
+        # aiohttp makes the response object right after it has written the head.
         return self._request is not None and self._request.response is not None
-
-
-class _Broken(aiohttp.ClientError):
-    """The connection broke under a request."""
-
-
-def _failure(
-    error: Exception, request: Request, origin: Origin, timeout: float | None, *, sent: bool
-) -> TransportError:
-    place = f"{request.endpoint} at {URL(origin.base_url).origin()}"
-    if isinstance(error, TimeoutError):
-        state = "it was sent and may have been carried out" if sent else "it was never sent"
-        return RequestTimeout(
-            f"{place}: no complete answer within {timeout or math.inf:.3g} s, {state}; raise "
-            "timeout or attempt_timeout if it "
-            "needs longer",
-            sent=sent,
-        )
-    if sent:
-        remedy = (
-            "try again"
-            if request.repeatable
-            else "it may have been carried out: look before you repeat it"
-        )
-        return ConnectionLost(
-            f"{place}: the connection broke before the answer was complete ({_cause(error)}); "
-            f"{remedy}"
-        )
-    return ConnectionFailed(
-        f"{place}: no connection ({_cause(error)}), nothing was sent; check base_url, "
-        "network and proxy"
-    )
-
-
-def _cause(error: Exception) -> str:
-    """Return words that cannot hold a header: never `str(error)`."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or type(error.os_error).__name__
-    return str(error) if isinstance(error, _Broken) else type(error).__name__

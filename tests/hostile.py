@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -155,19 +156,20 @@ class Hostile:
     """Run the server, and keep what it was sent.
 
     `connections`: every byte that came, by connection; `requests`: the whole ones, in order of
-    arrival.
+    arrival; `tls`: speak it.
     """
 
     script: Sequence[Step] | Callable[[int], Step]
     connections: list[bytearray] = field(default_factory=list)
     requests: list[Received] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
         self._taken = 0
         self._open: set[_Connection] = set()
         self._changed = asyncio.Event()
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self), "127.0.0.1", 0, backlog=1024
+            lambda: _Connection(self), "127.0.0.1", 0, backlog=1024, ssl=self.tls
         )
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
@@ -186,7 +188,7 @@ class Hostile:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     @property
     def received(self) -> bytes:

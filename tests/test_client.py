@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 import telepath_async
 from telepath_async import (
+    ClientClosedError,
     LocalLimiter,
     NotFoundError,
     RetryPolicy,
@@ -81,6 +82,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"base_url": f"https://{'a' * 64}.com"}, "base_url must be a URL such as"),
     ({"base_url": "https://xn--"}, "base_url must be a URL such as"),
     ({"base_url": 5}, "base_url must be a URL such as"),
+    ({"base_url": ""}, "base_url must be a URL such as"),
+    ({"base_url": " "}, "base_url must be a URL such as"),
+    (
+        {"base_url": "https://x\n.evil/v1"},
+        "base_url must be a URL .*, without spaces or line feeds",
+    ),
+    ({"base_url": "https://x\t.evil/v1"}, "base_url must be a URL such as"),
+    ({"base_url": "https://host/v1\r\n"}, "base_url must be a URL such as"),
+    ({"base_url": " https://host/v1"}, "base_url must be a URL such as"),
+    ({"base_url": "https://host/v 1"}, "base_url must be a URL such as"),
+    ({"base_url": "https://ho\u200bst/v1"}, "base_url must be a URL such as"),
+    ({"numbers_base_url": "", "numbers_api_key": OTHER_KEY}, "numbers_base_url must be a URL"),
     ({"base_url": f"https://user:{KEY}@host"}, "must not hold a user or a password"),
     ({"base_url": "https://user@host"}, "must not hold a user or a password"),
     ({"base_url": "https://host/v1?a=b"}, "must not hold a query or a fragment"),
@@ -109,10 +122,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"timeout": True}, "timeout must be"),
     ({"attempt_timeout": math.nan}, "attempt_timeout must be"),
     (
-        {"retry": 3},
-        r"retry must be a RetryPolicy, not int; RetryPolicy\(max_attempts=1\) turns it off",
+        {"retry": None},
+        r"retry must be a RetryPolicy, or the number of retries \(0 turns them off\), not NoneType",
     ),
-    ({"retry": None}, "retry must be a RetryPolicy"),
+    ({"retry": -1}, "retry must be a RetryPolicy, or the number of retries .*, not -1"),
+    ({"retry": True}, "retry must be a RetryPolicy"),
+    ({"retry": 2.0}, "retry must be a RetryPolicy"),
     ({"limiter": 6000}, "limiter must have acquire, observe and bind, and int has not"),
     ({"limiter": Halfway()}, "limiter must have acquire, observe and bind, and Halfway has not"),
     ({"session": object()}, "session must be a ClientSession, not object"),
@@ -222,6 +237,43 @@ def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_pass
         "passed",
         "https://passed.example",
     )
+
+
+def test_what_is_passed_empty_is_refused_though_the_environment_names_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TELEPATH_API_KEY", KEY)
+    monkeypatch.setenv("TELEPATH_BASE_URL", "https://env.example/v9")
+    with pytest.raises(UsageError, match="api_key is blank"):
+        TelepathClient("")
+    with pytest.raises(UsageError, match="base_url must be a URL"):
+        TelepathClient(base_url="")
+
+
+def test_a_number_of_retries_is_a_retry_policy() -> None:
+    assert TelepathClient(KEY, retry=2)._session.options.retry == RetryPolicy(max_attempts=3)
+    assert TelepathClient(KEY, retry=0)._session.options.retry == RetryPolicy(max_attempts=1)
+    clone = TelepathClient(KEY).with_options(retry=1)
+    assert clone._session.options.retry == RetryPolicy(max_attempts=2)
+
+
+async def test_close_does_what_aclose_does() -> None:
+    async with Hostile([reply()]) as server:
+        client = client_at(server)
+        await client.request("GET", "/x")
+        await client.close()
+        with pytest.raises(ClientClosedError):
+            await client.request("GET", "/x")
+        await client.close()
+
+
+def test_without_an_asyncio_loop_there_is_one_clear_error() -> None:
+    """As under trio, which drives coroutines by itself."""
+    client = TelepathClient(KEY)
+    for work in (client.__aenter__(), client.calls.get("x"), client.aclose()):
+        with pytest.raises(UsageError, match="no asyncio loop is running here") as caught:
+            work.send(None)
+        assert caught.value.__context__ is None
 
 
 def test_empty_variables_count_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +408,7 @@ async def test_headers_add_up_and_are_sent() -> None:
     [
         ({"timeout": 0}, "timeout must be"),
         ({"attempt_timeout": -1}, "attempt_timeout must be"),
-        ({"retry": 1}, "retry must be"),
+        ({"retry": "1"}, "retry must be"),
         ({"max_wait": -1}, "max_wait must be a number of seconds from 0"),
         ({"max_wait": math.nan}, "max_wait must be"),
         ({"priority": "urgent"}, "priority must be 'interactive' or 'bulk', not 'urgent'"),

@@ -520,6 +520,25 @@ def next_after(grants: list[float], limiter: LocalLimiter, now: float) -> float:
     return fresh.next_at(now)
 
 
+# --- pauses ---
+
+
+@jumping
+async def test_a_pause_holds_those_who_wait_and_those_who_come_and_is_foretold(
+    loop: JumpLoop,
+) -> None:
+    limiter = limiter_on(loop, 6000, burst=1)
+    await limiter.acquire()
+    waiting = asyncio.create_task(limiter.acquire())
+    await settle()
+    limiter.pause(2.0)
+    coming = asyncio.create_task(limiter.acquire())
+    with pytest.raises(ThrottledError) as foretold:
+        await limiter.acquire(max_wait=1.0)
+    assert foretold.value.retry_after == pytest.approx(2.02, abs=0.01)
+    assert await asyncio.gather(waiting, coming) == pytest.approx([2.0, 2.01], abs=0.001)
+
+
 # --- headers ---
 
 

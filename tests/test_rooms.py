@@ -37,14 +37,19 @@ ROOMS: Final[dict[str, set[str]]] = {
         PURE_STDLIB, "attrs", "cattrs", "msgspec", "yarl", "models", "errors", "secret", "unset",
         "checks",
     },
+    "deadlines": {STDLIB},
+    "reuse": {STDLIB, "aiohttp"},
+    "failures": {STDLIB, "aiohttp", "protocol.messages", "protocol.redaction", "errors"},
+    "slots": {STDLIB, "aiohttp", "limiter"},
     "transport": {
-        STDLIB, "aiohttp", "yarl", "attrs", "protocol.messages", "protocol.body", "errors",
-        "secret", "version",
+        STDLIB, "aiohttp", "yarl", "attrs", "protocol.messages", "protocol.body",
+        "protocol.encoding", "deadlines", "failures", "reuse", "errors", "secret", "version",
     },
     "limiter": {STDLIB, "protocol.ratelimit", "errors", "checks"},
-    "pool": {STDLIB, "aiohttp", "transport", "errors"},
+    "pool": {STDLIB, "aiohttp", "transport", "slots", "errors"},
     "session": {
-        STDLIB, "attrs", "protocol", "transport", "limiter", "pool", "errors", "events", "secret",
+        STDLIB, "attrs", "protocol", "transport", "limiter", "slots", "pool", "errors",
+        "events", "secret",
     },
     "paginator": {STDLIB, "attrs", "session", "protocol", "models", "errors"},
     "resources": {

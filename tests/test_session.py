@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import random
 import selectors
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +24,7 @@ from multidict import CIMultiDict
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient, transport
 from telepath_async.errors import (
     APIError,
+    AuthenticationError,
     ClientClosedError,
     ConflictError,
     ConnectionFailed,
@@ -51,6 +54,7 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.secret import Secret
 from telepath_async.session import Account, Options, Pool, Session
 from tests.hostile import HANG, RESET, Hostile, Step, drip, reply
+from tests.tls import needs_openssl, server_context
 
 KEY = "sk_live_seeded_key"
 GET = Request(method="GET", path="/calls/c1", template="/calls/{id}")
@@ -119,13 +123,17 @@ class Wire:
 
     async def send(
         self,
-        session: aiohttp.ClientSession,
+        http: transport.Http,
         origin: transport.Origin,
         request: Request,
         *,
         headers: transport.Headers,
         timeout: float | None,
+        until: float,
     ) -> Response:
+        left = until - asyncio.get_running_loop().time()
+        timeout = min(math.inf if timeout is None else timeout, left)
+        timeout = None if timeout == math.inf else timeout
         self.sent.append((round(now(), 6), timeout, dict(headers)))
         turn = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if turn is HANGING:
@@ -737,12 +745,12 @@ def test_a_call_outside_a_task_is_refused(rig: Any) -> None:
 
 
 @contextmanager
-def server_in_a_thread(*script: Any) -> Iterator[Hostile]:
+def server_in_a_thread(*script: Any, tls: ssl.SSLContext | None = None) -> Iterator[Hostile]:
     """Serve from a loop of its own, which outlives those of the test."""
     ready, box = threading.Event(), []
 
     async def serve() -> None:
-        async with Hostile(list(script)) as server:
+        async with Hostile(list(script), tls=tls) as server:
             done = asyncio.Event()
             box.extend([server, asyncio.get_running_loop(), done])
             ready.set()
@@ -802,8 +810,8 @@ def test_asyncio_run_closes_the_connections_of_a_client_that_nobody_closed() -> 
     with server_in_a_thread(reply()) as server:
         client = client_at(server.url)
         asyncio.run(client.request("GET", "/x"))
-        assert client._pool._session is not None
-        assert client._pool._session.closed
+        assert client._pool._http is not None
+        assert client._pool._http.session.closed
 
 
 @pytest.mark.parametrize("own_session", [False, True])
@@ -848,8 +856,8 @@ async def test_a_second_loop_while_the_first_runs_is_refused_and_harms_nobody() 
 async def test_a_session_that_the_loop_closed_is_opened_anew() -> None:
     async with Hostile([reply()]) as server, client_at(server.url) as client:
         await client.request("GET", "/x")
-        assert client._pool._session is not None
-        await client._pool._session.close()
+        assert client._pool._http is not None
+        await client._pool._http.session.close()
         await client.request("GET", "/x")
     assert len(server.connections) == 2
 
@@ -1007,3 +1015,43 @@ async def test_no_log_record_holds_the_key(caplog: pytest.LogCaptureFixture) -> 
     shown += "".join(f"{record.__dict__!r}" for record in caplog.records)
     assert KEY not in shown
     assert "seeded-password" not in shown
+
+
+@pytest.mark.parametrize("status", [407, 502])
+async def test_what_a_proxy_refuses_is_not_tried_again(status: int) -> None:
+    async with (
+        Hostile([reply(status, b"", then="close")]) as proxy,
+        client_at("https://telepath.invalid/v1", proxy=proxy.url) as client,
+    ):
+        with pytest.raises(ConnectionFailed, match=f"the proxy refused the connection .{status}"):
+            await client.request("GET", "/x")
+    assert len(proxy.requests) == 1
+
+
+@needs_openssl
+async def test_a_certificate_that_is_not_valid_is_not_tried_again() -> None:
+    async with (
+        Hostile([reply()], tls=server_context()) as server,
+        client_at(server.url) as client,
+    ):
+        with pytest.raises(ConnectionFailed, match="the server's certificate is not valid"):
+            await client.request("GET", "/x")
+        assert client._session._account.budget.spent == 0
+    assert server.received == b""
+
+
+async def test_headers_larger_than_is_read_are_not_asked_for_again() -> None:
+    large = reply(200, b"{}", headers={"X-Large": "x" * 9000})
+    async with Hostile([large]) as server, client_at(server.url) as client:
+        with pytest.raises(ResponseError, match="the headers of the answer are larger"):
+            await client.request("GET", "/x")
+    assert len(server.requests) == 1
+
+
+async def test_a_plain_401_labelled_gzip_is_an_authentication_error() -> None:
+    body = b'{"error": {"code": "invalid_api_key", "message": "no such key"}}'
+    step = reply(401, body, headers={"Content-Encoding": "gzip"})
+    async with Hostile([step]) as server, client_at(server.url) as client:
+        with pytest.raises(AuthenticationError, match="401 invalid_api_key: no such key"):
+            await client.request("GET", "/x")
+    assert len(server.requests) == 1

@@ -48,6 +48,7 @@ from tests.hostile import (
     redirect,
     reply,
 )
+from tests.tls import needs_openssl, server_context
 
 KEY = "sk_live_seeded_key"
 PASSWORD = "seeded-sip-password"
@@ -93,7 +94,7 @@ async def send(
         for name, value in ({"X-Session": SESSION_KEY} if headers is None else headers).items()
     }
     return await transport.send(
-        session, origin, request, headers=origin.headers(hidden), timeout=timeout
+        transport.Http(session), origin, request, headers=origin.headers(hidden), timeout=timeout
     )
 
 
@@ -271,6 +272,39 @@ async def test_a_compressed_body_is_expanded(session: aiohttp.ClientSession, enc
         assert (await send(session, server.url)).body == b'{"a": 1}'
 
 
+@pytest.mark.parametrize("status", [200, 401])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "nonsense"])
+async def test_a_plain_body_with_a_wrong_label_is_read_as_it_came(
+    session: aiohttp.ClientSession, status: int, encoding: str
+) -> None:
+    step = reply(status, b'{"a": 1}', headers={"Content-Encoding": encoding})
+    async with Hostile([step]) as server:
+        response = await send(session, server.url)
+    assert (response.status, response.body) == (status, b'{"a": 1}')
+
+
+async def test_only_encodings_that_we_can_read_are_asked_for(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with Hostile([reply()]) as server:
+        await send(session, server.url)
+    assert server.requests[0].all("Accept-Encoding") == ["gzip, deflate"]
+
+
+async def test_a_body_with_a_byte_order_mark_is_read(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply(200, b'\xef\xbb\xbf{"a": 1}')]) as server:
+        assert (await send(session, server.url)).json() == {"a": 1}
+
+
+async def test_a_body_that_comes_with_its_head_or_after_it_is_the_same(
+    session: aiohttp.ClientSession,
+) -> None:
+    body = b'{"a": 1}'
+    for step in (reply(200, body), drip(reply(200, body), 0.001, 30), chunked(body, b"")):
+        async with Hostile([step]) as server:
+            assert (await send(session, server.url)).body == body
+
+
 async def test_a_body_of_just_the_cap_passes_and_one_byte_more_does_not(
     session: aiohttp.ClientSession,
 ) -> None:
@@ -321,9 +355,28 @@ async def test_a_gzip_bomb_is_counted_after_expansion_and_never_held_whole(
     assert peak < 24 * 2**20
 
 
+LARGE_HEADS = {
+    "value": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 9000 + b"\r\n",
+    "name": b"HTTP/1.1 200 OK\r\n" + b"X" * 9000 + b": x\r\n",
+    "reason": b"HTTP/1.1 200 " + b"x" * 9000 + b"\r\n",
+    "many": b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 200,
+}
+
+
+@pytest.mark.parametrize("kind", LARGE_HEADS)
+async def test_headers_larger_than_is_read_are_named(
+    session: aiohttp.ClientSession, kind: str
+) -> None:
+    async with Hostile([raw(LARGE_HEADS[kind] + b"Content-Length: 2\r\n\r\n{}")]) as server:
+        error = await failure(session, server.url, POST)
+    assert isinstance(error, ResponseError)
+    assert error.status == 0
+    assert "the headers of the answer are larger than is read (8,190 bytes each" in str(error)
+
+
 async def test_endless_headers_are_an_error(session: aiohttp.ClientSession) -> None:
     async with Hostile([endless(b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n")]) as server:
-        assert isinstance(await failure(session, server.url), ConnectionLost)
+        assert isinstance(await failure(session, server.url), ResponseError)
 
 
 async def test_an_endless_row_of_1xx_ends_with_the_timeout(session: aiohttp.ClientSession) -> None:
@@ -376,7 +429,6 @@ async def test_a_whole_answer_counts_whatever_happens_to_the_connection_afterwar
         reply(200, b"{}", length="two"),
         chunked(b"{}", then="close"),
         raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
-        reply(200, b"not gzip", headers={"Content-Encoding": "gzip"}),
         raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
         raw(b"\x00\xff" * 50),
         raw(b"HTTP/1.1 200 OK\r\nA: b\r\n\x00: c\r\n\r\n"),
@@ -578,6 +630,44 @@ async def test_the_proxy_of_an_https_origin_never_sees_the_key(
     assert proxy.requests[0].method == "CONNECT"
     assert KEY.encode() not in proxy.received
     assert "pass@" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (407, "check the user and the password in proxy"),
+        (403, "ask whoever runs the proxy, or go without it"),
+        (502, "ask whoever runs the proxy, or go without it"),
+        (503, "ask whoever runs the proxy, or go without it"),
+    ],
+)
+async def test_what_a_proxy_refuses_is_named_with_its_status(
+    session: aiohttp.ClientSession, status: int, remedy: str
+) -> None:
+    async with Hostile([reply(status, b"", then="close")]) as proxy:
+        error = await failure(session, "https://api.telepath.invalid/v1", proxy=proxy.url)
+    assert isinstance(error, ConnectionFailed)
+    assert error.permanent
+    assert f"the proxy refused the connection ({status} Whatever), nothing was sent; {remedy}" in (
+        str(error)
+    )
+
+
+async def test_a_proxy_that_is_not_there_is_named(session: aiohttp.ClientSession) -> None:
+    error = await failure(session, "https://api.telepath.invalid/v1", proxy="http://127.0.0.1:1")
+    assert isinstance(error, ConnectionFailed)
+    assert not error.permanent
+    assert "no connection (the proxy: " in str(error)
+
+
+@needs_openssl
+async def test_a_certificate_that_is_not_valid_is_named(session: aiohttp.ClientSession) -> None:
+    async with Hostile([reply()], tls=server_context()) as server:
+        error = await failure(session, server.url)
+        assert isinstance(error, ConnectionFailed)
+        assert error.permanent
+        assert "the server's certificate is not valid (self-signed certificate" in str(error)
+        assert server.requests == []
 
 
 # Any bytes at all.

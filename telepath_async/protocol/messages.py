@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from ..secret import Secret
-from .body import read_json
+from .body import read_json, write_json
 from .url import Query, query_text
 
 
@@ -70,6 +70,10 @@ class Response:
     def request_id(self) -> str | None:
         """What the vendor's support asks for, or None."""
         return self.headers.get("X-Request-Id")
+
+    def or_if_empty(self, known: Mapping[str, Any]) -> Response:
+        """Return this answer; where it has no body (204), one with what is known of its object."""
+        return self if self.body.strip() else evolve(self, body=write_json(known))
 
     def json(self) -> Any:
         """Return the body's JSON. Raises ResponseError when it is not JSON."""

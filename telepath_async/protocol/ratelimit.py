@@ -24,6 +24,10 @@ MAX_LIMIT: Final = 10_000_000
 _MAX_PERIOD: Final = 366 * 86_400
 _HEADER_PERIOD: Final = 60.0  # X-RateLimit-Limit is a figure per minute (seed 003)
 
+MAX_PAUSE: Final = 60.0
+"""Seconds that a server's 429 can hold everybody: the limit is per minute, so that its window is
+over by then."""
+
 # Requests leave when they are granted and arrive when the network pleases. Without slack, grant n
 # and grant n + limit are exactly one period apart, and the least jitter makes them meet in the
 # server's window. 60 ms in a minute cost 0.1 %.
@@ -112,7 +116,7 @@ class TokenBucket:
     """
 
     __slots__ = (
-        "_burst", "_earliest", "_left", "_left_learned_at", "_left_until", "_limit", "_period", "_reset_at", "_shrunk",
+        "_burst", "_earliest", "_left", "_left_learned_at", "_left_until", "_limit", "_paused_until", "_period", "_reset_at", "_shrunk",
         "_spacing", "_taken_at", "_tolerance", "_wanted_burst", "_window",
     )  # fmt: skip
 
@@ -129,6 +133,7 @@ class TokenBucket:
         self._left_until = -math.inf
         self._left_learned_at = -math.inf
         self._reset_at = datetime.min.replace(tzinfo=UTC)
+        self._paused_until = -math.inf
         self._set_limit(limit)
 
     def _set_limit(self, limit: int) -> None:
@@ -141,7 +146,11 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Take one token, or return False and take nothing."""
-        if now < self._earliest or (self._left <= 0 and now < self._left_until):
+        if (
+            now < self._earliest
+            or now < self._paused_until
+            or (self._left <= 0 and now < self._left_until)
+        ):
             self._bound_waits(now)
             return False
         full = now - self._tolerance
@@ -164,7 +173,8 @@ class TokenBucket:
                 self._left += 1
 
     def next_at(self, now: float, ahead: int = 0) -> float:
-        """Return when there will be a token for one who has `ahead` others before him; `now`, when there is one."""
+        """Return when there will be a token for one who has `ahead` others before him."""
+        now = max(now, self._paused_until)
         ready = max(self._earliest, now - self._tolerance)
         if now < self._left_until and ahead >= self._left:
             ready = max(ready + self._left * self._spacing, self._left_until - self._tolerance)
@@ -181,8 +191,12 @@ class TokenBucket:
         return max(1, int(min(queued // 100, (self._burst + 1) // 2, self._left)))
 
     def is_idle(self, now: float) -> bool:
-        """Say whether all that was granted, and all that the server said of its window, lies more than a window back."""
-        return now >= max(self._earliest + self._window, self._left_until)
+        """Return whether all grants, and all that the server said, lie more than a window back."""
+        return now >= max(self._earliest + self._window, self._left_until, self._paused_until)
+
+    def pause(self, seconds: float, now: float) -> None:
+        """Grant nothing for so long, MAX_PAUSE at most. It never ends an earlier pause sooner."""
+        self._paused_until = max(self._paused_until, now + min(seconds, MAX_PAUSE))
 
     def learn(self, seen: RateLimit, now: float) -> None:
         """Take over the server's limit, and its count where that slows us down.
@@ -234,6 +248,7 @@ class TokenBucket:
             self._earliest = now + self._window
         if self._left_until > now + 2 * self._window:
             self._left_until = now + self._window
+        self._paused_until = min(self._paused_until, now + MAX_PAUSE)
 
 
 def _whole_ticks(seconds: float) -> float:

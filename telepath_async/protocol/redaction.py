@@ -134,6 +134,12 @@ class Redactor:
             text = text.replace(spelling, str(Secret(spelling)))
         return text
 
+    def bytes(self, text: bytes) -> bytes:
+        """Return a text that was not decoded, masked likewise."""
+        for spelling in self._spellings:
+            text = text.replace(spelling.encode(), str(Secret(spelling)).encode())
+        return text
+
     def error(self, error: BaseException) -> str:
         """Return an error's class and the first line of its message, masked."""
         first_line = (str(error).splitlines() or [""])[0]

@@ -1,7 +1,11 @@
-"""What a refusal means: a status and an error body -> our APIError, without a secret, and with what to do next."""
+"""What a refusal means: a status and an error body -> our APIError, without a secret, and with what
+to do next.
+"""
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -24,6 +28,13 @@ from .redaction import Redactor, sanitize
 from .retry import asked_wait
 
 _LONGEST_MESSAGE: Final = 500
+_MAX_HEAD: Final = 16_384  # bytes in which the title of a page stands
+_MAX_TITLE: Final = 120
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TAG: Final = re.compile(r"<[^>]*>")
+_GATEWAY_HINT: Final = (
+    "`.raw` holds its page; check base_url, proxy and network, or ask whoever runs the gateway"
+)
 _HINTS: Final[dict[type[APIError], str]] = {
     BadRequestError: "correct the request; repeating it will not help",
     AuthenticationError: "check TELEPATH_API_KEY (Settings > API Keys in the dashboard)",
@@ -48,15 +59,19 @@ _CLASSES: Final[dict[int, type[APIError]]] = {
 def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float) -> APIError:
     """Return the error for an answer that is not 2xx.
 
-    `secrets`: what was sent and must not be shown if the server echoes it; `wall_clock`: Unix seconds, for a
-    Retry-After that is a date in an answer without a Date.
+    `secrets`: what was sent and must not be shown if the server echoes it; `wall_clock`: Unix
+    seconds, for a Retry-After that is a date in an answer without a Date.
     """
-    detail = _detail(response.body)
     redactor = Redactor(secrets)
+    detail = _detail(response.body)
+    page = response.body if detail is None else b""
+    is_html = page.lstrip()[:1] == b"<"  # a gateway's page, and not the API's word
+    words = _masked(_words(page), redactor)
+    detail = detail or {}
     code = _masked(detail.get("code"), redactor)
     kind = _class_of(response.status, code)
     return kind(
-        _masked(detail.get("message"), redactor) or _plain_reason(response),
+        _masked(detail.get("message"), redactor) or _plain_reason(response, words, is_html=is_html),
         status=response.status,
         code=code.lower() if code else None,
         request_id=_masked(response.request_id, redactor),
@@ -66,7 +81,8 @@ def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float)
             if name.lower() != "set-cookie"
         },
         retry_after=asked_wait(response, wall_clock=wall_clock),
-        hint=_HINTS.get(kind, ""),
+        hint=_GATEWAY_HINT if is_html and response.status < 500 else _HINTS.get(kind, ""),
+        raw=redactor.bytes(page),
     )
 
 
@@ -76,18 +92,33 @@ def _class_of(status: int, code: str | None) -> type[APIError]:
     return _CLASSES.get(status, ServerError if status >= 500 else APIError)
 
 
-def _plain_reason(response: Response) -> str:
+def _plain_reason(response: Response, words: str | None, *, is_html: bool) -> str:
     if 300 <= response.status < 400:
         return f"{response.endpoint} was redirected, which is never followed: check the base URL"
-    return f"{response.endpoint} failed, and the answer gives no reason"
+    if is_html:
+        return f"{response.endpoint} got a page that is not the API's: {words or 'without words'}"
+    return f"{response.endpoint} failed, and the answer gives {words or 'no reason'}"
 
 
-def _detail(body: bytes) -> dict[str, Any]:
-    """Return the code and message of `{"error": {...}}`, `{"error": "..."}`, or FastAPI's `{"detail": ...}`."""
+def _words(page: bytes) -> str | None:
+    """Return the title of an HTML page, or the first words of any other text, in quotes."""
+    text = page[:_MAX_HEAD].decode("utf-8", "ignore")
+    found = _TITLE.search(text)
+    words = " ".join(html.unescape(found[1] if found else _TAG.sub(" ", text)).split())
+    return f"'{words[:_MAX_TITLE]}'" if words else None
+
+
+def _detail(body: bytes) -> dict[str, Any] | None:
+    """Return code and message of `{"error": {...}}`, `{"error": "..."}`, or `{"detail": ...}`.
+
+    The last is FastAPI's. None: it is no JSON, and so not the API's word.
+    """
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except RecursionError:
         return {}
+    except (msgspec.DecodeError, ValueError):
+        return None if body.strip() else {}
     if not isinstance(value, dict):
         return {}
     error = value.get("error", value)

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import define, frozen
 
 from ..checks import check_number, check_seconds, check_whole
-from ..errors import RequestTimeout, TransportError
+from ..errors import ConnectionFailed, RequestTimeout, TransportError
 from .messages import Request, Response
 from .ratelimit import read_rate_limit
 from .url import http_date
@@ -85,8 +85,9 @@ def decide(
     jitter: float,
     wall_clock: float,
 ) -> float | None:
-    """Return the seconds to wait before the next attempt, or None to stop; a retry is paid for out
-    of the budget.
+    """Return the seconds to wait before the next attempt, or None to stop.
+
+    A retry is paid for out of the budget, except after a 429 that names its wait: that is no outage.
 
     `attempt`: the number of the one that just ended, from 1; `time_left`: seconds until the call's deadline, infinite
     for no bound; `jitter`: uniform in [0, 1]; `wall_clock`: Unix seconds, for a Retry-After date in an answer without Date.
@@ -101,11 +102,15 @@ def decide(
     delay = max(asked or 0.0, _backoff(policy, attempt, jitter))
     if delay >= time_left:
         return None
+    if asked and isinstance(outcome, Response) and outcome.status == 429:
+        return delay
     cost = _TIMEOUT_COST if isinstance(outcome, RequestTimeout) else _RETRY_COST
     return delay if budget.take(policy, cost) else None
 
 
 def _worth_repeating(request: Request, outcome: Response | TransportError) -> bool:
+    if isinstance(outcome, ConnectionFailed) and outcome.permanent:
+        return False
     if isinstance(outcome, TransportError):
         return request.repeatable or not outcome.sent
     if outcome.status == 429:

@@ -4,6 +4,7 @@
 --        n      how often it was written            heard when any limiter last spoke
 --        settle until when the silent are taken for being on their local shares
 --        limit, burst, rate; conf: as whom they were set   left, ends, reset: what the API says is left of its own window
+--        paused until when a 429 lets nobody have a token
 --        gone   how many limiters a state that was lost knew, which have not come back until `mourn`
 --        m      limiters by id: h heard, o tokens out, i and b waiting (interactive, bulk), v served up to here
 -- The proof is in limiter.py. c + the tokens out <= burst * (the share of those that are heard), always.
@@ -34,6 +35,9 @@ end
 -- The clock may have been set back.
 s.t = math.min(s.t, now + LEASE)
 s.settle = math.min(s.settle, now + SETTLE)
+if s.paused then
+  s.paused = math.min(s.paused, now + ask.max_pause)
+end
 if s.ends and (s.ends <= now or s.ends > now + ask.period) then
   s.left, s.ends = nil, nil
 end
@@ -103,6 +107,9 @@ s.c = s.c + back
 if ask.learned then
   s.limit, s.burst, s.rate = ask.limit, ask.burst, ask.rate
 end
+if ask.pause then
+  s.paused = math.max(s.paused or now, now + ask.pause)
+end
 if s.left then
   s.left = s.left + back
 end
@@ -128,6 +135,9 @@ else
   s.c = math.min(s.c, share * s.burst - out - kept)
   local flow = share * s.rate
   local free = math.floor(math.min(s.c, s.left or s.c) + 1e-9)
+  if s.paused and now < s.paused then
+    free = 0
+  end
 
   -- Each class divides the flow by the time since each was served; what nobody is due goes to who asks for it.
   local hungry, waiting = 0, {i = 0, b = 0}
@@ -188,6 +198,9 @@ save()
 local pause = 0
 if s.left and s.left < 1 then
   pause = s.ends - now
+end
+if s.paused then
+  pause = math.max(pause, s.paused - now)
 end
 return {
   'ok', math.floor(now * 1e6), s.n, granted, live and 1 or 0, math.ceil(again * 1e6), math.ceil(pause * 1e6), s.limit,

@@ -57,6 +57,7 @@ from .queue import Queue, Waiter
 from .server import OUTAGE, REFUSAL, Server
 from .shares import Shares, check
 
+_REMEDY: Final = "send fewer requests at a time, or raise max_wait or timeout"
 _MIN_DELAY: Final = 0.001  # loops count in milliseconds
 _log: Final = logging.getLogger("telepath_async")
 
@@ -197,7 +198,7 @@ class RedisLimiter:
             wait = self._member.least_wait(self._queue.ahead(priority), now)
             if not wait <= max_wait:
                 raise ThrottledError(
-                    f"no place within {max_wait:g} s: the next is in {wait:.3f} s or more",
+                    f"no place within {max_wait:g} s: the next is in {wait:.3f} s or more; {_REMEDY}",
                     retry_after=wait,
                 )
         waiter = self._queue.join(priority)
@@ -229,6 +230,15 @@ class RedisLimiter:
         now = self._clock()
         if self._member.learn(seen, now):
             self._look_ahead(now)
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody have a place for so long, a minute at most: a 429 named that wait."""
+        if self._closed or self._loop is None:
+            return
+        self._check_open()
+        now = self._clock()
+        self._member.pause(seconds, now)
+        self._look_ahead(now)
 
     def _check_open(self) -> None:
         if self._loop is None:
@@ -264,7 +274,8 @@ class RedisLimiter:
             self._queue.leave(waiter)
             wait = self._member.least_wait(self._queue.ahead(waiter.priority), self._clock())
             _settle(
-                waiter, ThrottledError(f"no place came within {max_wait:g} s", retry_after=wait)
+                waiter,
+                ThrottledError(f"no place came within {max_wait:g} s; {_REMEDY}", retry_after=wait),
             )
 
     def _serve(self) -> None:
@@ -337,7 +348,9 @@ class RedisLimiter:
 
     async def _ask(self, *, leaving: bool = False) -> None:
         """Have one word with Redis."""
-        member = self._member
+        member, task = self._member, asyncio.current_task()
+        assert task is not None
+        cancelled_before = task.cancelling()
         try:
             if member.needs_time(self._clock()):
                 member.probe(self._clock())
@@ -354,6 +367,9 @@ class RedisLimiter:
             self._fault = type(error).__name__  # its text may hold the URL
             member.failed(refused=isinstance(error, REFUSAL))
             await self._server.hang_up()
+            if task.cancelling() > cancelled_before:
+                # redis-py can turn a cancellation, while it connects, into an error of its own.
+                raise asyncio.CancelledError from None
         else:
             member.answered(answer, self._clock())
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, final
 from attrs import evolve, frozen
 
 from telepath_async import RateLimit
-from telepath_async.protocol.ratelimit import MAX_LIMIT, TokenBucket
+from telepath_async.protocol.ratelimit import MAX_LIMIT, MAX_PAUSE, TokenBucket
 
 from .shares import Shares
 
@@ -96,6 +96,7 @@ class Member:
         self._pace = 0.0  # tokens a second
         self._taken_at = -inf
         self._paused_until = -inf
+        self._pause_ends = -inf  # of the longest pause that a 429 of ours asked for
         # What Redis knows of us.
         self._present = False
         self._number = 0
@@ -263,6 +264,8 @@ class Member:
             **self._terms(),
             **self._told_by_the_api(now),
         }
+        if now < self._pause_ends:
+            said["pause"] = round(self._pause_ends - now, 6)
         self._told = self._news, self._learned, self._urgent
         self._news, self._learned, self._urgent = None, False, False
         self._spoken_at = self._probed_at = now
@@ -282,6 +285,7 @@ class Member:
             "period": shares.period,
             "lease": LEASE,
             "settle": SETTLE,
+            "max_pause": MAX_PAUSE,
             "forget": _FORGET_PERIODS * shares.period,
             "keep": ceil(1000 * (_KEEP + _FORGET_PERIODS * shares.period)),
             "batch": _BATCH,
@@ -360,6 +364,14 @@ class Member:
         self._urgent = self._urgent or urgent
 
     # --- what the API says ---
+
+    def pause(self, seconds: float, now: float) -> None:
+        """Grant nothing for so long, and have Redis tell the others at once."""
+        ends = now + min(seconds, MAX_PAUSE)
+        if ends > self._pause_ends:
+            self._pause_ends = ends
+            self._urgent = True
+        self._paused_until = max(self._paused_until, ends)
 
     def learn(self, seen: RateLimit, now: float) -> bool:
         """Learn from an answer's headers; say whether Redis must hear of it at once."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final, final
+from urllib.parse import urlsplit
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -48,7 +49,8 @@ class Server:
 
     def __init__(self, url: Secret) -> None:
         """Raises UsageError."""
-        try:
+        with contextlib.suppress(ValueError):  # its text may be a part of the password
+            _refuse_misplaced_at(url.reveal())
             self._redis = redis.asyncio.Redis.from_url(
                 url.reveal(),
                 protocol=2,  # 3 asks a new connection for more than is used here
@@ -56,13 +58,12 @@ class Server:
                 socket_connect_timeout=TIMEOUT,
                 retry=Retry(NoBackoff(), 0),  # it would send a word again that may have been heard
             )
-        except ValueError:  # its text shows a port that is not a number: half a password, maybe
-            pass
-        else:
             self.address = _address(self._redis.connection_pool.connection_kwargs)
             return
         raise UsageError(
-            "the URL of Redis is not usable; write it as redis://host:6379/0, rediss:// or unix://"
+            "the URL of Redis is not usable; write it as redis://host:6379/0, "
+            "redis://:password@host:6379/0, rediss:// or unix://, and what is special in a URL as "
+            "%XX (/ is %2F, # is %23)"
         )
 
     async def time(self) -> float:
@@ -93,3 +94,10 @@ class Server:
         """Close."""
         with contextlib.suppress(*OUTAGE):
             await self._redis.aclose()
+
+
+def _refuse_misplaced_at(url: str) -> None:
+    """Raise ValueError where a password with a slash would pass for host, port and path."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix" and "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError

@@ -66,4 +66,5 @@ class Numbers:
             body=write_json(fields),
             secrets=secret_values(fields),
         )
-        return read_object(PhoneNumber, await self._session.send(request))
+        response = await self._session.send(request)
+        return read_object(PhoneNumber, response.or_if_empty({"number": phone_number}))

@@ -181,7 +181,8 @@ class Trunks:
 
         `vad`: the JSON of the voice activity detection, whose fields no page names. `extra`: fields
         that this SDK does not know, sent as they are. The answer may hold no more than `id`,
-        `name`, `status` and `updated_at`. API reference: Update Trunk.
+        `name`, `status` and `updated_at`; where it is empty (204), the trunk holds what is known:
+        its id. API reference: Update Trunk.
         """
         fields = redact_request(
             drop_unset(
@@ -210,7 +211,8 @@ class Trunks:
             body=write_json(fields),
             secrets=secret_values(fields),
         )
-        return read_object(Trunk, await self._session.send(request))
+        response = await self._session.send(request)
+        return read_object(Trunk, response.or_if_empty({"id": trunk_id, "name": name or ""}))
 
     async def rotate_sip_password(self, trunk_id: str) -> SipCredentials:
         """Have a new SIP password made, and return it: the only time that it is shown. The old one

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from .accounts import Job
 from .dispatch import Dispatcher
 from .log import JobFailed
 from .runner import Runner
 from .status import JobStatus
-
-
-class Stopped(Exception):
-    """Ends a group of tasks that is to stop."""
 
 
 class Embedded:
@@ -23,22 +20,31 @@ class Embedded:
         self._runner = runner
         self._places: Final = asyncio.Semaphore(concurrency)
         self._submitted: set[str] = set()
+        self._running: set[asyncio.Task[None]] = set()
         self._dispatcher = Dispatcher(runner=runner, submit=self._submit)
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Run jobs at their times until `stop`; what is under way ends, its checkpoint kept."""
-        try:
-            async with asyncio.TaskGroup() as self._tasks:
-                self._tasks.create_task(self._dispatcher.serve())
-                await stop.wait()
-                raise Stopped
-        except* Stopped:
-            pass
+        """Run jobs at their times until `stop`.
+
+        What is under way is cut off then, with its checkpoint kept.
+        """
+        async with asyncio.TaskGroup() as self._tasks:
+            self._start(self._dispatcher.serve())
+            await stop.wait()
+            # One by one: a group that an exception of ours ends would take a cancellation of the
+            # caller's, in the same moment, for its own.
+            for task in self._running:
+                task.cancel()
 
     async def _submit(self, job: Job, status: JobStatus) -> None:
         if job.key not in self._submitted:
             self._submitted.add(job.key)
-            self._tasks.create_task(self._run(job.key, status.part_name))
+            self._start(self._run(job.key, status.part_name))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _run(self, key: str, part: str | None) -> None:
         outcome = None

@@ -87,9 +87,7 @@ async def test_300_calls_into_a_server_that_fails_cost_at_most_420_requests(
     assert 300 <= heads <= MOST
 
 
-@pytest.mark.parametrize(
-    ("call", "errors"), [(read, {RequestTimeout}), (create, {OutcomeUnknown, RequestTimeout})]
-)
+@pytest.mark.parametrize(("call", "errors"), [(read, {RequestTimeout}), (create, {OutcomeUnknown})])
 async def test_300_calls_into_a_server_that_is_silent_cost_at_most_420_attempts(
     call: Call, errors: set[type]
 ) -> None:
@@ -98,9 +96,9 @@ async def test_300_calls_into_a_server_that_is_silent_cost_at_most_420_attempts(
         Hostile([HANG]) as server,
         client_at(server.url, attempt_timeout=1.0, on_event=seen.append) as client,
     ):
-        # aiohttp opens 100 connections at a time: the other calls time out, and send nothing.
+        # There are connections for 110 at a time: the others wait, and then have their time.
         assert await outcomes_of([call(client, n) for n in range(300)]) == errors
-        assert 100 <= len(server.requests) <= MOST
+        assert 300 <= len(server.requests) <= MOST
     assert 300 <= sum(isinstance(event, RequestStarted) for event in seen) <= MOST
 
 

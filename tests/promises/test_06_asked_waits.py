@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from telepath_async import RetryPolicy, TelepathClient, session
+from telepath_async import LocalLimiter, RetryPolicy, TelepathClient, session
 from telepath_async.errors import APIError, ThrottledError
 from tests.hostile import Hostile, raw, reply
 from tests.promises.trunk_server import KEY
@@ -67,6 +67,17 @@ FORMS: dict[str, tuple[Any, float | None]] = {
 }
 
 
+class Paused(LocalLimiter):
+    """Notes the pauses that it is told of, and makes nobody wait for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that the request loop sleeps; it does not."""
@@ -93,10 +104,10 @@ async def test_every_form_of_retry_after_gives_a_bounded_wait(
         f"Date: {http(clock)}\r\nContent-Length: 2\r\n\r\n{{}}"
     )
     key = f"{KEY}{form}{skew}{status}".replace(" ", "")
-    script = [raw(head.encode("latin-1")), reply()]
+    script, limiter = [raw(head.encode("latin-1")), reply()], Paused()
     async with (
         Hostile(script) as server,
-        TelepathClient(key, base_url=server.url, timeout=61.0) as client,
+        TelepathClient(key, base_url=server.url, timeout=61.0, limiter=limiter) as client,
     ):
         if asked is not None and asked > 60:
             with pytest.raises(APIError) as caught:
@@ -106,6 +117,7 @@ async def test_every_form_of_retry_after_gives_a_bounded_wait(
         assert (await client.request("GET", "/x")).status == 200
     (nap,) = naps
     assert max(asked or 0, 0.05) <= nap <= max(asked or 0, 0.5)
+    assert limiter.pauses == ([asked] if asked and status == 429 else [])
 
 
 RESETS: dict[str, tuple[Any, float | None]] = {

@@ -109,10 +109,10 @@ async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -
             )
             assert not client._pool._calling
             assert (limiter._homes, len(limiter._interactive), len(limiter._bulk)) == ({}, 0, 0)
-            assert client._pool._session is not None
-            assert client._pool._session.connector is not None
-            assert not client._pool._session.connector._acquired
-            assert not client._pool._session.connector._waiters
+            assert client._pool._http is not None
+            assert client._pool._http.session.connector is not None
+            assert not client._pool._http.session.connector._acquired
+            assert not client._pool._http.session.connector._waiters
             assert server.open <= 30
         await server.until(lambda it: it.open == 0)
         await asyncio.sleep(0.01)

@@ -221,6 +221,50 @@ def test_a_bucket_is_idle_when_its_window_and_the_servers_are_over() -> None:
     assert bucket.is_idle(91.0)
 
 
+# --- pauses ---
+
+
+def test_a_pause_grants_nothing_and_makes_no_burst() -> None:
+    bucket = TokenBucket(6000, 60.0)
+    drain(bucket, 0.0, 5.0)
+    bucket.pause(7.0, 5.0)
+    assert bucket.next_at(5.0) == 12.0
+    assert bucket.next_at(5.0, 99) == pytest.approx(12.4, abs=0.02)
+    grants = drain(bucket, 5.0, 20.0)
+    assert grants[0] == 12.0
+    assert most_in_a_window(grants, 1.0) <= 60 + 100
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    bucket = TokenBucket(6000, 60.0)
+    bucket.pause(10.0, 0.0)
+    bucket.pause(1.0, 2.0)
+    assert not bucket.take(9.9)
+    assert bucket.take(10.0)
+
+
+def test_no_pause_is_longer_than_a_minute_whatever_is_asked_and_whatever_the_clock_does() -> None:
+    bucket = TokenBucket(6000, 60.0)
+    bucket.pause(86_400.0, 1000.0)
+    assert bucket.next_at(1000.0) == 1060.0
+    assert not bucket.take(10.0)  # the clock was set back
+    assert bucket.take(70.0)
+
+
+def test_a_change_of_the_limit_does_not_shorten_a_pause() -> None:
+    bucket = TokenBucket(60, 60.0)
+    bucket.pause(10.0, 0.0)
+    bucket.learn(seen(limit=6000), 1.0)
+    assert not bucket.take(9.9)
+
+
+def test_a_bucket_that_is_paused_is_not_idle() -> None:
+    bucket = TokenBucket(6000, 60.0)
+    bucket.pause(30.0, 0.0)
+    assert not bucket.is_idle(29.0)
+    assert bucket.is_idle(30.0)
+
+
 # --- what the headers teach ---
 @given(
     changes=st.lists(st.tuples(st.integers(1, 500), st.floats(0, 90)), min_size=1, max_size=12),

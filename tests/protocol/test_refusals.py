@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -123,7 +124,6 @@ def test_the_message_is_found_in_every_shape_of_error_as_one_line(
     "body",
     [
         b"",
-        b"<html>Bad gateway</html>",
         b"\xff",
         b"[" * 100_000,
         [],
@@ -140,6 +140,56 @@ def test_a_body_without_words_gives_a_plain_reason_and_no_code(body: object) -> 
     failure = refused(502, body)
     assert failure.message == "POST /trunks failed, and the answer gives no reason"
     assert failure.code is None
+
+
+CDN_PAGE = b"""<!DOCTYPE html><html lang="en"><head>
+<title>Access denied &amp; logged
+ | cdn.example</title></head><body><h1>403</h1>secret-value-1</body></html>"""
+
+
+def test_a_gateways_page_is_not_the_apis_word_and_is_readable() -> None:
+    failure = refused(403, CDN_PAGE, secrets=("secret-value-1",))
+    assert isinstance(failure, PermissionDeniedError)
+    assert failure.message == (
+        "POST /trunks got a page that is not the API's: 'Access denied & logged | cdn.example'"
+    )
+    assert "use a key with the scope" not in str(failure)
+    assert "`.raw` holds its page; check base_url, proxy and network" in str(failure)
+    assert failure.raw == CDN_PAGE.replace(b"secret-value-1", b"**********")
+    assert pickle.loads(pickle.dumps(failure)).raw == b""
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<html><head><title>502 Bad Gateway</title></head>", "'502 Bad Gateway'"),
+        (b"\r\n <html><h1>Bad <b>gateway</b></h1></html>", "'Bad gateway'"),
+        (b"<TITLE>x</TITLE>" + b"y" * 100_000, "'x'"),
+        (b"<html></html>", "without words"),
+        (b"<title>" + b"x" * 1000 + b"</title>", "'" + "x" * 120 + "'"),
+        (b"<title>a\x1b[31m\nb</title>", "'a [31m b'"),
+    ],
+)
+def test_the_title_of_a_page_or_its_first_words_are_told_in_one_line(
+    body: bytes, words: str
+) -> None:
+    failure = refused(502, body)
+    assert failure.message == f"POST /trunks got a page that is not the API's: {words}"
+    assert "try again later" in str(failure)
+    assert failure.raw == body
+
+
+def test_plain_text_keeps_the_hint_of_its_status() -> None:
+    failure = refused(401, b"Unauthorized: no such key")
+    assert failure.message == (
+        "POST /trunks failed, and the answer gives 'Unauthorized: no such key'"
+    )
+    assert "check TELEPATH_API_KEY" in str(failure)
+    assert failure.raw == b"Unauthorized: no such key"
+
+
+def test_the_apis_own_words_are_in_the_message_and_not_in_raw() -> None:
+    assert refused(400, error(code="x", message="y")).raw == b""
 
 
 def test_a_redirect_says_that_it_is_never_followed() -> None:

@@ -22,6 +22,7 @@ from telepath_async.protocol.messages import Request, Response
 from telepath_async.protocol.retry import (
     RetryBudget,
     RetryPolicy,
+    asked_wait,
     decide,
     retry_after,
 )
@@ -62,6 +63,7 @@ def decided(
 
 LOST = ConnectionLost("lost")
 FAILED = ConnectionFailed("failed")
+REFUSED = ConnectionFailed("a bad certificate", permanent=True)
 TIMEOUT_SENT = RequestTimeout("late", sent=True)
 TIMEOUT_UNSENT = RequestTimeout("late", sent=False)
 
@@ -70,6 +72,7 @@ TIMEOUT_UNSENT = RequestTimeout("late", sent=False)
     ("outcome", "of_a_read", "of_a_create"),
     [
         (FAILED, True, True),
+        (REFUSED, False, False),
         (TIMEOUT_UNSENT, True, True),
         (LOST, True, False),
         (TIMEOUT_SENT, True, False),
@@ -101,6 +104,29 @@ def test_what_is_worth_another_try(
 ) -> None:
     assert (decided(outcome, request=GET) is not None) is of_a_read
     assert (decided(outcome, request=POST) is not None) is of_a_create
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cost"),
+    [
+        (answer(429, Retry_After="2"), 0),
+        (answer(429), 5),
+        (answer(429, Retry_After="0"), 5),
+        (answer(503, Retry_After="2"), 5),
+    ],
+)
+def test_a_429_that_names_its_wait_spends_nothing_of_the_budget(
+    outcome: Response, cost: float
+) -> None:
+    budget = RetryBudget()
+    assert decided(outcome, budget=budget) is not None
+    assert budget.spent == cost
+
+
+def test_a_429_that_names_its_wait_is_repeated_though_the_budget_is_empty() -> None:
+    empty = RetryBudget(spent=500)
+    assert decided(answer(429, Retry_After="2"), budget=empty) == 2.0
+    assert decided(answer(429), budget=empty) is None
 
 
 def test_a_conflict_is_never_repeated_even_where_the_server_asks_for_it() -> None:
@@ -316,8 +342,11 @@ def test_whatever_comes_a_delay_is_finite_above_zero_before_the_deadline_and_pai
     assert delay <= max(policy.max_wait, policy.backoff_cap)
     assert delay < time_left
     assert attempt < policy.max_attempts
-    assert budget.spent - spent == pytest.approx(10 if isinstance(outcome, RequestTimeout) else 5)
-    assert budget.spent <= policy.budget
+    cost = 10 if isinstance(outcome, RequestTimeout) else 5
+    if isinstance(outcome, Response) and outcome.status == 429:
+        cost = 0 if asked_wait(outcome, wall_clock=NOW) else 5
+    assert budget.spent - spent == pytest.approx(cost)
+    assert budget.spent <= policy.budget or not cost
 
 
 @given(jitter=st.floats(0, 1), attempt=st.integers(1, 100))

@@ -38,6 +38,7 @@ class Bucket:
             "period": 6.0,
         }
         terms = {"lease": LEASE, "settle": SETTLE, "forget": 60.0, "keep": 60_000, "batch": 12}
+        terms["max_pause"] = 60.0
         tokens = {
             "held": 0,
             "returned": 0,
@@ -206,6 +207,23 @@ def test_a_clock_that_is_set_back_makes_no_token_and_holds_nobody_up(
     assert bucket.say(at + step, "b", interactive=99).granted == 0
     bucket.attend(at + step + 0.4, at + step + 6, "a", "b")
     assert bucket.say(at + step + 6, "b", interactive=99).granted == BURST
+
+
+def test_a_pause_gives_nobody_a_token_and_is_told_to_all(bucket: Bucket) -> None:
+    at = settled(bucket, "a", "b")
+    assert bucket.say(at, "a", pause=2.0).pause == pytest.approx(2.0)
+    answer = bucket.say(at + 0.5, "b", interactive=9)
+    assert (answer.granted, answer.pause) == (0, pytest.approx(1.5))
+    bucket.say(at + 0.6, "b", pause=0.1)  # a shorter one does not end it
+    bucket.attend(at + 0.7, at + 1.9, "a", "b")
+    assert bucket.say(at + 1.9, "b", interactive=9).granted == 0
+    assert bucket.say(at + 2.0, "b", interactive=9).granted == 9
+
+
+def test_a_clock_that_is_set_back_holds_nobody_up_for_more_than_a_minute(bucket: Bucket) -> None:
+    at = settled(bucket, "a") + 3600
+    bucket.say(at, "a", pause=60.0)
+    assert bucket.say(at - 3000, "a", interactive=9).pause == pytest.approx(60.0)
 
 
 def test_every_key_expires(bucket: Bucket) -> None:

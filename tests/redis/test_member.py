@@ -69,6 +69,37 @@ def test_tokens_in_hand_wait_for_the_end_of_a_pause() -> None:
     assert member.take(100.7)
 
 
+def test_a_pause_is_told_at_once_and_until_it_is_over_and_no_answer_ends_it() -> None:
+    member = present(5)
+    member.pause(2.0, 100.1)
+    assert not member.take(100.2)
+    assert member.due(100.2, 0, 0) == 100.2
+    assert json.loads(member.ask(100.2, 1, 0))["pause"] == pytest.approx(1.9)
+    member.pause(0.5, 100.21)  # a shorter one changes nothing
+    member.answered(answer(100.2, 1, pause=1.9), 100.22)
+    assert not member.take(100.9)
+    assert json.loads(member.ask(101.0, 1, 0))["pause"] == pytest.approx(1.1)
+    assert "pause" not in json.loads(member.ask(102.2, 1, 0))
+
+
+def test_a_pause_holds_a_local_share_too() -> None:
+    member = Member("me", Shares(6000, 60.0, None, 4))
+    member.probe(100.0)
+    member.failed(refused=False)
+    member.probe(101.6)
+    member.failed(refused=False)
+    member.pause(86_400.0, 101.6)
+    assert member.next_at(101.7) == inf
+    for second in range(102, 161):
+        member.probe(second)
+        member.failed(refused=False)
+        assert not member.take(second + 0.1)
+    member.probe(162.0)
+    member.failed(refused=False)
+    assert not member.take(162.0)  # a local share begins empty
+    assert member.take(162.5)
+
+
 def test_what_was_learned_while_a_word_was_under_way_outlives_its_answer() -> None:
     member = present(5)
     member.take(100.1)

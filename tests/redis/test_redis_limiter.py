@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import logging
@@ -71,11 +72,38 @@ def test_figures_that_make_no_sense_are_refused_by_name_and_value(
         RedisLimiter(NOBODY, **figures)
 
 
-def test_a_url_that_is_not_of_redis_is_refused_and_its_password_not_shown() -> None:
-    with pytest.raises(UsageError, match="redis://host:6379/0") as refused:
-        RedisLimiter("http://user:s3cret@host")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:s3cret@host",
+        "redis://:s3cret/2@host:6379",
+        "redis://:1234/s3cret@host:6379",
+        "redis://:1234#s3cret@host:6379",
+        "redis://:1234?s3cret@host:6379",
+        "redis://:s3cret#b@host",
+        "redis://user:1234/s3cret@host:port/0",
+        "redis://[::1s3cret",
+        "redis://host:6379?socket_timeout=s3cret",
+    ],
+)
+def test_a_url_that_is_not_usable_is_refused_and_no_part_of_its_password_shown(url: str) -> None:
+    with pytest.raises(UsageError, match=r"redis://host:6379/0.*\(/ is %2F") as refused:
+        RedisLimiter(url)
     assert "s3cret" not in str(refused.value)
+    assert "1234" not in str(refused.value)
     assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://host", "host:6379"),
+        ("rediss://user:a%2Fb%40c@host:1/2", "host:1"),
+        ("unix:///tmp/a@b", "/tmp/a@b"),
+    ],
+)
+def test_a_usable_url_is_named_by_its_address_alone(url: str, address: str) -> None:
+    assert RedisLimiter(url)._server.address == address
 
 
 async def test_before_it_is_open_and_after_it_is_closed_it_says_what_to_do(redis_url: str) -> None:
@@ -355,6 +383,31 @@ def test_a_429_that_one_process_meets_stops_all_until_the_window_ends(redis_url:
         assert (
             min(len([m for m in process.grants if m > learned + 29]) for process in processes) > 20
         )
+        for process in processes:
+            await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_a_pause_that_one_process_is_asked_for_holds_all_and_then_all_go_on(
+    redis_url: str,
+) -> None:
+    async def story(world: World) -> None:
+        processes = [await Process(world).start() for _ in range(3)]
+        await asyncio.sleep(5)
+        processes[0].limiter.pause(10.0)
+        paused = world.loop.now
+        await asyncio.sleep(2)
+        # An answer that was on its way, and says that much is left, does not end it.
+        processes[0].limiter.observe(headers(4000))
+        processes[1].limiter.observe(headers(4000))
+        await asyncio.sleep(7.9)
+        assert sum(moment > paused + 0.5 for moment in world.grants) == 0
+        with pytest.raises(ThrottledError):
+            await processes[1].limiter.acquire(max_wait=0.05)
+        await asyncio.sleep(5)
+        assert all(sum(m > paused + 10 for m in process.grants) > 20 for process in processes)
+        assert most_in_a_window(world.grants, 1.0) <= 0.02 * 6000 + 100 + 2
         for process in processes:
             await process.stop()
 
@@ -643,3 +696,25 @@ async def test_a_goodbye_that_is_not_answered_is_no_error(
         await limiter.acquire()
         monkeypatch.setattr(redis.asyncio.ConnectionPool, "disconnect", unanswered)
         await limiter._server.hang_up()
+
+
+@pytest.mark.parametrize("word", ["time", "tell"])
+async def test_a_cancellation_that_the_library_takes_for_an_error_is_not_lost(
+    redis_url: str, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with limiter_on(redis_url) as limiter:
+
+        async def hang(*_: object) -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0 if limiter._closed else 60)
+            raise redis.exceptions.ConnectionError
+
+        monkeypatch.setattr(limiter._server, word, hang)
+        waiting = asyncio.ensure_future(limiter.acquire())
+        await asyncio.sleep(0.02)
+        async with asyncio.timeout(5):
+            await limiter.aclose()
+        assert limiter._task is not None
+        assert limiter._task.cancelled()
+        with pytest.raises(UsageError, match="was closed while a call waited"):
+            await waiting

@@ -38,6 +38,7 @@ from telepath_async.protocol.messages import Request, Response
 from telepath_async.resources.trunks import Trunks
 from telepath_async.sandbox import RecordedRequest, Sandbox
 from telepath_async.session import Session
+from tests.hostile import Hostile, Step, reply
 from tests.support.totals import overstate_total
 
 SPEC: dict[str, Any] = {
@@ -597,3 +598,13 @@ async def test_a_strange_id_reaches_the_server_as_it_is(
     sandbox.add_trunk(id=trunk_id)
     trunk: Trunk = await telepath.trunks.update(trunk_id, name="New")
     assert trunk.id == trunk_id
+
+
+@pytest.mark.parametrize("step", [reply(204, b""), reply(200, b""), reply(200, b" \r\n")])
+async def test_an_update_that_is_answered_without_a_body_is_a_success(step: Step) -> None:
+    async with Hostile([step]) as server, TelepathClient("k", base_url=server.url) as telepath:
+        trunk = await telepath.trunks.update("t1", name="New")
+        assert (trunk.id, trunk.name) == ("t1", "New")
+        number = await telepath.numbers.update("+15550100001", label="l")
+        assert number.number == "+15550100001"
+    assert len(server.requests) == 2

@@ -97,6 +97,22 @@ async def test_a_stop_cuts_off_what_is_under_way(tmp_path: Path, store: FileStor
             await serving
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_cancellation_while_it_stops_is_not_swallowed(
+    tmp_path: Path, store: FileStore, turns: int
+) -> None:
+    async with Sandbox(latency=60.0) as sandbox:
+        runner, stop = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), asyncio.Event()
+        serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
+        await until(lambda: sandbox.requests)
+        stop.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        accepted = serving.cancel()
+        await asyncio.wait([serving])
+        assert serving.cancelled() is accepted
+
+
 @pytest.mark.parametrize("ending", [JobFailed("no"), "busy"])
 async def test_a_job_that_failed_or_was_busy_is_looked_at_again_and_runs_once_at_a_time(
     tmp_path: Path, store: FileStore, ending: object, monkeypatch: pytest.MonkeyPatch

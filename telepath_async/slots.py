@@ -1,0 +1,106 @@
+"""Who may use a connection now: as many calls as the pool has connections, interactive ones first.
+
+A call waits here before it asks the limiter, so that a token is used when it is taken: aiohttp's
+own queue would hold calls that have paid, in the order of their coming, with their time running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from typing import Final, final
+from weakref import WeakKeyDictionary
+
+import aiohttp
+
+from .limiter import Priority
+
+MAX_CONNECTIONS: Final = 110  # of a session of ours; aiohttp's default, and the reserve
+RESERVE: Final = 10
+
+_Lane = OrderedDict[asyncio.Future[None], None]  # a cancelled waiter leaves the middle in O(1)
+
+
+@final
+class Slots:
+    """Connections of one pool, on one loop. `size`: how many; bulk calls leave `reserve` of them.
+
+    Without a reserve an interactive call would wait until a bulk call that waits for a token, or
+    for a slow server, has ended.
+    """
+
+    def __init__(self, size: float, reserve: int) -> None:
+        self.size = size
+        self._free = size
+        self._free_for_bulk = size - reserve
+        self._interactive: _Lane = OrderedDict()
+        self._bulk: _Lane = OrderedDict()
+
+    def take(self, priority: Priority) -> bool:
+        """Take a slot, or return False where there is none for this lane now."""
+        if self._free < 1 or (priority == "bulk" and self._free_for_bulk < 1):
+            return False
+        self._free -= 1
+        if priority == "bulk":
+            self._free_for_bulk -= 1
+        return True
+
+    def release(self, priority: Priority) -> None:
+        """Give a slot back, and hand it to who is next."""
+        self._free += 1
+        if priority == "bulk":
+            self._free_for_bulk += 1
+        if self._interactive:
+            self._grant(self._interactive, "interactive")
+        if self._bulk:
+            self._grant(self._bulk, "bulk")
+
+    async def wait(self, priority: Priority, seconds: float) -> None:
+        """Wait for a slot, behind those of this lane who came before.
+
+        Raises TimeoutError when none came within so many seconds.
+        """
+        loop = asyncio.get_running_loop()
+        lane = self._bulk if priority == "bulk" else self._interactive
+        waiter = loop.create_future()
+        lane[waiter] = None
+        expiry = None if seconds == math.inf else loop.call_later(seconds, _expire, waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.release(priority)  # it was granted in the moment of the cancellation
+            raise
+        finally:
+            lane.pop(waiter, None)
+            if expiry is not None:
+                expiry.cancel()
+
+    def _grant(self, lane: _Lane, priority: Priority) -> None:
+        while lane:
+            waiter = next(iter(lane))
+            if not waiter.done():
+                if not self.take(priority):
+                    return
+                waiter.set_result(None)
+            del lane[waiter]
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
+
+
+def slots_of(connector: aiohttp.BaseConnector) -> Slots:
+    """Return the slots of a connector of the caller's own, which other clients may use too."""
+    slots = _of_connectors.get(connector)
+    if slots is None:
+        bounds = [bound for bound in (connector.limit, connector.limit_per_host) if bound]
+        size = min(bounds, default=math.inf)
+        reserve = 0 if size == math.inf else int(size) // 10
+        slots = _of_connectors[connector] = Slots(size, reserve)
+    return slots
+
+
+_of_connectors: WeakKeyDictionary[aiohttp.BaseConnector, Slots] = WeakKeyDictionary()

@@ -1,0 +1,76 @@
+"""Bodies as they were before they were compressed, and what is not as its label says."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import zlib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telepath_async.protocol.encoding import decode_body
+
+BODY = b'{"a": "' + b"x" * 500 + b'"}'
+
+
+def bare_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compressed"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("x-gzip", gzip.compress(BODY)),
+        (" GZIP ", gzip.compress(BODY)),
+        ("deflate", zlib.compress(BODY)),
+        ("deflate", bare_deflate(BODY)),
+        ("", BODY),
+        ("identity", BODY),
+    ],
+)
+def test_a_body_is_expanded(encoding: str, compressed: bytes) -> None:
+    assert decode_body(compressed, encoding, 10_000) == (BODY, True)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "nonsense"])
+@pytest.mark.parametrize("body", [b"", b"{}", BODY, b"\x1f\x8b", b"\x78\x9c", b"\x00"])
+def test_what_is_not_as_its_label_says_is_returned_as_it_came(encoding: str, body: bytes) -> None:
+    assert decode_body(body, encoding, 10_000) == (body, True)
+
+
+@pytest.mark.parametrize("cut", [5, 20, -8, -1])
+def test_what_breaks_off_is_returned_as_it_came(cut: int) -> None:
+    begun = gzip.compress(BODY)[:cut]
+    assert decode_body(begun, "gzip", 10_000) == (begun, True)
+
+
+def test_a_byte_order_mark_is_taken_off() -> None:
+    assert decode_body(b"\xef\xbb\xbf{}", "", 10) == (b"{}", True)
+    assert decode_body(gzip.compress(b"\xef\xbb\xbf{}"), "gzip", 10) == (b"{}", True)
+
+
+@pytest.mark.parametrize("size", [99, 100, 101, 1000, 10_000_000])
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, bare_deflate])
+def test_what_is_larger_than_allowed_is_cut(size: int, pack: Callable[[bytes], bytes]) -> None:
+    encoding = "gzip" if pack is gzip.compress else "deflate"
+    whole = size <= 100
+    assert decode_body(pack(b"x" * size), encoding, 100) == (b"x" * min(size, 100), whole)
+
+
+@pytest.mark.parametrize("size", [2**18 - 1, 2**18, 2**18 + 1, 2**20, 3_000_000])
+@pytest.mark.parametrize("kind", ["zeros", "random"])
+def test_large_bodies_are_expanded_whole_and_cut_to_a_mebibyte(size: int, kind: str) -> None:
+    body = bytes(size) if kind == "zeros" else random.Random(1).randbytes(size)
+    compressed = gzip.compress(body, 1)
+    assert decode_body(compressed, "gzip", size) == (body, True)
+    assert decode_body(compressed, "gzip", size - 1) == (body[: size - 1][: 2**20], False)
+
+
+@given(body=st.binary(max_size=300), encoding=st.sampled_from(["gzip", "deflate"]))
+def test_nothing_whatever_raises(body: bytes, encoding: str) -> None:
+    assert len(decode_body(body, encoding, 1000)[0]) <= 1000
