@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import attrs
 import cattrs
-import msgspec
 import pytest
+from cattrs.strategies import configure_union_passthrough
 
 from telepath_async import AnalyticsOverview, Secret, UsageError, export, jobs, sync, worker
 from telepath_async.jobs.alerts import Standing
@@ -79,10 +79,7 @@ def plain_converter() -> cattrs.Converter:
     converter = cattrs.Converter()
     for kind in (datetime, timedelta, Secret, Exception):
         converter.register_structure_hook(kind, lambda value, _: value)
-    converter.register_structure_hook_func(
-        lambda kind: inspect.isclass(kind) and issubclass(kind, msgspec.Struct),
-        lambda value, _: value,
-    )
+    configure_union_passthrough(int | float | None, converter)
     return converter
 
 

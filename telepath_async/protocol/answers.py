@@ -27,12 +27,13 @@ M = TypeVar("M", bound=Model)
 class RejectedRow:
     """A row that cannot be handed out, because it has no usable id.
 
-    `path`: where it stood in the answer; `reason`: what is wrong; `row`: the row, secrets hidden.
+    `path`: where it stood in the answer; `reason`: what is wrong; `row`: the row, its secrets
+    hidden, or None where it is nested too deeply.
     """
 
     path: str
     reason: str
-    row: Any
+    row: Any = attrs.field(repr=False)
 
 
 @attrs.define(kw_only=True)
@@ -104,7 +105,7 @@ def _list(model: type[M], key: str, body: Any) -> ListBody[M]:
         try:
             found = structure(row, model, path)
         except ValueError as error:
-            rejected.append(RejectedRow(path=path, reason=str(error), row=redact(row)))
+            rejected.append(RejectedRow(path=path, reason=str(error), row=_redacted(row)))
             continue
         rows.append(found)
         identity = getattr(found, "id", "")
@@ -112,6 +113,13 @@ def _list(model: type[M], key: str, body: Any) -> ListBody[M]:
     page = _list_body(rows, body)
     page.rejected, page.odd = tuple(rejected), tuple(odd)
     return page
+
+
+def _redacted(row: Any) -> Any:
+    try:
+        return redact(row)
+    except RecursionError:
+        return None
 
 
 def _rows(body: Mapping[str, Any], name: str, key: str) -> list[Any]:

@@ -36,6 +36,7 @@ def read_json(response: Response) -> Any:
         return msgspec.json.decode(_whole_characters(body) if b"\\ud" in body.lower() else body)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         why = str(error) or type(error).__name__
+        del body  # a traceback keeps this frame
     raise decode_error(response, why)
 
 

@@ -144,6 +144,8 @@ class Paging(Generic[T]):
             raise contradiction(
                 self.plan.of, f"began with {machine.style} paging and went on with {shown} paging"
             )
+        if rejected and not ids and not self._page.rows and rejected == self._page.rejected:
+            raise contradiction(self.plan.of, "gave the same page twice, without a usable id on it")
         if isinstance(machine, CursorPaging):
             position: PagePosition | None = machine.receive(body, ids)
         else:

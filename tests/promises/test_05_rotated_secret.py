@@ -30,6 +30,11 @@ GOOD: list[Any] = [
     {"sip_password": SECRET},
     {"sip_password": SECRET, "rotated_at": None, "new": {"field": [1]}},
     {"id": "t", "sip_username": "u", "sip_password": SECRET, "rotated_at": "2024-03-10T12:00:00Z"},
+    {"id": 5, "sip_password": SECRET},
+    {"id": ["t"], "sip_password": SECRET},
+    {"sip_password": SECRET, "rotated_at": "yesterday"},
+    {"sip_password": SECRET, "rotated_at": 5},
+    {"sip_password": SECRET, "sip_username": {}},
 ]
 ODD: list[Any] = [
     [{"sip_password": SECRET}],
@@ -38,11 +43,6 @@ ODD: list[Any] = [
     {"sip_password": [SECRET]},
     {"password": SECRET},
     {"sipPassword": SECRET},
-    {"id": 5, "sip_password": SECRET},
-    {"id": ["t"], "sip_password": SECRET},
-    {"sip_password": SECRET, "rotated_at": "yesterday"},
-    {"sip_password": SECRET, "rotated_at": 5},
-    {"sip_password": SECRET, "sip_username": {}},
     SECRET,
     None,
 ]

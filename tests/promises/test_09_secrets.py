@@ -137,7 +137,7 @@ ROW = {
     "credentials": {"a": ["seeded-answer"]},
     "number": "+15550003",
 }
-BAD_ROW = ROW | {"id": 5, "number": 5, "total_calls": 1}
+BAD_ROW = ROW | {"id": [5], "number": 5, "total_calls": 1}
 DATA = {"data": BAD_ROW}
 FAULTS: dict[str, Step] = {
     "message": echo(400, lambda said: {"error": {"code": "x", "message": said}}),
@@ -151,7 +151,7 @@ FAULTS: dict[str, Step] = {
     "headers of nonsense": echo(200, lambda said: said, headers=True),
     "header's name": answering(in_a_header_name),
     "echo as an object": echo(
-        200, lambda said: {"data": {"id": 7, "sip_password": said, said: said}}
+        200, lambda said: {"data": {"id": [7], "sip_password": said, said: said}}
     ),
     "echo as a list": echo(
         200, lambda said: {"data": [{"id": [said], "password": said}], "next_cursor": None}

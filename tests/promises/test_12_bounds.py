@@ -254,3 +254,11 @@ async def test_a_caller_may_set_another_cap() -> None:
                 else:
                     with pytest.raises(error):
                         await client.calls.get("c")
+
+
+async def test_a_list_whose_rows_have_no_ids_is_not_asked_for_page_by_page_forever() -> None:
+    page = reply(200, b'{"trunks": [{"name": "a"}, {"name": "b"}]}')
+    async with Hostile([page]) as server, client_at(server) as client:
+        with pytest.raises(PagingError, match="the same page twice, without a usable id"):
+            await client.trunks.list(page_size=2).collect()
+    assert len(server.requests) <= 3
