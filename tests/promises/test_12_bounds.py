@@ -19,7 +19,13 @@ import zlib
 
 import pytest
 
-from telepath_async import RequestTimeout, ResponseError, TelepathClient, TelepathError
+from telepath_async import (
+    PagingError,
+    RequestTimeout,
+    ResponseError,
+    TelepathClient,
+    TelepathError,
+)
 from tests.hostile import Hostile, Step, cut, drip, endless, reply
 from tests.promises.operations import BY_NAME, OPERATIONS, TRUNK, client_at
 
