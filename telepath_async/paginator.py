@@ -1,51 +1,21 @@
-"""`Paginator` and `Page`: walk a list through `protocol/paging.py`, page by page or row by row."""
+"""`Paginator` and `Page`: a list as users walk it, row by row or page by page."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
-from attrs import asdict, evolve, field, frozen
+from attrs import evolve
 
-from .errors import APIError, PagingError, UsageError
-from .protocol.answers import ListBody
-from .protocol.messages import Response
-from .protocol.paging import Drift, Paging, Plan, Row
-from .protocol.url import Query
+from .errors import UsageError
+from .protocol.paging import Drift, Paging, Row
+from .walk import Page as Page
+from .walk import Source, Walk, checkpoint_of, drift_of
 
 T = TypeVar("T", bound=Row)
 U = TypeVar("U")
-Answer: TypeAlias = tuple[Response, ListBody[T]]
 
 _COLLECT_AHEAD: Final = 8
-_OFFSET_REFUSED: Final = frozenset((400, 416, 422))
-
-
-@frozen(kw_only=True)
-class Page(Generic[T]):
-    """One page: its `items`, and the `raw` answer.
-
-    `total`: rows in the list, or None; `number`: of this page in its walk, from 1; `checkpoint`:
-    stands after its last item; `drift`: what the walk has met so far; `rejected`: its rows without
-    a usable id, as the server sent them.
-    """
-
-    items: list[T]
-    total: int | None
-    number: int
-    raw: Response
-    checkpoint: str = ""
-    drift: Drift = field(factory=Drift)
-    rejected: tuple[Any, ...] = ()
-
-
-@frozen
-class Source(Generic[T]):
-    """One list, or one shard of it: its plan, and how a page of it is asked for."""
-
-    plan: Plan[T]
-    ask: Callable[[Query], Awaitable[Answer[T]]]
 
 
 class Paginator(Generic[T]):
@@ -84,7 +54,7 @@ class Paginator(Generic[T]):
     def __await__(self) -> Generator[Any, None, Page[T]]:
         return self._first_page().__await__()
 
-    if not TYPE_CHECKING:  # a type checker says it by itself
+    if not TYPE_CHECKING:  # pragma: no branch  # a type checker says it by itself
 
         def __iter__(self) -> NoReturn:
             raise TypeError(
@@ -121,259 +91,31 @@ class Paginator(Generic[T]):
 
         `list(resume=…)` goes on from there.
         """
-        return _text(self._pagings())
+        return checkpoint_of(self._pagings())
 
     @property
     def drift(self) -> Drift:
         """What changed in the list during the latest walk; `uncertain == 0`: nothing was missed."""
-        return _drift(self._pagings())
+        return drift_of(self._pagings())
 
     def _pagings(self) -> list[Paging[T]]:
         return self._latest or self._walk(0, None).pagings
 
-    def _begin(self, prefetch: int, max_items: int | None) -> _Walk[T]:
+    def _begin(self, prefetch: int, max_items: int | None) -> Walk[T]:
         walk = self._walk(prefetch, max_items)
         self._latest = walk.pagings
         return walk
 
-    def _walk(self, prefetch: int, max_items: int | None) -> _Walk[T]:
+    def _walk(self, prefetch: int, max_items: int | None) -> Walk[T]:
         sources = self._sources()
         if max_items is not None:
             sources = [_smaller(source, max(1, max_items)) for source in sources]
-        return _Walk([_Chain(source, prefetch) for source in sources], max_items)
+        return Walk(sources, prefetch, max_items)
 
 
 def _smaller(source: Source[T], most: int) -> Source[T]:
     plan = source.plan
     return evolve(source, plan=evolve(plan, page_size=min(plan.page_size, most)))
-
-
-def _text(pagings: list[Paging[T]]) -> str:
-    texts = [paging.checkpoint.text() for paging in pagings]
-    return texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
-
-
-def _drift(pagings: list[Paging[T]]) -> Drift:
-    drifts = [asdict(paging.drift) for paging in pagings]
-    return Drift(**{name: sum(drift[name] for drift in drifts) for name in drifts[0]})
-
-
-class _Walk(Generic[T]):
-    """One pass over one chain of pages, or over several at once, in the order in which pages come.
-
-    There is one chain for each shard.
-    """
-
-    def __init__(self, chains: list[_Chain[T]], max_items: int | None) -> None:
-        self.chains = chains
-        self.pagings = [chain.paging for chain in chains]
-        self._left = max_items
-        self._number = 0
-        self._drift = Drift()
-        self._in_hand = chains[0]
-        self._loading: dict[asyncio.Future[bool], _Chain[T]] = {}
-        self._turn = asyncio.Lock()
-
-    def _take(self) -> T | None:
-        if self._left == 0:
-            return None
-        row = self._in_hand.paging.take()
-        if row is not None and self._left is not None:
-            self._left -= 1
-        return row
-
-    async def next_item(self) -> T:
-        """Return the next row. Raises StopAsyncIteration when there is none."""
-        while (row := self._take()) is None:
-            async with self._turn:  # several tasks may share one iterator
-                if not self._in_hand.paging.in_hand or self._left == 0:
-                    await self._load()
-        return row
-
-    async def next_page(self) -> Page[T]:
-        """Return the next page. Raises StopAsyncIteration when there is none."""
-        async with self._turn:
-            while True:
-                page = self._page(await self._load())
-                if page is not None:
-                    return page
-
-    def _page(self, chain: _Chain[T]) -> Page[T] | None:
-        """Return the page in hand; None: it has brought nothing, and is not the first."""
-        items, rejected = chain.paging.take_page(self._left), chain.paging.rejected
-        if self._left is not None:
-            self._left -= len(items)
-        drift = _drift(self.pagings)
-        if self._number and not (items or rejected or drift != self._drift):
-            return None
-        self._number += 1
-        self._drift = drift
-        assert chain.raw is not None
-        return Page(
-            items=items,
-            total=self._total(),
-            number=self._number,
-            raw=chain.raw,
-            checkpoint=_text(self.pagings),
-            drift=evolve(drift),
-            rejected=rejected,
-        )
-
-    def _total(self) -> int | None:
-        totals = [paging.total for paging in self.pagings]
-        return None if None in totals else sum(total for total in totals if total is not None)
-
-    async def _load(self) -> _Chain[T]:
-        """Return the chain that has the next page in hand.
-
-        Raises StopAsyncIteration when there is no page any more.
-        """
-        if self._left == 0:
-            raise StopAsyncIteration
-        try:
-            if len(self.chains) > 1:
-                self._in_hand = await self._load_any()
-            elif not await self._in_hand.load(self._left):
-                raise StopAsyncIteration
-        except BaseException:
-            self._cancel()
-            raise
-        return self._in_hand
-
-    async def _load_any(self) -> _Chain[T]:
-        if any(future.get_loop() is not asyncio.get_running_loop() for future in self._loading):
-            self._cancel()  # their loop has ended, and they with it
-        while True:
-            for chain in self.chains:
-                if chain in self._loading.values():
-                    continue
-                if chain.paging.in_hand:  # it came in the moment in which another one failed
-                    return chain
-                if not chain.paging.done:
-                    self._loading[asyncio.ensure_future(chain.load(self._left))] = chain
-            if not self._loading:
-                raise StopAsyncIteration
-            await asyncio.wait(self._loading, return_when=asyncio.FIRST_COMPLETED)
-            # In turn, so that no shard waits forever.
-            loaded = next(future for future in self._loading if future.done())
-            chain = self._loading.pop(loaded)
-            if loaded.result():  # raises what went wrong
-                return chain
-
-    def _cancel(self) -> None:
-        for chain in self.chains:
-            chain.drop()
-        _cancel(self._loading)
-        self._loading.clear()
-
-    def __del__(self) -> None:
-        # A loop left by `break` drops its iterator without a call.
-        _cancel(self._loading)
-
-
-class _Chain(Generic[T]):
-    """One page after the other.
-
-    It owns the requests that run ahead, and cancels them when it fails or is dropped.
-    """
-
-    def __init__(self, source: Source[T], prefetch: int) -> None:
-        self.paging = Paging(source.plan)
-        self.raw: Response | None = None
-        self._source = source
-        self._prefetch = prefetch
-        self._ahead: dict[Query, asyncio.Future[Answer[T]]] = {}
-        self._too_early: dict[Query, Answer[T]] = {}
-
-    async def load(self, wanted: int | None) -> bool:
-        """Get the next page in hand; return False when there is none.
-
-        `wanted`: the rows that are worth asking for.
-        """
-        try:
-            while not self.paging.done:
-                query = self.paging.upcoming(1)[0]
-                early = self._too_early.pop(query, None)
-                answer = early or await self._answer(query, wanted)
-                received = self.paging.receive(answer[1])
-                if not received and early is None and answer[1].rows:
-                    # It joins on when the page before it has come; if not, it is asked for again.
-                    self._too_early[query] = answer
-                elif received and not set(self.paging.upcoming(1)) <= self._too_early.keys():
-                    self._too_early.clear()
-                self._ask_ahead(wanted)
-                if received:
-                    self.raw = answer[0]
-                    return True
-        except BaseException:
-            self.drop()
-            raise
-        return False
-
-    async def _answer(self, query: Query, wanted: int | None) -> Answer[T]:
-        if not self._prefetch:
-            return await _request(self._source, query)
-        self._ask_ahead(wanted)
-        return await self._ahead.pop(query)
-
-    def _ask_ahead(self, wanted: int | None) -> None:
-        """Have the next pages under way; cancel those that will not be needed after all."""
-        if not self._prefetch:
-            return
-        if any(
-            future.get_loop() is not asyncio.get_running_loop() for future in self._ahead.values()
-        ):
-            self.drop()  # their loop has ended, and they with it
-        pages = self._pages_worth_asking(wanted)
-        likely = self.paging.upcoming(2 * pages + 1 if pages else 0)
-        for query in self._ahead.keys() - set(likely):
-            self._ahead.pop(query).cancel()
-        for place, query in enumerate(likely[:pages]):
-            room = len(self._ahead) < pages or place == 0
-            if room and query not in self._ahead and query not in self._too_early:
-                self._ahead[query] = asyncio.ensure_future(_request(self._source, query))
-
-    def _pages_worth_asking(self, wanted: int | None) -> int:
-        if wanted is None:
-            return self._prefetch
-        missing = max(0, wanted - self.paging.in_hand)
-        return min(self._prefetch, -(-missing // self.paging.step))
-
-    def drop(self) -> None:
-        """Cancel the requests that run ahead; asyncio keeps silent about cancelled tasks."""
-        _cancel(self._ahead.values())
-        self._ahead.clear()
-
-    def __del__(self) -> None:
-        _cancel(self._ahead.values())
-
-
-async def _request(source: Source[T], query: Query) -> Answer[T]:
-    """Ask for a page; knows no chain, so that a chain whose requests run ahead can be dropped."""
-    try:
-        return await source.ask(query)
-    except APIError as error:
-        offset = dict(query).get("offset")
-        if offset is None or error.status not in _OFFSET_REFUSED:
-            raise
-        refused = error
-    raise PagingError(
-        f"the server refused offset {offset} of the list of {source.plan.of} ({refused}): narrow "
-        "the list by its filters (calls: by since and until), and read it range by range"
-    ) from refused
-
-
-def _cancel(futures: Iterable[asyncio.Future[Any]]) -> None:
-    """Cancel from whichever thread collects garbage; in the loop's own thread, at once.
-
-    What has not begun then never begins.
-    """
-    for future in list(futures):
-        loop = future.get_loop()
-        if future.done() or loop is asyncio._get_running_loop():
-            future.cancel()
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(future.cancel)
 
 
 class _Each(AsyncIterator[U]):

@@ -30,13 +30,13 @@ from telepath_async import (
     UsageError,
 )
 from telepath_async.errors import ConnectionFailed, PagingError
-from telepath_async.paginator import Source
 from telepath_async.protocol.answers import ListBody
 from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint, read_checkpoints
 from telepath_async.protocol.messages import Response
 from telepath_async.protocol.paging import Plan
 from telepath_async.protocol.url import Query
 from telepath_async.sandbox import Sandbox
+from telepath_async.walk import Source
 
 
 @frozen
@@ -476,6 +476,36 @@ def test_a_sharded_walk_goes_on_in_another_loop() -> None:
     while asyncio.run(take_seven()):
         pass
     assert sorted(got) == sorted(f"{shard}-{row}" for shard in range(3) for row in range(30))
+
+
+def test_a_walk_that_asks_ahead_goes_on_in_another_loop() -> None:
+    api = Api(100)
+    iterator = aiter(api.list(prefetch=3))
+
+    async def take_fifteen() -> list[int]:
+        got = await take(iterator, 15)
+        await settle()
+        return got
+
+    got = [asyncio.run(take_fifteen()) for _ in range(6)]
+    assert [number for numbers in got for number in numbers] == list(range(90))
+
+
+async def test_a_shard_may_find_that_its_only_page_was_its_last() -> None:
+    async def ask(query: Query) -> tuple[Response, ListBody[Item]]:
+        response = Response(status=200, headers={}, body=b"", endpoint="GET /calls")
+        limit = int(dict(query)["limit"])
+        # A cursor server that leaves the key out on the last page, and ignores the offset.
+        rows = [Item(str(number)) for number in range(limit)]
+        cursor = None if limit == 10 else "next"
+        body = ListBody(rows=rows, paged_by_cursor=limit < 10, next_cursor=cursor)
+        return response, body
+
+    plan: Plan[Item] = Plan(of="calls", page_size=10, start=Checkpoint(of="calls"), shards=2)
+    calls = paginator([Source(plan, ask), Source(plan, Api(25, "cursor").ask)])
+    got = ids(await calls.collect())
+    assert sorted(got) == sorted([*range(10), *range(25)])
+    assert calls.drift.uncertain == 0
 
 
 async def test_a_cursor_is_asked_one_ahead() -> None:

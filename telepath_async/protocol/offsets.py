@@ -5,12 +5,12 @@ before its end is missing, whatever was inserted or deleted.
 
 1. Every page after the first is asked `overlap` rows early (1 by default) and must hold a row that
    we know. `total` cannot replace this: an insertion and a deletion together leave it as it was.
-2. A page that holds none is asked for again one page earlier, then 2, 4, 8 … pages earlier. After
-   ten rewinds without a new row the walk goes on, and counts `uncertain`.
+2. A page that holds none is asked for again 1 page earlier, then 2, 4, 8 … pages. After ten rewinds
+   without a new row the walk goes on, and counts `uncertain`.
 3. The next offset counts the rows received, since servers cap `limit`.
-4. The end is a page shorter than those before it. `total` is a reason to go on, never one to stop
-   after a full page: one more request brings known rows alone. A total below what was received is
-   ignored; what a server counts and does not serve is `uncertain`.
+4. The end is a page shorter than those before it. `total` is a reason to go on, never to stop after
+   a full page: one more request brings known rows alone. A total below what was received is ignored;
+   rows that a server counts and does not serve are `uncertain`.
 5. A resume looks for the row of its checkpoint: where it was, where a change of `total` has moved
    it, and two pages around. If it is gone, the walk begins anew, and says so.
 6. Unchecked: with `overlap=0`, and on pages of one row, which have no room for a known one.
@@ -64,19 +64,20 @@ class OffsetPaging:
         offsets = range(self._first, max(end, self._first + 1), self.step)[:n]
         return [query_of(limit=self.repeats.limit, offset=offset or None) for offset in offsets]
 
-    def receive(self, body: ListBody[Any], ids: list[str], served: int) -> PagePosition | None:
-        """Accept a page of `served` rows; None: it is not the one to go on with, ask again.
+    def receive(self, body: ListBody[Any], ids: list[str], marks: list[str]) -> PagePosition | None:
+        """Accept a page; None: it is not the one to go on with. `marks`: of rows without an id.
 
         Raises PagingError when the server ignores the offset; nothing has changed then.
         """
-        first, reached = self._first, self._first + served
+        first, served = self._first, len(ids) + len(marks)
+        reached = first + served
         is_whole_list = self.repeats.check(body, ids, first)
         self._note_total(body.total, reached)
-        if not self._joins(ids, served) and self._look_elsewhere(served):
+        if not self._joins(ids, marks) and self._look_elsewhere(served):
             return None
         anchor = self._plan.start.last
         skip = ids.index(anchor) + 1 if anchor is not None and anchor in ids else 0
-        if self._overlap and not skip:
+        if self._overlap and not skip and self._known.isdisjoint(marks):
             self._drift.uncertain += self._known.forgotten(ids)
         self.done = is_whole_list or self._is_end(body, reached, served)
         inexact_before = first + self._known.reach_last(ids, joined=self._overlap > 0) + 1
@@ -93,12 +94,13 @@ class OffsetPaging:
             self._drift.uncertain += max(0, (self.total or 0) - (total or self.total or 0))
         self.total = total
 
-    def _joins(self, ids: list[str], served: int) -> bool:
+    def _joins(self, ids: list[str], marks: list[str]) -> bool:
         if self._searching:
             return self._known.last in ids
-        if self._first == 0 or not self._known.isdisjoint(ids):
+        known = self._known
+        if self._first == 0 or not (known.isdisjoint(ids) and known.isdisjoint(marks)):
             return True
-        self._drift.uncertain += 0 if self._overlap else min(self._plan.overlap, served)
+        self._drift.uncertain += 0 if self._overlap else min(self._plan.overlap, len(ids))
         return self._overlap == 0
 
     def _look_elsewhere(self, served: int) -> bool:
@@ -132,11 +134,10 @@ class OffsetPaging:
     def _is_end(self, body: ListBody[Any], reached: int, served: int) -> bool:
         full = self._longest or min(body.limit or self._plan.page_size, self._plan.page_size)
         missing = max(0, (self.total or 0) - reached)
-        brought_rows = reached > self._next
-        unclear = body.limit is None and (
-            self._searching or (self.total is None and brought_rows)
-        )  # the server may cap pages at fewer rows than we ask for
-        if served >= full or unclear or (missing and brought_rows):
+        new = reached > self._next
+        # The server may cap pages at fewer rows than we ask for.
+        unclear = body.limit is None and (self._searching or (new and self.total is None))
+        if served >= full or unclear or (new and missing):
             return False
         self._drift.uncertain += missing
         return True
@@ -146,5 +147,4 @@ class OffsetPaging:
         if self._rewinds and any(row_id not in self._known for row_id in ids):
             self._rewinds, self._empty_at = 0, None
         self._searching = False
-        self._next = reached
-        self._first = max(0, reached - self._overlap)
+        self._next, self._first = reached, max(0, reached - self._overlap)

@@ -149,7 +149,7 @@ class Paging(Generic[T]):
         if isinstance(machine, CursorPaging):
             position: PagePosition | None = machine.receive(body, ids)
         else:
-            position = machine.receive(body, ids, len(ids) + len(rejected))
+            position = machine.receive(body, ids, _marks(rejected))
         self._machine = machine
         if position is None:
             return False
@@ -167,7 +167,8 @@ class Paging(Generic[T]):
         new, indexes = self._new_rows(rows, ids, position.skip)
         known = len(rows) - position.skip - len(new)
         self.drift.repeated += max(0, known - max(0, position.asked_twice - position.skip))
-        self.drift.rejected += len(rejected)
+        if rejected:
+            self._note_rejected(rejected, again=position.asked_twice > 0)
         wanted = new
         if self.plan.keeps is not None:
             kept = [at for at, row in enumerate(new) if self.plan.keeps(row)]
@@ -188,6 +189,11 @@ class Paging(Generic[T]):
         if self._empty_pages >= _MAX_EMPTY_PAGES and not self.done:
             raise contradiction(self.plan.of, f"has {_MAX_EMPTY_PAGES} pages without a new row")
 
+    def _note_rejected(self, rejected: tuple[RejectedRow, ...], *, again: bool) -> None:
+        marks = _marks(rejected)
+        self.drift.rejected += sum(not (again and mark in self._known) for mark in marks)
+        self._known.add(set(marks))
+
     def _new_rows(
         self, rows: list[T], ids: list[str], skip: int
     ) -> tuple[Sequence[T], Sequence[int]]:
@@ -205,3 +211,8 @@ class Paging(Generic[T]):
                 self._known.add({ids[index]})
                 new.append(index)
         return [rows[index] for index in new], new
+
+
+def _marks(rejected: tuple[RejectedRow, ...]) -> list[str]:
+    """Return what stands for the ids of rows that have none: they may be all that pages share."""
+    return [repr(row.row) for row in rejected]

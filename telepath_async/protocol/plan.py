@@ -38,6 +38,14 @@ class Drift:
     rejected: int = 0
     uncertain: int = 0
 
+    def add(self, other: Drift) -> None:
+        """Count what another walk has met, too."""
+        self.repeated += other.repeated
+        self.stepped_back += other.stepped_back
+        self.outside += other.outside
+        self.rejected += other.rejected
+        self.uncertain += other.uncertain
+
 
 @frozen(kw_only=True)
 class Plan(Generic[T]):

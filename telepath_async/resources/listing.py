@@ -14,7 +14,7 @@ from attrs import define, frozen
 from ..checks import check_whole
 from ..errors import UsageError
 from ..models.fields import Listed
-from ..paginator import Answer, Paginator, Source
+from ..paginator import Paginator
 from ..protocol.answers import read_list
 from ..protocol.checkpoint import Checkpoint, Style, read_checkpoints
 from ..protocol.dates import DateRange, read_range
@@ -23,6 +23,7 @@ from ..protocol.paging import Plan, style_of
 from ..protocol.recent_ids import RecentIds
 from ..protocol.url import Query
 from ..session import Session
+from ..walk import Answer, Source
 
 T = TypeVar("T", bound=Listed)
 

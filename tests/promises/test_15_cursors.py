@@ -165,14 +165,27 @@ async def test_a_last_page_that_contradicts_its_being_the_last_is_an_error(
 
 async def test_a_page_without_its_rows_is_an_error() -> None:
     def page(cursor: str | None) -> dict[str, Any]:
-        if cursor is None:
-            return {"data": rows("a"), "next_cursor": "A"}
-        return {"next_cursor": None}
+        return {"next_cursor": None} if cursor else {"data": rows("a"), "next_cursor": "A"}
 
     async with Hostile([serving(page)]) as server, client_at(server) as client:
         got, error = await walk(client, 0)
     assert got == ["a"]
     assert error is not None
+
+
+@pytest.mark.parametrize("bad", [{"trunk_id": "t"}, {"id": None}, {"id": [5]}, "a call", None])
+async def test_a_row_without_a_usable_id_is_kept_and_costs_no_other_row(bad: Any) -> None:
+    def page(cursor: str | None) -> dict[str, Any]:
+        if cursor is None:
+            return {"data": [*rows("a"), bad, *rows("b")], "next_cursor": "A"}
+        return {"data": [*rows("c"), bad], "next_cursor": None}
+
+    async with Hostile([serving(page)]) as server, client_at(server) as client:
+        calls = client.calls.list()
+        pages = [page async for page in calls.pages()]
+    assert [[call.id for call in page.items] for page in pages] == [["a", "b"], ["c"]]
+    assert [[row.row for row in page.rejected] for page in pages] == [[bad], [bad]]
+    assert (calls.drift.rejected, calls.drift.uncertain) == (2, 0)
 
 
 @settings(max_examples=60)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async.errors import UsageError
-from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint
+from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint, read_checkpoints
 
 _text = st.text(st.characters(exclude_categories=["Cs"]))
 _count = st.integers(0, 2**62)
@@ -104,6 +104,14 @@ def test_a_text_that_is_no_checkpoint_is_refused(text: str) -> None:
 def test_a_value_that_is_no_text_is_refused(value: Any) -> None:
     with pytest.raises(UsageError, match="expected a string"):
         read(value)
+
+
+def test_the_checkpoints_of_shards_are_read_together_and_not_as_one() -> None:
+    shards = [Checkpoint(of="calls", at=at) for at in (1, 2)]
+    text = f"[{','.join(shard.text() for shard in shards)}]"
+    assert read_checkpoints(text, of="calls", filters={}) == shards
+    with pytest.raises(UsageError, match="one checkpoint of each shard"):
+        read(text)
 
 
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))

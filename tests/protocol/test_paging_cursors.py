@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from attrs import frozen
 
 from telepath_async.errors import PagingError
 from telepath_async.protocol import paging as paging_module
-from telepath_async.protocol.answers import ListBody
+from telepath_async.protocol.answers import ListBody, RejectedRow
 from telepath_async.protocol.checkpoint import Checkpoint
 from telepath_async.protocol.paging import Paging
 
@@ -162,25 +161,51 @@ def test_rows_that_are_not_wanted_are_dropped_and_counted() -> None:
     assert paging.drift.outside == 2
 
 
-@frozen(kw_only=True)
-class BodyWithRejected:
-    """A page one of whose rows has no usable id."""
-
-    rows: list[Item]
-    rejected: tuple[Any, ...]
-    paged_by_cursor: bool = False
-    total: int | None = None
-    limit: int | None = None
-    offset: int | None = None
-
-
 def test_rows_without_a_usable_id_are_counted_and_take_a_place_in_the_list() -> None:
     paging: Paging[Any] = Paging(plan(page_size=3))
-    body: Any = BodyWithRejected(rows=items("a", "b"), rejected=({"id": 7},), total=4, limit=3)
-    paging.receive(body)
-    assert paging.rejected == ({"id": 7},)
+    rejected = RejectedRow(path="$.calls[2]", reason="expected str, got int", row={"id": 7})
+    paging.receive(
+        ListBody(
+            rows=items("a", "b"), paged_by_cursor=False, rejected=(rejected,), total=4, limit=3
+        )
+    )
+    assert paging.rejected == (rejected,)
     assert paging.drift.rejected == 1
     assert dict(paging.upcoming(1)[0])["offset"] == "2"
+
+
+def server_with_broken_rows(broken: tuple[int, ...]) -> Callable[[Query], ListBody[Item]]:
+    def answer(query: Query) -> ListBody[Item]:
+        first = int(query.get("offset", "0"))
+        numbers = range(30)[first : first + int(query["limit"])]
+        rejected = tuple(
+            RejectedRow(path="$.calls", reason="no id", row={"id": None, "call": number})
+            for number in numbers
+            if number in broken
+        )
+        return ListBody(
+            rows=items(*(number for number in numbers if number not in broken)),
+            paged_by_cursor=False,
+            rejected=rejected,
+            total=30,
+            limit=10,
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize("broken", [(4,), (9,), (9, 10), (8, 9, 10, 11), tuple(range(7, 25))])
+def test_rows_without_a_usable_id_cost_no_other_row(broken: tuple[int, ...]) -> None:
+    server = server_with_broken_rows(broken)
+    good = [str(number) for number in range(30) if number not in broken]
+    paging = Paging(plan(page_size=10))
+    assert walk(paging, server) == good
+    assert paging.drift.rejected == len(broken)
+    assert paging.drift.uncertain == paging.drift.stepped_back == 0
+    half = Paging(plan(page_size=10))
+    ask(half, server)
+    assert taken(half) + walk(rest := resumed(half), server) == good
+    assert rest.drift.uncertain == 0
 
 
 # --- checkpoints ---

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from telepath_async import Paginator, ResponseError, TelepathClient, UsageError
+from telepath_async import Drift, Paginator, ResponseError, TelepathClient, UsageError
 from telepath_async.sandbox import Sandbox
+from tests.hostile import Hostile, answering, reply
+from tests.promises.operations import client_at
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -118,3 +121,42 @@ async def test_an_answer_that_is_no_list_is_a_response_error(
     sandbox.fail_next(200, body={"calls": 5})
     with pytest.raises(ResponseError, match="expected a list under 'data' or 'calls'"):
         await telepath.calls.list().first()
+
+
+async def asked(body: Any, **options: Any) -> tuple[list[str], list[dict[str, str]], Drift]:
+    """List calls of a server that always gives this answer; return their ids, and the queries."""
+    answer = reply(200, json.dumps(body).encode())
+    async with Hostile([answering(lambda request: answer)]) as server, client_at(server) as client:
+        calls = client.calls.list(**options)
+        got = [call.id async for call in calls]
+    queries = [
+        {name: texts[0] for name, texts in parse_qs(urlsplit(request.target).query).items()}
+        for request in server.requests
+    ]
+    return got, queries, calls.drift
+
+
+async def test_a_call_without_a_start_that_stands_in_every_shard_is_handed_out_once() -> None:
+    early, late = "2026-03-01T01:00:00Z", "2026-03-01T23:00:00Z"
+    rows = [{"id": "a", "start_time": early}, {"id": "undated"}, {"id": "b", "start_time": late}]
+    got, queries, drift = await asked(
+        {"data": rows, "next_cursor": None}, since=MARCH, until=MARCH + timedelta(1), shards=2
+    )
+    assert sorted(got) == ["a", "b", "undated"]
+    assert len(queries) == 2
+    assert drift.outside == 3, "each shard has a dated call of the other, and one the undated"
+
+
+async def test_a_server_that_names_no_paging_is_asked_with_both_spellings_from_then_on() -> None:
+    rows = [{"id": "a"}, {"id": "b"}]
+    got, queries, _ = await asked({"calls": rows}, since=MARCH)
+    assert got == ["a", "b"]
+    assert ["start_date" in query for query in queries] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("cursors", [True, False])
+async def test_a_server_is_asked_with_the_spelling_that_suits_its_style(cursors: bool) -> None:
+    paging = {"next_cursor": None} if cursors else {"pagination": {"total": 1, "limit": 100}}
+    got, queries, _ = await asked({"data": [{"id": "a"}]} | paging, until=MARCH)
+    assert got == ["a"]
+    assert ["end_date" in query for query in queries] == ([False] if cursors else [False, True])

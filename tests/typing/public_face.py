@@ -161,6 +161,12 @@ async def lists(telepath: TelepathClient) -> None:
     assert_type(await trunks.first(), Trunk | None)
     assert_type(trunks.checkpoint, str)
     assert_type(trunks.drift, Drift)
+    first_page = await trunks
+    assert_type(first_page, Page[Trunk])
+    assert_type(first_page.checkpoint, str)
+    assert_type(first_page.drift, Drift)
+    for _ in trunks:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
 
 
 async def trunks(telepath: TelepathClient) -> None:
