@@ -276,7 +276,7 @@ def _environment_proxy(scheme: str) -> Secret | None:
 def _http_url(value: object) -> URL | None:
     """Return the URL, or None when it is not one of a host that a resolver can be asked for."""
     try:
-        # yarl drops tabs and line feeds in silence: "https://x\n.evil" is not the host that it shows.
+        # yarl drops tabs and line feeds in silence: "https://x\n.evil" shows another host.
         is_one_word = isinstance(value, str) and value.isprintable() and " " not in value
         url = URL(value) if isinstance(value, str) and is_one_word else None
         if url is None or url.scheme not in ("http", "https") or not url.host:

@@ -66,10 +66,11 @@ class LocalLimiter:
     interactive work takes the whole limit. A waiter who is cancelled gives up the place at once. It
     starts no task and no thread.
 
-    `limit`: requests a period; `period`: seconds; `burst`: requests at once, None = 1 % of the limit, at least 1.
-    `X-RateLimit-Limit` replaces `limit`, up or down, where `period` is 60: to stay below the key's own limit, choose
-    another period (`limit=50, period=5.0` is a tenth of 6,000 a minute). A forked child starts with the parent's bucket
-    and none of its waiters, and counts for itself from there: processes share a limit through `RedisLimiter`.
+    `limit`: requests a period; `period`: seconds; `burst`: requests at once, None = 1 % of the
+    limit, at least 1. `X-RateLimit-Limit` replaces `limit`, up or down, where `period` is 60: to
+    stay below the key's own limit, choose another period (`limit=50, period=5.0` is a tenth of
+    6,000 a minute). A forked child starts with the parent's bucket and none of its waiters, and
+    counts for itself from there: processes share a limit through `RedisLimiter`.
 
     Raises:
         UsageError: a figure makes no sense.
@@ -137,7 +138,7 @@ class LocalLimiter:
         return waiter.granted_at - now
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Learn the limit from `X-RateLimit-Limit`, and when to pause from Remaining, Reset and Date."""
+        """Learn the limit from `X-RateLimit-Limit`, and when to pause from the others."""
         seen = read_rate_limit(headers)
         if seen is None:
             return
@@ -230,7 +231,7 @@ class LocalLimiter:
             del self._homes[waiter.home.loop]
 
     def _pump(self) -> None:
-        """Grant what the bucket allows, and see that every loop hears of it and comes back in time for the next."""
+        """Grant what the bucket allows, and see that every loop comes back in time for the next."""
         now = self._clock()
         homes = list(self._homes.values())
         while (waiter := self._first()) is not None and self._bucket.take(now):
@@ -247,7 +248,7 @@ class LocalLimiter:
                 self._call(home, due)
 
     def _call(self, home: _Home, due: float) -> None:
-        """Let another loop look after its own: neither futures nor timers may be touched from here."""
+        """Let another loop look after its own: its futures and timers are not ours to touch."""
         home.due = due
         try:
             home.loop.call_soon_threadsafe(self._tick, home)
@@ -283,7 +284,7 @@ class _Home:
         self.granted.clear()
 
     def arm(self, due: float, delay: float, tick: Callable[[_Home], None]) -> None:
-        """Come back in `delay` seconds, unless there is a timer that fires before `due`, or nobody left to serve."""
+        """Come back in `delay` seconds, unless a timer fires before `due` or nobody waits."""
         if not self.waiting:
             self.disarm()
         elif due < self.due:
@@ -357,12 +358,12 @@ class _Registry:
 
 
 def shared_limiter(key_id: str) -> LocalLimiter:
-    """Return the process's one limiter of the key with this hash: 6,000 a minute until its headers say otherwise."""
+    """Return the process's one limiter of the key with this hash, at first 6,000 a minute."""
     return _registry.get(key_id)
 
 
 def _after_fork() -> None:
-    """Give the child fresh locks, and no waiter of the parent's loops: waking one would write into the parent's pipe."""
+    """Give the child fresh locks, and no waiter: waking one would write into the parent's pipe."""
     _registry.lock = threading.RLock()
     for limiter in list(_instances):
         limiter._start_afresh()  # pyright: ignore[reportPrivateUsage]

@@ -1,4 +1,4 @@
-"""`Pool`: the aiohttp session of a client and its relatives, the loop that it belongs to, and the calls under way."""
+"""`Pool`: the aiohttp session of a client and its relatives, its loop, the calls under way."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Pool:
         self._calling.discard(task)
 
     def has_cut(self, task: asyncio.Task[Any], cancelled_before: int) -> bool:
-        """Whether a cancellation of the task came from `aclose` alone; the caller's own cancellation always wins."""
+        """Whether a cancellation came from `aclose` alone; the caller's own always wins."""
         if task not in self._cut:
             return False
         self._cut.discard(task)

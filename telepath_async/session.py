@@ -65,7 +65,7 @@ class Options:
 
 @define(eq=False, kw_only=True)
 class Account:
-    """One key at one origin, and what all sessions of a family share there; the budget, what all of the process do."""
+    """One key at one origin: what a family of sessions shares, and the process's one budget."""
 
     origin: transport.Origin
     limiter: Limiter
@@ -88,7 +88,7 @@ class Account:
 
 @lru_cache(maxsize=1024)
 def shared_budget(account_id: str) -> RetryBudget:
-    """Return the process's one retry budget of the account with this hash, of the 1,024 that were asked for last."""
+    """Return the process's one retry budget of this account, of the latest 1,024."""
     return RetryBudget()
 
 
@@ -133,7 +133,7 @@ class Session:
         )
 
     def pay_for_more(self) -> bool:
-        """Take the price of one more request after a failure out of the retry budget; False when it is empty."""
+        """Pay for one more request after a failure; False when the retry budget is empty."""
         return self._account.budget.take(self.options.retry)
 
     def send(self, request: Request) -> Coroutine[Any, Any, Response]:

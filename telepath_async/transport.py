@@ -65,7 +65,7 @@ class Origin:
             yield Secret(b64encode(f"{proxy.user or ''}:{proxy.password}".encode()).decode())
 
     def headers(self, more: Mapping[str, Secret]) -> Headers:
-        """Return the headers of all requests that are sent with `more`; they are made once, not for every request."""
+        """Return the headers of all requests that are sent with `more`, made once."""
         return Headers(
             {
                 "Accept": "application/json",
@@ -115,7 +115,7 @@ async def abandon(session: aiohttp.ClientSession) -> None:
 
 
 def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop:
-    """Return the loop that a session belongs to; on another one it fails with a RuntimeError of its timers."""
+    """Return the loop that a session belongs to; on another one its timers fail."""
     return session._loop  # pyright: ignore[reportPrivateUsage]  # `session.loop` is deprecated
 
 

@@ -74,9 +74,7 @@ async def test_a_batch_of_creates_that_meets_a_gateways_429_loses_none() -> None
 
 
 @jumping
-async def test_a_wait_beyond_the_calls_time_is_an_error_with_the_servers_figure_and_holds_the_others() -> (
-    None
-):
+async def test_a_wait_beyond_the_calls_time_is_an_error_and_holds_the_others() -> None:
     async with TrunkServer() as server, client_at(server) as client:
         server.faults.append(refuse(429, Retry_After="40"))
         with pytest.raises(RateLimitError) as caught:

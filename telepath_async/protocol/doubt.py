@@ -1,4 +1,4 @@
-"""A create or a rotate whose answer was lost: whether it may have been carried out, and whether a trunk is its result."""
+"""A create or a rotate whose answer was lost: may it have happened, and is a trunk its result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def in_doubt(error: TelepathError) -> bool:
 
 
 def failed_for_sure(error: TelepathError) -> bool:
-    """Return whether the API itself said that it failed, so that it is believed where no trunk is found either."""
+    """Return whether the API said that it failed: that is believed where no trunk is found."""
     return isinstance(error, ServerError) and error.status in _FAILED
 
 
@@ -56,7 +56,7 @@ def began_at_server(
 
 
 def is_ours(found: Trunk, *, name: str, ai_provider: str, began: datetime) -> bool | None:
-    """Return whether `found` was made by the call that began then; None when it does not say when it was made."""
+    """Return whether `found` was made by the call that began then; None: it bears no date."""
     if found.name != name or found.ai_provider not in (None, ai_provider):
         return False
     return None if found.created_at is None else found.created_at >= began - _GRACE

@@ -9,8 +9,8 @@ before its end is missing, whatever was inserted or deleted.
    without a new row the walk goes on, and counts `uncertain`.
 3. The next offset counts the rows received, since servers cap `limit`.
 4. The end is a page shorter than those before it. `total` is a reason to go on, never to stop after
-   a full page: one more request brings known rows alone. A total below what was received is ignored;
-   rows that a server counts and does not serve are `uncertain`.
+   a full page: one more request brings known rows alone. A total below what was received is
+   ignored; rows that a server counts and does not serve are `uncertain`.
 5. A resume looks for the row of its checkpoint: where it was, where a change of `total` has moved
    it, and two pages around. If it is gone, the walk begins anew, and says so.
 6. Unchecked: with `overlap=0`, and on pages of one row, which have no room for a known one.

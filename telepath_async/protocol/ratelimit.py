@@ -47,8 +47,9 @@ _UNIX_SECONDS: Final = re.compile(
 class RateLimit:
     """What an answer said of the key's rate limit; a header that is absent, or garbage, is None.
 
-    `limit`: requests a minute; `remaining`: requests left in the server's window; `reset_at`: when that window ends, by
-    the server's clock; `resets_in`: seconds from the answer until then, free of clock skew (Reset minus Date). Seed 003.
+    `limit`: requests a minute; `remaining`: requests left in the server's window; `reset_at`: when
+    that window ends, by the server's clock; `resets_in`: seconds from the answer until then, free
+    of clock skew (Reset minus Date). API reference: Rate Limits.
     """
 
     limit: int | None
@@ -58,7 +59,7 @@ class RateLimit:
 
 
 def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
-    """Read the `X-RateLimit-*` headers, their names in any case; None when there is nothing usable in them."""
+    """Read the `X-RateLimit-*` headers, their names in any case; None: nothing usable."""
     # The multidicts of aiohttp look names up in any case by themselves.
     named = (
         headers
@@ -74,7 +75,7 @@ def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
 
 
 def read_remaining(headers: Mapping[str, str]) -> int | None:
-    """Read `X-RateLimit-Remaining` alone, for events: a tenth of the cost of all that the headers say."""
+    """Read `X-RateLimit-Remaining` alone, for events, at a tenth of the cost of them all."""
     return _whole(headers.get("X-RateLimit-Remaining", ""))
 
 
@@ -95,7 +96,7 @@ def _limit(text: str) -> int | None:
 
 @lru_cache(maxsize=64)
 def _reset(text: str, date: str) -> tuple[datetime | None, float | None]:
-    """Return when the server's window ends, and how many seconds after the answer's own Date that is."""
+    """Return when the server's window ends, and how many seconds after its Date that is."""
     text = text.strip()
     if not _UNIX_SECONDS.fullmatch(text):
         return None, None
@@ -116,7 +117,8 @@ class TokenBucket:
     """
 
     __slots__ = (
-        "_burst", "_earliest", "_left", "_left_learned_at", "_left_until", "_limit", "_paused_until", "_period", "_reset_at", "_shrunk",
+        "_burst", "_earliest", "_left", "_left_learned_at", "_left_until", "_limit",
+        "_paused_until", "_period", "_reset_at", "_shrunk",
         "_spacing", "_taken_at", "_tolerance", "_wanted_burst", "_window",
     )  # fmt: skip
 
@@ -212,7 +214,7 @@ class TokenBucket:
             )
 
     def _change_limit(self, limit: int, now: float) -> None:
-        """Change the limit without making a token: a larger burst fills at the new rate, a smaller one is owed at once."""
+        """Change the limit without making a token: a larger burst fills, a smaller one is owed."""
         owed = (max(self._earliest, now - self._tolerance) - now) / self._spacing
         burst = self._burst
         self._set_limit(limit)

@@ -30,11 +30,12 @@ _WINDOW: Final = (
 class RetryPolicy:
     """How often and how patiently a call is tried again.
 
-    `max_attempts`: tries in all (1 = no retry); `backoff`, `backoff_cap`: seconds, the first and the longest wait of
-    our own; `max_wait`: seconds, the longest single wait that a server may ask of us; `budget`: tokens that all clients
-    of this process share for one key at one origin (a retry, or the look-up of a create in doubt, costs 5, a retry
-    after a timeout 10, a success gives 1 back): a call adds nothing where that would leave more than this unpaid.
-    Raises UsageError on figures that make no sense.
+    `max_attempts`: tries in all (1 = no retry); `backoff`, `backoff_cap`: seconds, the first and
+    the longest wait of our own; `max_wait`: seconds, the longest single wait that a server may ask
+    of us; `budget`: tokens that all clients of this process share for one key at one origin (a
+    retry, or the look-up of a create in doubt, costs 5, a retry after a timeout 10, a success gives
+    1 back): a call adds nothing where that would leave more than this unpaid. Raises UsageError on
+    figures that make no sense.
     """
 
     max_attempts: int = 4
@@ -87,10 +88,11 @@ def decide(
 ) -> float | None:
     """Return the seconds to wait before the next attempt, or None to stop.
 
-    A retry is paid for out of the budget, except after a 429 that names its wait: that is no outage.
+    A retry is paid for out of the budget, except after a 429 that names its wait.
 
-    `attempt`: the number of the one that just ended, from 1; `time_left`: seconds until the call's deadline, infinite
-    for no bound; `jitter`: uniform in [0, 1]; `wall_clock`: Unix seconds, for a Retry-After date in an answer without Date.
+    `attempt`: the number of the one that just ended, from 1; `time_left`: seconds until the call's
+    deadline, infinite for no bound; `jitter`: uniform in [0, 1]; `wall_clock`: Unix seconds, for a
+    Retry-After date in an answer without Date.
     """
     if attempt >= policy.max_attempts or not _worth_repeating(request, outcome):
         return None
@@ -119,7 +121,7 @@ def _worth_repeating(request: Request, outcome: Response | TransportError) -> bo
 
 
 def asked_wait(response: Response, *, wall_clock: float) -> float | None:
-    """Return what the server asks: Retry-After, else (for a 429) the reset of its window; None when it asks nothing."""
+    """Return what the server asks: Retry-After, else (for a 429) the reset of its window."""
     asked = retry_after(response.headers, wall_clock=wall_clock)
     if asked is not None or response.status != 429:
         return asked
@@ -128,7 +130,7 @@ def asked_wait(response: Response, *, wall_clock: float) -> float | None:
 
 
 def _backoff(policy: RetryPolicy, attempt: int, jitter: float) -> float:
-    """Return between a tenth and the whole of min(cap, backoff x 2^n): random, so that callers spread; never zero."""
+    """Return a tenth to the whole of min(cap, backoff x 2^n): callers spread; never zero."""
     ceiling = min(policy.backoff_cap, policy.backoff * 2.0 ** min(attempt - 1, 60))
     return ceiling * (0.1 + 0.9 * jitter)
 

@@ -1,4 +1,4 @@
-"""One key, many processes, many hosts: `RedisLimiter`, a limiter that shares its limit through Redis (extra `[redis]`)."""
+"""One key, many processes, many hosts: `RedisLimiter` (extra `[redis]`)."""
 
 try:
     from .limiter import RedisLimiter

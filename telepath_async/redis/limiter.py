@@ -6,7 +6,8 @@ Why no sliding window holds more than `limit`, whatever fails. Let E = `expected
 
 - C: in the bucket in Redis, ready to be handed out;
 - O: on leases: handed out, and not yet known there to be used, given back, or void;
-- in the local share of a limiter that has lost Redis: at most B / E, growing by r / E a second from nothing.
+- in the local share of a limiter that has lost Redis: at most B / E, growing by r / E a second from
+  nothing.
 
 Redis hears of h limiters, and takes k for being on their local shares. It keeps C + O <= B * (E -
 k) / E, and C grows by r * (E - k) / E a second. So all places together hold at most B, and grow by
@@ -15,18 +16,19 @@ Using a token, giving one back and handing one out make none. A lease is not voi
 is in the process, which counts from before it asked; nothing there depends on two clocks, only on
 their speed. Killing a process loses its tokens. What is left to show is that k is never too small:
 
-- A limiter goes alone only when no word of its own can have been heard for LEASE seconds, and Redis counts it as alone from
-  there on: for ten periods, unless it said goodbye; those whom a lost state knew are remembered by
-  each other. A word that lay on the way for longer than its sender waited for it is refused, by a
-  time that the sender sets on Redis's clock; so is all that a stopped server finds when it goes on.
-  One whose words are not answered time after time keeps silent until it may go alone; one whose
-  words Redis refuses was not heard.
-- After an outage, Redis cannot know who went alone. Nobody did who did not see it fail for longer than LEASE, and then
-  nobody else was heard either: after such a silence, all who are not heard count as alone for
-  SETTLE seconds, and those who are alone try again every second. That is also what happens when a
-  fresh bucket begins, which may be one that was lost: it holds nothing, and nothing flows into it
-  until all leases of the lost one are void. A state that is older than what a limiter has seen of
-  it (a failover, an old dump), or a clock that was set forward, begins in the same way.
+- A limiter goes alone only when no word of its own can have been heard for LEASE seconds, and Redis
+  counts it as alone from there on: for ten periods, unless it said goodbye; those whom a lost state
+  knew are remembered by each other. A word that lay on the way for longer than its sender waited
+  for it is refused, by a time that the sender sets on Redis's clock; so is all that a stopped
+  server finds when it goes on. One whose words are not answered time after time keeps silent until
+  it may go alone; one whose words Redis refuses was not heard.
+- After an outage, Redis cannot know who went alone. Nobody did who did not see it fail for longer
+  than LEASE, and then nobody else was heard either: after such a silence, all who are not heard
+  count as alone for SETTLE seconds, and those who are alone try again every second. That is also
+  what happens when a fresh bucket begins, which may be one that was lost: it holds nothing, and
+  nothing flows into it until all leases of the lost one are void. A state that is older than what a
+  limiter has seen of it (a failover, an old dump), or a clock that was set forward, begins in the
+  same way.
 
 What this cannot hold: more than E limiters without Redis (each event loop's limiter counts); one
 that loses Redis alone when Redis does not know it, or has forgotten it, while others still reach
@@ -66,13 +68,14 @@ class RedisLimiter:
     """Keeps all processes and hosts that use one API key under `limit` in every `period` seconds,
     wherever they begin.
 
-        async with RedisLimiter("redis://localhost") as limiter, TelepathClient(limiter=limiter) as
-        telepath: ...
+        async with RedisLimiter("redis://localhost") as limiter:
+            telepath = TelepathClient(limiter=limiter)
 
-    `limit`: requests a period, for all together; `period`: seconds; `burst`: requests at once, for all together, None = 2 %
-    of the limit, at least one for each process; `expected_processes`: how many limiters there are at most when Redis is
-    away. Each then goes on under limit / expected_processes, after a pause of 1.5 s, and comes back by itself. `on_state` is
-    called with "local" and "shared" at these moments; the first is logged as a warning, too.
+    `limit`: requests a period, for all together; `period`: seconds; `burst`: requests at once, for
+    all together, None = 2 % of the limit, at least one for each process; `expected_processes`: how
+    many limiters there are at most when Redis is away. Each then goes on under limit /
+    expected_processes, after a pause of 1.5 s, and comes back by itself. `on_state` is called with
+    "local" and "shared" at these moments; the first is logged as a warning, too.
 
     The limit of the process that was started last counts; where `period` is 60, what
     `X-RateLimit-Limit` says replaces it. What the other headers say slows all processes.
@@ -161,7 +164,7 @@ class RedisLimiter:
 
     @property
     def state(self) -> State:
-        """Where tokens come from: "shared", the bucket in Redis, or "local", this limiter's own share without it."""
+        """Where tokens come from: "shared" (the bucket in Redis) or "local" (our share without it)."""
         return self._member.state
 
     def bind(self, key_id: str) -> None:
@@ -198,7 +201,8 @@ class RedisLimiter:
             wait = self._member.least_wait(self._queue.ahead(priority), now)
             if not wait <= max_wait:
                 raise ThrottledError(
-                    f"no place within {max_wait:g} s: the next is in {wait:.3f} s or more; {_REMEDY}",
+                    f"no place within {max_wait:g} s: the next is in {wait:.3f} s or more; "
+                    f"{_REMEDY}",
                     retry_after=wait,
                 )
         waiter = self._queue.join(priority)
@@ -222,7 +226,7 @@ class RedisLimiter:
                 expiry.cancel()
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Learn from an answer's `X-RateLimit-*` headers; what slows us down reaches the other processes at once."""
+        """Learn from an answer's `X-RateLimit-*` headers; the others hear of a slower pace at once."""
         seen = read_rate_limit(headers)
         if seen is None or self._closed or self._loop is None:
             return
@@ -320,7 +324,7 @@ class RedisLimiter:
     # --- the one task ---
 
     def _look_ahead(self, now: float) -> None:
-        """See that Redis hears in time of those who wait, and before the tokens in hand are gone."""
+        """See that Redis hears of those who wait, and before the tokens in hand are gone."""
         if self._task is None or self._task.done():
             assert self._loop is not None
             self._task = self._loop.create_task(self._talk(), name="telepath RedisLimiter")

@@ -25,10 +25,10 @@ TIMEOUT: Final = 0.5
 """Seconds that a word with Redis may take."""
 
 LEASE: Final = 1.0
-"""Seconds after which tokens in hand are void, and a limiter that was not heard counts as being on its local share."""
+"""Seconds after which tokens in hand are void, and who was not heard counts as alone."""
 
 SETTLE: Final = 3.0
-"""Seconds after an outage in which Redis holds back the shares of those that it has not heard: more than _FRESH."""
+"""Seconds after an outage in which Redis holds back the shares of the unheard: over _FRESH."""
 
 _FRESH: Final = 2.0  # a local share is for those who saw Redis fail as lately as that
 _PROBE_SOON: Final = (
@@ -223,7 +223,7 @@ class Member:
         return ceil(self._pace * _AHEAD)
 
     def needs_time(self, now: float) -> bool:
-        """Say whether Redis must be asked for its time first, which lets it believe nothing of us."""
+        """Say whether Redis must be asked for its time first: it believes nothing of us."""
         return self._clock is None or now > self._clock[1] + _CLOCK_AGE
 
     def probe(self, now: float) -> None:
@@ -404,7 +404,7 @@ class Member:
 
 
 def _strictest(*answers: RateLimit | None) -> RateLimit | None:
-    """Return what counts of answers that may come in any order: the latest window's, and there the least that is left."""
+    """Return what counts of answers in any order: the latest window's least that is left."""
     seen = [answer for answer in answers if answer is not None]
     return max(
         seen, key=lambda answer: (answer.reset_at or _NEVER, -(answer.remaining or 0)), default=None

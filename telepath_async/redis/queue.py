@@ -1,4 +1,4 @@
-"""Who waits for a token: interactive before bulk, each in the order of their coming; on one loop."""
+"""Who waits for a token: interactive before bulk, each as they came; on one loop."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _SLACK = 1.001
 
 @frozen
 class Shares:
-    """`limit` requests in every `period` seconds, for `expected` processes; `burst` of them at once, None = 2 %, one each."""
+    """`limit` in every `period` seconds, for `expected` processes; `burst` at once, None = 2 %."""
 
     limit: int
     period: float

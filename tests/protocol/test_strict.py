@@ -227,7 +227,10 @@ def test_a_secret_is_never_unstructured_into_text() -> None:
         ("", "it is not JSON"),
         (b"\xff", "it is not JSON"),
         ("[" * 100_000, "it is nested too deeply"),
-        ('{"text": 5, "flag": "s3cret"}', "$.text: expected str, got int; $.flag: expected bool, got str"),
+        (
+            '{"text": 5, "flag": "s3cret"}',
+            "$.text: expected str, got int; $.flag: expected bool, got str",
+        ),
     ],
     ids=["empty", "not UTF-8", "deep", "faults"],
 )  # fmt: skip

@@ -43,13 +43,24 @@ async def test_a_command_has_a_bounded_time() -> None:
 def test_an_alert_is_told_by_its_figures() -> None:
     at = datetime(2026, 6, 1, tzinfo=UTC)
     alert = LatencyAlert(
-        kind="crossed", threshold=Threshold("avg_ai_latency_ms", 400), value=512.5, since=at - timedelta(minutes=15), at=at,
-        overview=AnalyticsOverview(), worst_calls=(Call(id="call_1"),),
-    )  # fmt: skip
+        kind="crossed",
+        threshold=Threshold("avg_ai_latency_ms", 400),
+        value=512.5,
+        since=at - timedelta(minutes=15),
+        at=at,
+        overview=AnalyticsOverview(),
+        worst_calls=(Call(id="call_1"),),
+    )
     assert json.loads(alert_document("acme", alert).reveal()) == {
-        "account": "acme", "kind": "crossed", "metric": "avg_ai_latency_ms", "limit": 400, "value": 512.5,
-        "since": "2026-05-31T23:45:00+00:00", "at": "2026-06-01T00:00:00+00:00", "worst_calls": ["call_1"],
-    }  # fmt: skip
+        "account": "acme",
+        "kind": "crossed",
+        "metric": "avg_ai_latency_ms",
+        "limit": 400,
+        "value": 512.5,
+        "since": "2026-05-31T23:45:00+00:00",
+        "at": "2026-06-01T00:00:00+00:00",
+        "worst_calls": ["call_1"],
+    }
 
 
 def test_credentials_are_told_in_a_document_that_hides_itself() -> None:

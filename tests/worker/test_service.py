@@ -106,8 +106,10 @@ async def test_commands_that_cannot_be_started_here_are_refused_all_at_once(
     with pytest.raises(UsageError) as refused:
         await run_worker(here, broker=None, state=state, options=options, stop=asyncio.Event())
     assert str(refused.value).splitlines() == [
-        "accounts.acme.watch.command: no-such-pager cannot be started: it is in no directory of PATH",
-        "accounts.acme.rotate.command: /nowhere/tell-carrier cannot be started: there is no such file",
+        "accounts.acme.watch.command: no-such-pager cannot be started: "
+        "it is in no directory of PATH",
+        "accounts.acme.rotate.command: /nowhere/tell-carrier cannot be started: "
+        "there is no such file",
     ]
     assert sandbox.requests == []
 
