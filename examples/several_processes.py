@@ -52,13 +52,8 @@ async def main(processes: int, seconds: float) -> None:
             work = [(sandbox.base_url, sandbox.api_key, seconds)] * processes
             parts = await asyncio.to_thread(pool.starmap, process, work)
     everything = sorted(moment for part in parts for moment in part)
-    most = max(
-        (
-            bisect_left(everything, moment + PERIOD) - index
-            for index, moment in enumerate(everything)
-        ),
-        default=0,
-    )
+    ends = (bisect_left(everything, moment + PERIOD) for moment in everything)
+    most = max((end - index for index, end in enumerate(ends)), default=0)
     for number, part in enumerate(parts, 1):
         print(f"process {number}: {len(part)} requests")
     print(f"together: {len(everything)} requests; most in any {PERIOD:g} s: {most} of {LIMIT}")

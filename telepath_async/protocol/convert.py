@@ -187,4 +187,5 @@ def _refused(model: type[Any], wrong: dict[str, Exception]) -> Exception:
 
     for name, error in wrong.items():
         error.add_note(AttributeValidationNote(name, name, str))  # pyright: ignore
-    return ClassValidationError(f"not a {model.__name__}", [*wrong.values()], model)
+    message, faults = f"not a {model.__name__}", [*wrong.values()]
+    return ClassValidationError(message, faults, model)  # pyright: ignore[reportCallIssue]

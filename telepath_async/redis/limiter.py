@@ -164,7 +164,7 @@ class RedisLimiter:
 
     @property
     def state(self) -> State:
-        """Where tokens come from: "shared" (the bucket in Redis) or "local" (our share without it)."""
+        """Where tokens come from: "shared" (the bucket in Redis) or "local" (our share)."""
         return self._member.state
 
     def bind(self, key_id: str) -> None:
@@ -226,7 +226,7 @@ class RedisLimiter:
                 expiry.cancel()
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Learn from an answer's `X-RateLimit-*` headers; the others hear of a slower pace at once."""
+        """Learn from an answer's `X-RateLimit-*` headers; a slower pace counts for all at once."""
         seen = read_rate_limit(headers)
         if seen is None or self._closed or self._loop is None:
             return
