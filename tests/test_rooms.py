@@ -31,6 +31,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "unset": {PURE_STDLIB},
     "version": set(),
     "checks": {STDLIB, "aiohttp", "yarl", "errors", "secret"},
+    "spans": {PURE_STDLIB, "errors"},
     "events": {PURE_STDLIB, "attrs"},
     "models": {PURE_STDLIB, "attrs", "pydantic", "pydantic_core", "secret"},
     "protocol": {
@@ -78,12 +79,13 @@ ROOMS: Final[dict[str, set[str]]] = {
     "cli": {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
         "demo", "export", "jobs", "sandbox", "sync", "worker", "checks", "protocol.redaction",
+        "spans",
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
     "worker": {
         STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "psycopg", "psycopg_pool", "redis",
         "saq", PUBLIC_FACE, "checks", "jobs", "otel", "sync", "protocol.redaction",
-        "protocol.strict",
+        "protocol.strict", "spans",
     },
     # A limiter of the core that stands outside of it: it counts by the core's own arithmetic.
     "redis": {

@@ -6,6 +6,7 @@ No I/O, no clock: `now` is handed in.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -34,6 +35,7 @@ _OF_A_CALL: Final[dict[str, str]] = {
     "success_rate": "status",
 }
 _SUCCEEDED: Final = (CallStatus.COMPLETED, CallStatus.CONNECTED)
+_PERFECT_RATE: Final = 100.0
 _HYSTERESIS: Final = 0.1
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -56,9 +58,15 @@ class Threshold:
     def __attrs_post_init__(self) -> None:
         if self.metric not in _OF_A_CALL:
             raise UsageError(f"metric must be one of {', '.join(_OF_A_CALL)}, not {self.metric!r}")
-        check_number("limit", self.limit)
-        if self.recovery is not None:
-            check_number("recovery", self.recovery)
+        most = _PERFECT_RATE if self.metric == "success_rate" else math.inf
+        for name, figure in (("limit", self.limit), ("recovery", self.recovery)):
+            if figure is not None or name == "limit":
+                number = check_number(name, figure, most=most)
+                if self.metric == "success_rate" and 0 < number <= 1:
+                    raise UsageError(
+                        f"{name} of success_rate must be percent, not a fraction: "
+                        f"{100 * number:g} instead of {number:g}"
+                    )
         check_timedelta("for_at_least", self.for_at_least)
         if self.is_beyond(self.recovers_at):
             raise UsageError(
@@ -71,7 +79,7 @@ class Threshold:
         """The figure at which it has recovered."""
         if self.recovery is not None:
             return self.recovery
-        perfect = 100 if self.metric == "success_rate" else 0
+        perfect = _PERFECT_RATE if self.metric == "success_rate" else 0
         return self.limit + _HYSTERESIS * (perfect - self.limit)
 
     def is_beyond(self, value: float) -> bool:

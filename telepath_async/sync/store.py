@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Table, exists, or_, select, update
+from sqlalchemy import Table, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -21,6 +21,16 @@ from .plan import Coverage, Walk
 from .schema import call_row, calls, sync_state, trunk_row, trunks
 
 AnyInsert = Any  # both dialects have an Insert of their own, alike in all that is used here
+_FINAL: Final = (
+    "completed",
+    "failed",
+    "disconnected",
+    "busy",
+    "no-answer",
+    "canceled",
+    "cancelled",
+)
+_UNDER_WAY: Final = ("queued", "initiated", "ringing", "in-progress", "in_progress", "active")
 _KEY_HASH: Final = re.compile(r"[0-9a-f]{64}")  # of an account that nobody has named
 
 
@@ -127,10 +137,24 @@ class Store:
             checkpoint=row.checkpoint,
         )
 
+    async def unfinished(self, since: datetime, until: datetime) -> list[datetime]:
+        """Return when the calls began, from `since` to `until`, that had not ended when read."""
+        status = func.lower(calls.c.status)
+        of_trunk = [calls.c.trunk_id == self._key["trunk_id"]] if self._key["trunk_id"] else []
+        wanted = select(calls.c.start_time).where(
+            calls.c.account == self._account,
+            calls.c.start_time.between(since, until),
+            or_(calls.c.end_time.is_(None), status.in_(_UNDER_WAY)),
+            or_(status.is_(None), status.not_in(_FINAL)),
+            *of_trunk,
+        )
+        found = await transact(self._connection, lambda connection: connection.scalars(wanted))
+        return sorted(found)
+
     async def save_page(
-        self, page: Sequence[Call], coverage: Coverage | None, walk: Walk
+        self, page: Sequence[Call], coverage: Coverage | None = None, walk: Walk | None = None
     ) -> Changes:
-        """Take over the calls of a page together with the place behind it."""
+        """Store the calls of a page, together with the position after it in a walk."""
         now = datetime.now(UTC)
         rows = [call_row(call, self._account, now) for call in page]
         claim = (
@@ -140,7 +164,8 @@ class Store:
         )
 
         async def save(connection: AsyncConnection) -> Sequence[int]:
-            await connection.execute(self._upsert_state, self._state(coverage, walk, now))
+            if walk is not None:
+                await connection.execute(self._upsert_state, self._state(coverage, walk, now))
             if not rows:
                 return []
             if self._unclaimed:

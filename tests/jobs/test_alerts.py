@@ -141,9 +141,15 @@ def test_a_threshold_of_zero_can_recover() -> None:
     ("make", "named"),
     [
         (lambda: Threshold("latency", 5), "metric must be one of avg_ai_latency_ms, "),  # type: ignore[arg-type]
-        (lambda: Threshold("success_rate", "95"), "limit must be a number from 0, not '95'"),  # type: ignore[arg-type]
-        (lambda: Threshold("success_rate", True), "limit must be a number from 0, not True"),
-        (lambda: Threshold("success_rate", -1), "limit must be a number from 0, not -1"),
+        (
+            lambda: Threshold("success_rate", "95"),
+            "limit must be a number from 0 to 100.0, not '95'",
+        ),  # type: ignore[arg-type]
+        (
+            lambda: Threshold("success_rate", True),
+            "limit must be a number from 0 to 100.0, not True",
+        ),
+        (lambda: Threshold("success_rate", -1), "limit must be a number from 0 to 100.0, not -1"),
         (
             lambda: Threshold("avg_ai_latency_ms", float("nan")),
             "limit must be a number from 0, not nan",
