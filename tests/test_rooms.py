@@ -73,7 +73,7 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE, "checks", "protocol.redaction",
         "protocol.url",
     },
-    "jobs": {STDLIB, "attrs", "cattrs", PUBLIC_FACE, "protocol.strict", "checks"},
+    "jobs": {STDLIB, "attrs", "cattrs", PUBLIC_FACE, "protocol.strict", "checks", "spans"},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
