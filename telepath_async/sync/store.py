@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Table, exists, func, or_, select, update
+from sqlalchemy import Table, exists, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,7 +19,7 @@ from telepath_async import Call, Trunk
 from .database import account_lock, transact
 from .migration import make_tables, rename_account
 from .plan import Coverage, Walk
-from .schema import call_row, calls, sync_state, trunk_row, trunks
+from .schema import Row, call_row, calls, encodable, sync_state, trunk_row, trunks
 
 AnyInsert = Any  # both dialects have an Insert of their own, alike in all that is used here
 _FINAL: Final = (
@@ -51,7 +52,7 @@ async def open_store(
     try:
         async with engine.connect() as connection, account_lock(connection, account):
             await transact(connection, lambda connection: connection.run_sync(make_tables))
-            yield Store(connection, account, trunk_id)
+            yield Store(connection, account, trunk_id, await transact(connection, _codec))
     finally:
         await engine.dispose()
 
@@ -59,10 +60,13 @@ async def open_store(
 class Store:
     """The tables, for one account and one filter (`trunk_id`; None = all)."""
 
-    def __init__(self, connection: AsyncConnection, account: str, trunk_id: str | None) -> None:
+    def __init__(
+        self, connection: AsyncConnection, account: str, trunk_id: str | None, codec: str
+    ) -> None:
         insert = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[connection.dialect.name]
         self._connection = connection
         self._account = account
+        self._codec = codec
         self._unclaimed = False  # whether there are calls of which nobody knows the account
         self._key = {"account": account, "trunk_id": trunk_id or ""}
         self._upsert_calls = _upsert_changes(insert(calls))
@@ -102,7 +106,7 @@ class Store:
 
     async def save_trunks(self, listed: Collection[Trunk]) -> None:
         """Refresh the account's trunks."""
-        rows = [trunk_row(trunk, self._account) for trunk in listed]
+        rows = self._encodable([trunk_row(trunk, self._account) for trunk in listed])
 
         async def save(connection: AsyncConnection) -> None:
             if rows:
@@ -156,7 +160,7 @@ class Store:
     ) -> Changes:
         """Store the calls of a page, together with the position after it in a walk."""
         now = datetime.now(UTC)
-        rows = [call_row(call, self._account, now) for call in page]
+        rows = self._encodable([call_row(call, self._account, now) for call in page])
         claim = (
             update(calls)
             .where(calls.c.account == "", calls.c.id.in_([row["id"] for row in rows]))
@@ -183,6 +187,11 @@ class Store:
             self._connection, lambda connection: connection.execute(self._upsert_state, state)
         )
 
+    def _encodable(self, rows: list[Row]) -> list[Row]:
+        if self._codec == "utf-8":
+            return rows
+        return [encodable(row, self._codec) for row in rows]
+
     def _state(self, coverage: Coverage | None, walk: Walk, now: datetime) -> dict[str, Any]:
         return self._key | {
             "complete_since": coverage and coverage.since,
@@ -196,6 +205,19 @@ class Store:
             "checkpoint": walk.checkpoint,
             "updated_at": now,
         }
+
+
+async def _codec(connection: AsyncConnection) -> str:
+    """Return Python's name of the database's encoding; ASCII goes into those that it has not."""
+    if connection.dialect.name != "postgresql":
+        return "utf-8"
+    name = str(await connection.scalar(text("SHOW server_encoding"))).lower()
+    if name == "sql_ascii":  # it keeps the bytes as they come
+        return "utf-8"
+    for spelling in (name, name.replace("win", "cp"), name.replace("koi8", "koi8_")):
+        with suppress(LookupError):
+            return codecs.lookup(spelling).name
+    return "ascii"
 
 
 def _upsert_changes(insert: AnyInsert) -> AnyInsert:
