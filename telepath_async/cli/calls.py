@@ -8,12 +8,20 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from telepath_async import Call
+from telepath_async import Call, CallStatus
 
 from .call_view import call_pictures
 from .credentials import database_url
 from .exits import OK, PARTLY
-from .listing import All, MaxItems, Resume, list_options, print_list, wanted_items
+from .listing import (
+    All,
+    MaxItems,
+    Resume,
+    list_options,
+    print_list,
+    wanted_items,
+    warn_of_unknown,
+)
 from .output import Column, draw, fields_table, printable, tell
 from .shell import Shell, Since, TrunkId, Until, command, going_on, span_option
 
@@ -69,6 +77,7 @@ async def list_(
 
     As NDJSON, a million of them take no more memory than a hundred.
     """
+    warn_of_unknown("--status", status, CallStatus)
     wanted = wanted_items(shell, max_items, everything)
     async with shell.client() as telepath:
         calls = telepath.calls.list(
@@ -234,6 +243,7 @@ async def export(
     """
     from telepath_async.export import ExportProgress, export_calls
 
+    warn_of_unknown("--status", status, CallStatus)
     async with shell.client() as telepath:
         with (
             going_on(lambda: f"{path} was not touched; run the same command again"),

@@ -117,6 +117,8 @@ def run(
     from telepath_async.worker import BrokerUrl, WorkerOptions, load_accounts, log_lines, run_worker
 
     async def work() -> None:
+        if state is not None and (redis or postgres):
+            raise UsageError("--state is of a worker without a broker; give one or the other")
         broker = _broker(BrokerUrl, redis, postgres, queue)
         if web is not None and broker is None:
             raise UsageError("--web shows a broker's queues; give --redis or --postgres")

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import event, func, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -63,6 +63,35 @@ def make_engine(database_url: str | Secret) -> AsyncEngine:
         missing = error.name
     database = driver.partition("+")[0]
     raise UsageError(f'{database} needs {missing}: pip install "telepath-async[sync]"')
+
+
+def check_file(engine: AsyncEngine) -> None:
+    """Open a SQLite file and close it: aiosqlite's thread outlives an opening that fails."""
+    if engine.dialect.name == "sqlite":
+        arguments, options = engine.dialect.create_connect_args(engine.url)
+        connect: Any = sqlite3.connect
+        connect(*arguments, **options).close()
+
+
+@asynccontextmanager
+async def named_failures(database_url: Secret) -> AsyncIterator[None]:
+    """Add to what the database or its driver raises that it is of the database."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError, _driver_errors()) as error:
+        if not isinstance(error, TelepathError):
+            is_file = _driver(database_url).startswith("sqlite")
+            error.add_note(f"the database {_url(database_url).database if is_file else ''}".strip())
+        raise
+
+
+def _driver_errors() -> type[Exception]:
+    """Return what asyncpg raises; None of its errors where it is not there."""
+    try:
+        import asyncpg  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        return SQLAlchemyError
+    return asyncpg.PostgresError  # type: ignore[no-any-return]
 
 
 @asynccontextmanager
