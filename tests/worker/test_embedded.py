@@ -21,7 +21,7 @@ from telepath_async.worker.stores import FileStore
 from tests.sync.tables import stored, truth
 from tests.worker.running import accounts_of, file_store, runner_of
 
-OFTEN = '[accounts.acme.sync]\ncron = "* * * * * */1"\nsince = 2026-01-01\npartitions = 3\n'
+OFTEN = '[accounts.acme.sync]\ncron = "* * * * *"\nsince = 2026-01-01\npartitions = 3\n'
 
 
 @pytest.fixture
