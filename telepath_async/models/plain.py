@@ -43,7 +43,7 @@ def plain(value: Any, secret: Callable[[Secret], str] = str) -> Any:
         return {name: plain(getattr(value, name), secret) for name in _shown(kind)}
     if isinstance(value, Mapping):
         return {key: plain(part, secret) for key, part in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | frozenset):
         return [plain(part, secret) for part in value]
     if isinstance(value, Exception):
         return f"{kind.__name__}: {value}"

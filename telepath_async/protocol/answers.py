@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from ..checks import whole_number
 from ..models.fields import Model
 from .body import decode_error, read_json
 from .convert import odd_values, structure
@@ -132,16 +133,12 @@ def _list_body(rows: list[T], body: Mapping[str, Any]) -> ListBody[T]:
     return ListBody(
         rows=rows,
         paged_by_cursor="next_cursor" in body or "has_more" in body,
-        total=_count(paging.get("total")),
-        limit=_count(paging.get("limit")),
-        offset=_count(paging.get("offset")),
+        total=whole_number(paging.get("total"), 0),
+        limit=whole_number(paging.get("limit"), 0),
+        offset=whole_number(paging.get("offset"), 0),
         next_cursor=_cursor(body.get("next_cursor")),
         has_more=has_more if isinstance(has_more, bool) else None,
     )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _cursor(value: object) -> str | None:
