@@ -89,7 +89,7 @@ def is_encodable(text: str) -> bool:
 
 
 def time_text(moment: datetime) -> str:
-    """Return `2024-03-10T12:00:00Z`, with microseconds where it has some (seed 003).
+    """Return `2024-03-10T12:00:00Z`, with microseconds where it has some.
 
     Raises UsageError on a naive time.
     """
