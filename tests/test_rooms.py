@@ -46,10 +46,11 @@ ROOMS: Final[dict[str, set[str]]] = {
         "protocol.encoding", "deadlines", "failures", "reuse", "errors", "secret", "version",
     },
     "limiter": {STDLIB, "protocol.ratelimit", "errors", "checks"},
-    "pool": {STDLIB, "aiohttp", "transport", "slots", "errors"},
+    "in_flight": {STDLIB, "errors"},
+    "session_holder": {STDLIB, "aiohttp", "in_flight", "transport", "slots", "errors"},
     "session": {
-        STDLIB, "attrs", "protocol", "transport", "limiter", "slots", "pool", "errors",
-        "events", "secret",
+        STDLIB, "attrs", "protocol", "transport", "limiter", "slots",
+        "session_holder", "errors", "events", "secret",
     },
     "walk": {STDLIB, "attrs", "protocol", "errors"},
     "paginator": {STDLIB, "attrs", "walk", "protocol", "errors"},
@@ -60,8 +61,9 @@ ROOMS: Final[dict[str, set[str]]] = {
         "protocol.dates", "protocol.recent_ids",
     },
     "client": {
-        STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter", "pool",
-        "session", "paginator", "resources", "errors", "events", "checks", "secret", "unset",
+        STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter",
+        "session_holder", "session", "paginator", "resources", "errors", "events", "checks",
+        "secret", "unset",
     },
     "__init__": {
         "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources",

@@ -223,23 +223,17 @@ class Trunks:
         holds the new password. API reference: Rotate SIP Password.
         """
         segment = path_segment("trunk_id", trunk_id)
-        began = asyncio.get_running_loop().time()
+        deadline = self._session.deadline()
         try:
-            return await self._rotate(self._session, trunk_id, segment, "rotate-sip-password")
+            return await self._rotate(trunk_id, segment, "rotate-sip-password", deadline)
         except NotFoundError as error:
             if error.code == "trunk_not_found":
                 raise
             not_found = error
         # One public page spells the path like this; a 404 means that nothing has happened yet.
-        time_left = self._time_left(began)
-        if time_left is None or time_left > 0:
+        if asyncio.get_running_loop().time() < deadline:
             with contextlib.suppress(NotFoundError):
-                return await self._rotate(
-                    self._session.with_options(timeout=time_left),
-                    trunk_id,
-                    segment,
-                    "rotate-password",
-                )
+                return await self._rotate(trunk_id, segment, "rotate-password", deadline)
         raise not_found
 
     def _time_left(self, began: float) -> float | None:
@@ -248,7 +242,7 @@ class Trunks:
         return None if timeout is None else timeout - (asyncio.get_running_loop().time() - began)
 
     async def _rotate(
-        self, session: Session, trunk_id: str, segment: str, action: str
+        self, trunk_id: str, segment: str, action: str, deadline: float
     ) -> SipCredentials:
         request = Request(
             method="POST",
@@ -257,7 +251,7 @@ class Trunks:
             repeatable=False,
         )
         try:
-            response = await session.send(request)
+            response = await self._session.send(request, deadline=deadline)
         except TelepathError as error:
             if isinstance(error, ResponseError) or not in_doubt(error):
                 raise
@@ -303,7 +297,7 @@ class Trunks:
             operation="create trunk",
             subject=spec.sip_username,
         )
-        if (time_left is not None and time_left <= 0) or not self._session.pay_for_more():
+        if (time_left is not None and time_left <= 0) or not self._session.charge_retry():
             raise unknown from doubt
         try:
             async with asyncio.timeout(time_left):  # that of the session is for each page
