@@ -93,8 +93,15 @@ ROOMS: Final[dict[str, set[str]]] = {
         "protocol.redaction",
     },
     "redis.member": {
-        PURE_STDLIB, "attrs", "msgspec", "redis.shares", PUBLIC_FACE, "protocol.ratelimit",
+        PURE_STDLIB, "attrs", PUBLIC_FACE, "protocol.ratelimit", "redis.fallback", "redis.lease",
+        "redis.link", "redis.messages", "redis.report", "redis.shares", "redis.times",
     },
+    "redis.fallback": {PURE_STDLIB, "attrs", "protocol.ratelimit", "redis.times"},
+    "redis.lease": {PURE_STDLIB, "attrs", "protocol.ratelimit", "redis.times"},
+    "redis.link": {PURE_STDLIB, "attrs", "redis.messages", "redis.times"},
+    "redis.messages": {PURE_STDLIB, "attrs"},
+    "redis.report": {PURE_STDLIB, "attrs", PUBLIC_FACE, "redis.messages"},
+    "redis.times": {PURE_STDLIB},
     "redis.shares": {PURE_STDLIB, "attrs", PUBLIC_FACE, "protocol.ratelimit", "checks"},
     "pytest_plugin": {STDLIB, "pytest", "pytest_asyncio", PUBLIC_FACE, "sandbox"},
 }  # fmt: skip
