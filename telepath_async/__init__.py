@@ -49,8 +49,8 @@ from .models.numbers import AccountConnection, Agent, PhoneNumber
 from .models.plain import to_dict
 from .models.trunks import AIProvider, SipCredentials, Trunk, TrunkMetrics, TrunkStatus
 from .paginator import Page, Paginator
-from .protocol.answers import RejectedRow
 from .protocol.messages import Response
+from .protocol.odd_rows import OddValue, RejectedRow
 from .protocol.paging import Drift
 from .protocol.ratelimit import RateLimit
 from .protocol.retry import RetryPolicy
@@ -84,6 +84,7 @@ __all__ = [
     "Limiter",
     "LocalLimiter",
     "NotFoundError",
+    "OddValue",
     "OutcomeUnknown",
     "Page",
     "Paginator",

@@ -27,6 +27,7 @@ from .checks import (
     check_url,
     check_whole,
     proxy_for,
+    whole_number,
 )
 from .errors import UsageError
 from .events import Event
@@ -301,8 +302,9 @@ def _policy(retry: object) -> RetryPolicy:
     """Return the retry policy; a whole number is how many retries there are at most."""
     if isinstance(retry, RetryPolicy):
         return retry
-    if isinstance(retry, int) and not isinstance(retry, bool) and retry >= 0:
-        return RetryPolicy(max_attempts=retry + 1)
+    retries = whole_number(retry, 0)
+    if retries is not None:
+        return RetryPolicy(max_attempts=retries + 1)
     raise UsageError(
         "retry must be a RetryPolicy, or the number of retries (0 turns them off), not "
         f"{type(retry).__name__ if retry is None else repr(retry)}"

@@ -77,7 +77,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
-        "demo", "export", "jobs", "sandbox", "sync", "worker", "checks", "protocol.redaction",
+        "demo", "export", "jobs", "models.plain", "sandbox", "sync", "worker", "checks",
+        "protocol.redaction",
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
     "worker": {

@@ -12,28 +12,17 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from ..checks import whole_number
 from ..models.fields import Model
 from .body import decode_error, read_json
 from .convert import odd_values, structure
 from .fast import fast_list, fast_object
 from .messages import Response
+from .odd_rows import OddValue, RejectedRow
 from .redaction import redact
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
-
-
-@attrs.frozen(kw_only=True)
-class RejectedRow:
-    """A row that cannot be handed out, because it has no usable id.
-
-    `path`: where it stood in the answer; `reason`: what is wrong; `row`: the row, its secrets
-    hidden, or None where it is nested too deeply.
-    """
-
-    path: str
-    reason: str
-    row: Any = attrs.field(repr=False)
 
 
 @attrs.define(kw_only=True)
@@ -41,7 +30,7 @@ class ListBody(Generic[T]):
     """One page as the server sent it.
 
     `paged_by_cursor`: which of the two paging styles it shows. `rejected`: rows without an id;
-    `odd`: where a value is not of its field's type, and in which row.
+    `odd`: values that are not of their fields' types.
     """
 
     rows: list[T]
@@ -52,7 +41,7 @@ class ListBody(Generic[T]):
     next_cursor: str | None = None
     has_more: bool | None = None
     rejected: tuple[RejectedRow, ...] = ()
-    odd: tuple[str, ...] = ()
+    odd: tuple[OddValue, ...] = ()
 
 
 def read_object(model: type[M], response: Response) -> M:
@@ -108,8 +97,10 @@ def _list(model: type[M], key: str, body: Any) -> ListBody[M]:
             rejected.append(RejectedRow(path=path, reason=str(error), row=_redacted(row)))
             continue
         rows.append(found)
-        identity = getattr(found, "id", "")
-        odd += [f"{fault} (in {identity})" for fault in odd_values(found, path)]
+        odd += [
+            OddValue(id=getattr(found, "id", ""), field=where, reason=reason)
+            for where, reason in odd_values(found)
+        ]
     page = _list_body(rows, body)
     page.rejected, page.odd = tuple(rejected), tuple(odd)
     return page
@@ -142,16 +133,12 @@ def _list_body(rows: list[T], body: Mapping[str, Any]) -> ListBody[T]:
     return ListBody(
         rows=rows,
         paged_by_cursor="next_cursor" in body or "has_more" in body,
-        total=_count(paging.get("total")),
-        limit=_count(paging.get("limit")),
-        offset=_count(paging.get("offset")),
+        total=whole_number(paging.get("total"), 0),
+        limit=whole_number(paging.get("limit"), 0),
+        offset=whole_number(paging.get("offset"), 0),
         next_cursor=_cursor(body.get("next_cursor")),
         has_more=has_more if isinstance(has_more, bool) else None,
     )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _cursor(value: object) -> str | None:

@@ -44,18 +44,26 @@ def structure(value: object, model: type[M], path: str) -> M:
     raise ValueError(why)  # out here: the frames in there hold secrets in plain text
 
 
-def odd_values(found: Model, path: str) -> Iterator[str]:
-    """Yield where a value was not of its field's type, so that it stands in `extra`."""
+def odd_values(found: Model, inside: str = "") -> Iterator[tuple[str, str]]:
+    """Yield where a value stands in `extra` because it is not of its field's type, and that type.
+
+    `turns[1].turn_number`, `expected a whole number`.
+    """
     for name, names in _nested(type(found)):
         value = getattr(found, name)
         parts = [value] if isinstance(value, Model) else value if isinstance(value, tuple) else ()
         for index, part in enumerate(parts):
             step = f"[{index}]" if isinstance(value, tuple) else ""
-            yield from odd_values(part, f"{path}.{names[0]}{step}")
+            yield from odd_values(part, f"{inside}{names[0]}{step}.")
     for field in attrs.fields(type(found)) if found.extra else ():
         for name in found.extra.keys() & set(wire_names(field)):
-            if not getattr(found, field.name) or isinstance(getattr(found, field.name), Model):
-                yield f"{path}.{name}: expected {_expected(field.type)}"
+            if _is_empty(getattr(found, field.name), field.default):
+                yield f"{inside}{name}", f"expected {_expected(field.type)}"
+
+
+def _is_empty(value: object, default: object) -> bool:
+    """Whether a field holds nothing of what was sent: `metrics` may have the call's figures."""
+    return value == default or value == () or isinstance(value, Model)
 
 
 @cache
