@@ -132,13 +132,22 @@ class Session:
             on_event=self._on_event,
         )
 
+    def now(self) -> float:
+        """Return the running loop's time. Raises UsageError where none is running."""
+        return running_loop().time()
+
+    def time_left(self, began: float) -> float | None:
+        """Return the seconds that are left of a call that began then; None = no bound."""
+        timeout = self.options.timeout
+        return None if timeout is None else timeout - (self.now() - began)
+
     def pay_for_more(self) -> bool:
         """Pay for one more request after a failure; False when the retry budget is empty."""
         return self._account.budget.take(self.options.retry)
 
     def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Return the answer, always 2xx. Raises what the table in `errors` names."""
-        request.attempts = 0
+        request.attempts, request.unsent = 0, True
         return self._send(request) if self._on_event is None else self._send_and_tell(request)
 
     async def _send_and_tell(self, request: Request) -> Response:
@@ -206,6 +215,7 @@ class Session:
                     if waited:
                         self._tell(Throttled, request, attempt, seconds=waited)
                     request.attempts = attempt
+                    request.unsent = False
                     http = self.pool.http or await self.pool.open()
                     sending = transport.send(
                         http,
@@ -249,8 +259,9 @@ class Session:
                 jitter=random.random(),
                 wall_clock=time.time(),
             )
-            if delay is None:
+            if delay is None or request.withdrawn:
                 break
+            request.unsent = True  # what is not repeatable is tried again only if nothing happened
             self._tell(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)

@@ -54,7 +54,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     "walk": {STDLIB, "attrs", "protocol", "errors"},
     "paginator": {STDLIB, "attrs", "walk", "protocol", "errors"},
     "resources": {
-        STDLIB, "attrs", "session", "paginator", "walk", "models", "errors", "secret", "unset",
+        STDLIB, "attrs", "session", "pool", "paginator", "walk", "models", "errors", "secret",
+        "unset",
         "checks", "protocol.messages", "protocol.url", "protocol.body", "protocol.redaction",
         "protocol.answers", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
         "protocol.dates", "protocol.recent_ids",
