@@ -10,7 +10,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import lru_cache
 from itertools import count
 from typing import Any, Final
@@ -41,7 +41,7 @@ from .pool import Pool, running_loop
 from .protocol.checkpoint import Style
 from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit, read_rate_limit, read_remaining
-from .protocol.refusals import refusal
+from .protocol.refusals import refusal, shown_request_id
 from .protocol.retry import RetryBudget, RetryPolicy, asked_wait, decide
 from .secret import Secret
 from .slots import Slots
@@ -305,6 +305,7 @@ class Session:
             status=response.status,
             seconds=seconds,
             remaining=left,
+            request_id=shown_request_id(response, secrets=self._secrets(request)),
         )
         return response
 
@@ -316,17 +317,18 @@ class Session:
 
     def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
         if isinstance(outcome, Response):
-            # A short header ("1") would be masked wherever it stands; nothing so short is a
-            # credential.
-            headers = (
-                value
-                for value in self.options.headers.values()
-                if len(value.reveal()) >= _SHORTEST_CREDENTIAL
-            )
-            secrets = (*request.secrets, *self._account.origin.secrets(), *headers)
-            return refusal(outcome, secrets=secrets, wall_clock=time.time())
+            return refusal(outcome, secrets=self._secrets(request), wall_clock=time.time())
         assert outcome is not None
         return outcome
+
+    def _secrets(self, request: Request) -> Iterator[Secret]:
+        """Return what was sent, and must not show where the server echoes it."""
+        yield from request.secrets
+        yield from self._account.origin.secrets()
+        # A short header ("1") would be masked wherever it stands; nothing so short is a credential.
+        for value in self.options.headers.values():
+            if len(value.reveal()) >= _SHORTEST_CREDENTIAL:
+                yield value
 
     def _tell(self, kind: type[Event], request: Request, attempt: int, **details: Any) -> None:
         if self._on_event is None:

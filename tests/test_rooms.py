@@ -51,7 +51,7 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "attrs", "protocol", "transport", "limiter", "slots", "pool", "errors",
         "events", "secret",
     },
-    "walk": {STDLIB, "attrs", "protocol", "errors"},
+    "walk": {STDLIB, "attrs", "pool", "protocol", "errors"},
     "paginator": {STDLIB, "attrs", "walk", "protocol", "errors"},
     "resources": {
         STDLIB, "attrs", "session", "pool", "paginator", "walk", "models", "errors", "secret",

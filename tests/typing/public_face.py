@@ -60,6 +60,7 @@ def listener(event: Event) -> None:
     if isinstance(event, ResponseReceived):
         assert_type(event.seconds, float)
         assert_type(event.remaining, int | None)
+        assert_type(event.request_id, str | None)
     if isinstance(event, CallEnded):
         assert_type(event.status, int | None)
         assert_type(event.error, str | None)
