@@ -57,6 +57,8 @@ _METHODS: Final = {
     "POST": False,
 }
 
+_NO_SESSION: Final = object.__new__(Session)
+
 
 class TelepathClient:
     """A client of the Telepath Voice API for one API key.
@@ -92,10 +94,11 @@ class TelepathClient:
     Raises UsageError when an option makes no sense.
     """
 
-    trunks: Trunks
-    calls: Calls
-    analytics: Analytics
-    numbers: Numbers
+    # Replaced in each client. `create_autospec(TelepathClient)` looks for them here.
+    trunks = Trunks(_NO_SESSION)
+    calls = Calls(_NO_SESSION)
+    analytics = Analytics(_NO_SESSION)
+    numbers = Numbers(_NO_SESSION)
 
     def __init__(
         self,
@@ -257,7 +260,9 @@ class TelepathClient:
         params: Mapping[str, Any] | None = None,
         json: Mapping[str, Any] | None = None,
     ) -> Response:
-        """Call an endpoint that this SDK does not know, and return its 2xx answer.
+        """Call an endpoint that this SDK does not know, and return its 2xx answer; its `request_id`
+        is there for the vendor's support (of a list: `Page.raw.request_id`; of every answer:
+        `ResponseReceived.request_id`).
 
         `path`: plain text below the base URL, such as `/trunks/abc`; each segment is encoded.
         `params`: None is left out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where

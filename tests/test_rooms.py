@@ -51,10 +51,11 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "attrs", "protocol", "transport", "limiter", "slots", "pool", "errors",
         "events", "secret",
     },
-    "walk": {STDLIB, "attrs", "protocol", "errors"},
+    "walk": {STDLIB, "attrs", "pool", "protocol", "errors"},
     "paginator": {STDLIB, "attrs", "walk", "protocol", "errors"},
     "resources": {
-        STDLIB, "attrs", "session", "paginator", "walk", "models", "errors", "secret", "unset",
+        STDLIB, "attrs", "session", "pool", "paginator", "walk", "models", "errors", "secret",
+        "unset",
         "checks", "protocol.messages", "protocol.url", "protocol.body", "protocol.redaction",
         "protocol.answers", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
         "protocol.dates", "protocol.recent_ids",
