@@ -61,7 +61,9 @@ def child(work):
     )  # fmt: skip
     async with asyncio.timeout(20):
         out, err = await program.communicate()
-    assert err.decode() == ""
+        # Debug mode names what ran for long, as everything does on a busy machine.
+        said = [line for line in err.decode().splitlines() if not line.startswith("Executing <")]
+        assert said == []
     assert program.returncode == 0
     return out.decode().splitlines()
 
