@@ -114,6 +114,17 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/; a dead link or a missing name fails.
+
+    `-- serve`: at http://127.0.0.1:8000, while you write.
+    """
+    session.install("-e", EVERYTHING, *group("docs"))
+    session.run("python", "-m", "tests.docs.generated")
+    session.run("zensical", *(session.posargs or ["build", "--strict", "--clean"]))
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Drive a mixed load under faults for 10 minutes; fail when a promise broke.
 

@@ -58,6 +58,7 @@ from .resources.batch import TrunkOutcome
 from .resources.trunk_spec import TrunkSpec
 from .secret import Secret
 from .unset import UNSET
+from .version import __version__ as __version__
 
 __all__ = [
     "UNSET",
