@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import nox
 
@@ -92,10 +93,25 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format."""
+    """Check style and format, and what goes to a package index."""
     session.install(*group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    distributions = Path(session.create_tmp())
+    for old in distributions.glob("telepath_async-*"):
+        old.unlink()
+    session.run("python", "-m", "build", "--outdir", str(distributions), silent=True)
+    built = sorted(map(str, distributions.glob("telepath_async-*")))
+    session.run("twine", "check", "--strict", *built)
+    session.run("python", "tests/packaging/contents.py", *built)
+
+
+@nox.session
+@nox.parametrize("extra", ["none", *PYPROJECT["project"]["optional-dependencies"]])
+def extras(session: nox.Session, extra: str) -> None:
+    """Install each extra alone, and import what it brings; without any, see that each is named."""
+    session.install("." if extra == "none" else f".[{extra}]")
+    session.run("python", "tests/packaging/extras.py", extra, session.create_tmp())
 
 
 @nox.session
