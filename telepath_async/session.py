@@ -10,7 +10,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import lru_cache
 from itertools import count
 from typing import Any, Final
@@ -41,7 +41,7 @@ from .pool import Pool, running_loop
 from .protocol.checkpoint import Style
 from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit, read_rate_limit, read_remaining
-from .protocol.refusals import refusal
+from .protocol.refusals import refusal, shown_request_id
 from .protocol.retry import RetryBudget, RetryPolicy, asked_wait, decide
 from .secret import Secret
 from .slots import Slots
@@ -132,13 +132,22 @@ class Session:
             on_event=self._on_event,
         )
 
+    def now(self) -> float:
+        """Return the running loop's time. Raises UsageError where none is running."""
+        return running_loop().time()
+
+    def time_left(self, began: float) -> float | None:
+        """Return the seconds that are left of a call that began then; None = no bound."""
+        timeout = self.options.timeout
+        return None if timeout is None else timeout - (self.now() - began)
+
     def pay_for_more(self) -> bool:
         """Pay for one more request after a failure; False when the retry budget is empty."""
         return self._account.budget.take(self.options.retry)
 
     def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Return the answer, always 2xx. Raises what the table in `errors` names."""
-        request.attempts = 0
+        request.attempts, request.unsent = 0, True
         return self._send(request) if self._on_event is None else self._send_and_tell(request)
 
     async def _send_and_tell(self, request: Request) -> Response:
@@ -206,6 +215,7 @@ class Session:
                     if waited:
                         self._tell(Throttled, request, attempt, seconds=waited)
                     request.attempts = attempt
+                    request.unsent = False
                     http = self.pool.http or await self.pool.open()
                     sending = transport.send(
                         http,
@@ -249,8 +259,9 @@ class Session:
                 jitter=random.random(),
                 wall_clock=time.time(),
             )
-            if delay is None:
+            if delay is None or request.withdrawn:
                 break
+            request.unsent = True  # what is not repeatable is tried again only if nothing happened
             self._tell(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
@@ -294,6 +305,7 @@ class Session:
             status=response.status,
             seconds=seconds,
             remaining=left,
+            request_id=shown_request_id(response, secrets=self._secrets(request)),
         )
         return response
 
@@ -305,17 +317,18 @@ class Session:
 
     def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
         if isinstance(outcome, Response):
-            # A short header ("1") would be masked wherever it stands; nothing so short is a
-            # credential.
-            headers = (
-                value
-                for value in self.options.headers.values()
-                if len(value.reveal()) >= _SHORTEST_CREDENTIAL
-            )
-            secrets = (*request.secrets, *self._account.origin.secrets(), *headers)
-            return refusal(outcome, secrets=secrets, wall_clock=time.time())
+            return refusal(outcome, secrets=self._secrets(request), wall_clock=time.time())
         assert outcome is not None
         return outcome
+
+    def _secrets(self, request: Request) -> Iterator[Secret]:
+        """Return what was sent, and must not show where the server echoes it."""
+        yield from request.secrets
+        yield from self._account.origin.secrets()
+        # A short header ("1") would be masked wherever it stands; nothing so short is a credential.
+        for value in self.options.headers.values():
+            if len(value.reveal()) >= _SHORTEST_CREDENTIAL:
+                yield value
 
     def _tell(self, kind: type[Event], request: Request, attempt: int, **details: Any) -> None:
         if self._on_event is None:

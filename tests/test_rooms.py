@@ -51,10 +51,11 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "attrs", "protocol", "transport", "limiter", "slots", "pool", "errors",
         "events", "secret",
     },
-    "walk": {STDLIB, "attrs", "protocol", "errors"},
+    "walk": {STDLIB, "attrs", "pool", "protocol", "errors"},
     "paginator": {STDLIB, "attrs", "walk", "protocol", "errors"},
     "resources": {
-        STDLIB, "attrs", "session", "paginator", "walk", "models", "errors", "secret", "unset",
+        STDLIB, "attrs", "session", "pool", "paginator", "walk", "models", "errors", "secret",
+        "unset",
         "checks", "protocol.messages", "protocol.url", "protocol.body", "protocol.redaction",
         "protocol.answers", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
         "protocol.dates", "protocol.recent_ids",
@@ -65,7 +66,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "__init__": {
         "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources",
-        "secret", "unset",
+        "secret", "unset", "version",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     "sync": {
@@ -77,7 +78,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
-        "demo", "export", "jobs", "sandbox", "sync", "worker", "checks", "protocol.redaction",
+        "demo", "export", "jobs", "models.plain", "sandbox", "sync", "worker", "checks",
+        "protocol.redaction",
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
     "worker": {
