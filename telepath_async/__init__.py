@@ -64,6 +64,7 @@ from .resources.outcomes import (
 from .resources.trunk_spec import TrunkSpec
 from .secret import Secret
 from .unset import UNSET
+from .version import __version__ as __version__
 
 __all__ = [
     "UNSET",

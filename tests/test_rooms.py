@@ -68,7 +68,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "__init__": {
         "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources",
-        "secret", "unset",
+        "secret", "unset", "version",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     "sync": {
