@@ -27,6 +27,7 @@ from .checks import (
     check_url,
     check_whole,
     proxy_for,
+    whole_number,
 )
 from .errors import UsageError
 from .events import Event
@@ -54,6 +55,8 @@ _METHODS: Final = {
     "PATCH": False,
     "POST": False,
 }
+
+_NO_SESSION: Final = object.__new__(Session)
 
 
 class TelepathClient:
@@ -90,10 +93,11 @@ class TelepathClient:
     Raises UsageError when an option makes no sense.
     """
 
-    trunks: Trunks
-    calls: Calls
-    analytics: Analytics
-    numbers: Numbers
+    # Replaced in each client. `create_autospec(TelepathClient)` looks for them here.
+    trunks = Trunks(_NO_SESSION)
+    calls = Calls(_NO_SESSION)
+    analytics = Analytics(_NO_SESSION)
+    numbers = Numbers(_NO_SESSION)
 
     def __init__(
         self,
@@ -254,7 +258,9 @@ class TelepathClient:
         params: Mapping[str, Any] | None = None,
         json: Mapping[str, Any] | None = None,
     ) -> Response:
-        """Call an endpoint that this SDK does not know, and return its 2xx answer.
+        """Call an endpoint that this SDK does not know, and return its 2xx answer; its `request_id`
+        is there for the vendor's support (of a list: `Page.raw.request_id`; of every answer:
+        `ResponseReceived.request_id`).
 
         `path`: plain text below the base URL, such as `/trunks/abc`; each segment is encoded.
         `params`: None is left out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where
@@ -305,8 +311,9 @@ def _policy(retry: object) -> RetryPolicy:
     """Return the retry policy; a whole number is how many retries there are at most."""
     if isinstance(retry, RetryPolicy):
         return retry
-    if isinstance(retry, int) and not isinstance(retry, bool) and retry >= 0:
-        return RetryPolicy(max_attempts=retry + 1)
+    retries = whole_number(retry, 0)
+    if retries is not None:
+        return RetryPolicy(max_attempts=retries + 1)
     raise UsageError(
         "retry must be a RetryPolicy, or the number of retries (0 turns them off), not "
         f"{type(retry).__name__ if retry is None else repr(retry)}"

@@ -10,7 +10,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import lru_cache
 from itertools import count
 from typing import Any, Final
@@ -40,7 +40,7 @@ from .limiter import Limiter, Priority
 from .protocol.checkpoint import Style
 from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit
-from .protocol.refusals import refusal
+from .protocol.refusals import refusal, shown_request_id
 from .protocol.retry import RetryBudget, RetryPolicy, asked_wait, decide
 from .secret import Secret
 from .session_holder import SessionHolder, running_loop
@@ -126,10 +126,14 @@ class Session:
         """Charge one more request after a failure; False when the retry budget is empty."""
         return self.key.budget.take(self.options.retry)
 
+    def now(self) -> float:
+        """Return the running loop's time. Raises UsageError where none is running."""
+        return running_loop().time()
+
     def deadline(self) -> float:
         """Return the loop's time by which a call that begins now must have ended."""
         timeout = self.options.timeout
-        return math.inf if timeout is None else running_loop().time() + timeout
+        return math.inf if timeout is None else self.now() + timeout
 
     def send(
         self, request: Request, *, deadline: float | None = None
@@ -138,7 +142,7 @@ class Session:
 
         `deadline`: of a call of several requests, which share it; None = this request is the call.
         """
-        request.attempts = 0
+        request.attempts, request.unsent = 0, True
         send = self._send if self._on_event is None else self._send_observed
         return send(request, deadline)
 
@@ -209,6 +213,7 @@ class Session:
                     if waited:
                         self._emit(Throttled, request, attempt, seconds=waited)
                     request.attempts = attempt
+                    request.unsent = False
                     http = self.holder.http or await self.holder.open()
                     sending = transport.send(
                         http,
@@ -252,8 +257,9 @@ class Session:
                 jitter=random.random(),
                 wall_clock=time.time(),
             )
-            if delay is None:
+            if delay is None or request.withdrawn:
                 break
+            request.unsent = True  # what is not repeatable is tried again only if nothing happened
             self._emit(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
@@ -299,22 +305,24 @@ class Session:
             status=response.status,
             seconds=clock() - began,
             remaining=None if seen is None else seen.remaining,
+            request_id=shown_request_id(response, secrets=self._secrets(request)),
         )
         return response
 
     def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
         if isinstance(outcome, Response):
-            # A short header ("1") would be masked wherever it stands; nothing so short is a
-            # credential.
-            headers = (
-                value
-                for value in self.options.headers.values()
-                if len(value.reveal()) >= _SHORTEST_CREDENTIAL
-            )
-            secrets = (*request.secrets, *self.key.secrets(), *headers)
-            return refusal(outcome, secrets=secrets, wall_clock=time.time())
+            return refusal(outcome, secrets=self._secrets(request), wall_clock=time.time())
         assert outcome is not None
         return outcome
+
+    def _secrets(self, request: Request) -> Iterator[Secret]:
+        """Return what was sent, and must not show where the server echoes it."""
+        yield from request.secrets
+        yield from self.key.secrets()
+        # A short header ("1") would be masked wherever it stands; nothing so short is a credential.
+        for value in self.options.headers.values():
+            if len(value.reveal()) >= _SHORTEST_CREDENTIAL:
+                yield value
 
     def _emit(self, kind: type[Event], request: Request, attempt: int, **details: Any) -> None:
         if self._on_event is None:

@@ -52,11 +52,12 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "attrs", "protocol", "transport", "limiter", "slots",
         "session_holder", "errors", "events", "secret",
     },
-    "walk": {STDLIB, "attrs", "protocol", "errors"},
+    "walk": {STDLIB, "attrs", "session_holder", "protocol", "errors"},
     "paginator": {STDLIB, "attrs", "walk", "protocol", "errors"},
     "resources": {
-        STDLIB, "attrs", "session", "paginator", "walk", "models", "errors", "secret", "unset",
-        "checks", "protocol.messages", "protocol.url", "protocol.body", "protocol.redaction",
+        STDLIB, "attrs", "session", "session_holder", "paginator", "walk", "models", "errors",
+        "secret", "unset", "checks", "protocol.messages", "protocol.url", "protocol.body",
+        "protocol.redaction",
         "protocol.answers", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
         "protocol.dates", "protocol.recent_ids",
     },
@@ -67,7 +68,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "__init__": {
         "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources",
-        "secret", "unset",
+        "secret", "unset", "version",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     "sync": {
@@ -79,7 +80,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
-        "demo", "export", "jobs", "sandbox", "sync", "worker", "checks", "protocol.redaction",
+        "demo", "export", "jobs", "models.plain", "sandbox", "sync", "worker", "checks",
+        "protocol.redaction",
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
     "worker": {

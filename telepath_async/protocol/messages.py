@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ..secret import Secret
 from .body import read_json, write_json
@@ -24,7 +24,8 @@ class Request:
     `path` is encoded and begins with a slash; `template` is the same path with the names of its
     parameters, fit for logs. `repeatable`: whether sending it twice does no harm. `secrets`: what
     an error must not show if the server echoes it. `call`: its number in this process, where
-    somebody listens; `attempts`: how many there have been.
+    somebody listens; `attempts`: how many there have been. `unsent`: whether none of them is under
+    way, or may have been carried out; `withdrawn`: not to be tried again.
     """
 
     method: str
@@ -36,6 +37,8 @@ class Request:
     secrets: tuple[Secret, ...] = ()
     call: int = 0
     attempts: int = 0
+    unsent: bool = True
+    withdrawn: bool = False
 
     def __repr__(self) -> str:
         return f"<Request {self.endpoint}>"  # path, query and body may hold what no log should
@@ -59,8 +62,8 @@ class Response:
     """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     endpoint: str
 
     def __repr__(self) -> str:

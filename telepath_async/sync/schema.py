@@ -6,7 +6,6 @@ No connection is opened here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from telepath_async import Call, Secret
+from telepath_async import Call, to_dict
 
 Row = dict[str, Any]
 
@@ -103,7 +102,7 @@ def call_row(call: Call, synced_at: datetime) -> Row:
         "carrier_lag_ms": _figure(call.carrier_lag_ms),
         "ai_latency_ms": _figure(call.ai_latency_ms),
         "gateway_processing_ms": _figure(call.gateway_processing_ms),
-        "extra": _masked(call.extra),
+        "extra": _without_nul(to_dict(call)["extra"]) if call.extra else {},
         "revision": 1,
         "synced_at": synced_at,
     }
@@ -134,10 +133,9 @@ def _moment(value: datetime | None) -> datetime | None:
         return None
 
 
-def _masked(value: object) -> Any:
-    """Return what JSON can hold, secrets as `**********`."""
-    if isinstance(value, Mapping):
-        return {_text(name): _masked(item) for name, item in value.items()}
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_text(name): _without_nul(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_masked(item) for item in value]
-    return _text(str(value)) if isinstance(value, str | Secret) else value
+        return [_without_nul(item) for item in value]
+    return _text(value) if isinstance(value, str) else value

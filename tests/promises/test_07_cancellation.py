@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from telepath_async import TelepathClient
+from telepath_async import TelepathClient, TrunkOutcome
 from telepath_async.errors import OutcomeUnknown
 from telepath_async.models.trunks import Trunk
-from telepath_async.resources.batch import TrunkOutcome
 from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
 STEPS_TO_LEAVE = 12  # turns of the loop; none of them waits for anything

@@ -120,6 +120,7 @@ async def test_before_it_is_open_and_after_it_is_closed_it_says_what_to_do(redis
     with pytest.raises(UsageError, match="is closed"):
         await unbound.acquire()
     unbound.observe(headers(0))
+    unbound.pause(1.0)
     await unbound.aclose()
 
 
