@@ -54,10 +54,17 @@ from .protocol.odd_rows import OddValue, RejectedRow
 from .protocol.paging import Drift
 from .protocol.ratelimit import RateLimit
 from .protocol.retry import RetryPolicy
-from .resources.batch import TrunkOutcome
+from .resources.outcomes import (
+    TrunkCreated,
+    TrunkExists,
+    TrunkFailed,
+    TrunkOutcome,
+    TrunkUnknown,
+)
 from .resources.trunk_spec import TrunkSpec
 from .secret import Secret
 from .unset import UNSET
+from .version import __version__ as __version__
 
 __all__ = [
     "UNSET",
@@ -114,10 +121,14 @@ __all__ = [
     "TimelineEvent",
     "TransportError",
     "Trunk",
+    "TrunkCreated",
+    "TrunkExists",
+    "TrunkFailed",
     "TrunkMetrics",
     "TrunkOutcome",
     "TrunkSpec",
     "TrunkStatus",
+    "TrunkUnknown",
     "Turn",
     "UsageError",
     "to_dict",

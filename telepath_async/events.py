@@ -44,12 +44,14 @@ class RequestStarted(Event):
 class ResponseReceived(Event):
     """An answer has come, good or bad: its `status`, and the `seconds` that the attempt took.
 
-    `remaining`: requests left in the server's window, as the answer says, or None.
+    `remaining`: requests left in the server's window, as the answer says, or None. `request_id`:
+    what the vendor's support asks for, or None.
     """
 
     status: int
     seconds: float
     remaining: int | None
+    request_id: str | None = None
 
 
 @frozen(kw_only=True)

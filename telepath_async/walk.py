@@ -18,6 +18,7 @@ from .protocol.messages import Response
 from .protocol.odd_rows import OddValue, RejectedRow, describe
 from .protocol.paging import Drift, Paging, Plan, Row
 from .protocol.url import Query
+from .session_holder import running_loop
 
 T = TypeVar("T", bound=Row)
 Answer: TypeAlias = tuple[Response, ListBody[T]]
@@ -134,10 +135,11 @@ class Walk(Generic[T]):
     async def _load(self) -> _Chain[T]:
         """Return the chain that has the next page in hand.
 
-        Raises StopAsyncIteration when there is no page any more.
+        Raises StopAsyncIteration when there is no page any more; UsageError under trio.
         """
         if self._left == 0:
             raise StopAsyncIteration
+        running_loop()  # asyncio would put a page that is asked for ahead on a loop that never runs
         try:
             if len(self._chains) > 1:
                 self._in_hand = await self._load_any()

@@ -21,7 +21,7 @@ CONTRACT = {
     "lists": {"Paginator", "Page", "Drift", "RejectedRow", "OddValue", "to_dict"},
     "trunks": {
         "Trunk", "TrunkMetrics", "TrunkStatus", "AIProvider", "SipCredentials", "TrunkSpec",
-        "TrunkOutcome",
+        "TrunkOutcome", "TrunkCreated", "TrunkExists", "TrunkFailed", "TrunkUnknown",
     },
     "calls": {
         "Call", "CallDetails", "CallDirection", "CallMetrics", "CallStatus", "Speaker",

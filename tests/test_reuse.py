@@ -140,7 +140,7 @@ async def test_a_poller_that_keeps_meeting_the_servers_keep_alive_costs_nothing(
     ):
         for number in range(400):
             assert (await client.request("GET", f"/{number}")).body == b"/%d" % number
-        assert client._session._account.budget.spent == 0
+        assert client._session.key.budget.spent == 0
     assert len(server.requests) == 799
     retries = [event for event in events if isinstance(event, RetryScheduled)]
     assert {(event.seconds, event.reason) for event in retries} == {(0.0, "ConnectionLost")}
@@ -163,7 +163,7 @@ async def test_it_is_free_once_and_then_costs_what_a_retry_costs() -> None:
         await client.request("GET", "/a")
         with pytest.raises(ConnectionLost):
             await client.request("GET", "/b")
-        assert client._session._account.budget.spent == 15
+        assert client._session.key.budget.spent == 15
     assert len(server.requests) == 1 + 1 + 4
 
 
@@ -188,7 +188,7 @@ async def test_a_part_of_an_answer_is_an_outage_and_is_paid_for() -> None:
     async with Hostile([ECHO, begun, ECHO]) as server, client_at(server.url, retry=quick) as client:
         await client.request("GET", "/a")
         await client.request("GET", "/b")
-        assert client._session._account.budget.spent == 4
+        assert client._session.key.budget.spent == 4
 
 
 async def test_what_must_not_be_repeated_is_not_sent_again() -> None:

@@ -756,6 +756,18 @@ async def test_a_session_of_ours_takes_nothing_from_the_environment_and_keeps_no
     assert session.closed
 
 
+async def test_a_session_that_closes_under_a_call_that_waits_for_a_connection_sent_nothing() -> (
+    None
+):
+    connector = aiohttp.TCPConnector(limit=1)
+    async with Hostile([HANG]) as server, aiohttp.ClientSession(connector=connector) as session:
+        calls = [asyncio.ensure_future(failure(session, server.url, POST)) for _ in range(2)]
+        await server.until(lambda server: len(server.requests) == 1)
+        await session.close()
+        sent = {error.sent for error in await asyncio.gather(*calls)}
+    assert sent == {True, False}
+
+
 def _in_a_loop_that_is_closed_bluntly(work: Any) -> Any:
     loop = asyncio.new_event_loop()
     try:

@@ -16,7 +16,7 @@ from ..checks import whole_number
 from ..models.fields import Model
 from .body import decode_error, read_json
 from .convert import odd_values, structure
-from .fast import fast_list, fast_object
+from .fast import fast_list, fast_object, fast_rows
 from .messages import Response
 from .odd_rows import OddValue, RejectedRow
 from .redaction import redact
@@ -77,9 +77,11 @@ def _exactly(response: Response, decode: Callable[[Any], T], *, read: bool = Tru
 
 
 def _object(model: type[M], body: Any) -> M:
+    path = "$"
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
-        return structure(body["data"], model, "$.data")
-    return structure(body, model, "$")
+        body, path = body["data"], "$.data"
+    quick = fast_rows(model, [body])
+    return quick[0] if quick is not None else structure(body, model, path)
 
 
 def _list(model: type[M], key: str, body: Any) -> ListBody[M]:
@@ -88,22 +90,32 @@ def _list(model: type[M], key: str, body: Any) -> ListBody[M]:
     if not isinstance(body, dict):
         raise ValueError(f"expected an object that holds a list, got {type(body).__name__}")
     name = "data" if "data" in body else key
+    objects = _rows(body, name, key)
+    quick = fast_rows(model, objects)
+    if quick is not None:
+        return _list_body(quick, body)
+    rows, rejected, odd = _structured(model, objects, f"$.{name}")
+    return attrs.evolve(_list_body(rows, body), rejected=rejected, odd=odd)
+
+
+def _structured(
+    model: type[M], objects: list[Any], path: str
+) -> tuple[list[M], tuple[RejectedRow, ...], tuple[OddValue, ...]]:
+    """Return the rows that have an id, those that do not, and where a value is odd."""
     rows, rejected, odd = [], [], []
-    for index, row in enumerate(_rows(body, name, key)):
-        path = f"$.{name}[{index}]"
+    for index, row in enumerate(objects):
+        row_path = f"{path}[{index}]"
         try:
-            found = structure(row, model, path)
+            found = structure(row, model, row_path)
         except ValueError as error:
-            rejected.append(RejectedRow(path=path, reason=str(error), row=_redacted(row)))
+            rejected.append(RejectedRow(path=row_path, reason=str(error), row=_redacted(row)))
             continue
         rows.append(found)
         odd += [
             OddValue(id=getattr(found, "id", ""), field=where, reason=reason)
             for where, reason in odd_values(found)
         ]
-    page = _list_body(rows, body)
-    page.rejected, page.odd = tuple(rejected), tuple(odd)
-    return page
+    return rows, tuple(rejected), tuple(odd)
 
 
 def _redacted(row: Any) -> Any:

@@ -86,6 +86,11 @@ def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float)
     )
 
 
+def shown_request_id(response: Response, *, secrets: Iterable[Secret]) -> str | None:
+    """Return the request id of an answer, fit for logs; `secrets`: what must not show in it."""
+    return response.request_id and _masked(response.request_id, Redactor(secrets))
+
+
 def _class_of(status: int, code: str | None) -> type[APIError]:
     if status == 401 and code is not None and code.lower() == "invalid_provider_credentials":
         return ProviderCredentialsError

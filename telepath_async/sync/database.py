@@ -64,6 +64,23 @@ def make_engine(database_url: str | Secret) -> AsyncEngine:
 
 
 @asynccontextmanager
+async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Connect, and disconnect at the end.
+
+    A cancellation waits until an SQLite file is open: aiosqlite forgets a connection whose opening
+    is cut off, and leaves it open.
+    """
+    connection = engine.connect()
+    try:
+        opening = connection.start()
+        await (_in_one_piece(opening) if engine.dialect.name == "sqlite" else opening)
+        yield connection
+    finally:
+        if connection.sync_connection is not None:
+            await asyncio.shield(connection.close())
+
+
+@asynccontextmanager
 async def alone(connection: AsyncConnection, account: str) -> AsyncIterator[None]:
     """Hold the lock of `account` in the database.
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from telepath_async import Call
 
-from .database import alone, transact
+from .database import alone, connect, transact
 from .plan import Coverage, Walk
 from .schema import call_row, calls, metadata, sync_state
 
@@ -37,7 +37,7 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """Connect, lock, and make missing tables; dispose of the engine at the end."""
     try:
-        async with engine.connect() as connection, alone(connection, account):
+        async with connect(engine) as connection, alone(connection, account):
             await transact(connection, lambda connection: connection.run_sync(_make_tables))
             yield Store(connection, account, trunk_id)
     finally:

@@ -71,6 +71,18 @@ def test_of_two_names_of_one_field_the_first_with_a_value_wins_and_the_other_is_
     assert (found.total_calls, found.extra) == (5, {"total_calls": 6})
 
 
+def test_null_under_a_second_name_of_a_field_is_nothing_in_either_order() -> None:
+    for names in (("total_calls", "call_count"), ("call_count", "total_calls")):
+        found = read_object(AnalyticsOverview, answer({names[0]: 5, names[1]: None}))
+        assert (found.total_calls, found.extra) == (5, {})
+
+
+def test_a_whole_number_that_no_float_holds_stands_in_extra() -> None:
+    found = read_object(AnalyticsOverview, answer({"success_rate": 10**400, "total_calls": 5}))
+    assert (found.success_rate, found.total_calls) == (None, 5)
+    assert found.extra == {"success_rate": 10**400}
+
+
 def test_what_we_do_not_know_stands_in_extra_with_its_secrets_hidden() -> None:
     found = trunk(
         vad={"threshold": 0.5},
@@ -245,6 +257,17 @@ def test_a_credential_that_is_a_number_is_hidden_in_extra() -> None:
     found = trunk(sip_password=12345678)
     assert found.sip_password is None
     assert "12345678" not in repr(found)
+
+
+def test_what_is_no_object_where_one_belongs_stands_in_extra() -> None:
+    found = number(example_context="Ada")
+    assert (found.example_context, found.extra["example_context"]) == (None, "Ada")
+
+
+def test_a_second_spelling_of_a_field_that_has_its_value_is_no_odd_value() -> None:
+    found = trunk(ai_provider="openai", provider=5)
+    assert (found.ai_provider, found.extra["provider"]) == ("openai", 5)
+    assert [*odd_values(found)] == []
 
 
 def test_odd_values_of_a_page_are_named_with_their_paths_and_rows() -> None:
