@@ -60,9 +60,10 @@ ROOMS: Final[dict[str, set[str]]] = {
         "protocol.answers", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
         "protocol.dates", "protocol.recent_ids",
     },
+    "log": {STDLIB, "attrs", "errors", "events"},
     "client": {
         STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter", "pool",
-        "session", "paginator", "resources", "errors", "events", "checks", "secret", "unset",
+        "session", "paginator", "resources", "errors", "events", "checks", "secret", "unset", "log",
     },
     "__init__": {
         "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources",

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +20,12 @@ from attrs import frozen
 
 from telepath_async import Secret, TrunkSpec, UsageError
 
+from .output import counted
+
 _FIELDS: Final = tuple(field.name for field in attrs.fields(TrunkSpec))
 _BLANK: Final = dict.fromkeys(("name", "ai_provider", "sip_username", "sip_password"))
 _MOST_FAULTS_SHOWN: Final = 50
+_STANDARD_INPUT: Final = Path("-")
 _WHITE: Final = re.compile(r"\s*")
 _Numbered = Iterator[tuple[int, Any]]
 
@@ -34,24 +38,45 @@ class Row:
     spec: TrunkSpec = attrs.field(repr=False)
 
 
+def name_of(file: Path) -> str:
+    """Return what a file is called in messages."""
+    return "standard input" if file == _STANDARD_INPUT else str(file)
+
+
 def read_rows(file: Path, keys: Mapping[str, Secret | None]) -> list[Row]:
-    """Return the specs of a file. `keys`: by provider, for the rows that have none of their own.
+    """Return the specs of a file; `-` is standard input, whose format is seen from its first mark.
+
+    `keys`: by provider, for the rows that have none of their own.
 
     Raises UsageError that lists every fault of every row with its line, and a username that occurs
     twice.
     """
-    read = _READERS.get(file.suffix.lower())
-    if read is None:
-        raise UsageError(f"{file} must end in {', '.join(_READERS)}, which says what it holds")
+    name = name_of(file)
+    if file != _STANDARD_INPUT and file.suffix.lower() not in _READERS:
+        raise UsageError(f"{name} must end in {', '.join(_READERS)}, which says what it holds")
     try:
-        numbered = list(read(file.read_text(encoding="utf-8-sig")))
+        text = _text_of(file)
+        read = _READERS.get(file.suffix.lower()) or _reader_of(text)
+        numbered = list(read(text))
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+        raise UsageError(f"cannot read {name}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{file} is no text in UTF-8: save it so") from None
+        raise UsageError(f"{name} is no text in UTF-8: save it so") from None
     except _Damaged as damaged:
-        raise UsageError(f"{file}, {damaged}") from None
-    return _checked(file, numbered, keys)
+        raise UsageError(f"{name}, {damaged}") from None
+    return _checked(name, numbered, keys)
+
+
+def _text_of(file: Path) -> str:
+    if file == _STANDARD_INPUT:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    return file.read_text(encoding="utf-8-sig")
+
+
+def _reader_of(text: str) -> Callable[[str], _Numbered]:
+    """Return how to read a text: JSON begins with a bracket, YAML with a dash, CSV with a name."""
+    begin = text.lstrip()[:1]
+    return _json if begin in ("[", "{") else _yaml if begin == "-" else _csv
 
 
 class _Damaged(Exception):
@@ -59,7 +84,7 @@ class _Damaged(Exception):
 
 
 def _checked(
-    file: Path, numbered: list[tuple[int, Any]], keys: Mapping[str, Secret | None]
+    file: str, numbered: list[tuple[int, Any]], keys: Mapping[str, Secret | None]
 ) -> list[Row]:
     rows: list[Row] = []
     faults: list[str] = []
@@ -86,8 +111,8 @@ def _checked(
         )
         listed = "\n  ".join([*faults[:_MOST_FAULTS_SHOWN], *more])
         raise UsageError(
-            f"nothing was sent, because {len(faults):,} rows of {file} have faults; correct "
-            f"them:\n  {listed}"
+            f"nothing was sent, because {counted(len(faults), 'row')} of {file} "
+            f"{'has' if len(faults) == 1 else 'have'} faults; correct them:\n  {listed}"
         )
     return rows
 

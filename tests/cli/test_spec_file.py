@@ -211,3 +211,15 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "picture.csv").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(UsageError, match="no text in UTF-8"):
         read_rows(tmp_path / "picture.csv", NO_KEYS)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_standard_input_is_read_in_every_format(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def type_in(text: str) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode("utf-8-sig"))))
+
+    type_in(WRITERS[kind]([row("front"), row("back")]))
+    assert [r.spec.sip_username for r in read_rows(Path("-"), NO_KEYS)] == ["front", "back"]
+    type_in(WRITERS[kind]([row("front"), row("front")]))
+    with pytest.raises(UsageError, match="1 row of standard input has faults"):
+        read_rows(Path("-"), NO_KEYS)
