@@ -15,7 +15,7 @@ from .exits import INTERRUPTED, MEANINGS, USAGE
 from .output import tell
 from .shell import example_text, help_lines, pipe_closed
 
-_ROOM_FOR_TABLES: Final = 80  # in less, rich cuts the names of options
+_ROOM_FOR_TABLES: Final = 100  # in less, rich cuts the names of options
 
 app: Final = typer.Typer(
     name="telepath",

@@ -60,7 +60,7 @@ def test_the_exit_codes_of_help_are_those_of_the_code(run: Telepath) -> None:
         assert f"{code} {meaning}" in helped
 
 
-@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("columns", [60, 80, 100])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_fits_a_narrow_terminal_and_cuts_no_option(
     run: Telepath, monkeypatch: pytest.MonkeyPatch, command: str, columns: int
