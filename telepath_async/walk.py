@@ -13,12 +13,12 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from attrs import evolve, field, frozen
 
 from .errors import APIError, PagingError
-from .pool import running_loop
 from .protocol.answers import ListBody
 from .protocol.messages import Response
 from .protocol.odd_rows import OddValue, RejectedRow, describe
 from .protocol.paging import Drift, Paging, Plan, Row
 from .protocol.url import Query
+from .session_holder import running_loop
 
 T = TypeVar("T", bound=Row)
 Answer: TypeAlias = tuple[Response, ListBody[T]]
