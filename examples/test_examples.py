@@ -123,7 +123,7 @@ async def test_watch_latency_alerts_once(telepath_sandbox: Sandbox, tmp_path: Pa
     assert "crossed: avg_ai_latency_ms" in await run(
         telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state
     )
-    assert "0 alerts" in await run(
+    assert "alerts: 0" in await run(
         telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state
     )
 
