@@ -49,7 +49,8 @@ async def losing(world: World, lost: float, **figures: Any) -> Process:
 
 async def wait_of(process: Process) -> float:
     began = process.world.loop.now
-    await process.limiter.acquire()
+    async with asyncio.timeout(30):
+        await process.limiter.acquire()
     return process.world.loop.now - began
 
 
