@@ -137,6 +137,23 @@ def test_one_whose_words_are_heard_and_never_answered_keeps_silent_until_it_may_
     in_world(redis_url, story)
 
 
+def test_words_that_are_lost_now_and_then_are_not_counted_together(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        other = await Process(world, wants=5, pause=0.1).start()
+        await asyncio.sleep(6)
+        process = await losing(world, 2)
+        for _ in range(4):
+            assert 1.0 < await wait_of(process) < 1.5
+            assert process.limiter.state == "shared"
+            await asyncio.sleep(3)
+            assert isinstance(process.server, Losing)
+            process.server.asked = 0
+        for it in (process, other):
+            await it.stop()
+
+    in_world(redis_url, story)
+
+
 def test_while_alone_it_tries_redis_about_once_a_second_and_is_back_in_two(redis_url: str) -> None:
     async def story(world: World) -> None:
         process = await Process(world, wants=5, pause=0.1).start()
