@@ -162,7 +162,7 @@ async def test_a_call_that_finds_no_permit_in_its_time_names_the_remedy() -> Non
     remedy = "send fewer requests at a time, or raise max_wait or timeout"
     async with Slow(lambda: 0.0) as server, client_at(server.url, limit=60) as client:
         await get(client)
-        waiting = [asyncio.ensure_future(get(client)) for _ in range(4)]
+        waiting = [asyncio.ensure_future(get(client)) for _ in range(2)]
         await asyncio.sleep(0)
         bulk = client.with_options(priority="bulk", timeout=5.0)
         late = asyncio.ensure_future(get(bulk))
