@@ -47,10 +47,17 @@ _OUR_HEADERS: Final = frozenset(
 # --- numbers and times ---
 
 
+def whole_number(value: object, least: int, most: int | None = None) -> int | None:
+    """Return a whole number from `least` to `most` as it is, and anything else as None."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if least <= value and (most is None or value <= most) else None
+
+
 def check_whole(name: str, value: object, least: int = 1, most: int | None = None) -> int:
     """Return a whole number from `least` to `most`, both inclusive; None = no upper bound."""
-    number = value if isinstance(value, int) and not isinstance(value, bool) else None
-    if number is not None and least <= number and (most is None or number <= most):
+    number = whole_number(value, least, most)
+    if number is not None:
         return number
     upper = "" if most is None else f" to {most:,}"
     raise UsageError(f"{name} must be a whole number from {least}{upper}, not {_shown(value)}")
@@ -107,13 +114,21 @@ def _shown(value: object) -> str:
         return f"a value of type {type(value).__name__}"
 
 
-def check_timedelta(name: str, value: object, *, exclusive: bool = False) -> timedelta:
-    """Return a timedelta from 0 (`exclusive`: above it)."""
+def check_timedelta(
+    name: str, value: object, *, exclusive: bool = False, most: timedelta = timedelta.max
+) -> timedelta:
+    """Return a timedelta from 0 (`exclusive`: above it) to `most`."""
     zero = timedelta(0)
-    if isinstance(value, timedelta) and (zero < value if exclusive else zero <= value):
+    if (
+        isinstance(value, timedelta)
+        and (zero < value if exclusive else zero <= value)
+        and value <= most
+    ):
         return value
+    upper = "" if most == timedelta.max else f" to {most.days:,} days"
     raise UsageError(
-        f"{name} must be a timedelta {'above' if exclusive else 'from'} 0, not {_shown(value)}"
+        f"{name} must be a timedelta {'above' if exclusive else 'from'} 0{upper}, not "
+        f"{_shown(value)}"
     )
 
 

@@ -21,7 +21,7 @@ from typing import Final, final
 
 import aiohttp
 from aiohttp.client_middlewares import ClientHandlerType
-from attrs import frozen
+from attrs import define
 from yarl import URL
 
 from . import failures
@@ -44,7 +44,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 _NO_BOUND: Final = aiohttp.ClientTimeout()  # ours is in deadlines.py
 
 
-@frozen(kw_only=True)
+@define(eq=False, kw_only=True)
 class Origin:
     """Where requests go, and the key that goes there and nowhere else.
 

@@ -6,21 +6,24 @@ It drives the machine in `protocol/paging.py`; what users type is in `paginator.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen
 
 from .errors import APIError, PagingError
-from .pool import running_loop
-from .protocol.answers import ListBody, RejectedRow
+from .protocol.answers import ListBody
 from .protocol.messages import Response
+from .protocol.odd_rows import OddValue, RejectedRow, describe
 from .protocol.paging import Drift, Paging, Plan, Row
 from .protocol.url import Query
+from .session_holder import running_loop
 
 T = TypeVar("T", bound=Row)
 Answer: TypeAlias = tuple[Response, ListBody[T]]
 
+_log: Final = logging.getLogger("telepath_async.lists")
 _OFFSET_REFUSED: Final = frozenset((400, 416, 422))
 
 
@@ -30,7 +33,7 @@ class Page(Generic[T]):
 
     `total`: rows in the list, or None; `number`: of this page in its walk, from 1; `checkpoint`:
     stands after its last item; `drift`: what the walk has met so far; `rejected`: its rows without
-    a usable id.
+    a usable id; `odd`: values that are not of their fields' types, and so in `extra`.
     """
 
     items: list[T]
@@ -40,6 +43,7 @@ class Page(Generic[T]):
     checkpoint: str = ""
     drift: Drift = field(factory=Drift)
     rejected: tuple[RejectedRow, ...] = ()
+    odd: tuple[OddValue, ...] = ()
 
 
 @frozen
@@ -121,6 +125,7 @@ class Walk(Generic[T]):
             checkpoint=checkpoint_of(self.pagings),
             drift=drift,
             rejected=rejected,
+            odd=chain.paging.odd,
         )
 
     def _total(self) -> int | None:
@@ -143,6 +148,10 @@ class Walk(Generic[T]):
         except BaseException:
             self._cancel()
             raise
+        paging = self._in_hand.paging
+        said = describe(paging.plan.of, paging.rejected, paging.odd)
+        if said is not None:  # for each page: there may be a million such rows
+            _log.warning(said)
         return self._in_hand
 
     async def _load_any(self) -> _Chain[T]:

@@ -735,7 +735,13 @@ async def test_a_sync_is_one_span_around_its_calls_and_its_rows_are_counted(
     assert report.inserted == 0
     assert report.unchanged > 0
     rows = watch.counts("telepath.sync.rows", "telepath.outcome")
-    assert rows == {"inserted": 250, "updated": 0, "unchanged": report.unchanged, "uncertain": 0}
+    assert rows == {
+        "inserted": 250,
+        "updated": 0,
+        "unchanged": report.unchanged,
+        "uncertain": 0,
+        "rejected": 0,
+    }
     jobs = [span for span in watch.calls if span.name == "nightly sync"]
     assert {parent(span) for span in watch.calls if span not in jobs} == {
         context(span).span_id for span in jobs

@@ -55,7 +55,7 @@ async def test_300_gets_that_meet_a_gateways_429_all_succeed_and_send_nothing_in
         assert [error for error in outcomes if isinstance(error, BaseException)] == []
         # Only what was under way when the first 429 came: the rest of the burst.
         assert len(gateway.refused) <= 10
-        assert client._session._account.budget.spent == 0
+        assert client._session.key.budget.spent == 0
 
 
 @jumping

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import attrs
 import typer
 
 from telepath_async import Secret, SipCredentials, Trunk, TrunkSpec, UsageError
@@ -266,12 +267,28 @@ def _show_credentials(shell: Shell, credentials: SipCredentials, save: str | Non
 
 
 def show_trunk(shell: Shell, trunk: Trunk) -> None:
-    """Print one trunk."""
+    """Print what the server sent of one trunk: its answer to a change need not hold all."""
+    unsent = Trunk(id="")
     if shell.as_json:
-        shell.write(trunk)
+        shell.write(_sent(trunk, unsent))
         return
-    fields = [(column.title, column.value(trunk)) for column in COLUMNS]
-    draw(fields_table([*fields, ("besides", trunk.extra or None)], show_secrets=shell.show_secrets))
+    fields = [
+        *((column.title, column.value(trunk), column.value(unsent)) for column in COLUMNS),
+        ("besides", trunk.extra, unsent.extra),
+    ]
+    told = ((title, value) for title, value, none in fields if value != none)
+    draw(fields_table(told, show_secrets=shell.show_secrets))
+
+
+def _sent(found: Any, unsent: Any) -> dict[str, Any]:
+    """Return the fields that are not as they are where nothing was sent."""
+    names = [field.name for field in attrs.fields(type(found))]
+    values = ((name, getattr(found, name), getattr(unsent, name)) for name in names)
+    return {
+        name: _sent(value, none) if attrs.has(type(value)) else value
+        for name, value, none in values
+        if value != none
+    }
 
 
 def _prompt(text: str | None, file: Path | None) -> str | None:

@@ -14,13 +14,21 @@ from typing import Final, NoReturn
 
 from attrs import evolve, frozen
 
-from telepath_async import AnalyticsOverview, Call, TelepathClient, TelepathError, UsageError
+from telepath_async import (
+    AnalyticsOverview,
+    Call,
+    ClientClosedError,
+    TelepathClient,
+    TelepathError,
+    UsageError,
+)
 from telepath_async.checks import (
     check_function,
     check_seconds,
     check_timedelta,
     check_whole,
 )
+from telepath_async.spans import LONGEST
 
 from .alerts import (
     LatencyAlert,
@@ -41,7 +49,8 @@ _log: Final = logging.getLogger("telepath_async.jobs")
 class LatencyPoll:
     """What one poll found.
 
-    `alerts`: what has changed; `state`: hand it to the next poll (a short JSON string, to be stored
+    `alerts`: what has changed; `no_figure`: the metrics that the overview does not have, told or
+    not; `state`: hand it to the next poll (a short JSON string, to be stored
     as it is); `overview`: the figures, or None; `error`: why there are none, or why an alert's
     calls are not all there. A poll that failed leaves the state as it was.
     """
@@ -49,6 +58,7 @@ class LatencyPoll:
     at: datetime
     state: str
     alerts: tuple[LatencyAlert, ...] = ()
+    no_figure: tuple[str, ...] = ()
     overview: AnalyticsOverview | None = None
     error: TelepathError | None = None
 
@@ -70,10 +80,10 @@ async def poll_latency(
     request). Store the state when the alerts have been passed on, and each is told once. Requests
     go in the bulk lane.
 
-    Raises UsageError. Any other failure is the poll's `error`.
+    Raises UsageError and ClientClosedError. Any other failure is the poll's `error`.
     """
     wanted, standings = checked_thresholds(thresholds), read_state(state)
-    check_timedelta("window", window, exclusive=True)
+    check_timedelta("window", window, exclusive=True, most=LONGEST)
     check_whole("worst", worst, 0)
     now = datetime.now(UTC)
     since = now - window
@@ -83,7 +93,7 @@ async def poll_latency(
     )  # lazy: nothing is sent yet
     try:
         overview = await bulk.analytics.overview(since=since, trunk_id=trunk_id)
-    except UsageError:
+    except (UsageError, ClientClosedError):
         raise
     except TelepathError as error:
         return LatencyPoll(at=now, state=write_state(standings), error=error)
@@ -100,7 +110,12 @@ async def poll_latency(
         explained(alert, calls, worst) if alert.kind == "crossed" else alert for alert in alerts
     )
     return LatencyPoll(
-        at=now, state=write_state(after), alerts=told, overview=overview, error=failed
+        at=now,
+        state=write_state(after),
+        alerts=told,
+        no_figure=tuple(metric for metric, standing in after.items() if standing.missing),
+        overview=overview,
+        error=failed,
     )
 
 

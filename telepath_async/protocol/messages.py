@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ..secret import Secret
 from .body import read_json, write_json
+from .ratelimit import RateLimit, read_rate_limit
 from .url import Query, query_text
 
 
@@ -61,13 +62,18 @@ class Response:
     """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     endpoint: str
 
     def __repr__(self) -> str:
         # headers and body may hold what no log should
         return f"<Response {self.status} of {self.endpoint}>"
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What its headers say of the key's rate limit, or None."""
+        return read_rate_limit(self.headers)
 
     @property
     def request_id(self) -> str | None:

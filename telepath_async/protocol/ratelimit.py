@@ -22,7 +22,9 @@ MAX_LIMIT: Final = 10_000_000
 """A limit above this is a mistake, ours or the server's."""
 
 _MAX_PERIOD: Final = 366 * 86_400
-_HEADER_PERIOD: Final = 60.0  # X-RateLimit-Limit is a figure per minute (seed 003)
+_HEADER_PERIOD: Final = (
+    60.0  # X-RateLimit-Limit is a figure per minute (API reference: Rate Limits)
+)
 
 MAX_PAUSE: Final = 60.0
 """Seconds that a server's 429 can hold everybody: the limit is per minute, so that its window is
@@ -66,17 +68,21 @@ def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
         if hasattr(headers, "getall")
         else {name.lower(): value for name, value in headers.items()}
     )
-    limit = _limit(named.get("x-ratelimit-limit", ""))
-    remaining = _whole(named.get("x-ratelimit-remaining", ""))
-    reset_at, resets_in = _reset(named.get("x-ratelimit-reset", ""), named.get("date", ""))
+    return _parsed(
+        named.get("x-ratelimit-limit", ""),
+        named.get("x-ratelimit-remaining", ""),
+        named.get("x-ratelimit-reset", ""),
+        named.get("date", ""),
+    )
+
+
+@lru_cache(maxsize=64)  # limiter, retry and events each ask for what one answer says
+def _parsed(limit_text: str, left_text: str, reset_text: str, date: str) -> RateLimit | None:
+    limit, remaining = _limit(limit_text), _whole(left_text)
+    reset_at, resets_in = _reset(reset_text, date)
     if limit is None and remaining is None and reset_at is None:
         return None
     return RateLimit(limit, remaining, reset_at, resets_in)
-
-
-def read_remaining(headers: Mapping[str, str]) -> int | None:
-    """Read `X-RateLimit-Remaining` alone, for events, at a tenth of the cost of them all."""
-    return _whole(headers.get("X-RateLimit-Remaining", ""))
 
 
 def _whole(text: str) -> int | None:

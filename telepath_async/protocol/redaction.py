@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from types import NoneType
 from typing import Any, Final, overload
 from urllib.parse import quote, unquote, urlsplit
 
@@ -45,6 +46,7 @@ def is_credential(name: str) -> bool:
 
 
 _LONGEST_ERROR: Final = 500
+_SCALARS: Final = (str, int, float, NoneType)  # a union in `isinstance` takes three times as long
 
 
 @overload
@@ -58,7 +60,7 @@ def as_secret(value: object) -> Any:
 
 def redact(value: Any, name: str = "") -> Any:
     """Return JSON with every text and number behind a credential's name made a Secret."""
-    if isinstance(value, str | int | float | None):
+    if isinstance(value, _SCALARS):
         return _hide(value) if is_credential(name) else value
     if isinstance(value, Model):
         value = model_fields(value)

@@ -16,14 +16,11 @@ from attrs import define, frozen
 from ..checks import check_number, check_seconds, check_whole
 from ..errors import ConnectionFailed, RequestTimeout, TransportError
 from .messages import Request, Response
-from .ratelimit import read_rate_limit
 from .url import http_date
 
 _RETRY_COST: Final = 5.0
 _TIMEOUT_COST: Final = 10.0
-_WINDOW: Final = (
-    60.0  # seconds; the limit is per minute (seed 003), so that no reset is further away
-)
+_WINDOW: Final = 60.0  # seconds; the limit is per minute, so that no reset is further away
 
 
 @frozen(kw_only=True)
@@ -125,7 +122,7 @@ def asked_wait(response: Response, *, wall_clock: float) -> float | None:
     asked = retry_after(response.headers, wall_clock=wall_clock)
     if asked is not None or response.status != 429:
         return asked
-    seen = read_rate_limit(response.headers)
+    seen = response.rate_limit
     return None if seen is None or seen.resets_in is None else min(seen.resets_in, _WINDOW)
 
 

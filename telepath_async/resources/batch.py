@@ -18,9 +18,9 @@ from ..errors import (
 )
 from ..models.trunks import Trunk
 from ..paginator import Paginator
-from ..pool import running_loop
 from ..protocol.doubt import normalize
 from ..protocol.messages import Request
+from ..session_holder import running_loop
 from .outcomes import TrunkCreated, TrunkExists, TrunkFailed, TrunkOutcome, TrunkUnknown
 from .trunk_spec import TrunkSpec
 

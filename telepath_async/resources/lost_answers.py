@@ -6,6 +6,7 @@ What a found trunk proves is decided in `protocol/doubt.py`.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 
@@ -76,15 +77,15 @@ def _may_be(row: object, wanted: str) -> bool:
 
 
 async def resolve_lost_create(
-    session: Session, spec: TrunkSpec, doubt: TelepathError, began: float
+    session: Session, spec: TrunkSpec, doubt: TelepathError, *, began: float, deadline: float
 ) -> Trunk:
     """Return the trunk of a create that ended in `doubt`, looked up inside the call's deadline.
 
-    `began`: when the call did, by the loop's clock. Raises ConflictError where an older trunk
-    certainly has the username, `doubt` itself where the API said that it failed and no trunk may be
-    ours, and else OutcomeUnknown.
+    `began`, `deadline`: when the call did, and when it must have ended, by the loop's clock. Raises
+    ConflictError where an older trunk certainly has the username, `doubt` itself where the API said
+    that it failed and no trunk may be ours, and else OutcomeUnknown.
     """
-    found = await _look_up_in_time(session, spec.sip_username, began)
+    found = await _look_up_in_time(session, spec.sip_username, deadline)
     if found is None:
         raise _unknown(spec, "a look-up could not tell") from doubt
     start, answered = server_times(
@@ -107,13 +108,14 @@ async def resolve_lost_create(
     raise _unknown(spec, "a look-up could not tell") from doubt
 
 
-async def _look_up_in_time(session: Session, sip_username: str, began: float) -> LookUp | None:
+async def _look_up_in_time(session: Session, sip_username: str, deadline: float) -> LookUp | None:
     """Return what is found, or None where the time, the retry budget or the server allow none."""
-    time_left = session.time_left(began)
-    if (time_left is not None and time_left <= 0) or not session.pay_for_more():
+    if session.now() >= deadline or not session.charge_retry():
         return None
+    bound = None if deadline == math.inf else deadline
+    time_left = None if bound is None else bound - session.now()
     try:
-        async with asyncio.timeout(time_left):  # that of the session is for each page
+        async with asyncio.timeout_at(bound):  # that of the session is for each page
             return await look_up(session.with_options(timeout=time_left), sip_username)
     except (TelepathError, TimeoutError):
         return None

@@ -231,27 +231,21 @@ class Trunks:
         holds the new password. API reference: Rotate SIP Password.
         """
         segment = path_segment("trunk_id", trunk_id)
-        began = self._session.now()
+        deadline = self._session.deadline()
         try:
-            return await self._rotate(self._session, trunk_id, segment, "rotate-sip-password")
+            return await self._rotate(trunk_id, segment, "rotate-sip-password", deadline)
         except NotFoundError as error:
             if error.code == "trunk_not_found":
                 raise
             not_found = error
         # One public page spells the path like this; a 404 means that nothing has happened yet.
-        time_left = self._session.time_left(began)
-        if time_left is None or time_left > 0:
+        if self._session.now() < deadline:
             with contextlib.suppress(NotFoundError):
-                return await self._rotate(
-                    self._session.with_options(timeout=time_left),
-                    trunk_id,
-                    segment,
-                    "rotate-password",
-                )
+                return await self._rotate(trunk_id, segment, "rotate-password", deadline)
         raise not_found
 
     async def _rotate(
-        self, session: Session, trunk_id: str, segment: str, action: str
+        self, trunk_id: str, segment: str, action: str, deadline: float
     ) -> SipCredentials:
         request = Request(
             method="POST",
@@ -260,7 +254,7 @@ class Trunks:
             repeatable=False,
         )
         try:
-            response = await session.send(request)
+            response = await self._session.send(request, deadline=deadline)
         except TelepathError as error:
             if isinstance(error, ResponseError) or not in_doubt(error):
                 raise
@@ -275,14 +269,14 @@ class Trunks:
         ) from doubt
 
     async def _create(self, spec: TrunkSpec, request: Request) -> Trunk:
-        began = self._session.now()
+        began, deadline = self._session.now(), self._session.deadline()
         try:
-            return read_object(Trunk, await self._session.send(request))
+            return read_object(Trunk, await self._session.send(request, deadline=deadline))
         except TelepathError as error:
             if not in_doubt(error):
                 raise
             doubt = error
-        return await resolve_lost_create(self._session, spec, doubt, began)
+        return await resolve_lost_create(self._session, spec, doubt, began=began, deadline=deadline)
 
 
 def _create_request(spec: TrunkSpec) -> Request:

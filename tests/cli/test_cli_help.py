@@ -72,7 +72,7 @@ def test_the_module_is_the_command_too() -> None:
 
 
 def test_what_has_no_form_in_json_is_a_fault_of_ours_and_says_what_it_was() -> None:
-    with pytest.raises(NotImplementedError, match="object has no form in JSON"):
+    with pytest.raises(TypeError, match="type object is unsupported"):
         json_line({"a": object()})
 
 

@@ -352,3 +352,24 @@ def test_a_signal_at_the_prompt_ends_the_command(
     with pytest.raises(error):
         credentials.read_secret(credentials.OPENAI_API_KEY, None)
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    ("sent", "printed"),
+    [
+        ({"status": "active"}, {"status": "active"}),
+        ({"metrics": {"calls_today": 3}}, {"metrics": {"calls_today": 3}}),
+        ({"region": "eu", "name": None}, {"extra": {"region": "eu"}}),
+    ],
+)
+def test_update_prints_what_the_server_sent_and_no_more(
+    telepath: Telepath, sandbox: Sandbox, sent: dict[str, Any], printed: dict[str, Any]
+) -> None:
+    for _ in range(2):
+        sandbox.fail_next(status=200, body=json.dumps({"id": "conn_1", **sent}))
+    assert telepath("trunks", "update", "conn_1", "--name", "x").lines == [
+        {"id": "conn_1", **printed}
+    ]
+    table = telepath("trunks", "update", "conn_1", "--name", "x", "--table").out
+    assert len(table.splitlines()) == 2
+    assert "unknown" not in table

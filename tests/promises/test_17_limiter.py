@@ -150,7 +150,7 @@ async def test_clients_of_one_key_in_threads_share_the_processs_limiter() -> Non
     async def work(number: int, server: TrunkServer) -> None:
         async with client_of(server, limiter=None) as client:
             await asyncio.gather(*(client.calls.get(f"{number}-{index}") for index in range(5)))
-            limiters.add(id(client._session._account.limiter))
+            limiters.add(id(client._session.key.limiter))
             both.wait(timeout=10)
 
     limiters: set[int] = set()

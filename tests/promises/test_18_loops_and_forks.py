@@ -60,9 +60,11 @@ def child(work):
         sys.executable, "-X", "dev", "-W", "error", "-c", head + source,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         out, err = await program.communicate()
-    assert err.decode() == ""
+        # Debug mode names what ran for long, as everything does on a busy machine.
+    said = [line for line in err.decode().splitlines() if not line.startswith("Executing <")]
+    assert said == []
     assert program.returncode == 0
     return out.decode().splitlines()
 

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import sqlite3
 import sys
+import threading
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncBusy, database, sync_calls
 from telepath_async.sync.database import make_engine
 from tests.sync.conftest import client_of
-from tests.sync.tables import stored, truth
+from tests.sync.tables import asked_for_calls, stored, truth
 
 
 @pytest.mark.parametrize(
@@ -96,11 +97,11 @@ async def test_a_second_sync_of_the_account_says_that_it_is_busy_and_changes_not
     monkeypatch.setattr(database, "_SECONDS_TO_WAIT", 0.2)
     sandbox.fail_next(delay=30.0, path="/calls")
     first = asyncio.create_task(sync_calls(telepath, database_url))
-    while not sandbox.requests:
+    while not asked_for_calls(sandbox):
         await asyncio.sleep(0.01)
     with pytest.raises(SyncBusy, match="under way"):
         await sync_calls(telepath, database_url)
-    assert len(sandbox.requests) == 1
+    assert asked_for_calls(sandbox) == 1
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
@@ -163,3 +164,38 @@ async def test_a_database_that_somebody_else_writes_to_is_waited_for(
         assert sandbox.requests == []
         writer.execute("COMMIT")
         assert (await syncing).inserted == 250
+
+
+async def test_a_connection_whose_opening_is_cut_off_is_closed(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Connection] = []
+    go_on = threading.Event()
+
+    class Connection(sqlite3.Connection):
+        is_closed = False
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            opened.append(self)
+            go_on.wait()
+
+        def close(self) -> None:
+            self.is_closed = True
+            super().close()
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Connection))
+
+    async def connect() -> None:
+        async with database.connect(make_engine(sqlite_url)):
+            pass
+
+    connecting = asyncio.create_task(connect())
+    while not opened:
+        await asyncio.sleep(0)
+    connecting.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    assert [connection.is_closed for connection in opened] == [True]

@@ -27,11 +27,13 @@ from telepath_async import (
     Event,
     Limiter,
     LocalLimiter,
+    OddValue,
     OutcomeUnknown,
     Page,
     Paginator,
     PhoneNumber,
     RateLimit,
+    RejectedRow,
     Response,
     ResponseError,
     ResponseReceived,
@@ -48,6 +50,7 @@ from telepath_async import (
     TrunkStatus,
     Turn,
     UsageError,
+    to_dict,
 )
 from telepath_async.otel import Telemetry
 
@@ -158,6 +161,9 @@ async def lists(telepath: TelepathClient) -> None:
         assert_type(page.total, int | None)
         assert_type(page.number, int)
         assert_type(page.raw, Response)
+        assert_type(page.rejected, tuple[RejectedRow, ...])
+        assert_type(page.odd, tuple[OddValue, ...])
+        assert_type(to_dict(page), dict[str, Any])
     assert_type(await trunks.collect(), list[Trunk])
     assert_type(await trunks.first(), Trunk | None)
     assert_type(trunks.checkpoint, str)
