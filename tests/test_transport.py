@@ -30,6 +30,7 @@ from telepath_async.errors import (
     TelepathError,
     TransportError,
 )
+from telepath_async.protocol.encoding import MAX_REST
 from telepath_async.protocol.messages import Request, Response
 from telepath_async.secret import Secret
 from tests.hostile import (
@@ -329,6 +330,14 @@ async def test_a_body_of_just_the_cap_passes_and_one_byte_more_does_not(
     assert isinstance(error, ResponseError)
     assert (error.status, error.raw) == (200, b"x" * CAP)
     assert "larger than max_response_bytes (100)" in str(error)
+
+
+async def test_a_large_body_of_just_the_cap_is_whole(session: aiohttp.ClientSession) -> None:
+    """What is cut keeps a megabyte; what is not keeps all."""
+    body = bytes(2 * MAX_REST)
+    for step in (reply(200, body), drip(reply(200, body), 0.0, 300_000)):
+        async with Hostile([step]) as server:
+            assert (await send(session, server.url, max_bytes=len(body))).body == body
 
 
 async def test_the_body_of_an_error_is_cut_at_the_cap_and_its_status_stays(

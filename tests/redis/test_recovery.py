@@ -49,7 +49,8 @@ async def losing(world: World, lost: float, **figures: Any) -> Process:
 
 async def wait_of(process: Process) -> float:
     began = process.world.loop.now
-    await process.limiter.acquire()
+    async with asyncio.timeout(30):
+        await process.limiter.acquire()
     return process.world.loop.now - began
 
 
@@ -132,6 +133,23 @@ def test_one_whose_words_are_heard_and_never_answered_keeps_silent_until_it_may_
             await wait_of(process)
         assert world.words - words <= 2 * (1 + world.loop.now - began)
         await process.stop()
+
+    in_world(redis_url, story)
+
+
+def test_words_that_are_lost_now_and_then_are_not_counted_together(redis_url: str) -> None:
+    async def story(world: World) -> None:
+        other = await Process(world, wants=5, pause=0.1).start()
+        await asyncio.sleep(6)
+        process = await losing(world, 2)
+        for _ in range(4):
+            assert 1.0 < await wait_of(process) < 1.5
+            assert process.limiter.state == "shared"
+            await asyncio.sleep(3)
+            assert isinstance(process.server, Losing)
+            process.server.asked = 0
+        for it in (process, other):
+            await it.stop()
 
     in_world(redis_url, story)
 
