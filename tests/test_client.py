@@ -623,7 +623,7 @@ async def test_request_repeats_only_what_is_safe_to_repeat(method: str) -> None:
         (("GET", "/a\r\nb"), "cannot be part"),
         (
             ("GET", "/a", {"": "x"}),
-            "params must be a mapping whose keys are printable text, and '' is none",
+            "params must be a mapping whose keys are printable text, and '' is not",
         ),
         (("GET", "/a", {1: "x"}), "params must be"),
         (("GET", "/a", {"a\ud800": "x"}), "params must be"),

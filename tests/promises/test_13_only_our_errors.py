@@ -24,7 +24,7 @@ from telepath_async.models.numbers import PhoneNumber
 from telepath_async.models.trunks import SipCredentials, Trunk
 from telepath_async.protocol.answers import read_list, read_object
 from telepath_async.protocol.messages import Response
-from telepath_async.protocol.refusals import refusal
+from telepath_async.protocol.refusals import api_error
 from tests.hostile import Hostile, raw, reply
 from tests.promises.operations import BY_NAME, OPERATIONS, Operation, client_at
 
@@ -114,7 +114,7 @@ def test_a_refusal_with_any_byte_changed_is_a_refusal(status: int) -> None:
     for at in range(len(body)):
         for byte in TELLING:
             mutant = body[:at] + bytes([byte]) + body[at + 1 :]
-            refusal(
+            api_error(
                 Response(status=status, headers={}, body=mutant, endpoint="GET /x"),
                 secrets=(),
                 wall_clock=0.0,

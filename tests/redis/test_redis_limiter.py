@@ -280,7 +280,7 @@ def test_a_cancelled_waiter_gives_its_place_to_the_next_at_once(redis_url: str) 
         assert await second < 0.1
         with pytest.raises(asyncio.CancelledError):
             await first
-        assert len(process.limiter._queue) == 0
+        assert process.limiter.waiting == 0
         await process.stop()
 
     in_world(redis_url, story)
