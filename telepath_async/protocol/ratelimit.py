@@ -22,7 +22,9 @@ MAX_LIMIT: Final = 10_000_000
 """A limit above this is a mistake, ours or the server's."""
 
 _MAX_PERIOD: Final = 366 * 86_400
-_HEADER_PERIOD: Final = 60.0  # X-RateLimit-Limit is a figure per minute (seed 003)
+_HEADER_PERIOD: Final = (
+    60.0  # X-RateLimit-Limit is a figure per minute (API reference: Rate Limits)
+)
 
 MAX_PAUSE: Final = 60.0
 """The longest pause in seconds that a 429 can cause: the limit is per minute, so that its window is

@@ -20,9 +20,7 @@ from .url import http_date
 
 _RETRY_COST: Final = 5.0
 _TIMEOUT_COST: Final = 10.0
-_WINDOW: Final = (
-    60.0  # seconds; the limit is per minute (seed 003), so that no reset is further away
-)
+_WINDOW: Final = 60.0  # seconds; the limit is per minute, so that no reset is further away
 
 
 @frozen(kw_only=True)

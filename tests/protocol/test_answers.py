@@ -201,6 +201,15 @@ def test_every_text_and_number_in_credentials_is_a_secret_and_the_rest_does_no_h
     )
 
 
+@pytest.mark.parametrize("given", ["en", 5, [1], True])
+def test_what_should_be_an_object_of_any_kind_and_is_none_stands_in_extra(given: Any) -> None:
+    found = number(example_context=given, inbound_agent={"actions": [{"config": given}]})
+    assert (found.example_context, found.extra) == (None, {"example_context": given})
+    assert isinstance(found.inbound_agent, Agent)
+    assert found.inbound_agent.actions == [Action(extra={"config": given})]
+    assert dict(odd_values(found)) == {"example_context": "expected an object"}
+
+
 def test_a_new_password_is_a_secret() -> None:
     assert read_object(SipCredentials, answer({"sip_password": "s3cur3"})).sip_password == Secret(
         "s3cur3"

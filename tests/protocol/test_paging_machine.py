@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from telepath_async.errors import PagingError
-from telepath_async.protocol.checkpoint import read_checkpoint
+from telepath_async.protocol.checkpoint import read_checkpoints
 from telepath_async.protocol.paging import Paging
 
 from .lists import FACTS, ORDERS, ChangingList, ListServer, Order, Walk, plan
@@ -101,7 +101,7 @@ class WalkThroughAChangingList(RuleBasedStateMachine):
 
     @rule()
     def resume(self) -> None:
-        start = read_checkpoint(self.paging.checkpoint.text(), of="calls", filters={})
+        (start,) = read_checkpoints(self.paging.checkpoint.text(), of="calls", filters={})
         self.uncertain_before += self.paging.drift.uncertain
         self.walk = Walk(Paging(evolve(self.plan, start=start)), self.server)
         self.resumes += 1
