@@ -12,7 +12,7 @@ import traceback
 import tracemalloc
 import types
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -305,15 +305,30 @@ async def test_a_body_that_comes_with_its_head_or_after_it_is_the_same(
             assert (await send(session, server.url)).body == body
 
 
+CAP = 100
+CAPPED = {
+    "with its head": lambda body: reply(200, body),
+    "after its head": lambda body: drip(reply(200, body), 0.001, 60),
+    "byte by byte": lambda body: drip(reply(200, body), 0.0001),
+    "in chunks": lambda body: chunked(body[:50], body[50:], b""),
+    "to the end of the connection": lambda body: raw(b"HTTP/1.1 200 OK\r\n\r\n" + body, "close"),
+    "compressed": lambda body: reply(
+        200, gzip.compress(body), headers={"Content-Encoding": "gzip"}
+    ),
+}
+
+
+@pytest.mark.parametrize("arrives", CAPPED.values(), ids=CAPPED)
 async def test_a_body_of_just_the_cap_passes_and_one_byte_more_does_not(
-    session: aiohttp.ClientSession,
+    session: aiohttp.ClientSession, arrives: Callable[[bytes], Step]
 ) -> None:
-    async with Hostile([reply(200, b"x" * 100)]) as server:
-        assert len((await send(session, server.url, max_bytes=100)).body) == 100
-        error = await failure(session, server.url, max_bytes=99)
+    async with Hostile([arrives(b"x" * CAP)]) as server:
+        assert (await send(session, server.url, max_bytes=CAP)).body == b"x" * CAP
+    async with Hostile([arrives(b"x" * (CAP + 1))]) as server:
+        error = await failure(session, server.url, max_bytes=CAP)
     assert isinstance(error, ResponseError)
-    assert (error.status, error.raw) == (200, b"x" * 99)
-    assert "larger than max_response_bytes (99)" in str(error)
+    assert (error.status, error.raw) == (200, b"x" * CAP)
+    assert "larger than max_response_bytes (100)" in str(error)
 
 
 async def test_the_body_of_an_error_is_cut_at_the_cap_and_its_status_stays(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, get_args, get_origin
 from unittest import mock
@@ -246,3 +246,23 @@ def test_both_ways_agree_on_every_page(key: str, model: type[Any], data: st.Data
         exact = outcome(lambda: answers.read_list(model, "calls", response))
     assert quick == exact
     assert kinds(quick) == kinds(exact)
+
+
+@pytest.mark.parametrize("foreign", range(3))
+@pytest.mark.parametrize("missing", [0, 1, 2, None])
+def test_a_page_with_one_time_in_another_zone_and_one_missing_has_all_times_in_utc(
+    foreign: int, missing: int | None
+) -> None:
+    texts: list[str | None] = ["2026-03-10T12:00:00Z"] * 3
+    texts[foreign] = "2026-03-10T14:00:00+02:00"
+    if missing is not None:
+        texts[missing] = None
+    rows = [TRUNK | {"id": f"t{n}", "created_at": text} for n, text in enumerate(texts)]
+    for row in rows:
+        if row["created_at"] is None:
+            del row["created_at"]
+    body = {"trunks": rows, "pagination": {"limit": 3, "offset": 0, "total": 3}}
+    page = answers.read_list(Trunk, "trunks", answer(body))
+    noon = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    assert [trunk.created_at for trunk in page.rows] == [text and noon for text in texts]
+    assert {trunk.created_at.tzinfo for trunk in page.rows if trunk.created_at} <= {UTC}
