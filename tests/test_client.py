@@ -33,9 +33,9 @@ from telepath_async import (
 )
 from telepath_async.limiter import shared_limiter
 from telepath_async.sandbox import Sandbox
-from tests.hostile import HANG, Hostile, raw, redirect, reply
+from tests.support.hostile import HANG, Hostile, raw, redirect, reply
+from tests.support.keys import KEY
 
-KEY = "sk_live_seeded_key"
 OTHER_KEY = "fl_seeded_other_key"
 
 

@@ -11,12 +11,9 @@ import itertools
 import math
 import os
 import random
-import selectors
 import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from typing import Any
 
@@ -28,35 +25,8 @@ from telepath_async import limiter as limiter_module
 from telepath_async.errors import ThrottledError, UsageError
 from telepath_async.limiter import Limiter, LocalLimiter, shared_limiter
 from telepath_async.protocol.ratelimit import TokenBucket
-
-
-class _JumpSelector(selectors.DefaultSelector):
-    """Does not sleep: moves the loop's time to where the next timer is due."""
-
-    loop: JumpLoop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        events = super().select(0)
-        if not events:
-            assert timeout is not None, "nothing is due, and nobody will ever wake this loop"
-            self.loop.now += timeout
-        return events
-
-
-class JumpLoop(asyncio.SelectorEventLoop):
-    """An event loop in whose time nothing ever takes long."""
-
-    def __init__(self) -> None:
-        selector = _JumpSelector()
-        selector.loop = self
-        self.now = 1000.0
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.now
-
-    def timers(self) -> int:
-        return sum(not handle.cancelled() for handle in self._scheduled)  # type: ignore[attr-defined]
+from tests.support.jumping import JumpLoop, jump_loop
+from tests.support.windows import most_in_a_window
 
 
 def jumping(test: Callable[[JumpLoop], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -73,24 +43,10 @@ def jumping(test: Callable[[JumpLoop], Coroutine[Any, Any, None]]) -> Callable[[
     return run
 
 
-@contextmanager
-def jump_loop() -> Iterator[JumpLoop]:
-    loop = JumpLoop()
-    try:
-        yield loop
-    finally:
-        loop.close()
-
-
 def limiter_on(
     loop: JumpLoop, limit: int = 6000, period: float = 60.0, burst: int | None = None
 ) -> LocalLimiter:
     return LocalLimiter(limit, period, burst, clock=loop.time)
-
-
-def most_in_a_window(grants: list[float], period: float) -> int:
-    grants = sorted(grants)
-    return max((bisect_left(grants, t + period, i) - i for i, t in enumerate(grants)), default=0)
 
 
 async def settle() -> None:

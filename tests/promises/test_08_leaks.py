@@ -17,8 +17,8 @@ import pytest
 
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.errors import TelepathError
-from tests.hostile import reply
-from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse, spec
+from tests.support.hostile import reply
+from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
 CALLS = 2000
 DESCRIPTORS = Path("/proc/self/fd")

@@ -25,8 +25,8 @@ from telepath_async.models.trunks import SipCredentials, Trunk
 from telepath_async.protocol.answers import read_list, read_object
 from telepath_async.protocol.messages import Response
 from telepath_async.protocol.refusals import api_error
-from tests.hostile import Hostile, raw, reply
-from tests.promises.operations import BY_NAME, OPERATIONS, Operation, client_at
+from tests.support.hostile import Hostile, raw, reply
+from tests.support.operations import BY_NAME, OPERATIONS, Operation, client_at
 
 KINDS: dict[str, tuple[type, ...]] = {
     "list trunks by offset": (list,), "list calls by offset": (list,),

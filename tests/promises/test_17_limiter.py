@@ -21,7 +21,7 @@ import pytest
 from telepath_async import LocalLimiter
 from telepath_async.errors import TelepathError
 from telepath_async.limiter import Priority
-from tests.promises.trunk_server import TrunkServer, client_of
+from tests.support.trunk_server import TrunkServer, client_of
 
 LIMIT = 100
 PERIOD = 0.5

@@ -24,8 +24,8 @@ from telepath_async.redis import RedisLimiter
 from telepath_async.redis.lease import Lease
 from telepath_async.sandbox import Sandbox
 from tests.redis.world import EPOCH, Process, World, in_world
-from tests.services import own_redis
-from tests.test_limiter import most_in_a_window
+from tests.support.services import own_redis
+from tests.support.windows import most_in_a_window
 
 NOBODY = "redis://127.0.0.1:1"
 
