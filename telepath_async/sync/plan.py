@@ -18,6 +18,7 @@ from attrs import define, evolve, frozen
 from telepath_async.protocol.url import http_date
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
+_NEAR = timedelta(minutes=5)
 _PRESENT = timedelta(minutes=1)  # where calls still appear, and clocks differ
 
 
@@ -46,7 +47,7 @@ class Walk:
     checkpoint: str | None = None
 
 
-def beginning(
+def start_of(
     coverage: Coverage | None, since: datetime | None, until: datetime | None, lookback: timedelta
 ) -> datetime | None:
     """Return where to begin so that the table becomes complete from `since` to `until`.
@@ -82,7 +83,7 @@ def may_resume(walk: Walk, fresh: Walk, lookback: timedelta) -> bool:
     return fresh.until is None or walk.until <= fresh.until
 
 
-def proven(walk: Walk) -> datetime | None:
+def verified_until(walk: Walk) -> datetime | None:
     """Return up to which start time a walk that has ended makes the table complete.
 
     None: nothing is proven.
@@ -94,12 +95,12 @@ def proven(walk: Walk) -> datetime | None:
     return None if walk.newest is None else min(walk.newest, walk.started)
 
 
-def extended(coverage: Coverage | None, walk: Walk) -> Coverage | None:
+def merge(coverage: Coverage | None, walk: Walk) -> Coverage | None:
     """Return what the table covers once `walk` has ended.
 
     It is one range: the later one, where two do not touch.
     """
-    watermark = proven(walk)
+    watermark = verified_until(walk)
     if watermark is None:
         return coverage
     if coverage is None or _from(walk.since) > coverage.watermark:
@@ -108,6 +109,18 @@ def extended(coverage: Coverage | None, walk: Walk) -> Coverage | None:
         return coverage
     since = walk.since if _from(walk.since) < _from(coverage.since) else coverage.since
     return Coverage(since, max(coverage.watermark, watermark))
+
+
+def spans_of(starts: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
+    """Return the spans, in whole seconds, in which calls began; near ones are one span."""
+    spans: list[tuple[datetime, datetime]] = []
+    for start in sorted(starts):
+        first = start.replace(microsecond=0)
+        last = first + timedelta(seconds=1)
+        if spans and first - spans[-1][1] <= _NEAR:
+            first = spans.pop()[0]
+        spans.append((first, last))
+    return spans
 
 
 def up_to_present(walk: Walk, now: datetime) -> list[Walk]:

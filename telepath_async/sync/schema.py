@@ -1,12 +1,24 @@
-"""The two tables, the same in every database, and how a call becomes a row.
+"""The tables, the same in every database, and how calls and trunks become rows.
 
-No connection is opened here.
+- `telepath_calls`: one row for each call of each `account`. It holds every call that the server
+  has listed, also those that it deletes later. `revision` and `synced_at` change when a row does.
+- `telepath_trunks`: one row for each trunk of each account, refreshed by every sync. A trunk that
+  the server deletes stays, so that its calls keep a name.
+- `telepath_sync_state`: how far an account is synced, by account and filter.
+- `telepath_calls_hourly`: a view: `calls`, `failed`, and the p50 and p95 (nearest rank, of the
+  calls that have the figure) of each latency, by account, trunk and hour (UTC, by start time).
+
+`account` is the name that the user gave, or the hash of the API key; "" owns the calls of a
+database of several accounts that was made before 0.2, until the next sync of their account.
+Columns are only ever added; `migration.py` brings an existing database up to date. No connection
+is opened here.
 """
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -24,9 +36,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from telepath_async import Call, to_dict
+from telepath_async import Call, Trunk, to_dict
 
 Row = dict[str, Any]
+
+_MOST_BYTES_IN_AN_INDEX: Final = 1_000  # PostgreSQL's limit is 2,704 for all columns of an entry
+_LONGEST_BEGINNING: Final = 100
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -43,6 +58,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 metadata: Final = MetaData()
+_JSON: Final = JSON().with_variant(JSONB(), "postgresql")
 
 calls: Final = Table(
     "telepath_calls",
@@ -59,20 +75,35 @@ calls: Final = Table(
     Column("carrier_lag_ms", Double),
     Column("ai_latency_ms", Double),
     Column("gateway_processing_ms", Double),
-    Column("extra", JSON().with_variant(JSONB(), "postgresql"), nullable=False),
-    Column(
-        "revision", Integer, nullable=False
-    ),  # 1 when first stored, one more for each change taken over
+    Column("extra", _JSON, nullable=False),
+    Column("revision", Integer, nullable=False),  # 1 at first, one more for each change
     Column("synced_at", UtcTime, nullable=False),  # when this revision was stored
+    Column("account", Text, primary_key=True),
     Index("telepath_calls_by_time", "start_time"),
     Index("telepath_calls_by_trunk", "trunk_id", "start_time"),
     Index("telepath_calls_by_status", "status", "start_time"),
+    Index("telepath_calls_by_account", "account", "start_time"),
+    Index("telepath_calls_by_sync", "synced_at"),
+)
+
+trunks: Final = Table(
+    "telepath_trunks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("name", Text),
+    Column("ai_provider", Text),
+    Column("status", Text),
+    Column("sip_username", Text),
+    Column("created_at", UtcTime),
+    Column("updated_at", UtcTime),
+    Column("extra", _JSON, nullable=False),
 )
 
 sync_state: Final = Table(
     "telepath_sync_state",
     metadata,
-    Column("account", Text, primary_key=True),  # TelepathClient.key_id
+    Column("account", Text, primary_key=True),
     Column("trunk_id", Text, primary_key=True),  # "" = all trunks
     Column("complete_since", UtcTime),
     Column("watermark", UtcTime),
@@ -87,24 +118,44 @@ sync_state: Final = Table(
 )
 
 
-def call_row(call: Call, synced_at: datetime) -> Row:
-    """Return the row of a call; what no column can hold (year 0, an infinite figure) is NULL."""
+def call_row(call: Call, account: str, synced_at: datetime) -> Row:
+    """Return the row of a call; what no column can hold (year 0, an infinite figure) is NULL.
+
+    Where that is text, it stands in `extra`.
+    """
+    too_long = _too_long(call)
     return {
-        "id": _text(call.id),
-        "trunk_id": _text(call.trunk_id),
+        "id": _id(call.id),
+        "trunk_id": None if "trunk_id" in too_long else _text(call.trunk_id),
         "from_number": _text(call.from_number),
         "to_number": _text(call.to_number),
         "direction": _text(call.direction),
-        "status": _text(call.status),
+        "status": None if "status" in too_long else _text(call.status),
         "duration_seconds": _figure(call.duration_seconds),
         "start_time": _moment(call.start_time),
         "end_time": _moment(call.end_time),
         "carrier_lag_ms": _figure(call.carrier_lag_ms),
         "ai_latency_ms": _figure(call.ai_latency_ms),
         "gateway_processing_ms": _figure(call.gateway_processing_ms),
-        "extra": _without_nul(to_dict(call)["extra"]) if call.extra else {},
+        "extra": _without_nul(to_dict(call)["extra"] | too_long),
         "revision": 1,
         "synced_at": synced_at,
+        "account": account,
+    }
+
+
+def trunk_row(trunk: Trunk, account: str) -> Row:
+    """Return the row of a trunk."""
+    return {
+        "id": _id(trunk.id),
+        "account": account,
+        "name": _text(trunk.name),
+        "ai_provider": _text(trunk.ai_provider),
+        "status": _text(trunk.status),
+        "sip_username": _text(trunk.sip_username),
+        "created_at": _moment(trunk.created_at),
+        "updated_at": _moment(trunk.updated_at),
+        "extra": _without_nul(to_dict(trunk)["extra"]),
     }
 
 
@@ -113,10 +164,45 @@ def write_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
+def encodable(row: Row, codec: str) -> Row:
+    """Return the row with `?` for what the database's encoding cannot hold."""
+    return {name: _encodable(value, codec) for name, value in row.items()}
+
+
+def _encodable(value: object, codec: str) -> Any:
+    if isinstance(value, dict):
+        return {_encodable(name, codec): _encodable(item, codec) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_encodable(item, codec) for item in value]
+    if isinstance(value, str):
+        return value.encode(codec, "replace").decode(codec)
+    return value
+
+
+def _id(value: str) -> str | None:
+    """Return an id that an index can hold: of a longer one, the beginning and its hash."""
+    if not _fits_index(value):
+        digest = sha256(value.encode("utf-8", "replace")).hexdigest()
+        value = f"{value[:_LONGEST_BEGINNING]}...{digest}"
+    return _text(value)
+
+
+def _too_long(call: Call) -> dict[str, str]:
+    """Return the values that no index can hold: their columns are NULL, and `extra` has them."""
+    found = {"trunk_id": call.trunk_id, "status": call.status}
+    return {name: str(value) for name, value in found.items() if value and not _fits_index(value)}
+
+
+def _fits_index(value: str) -> bool:
+    return len(value.encode("utf-8", "replace")) <= _MOST_BYTES_IN_AN_INDEX
+
+
 def _text(value: str | None) -> str | None:
-    # PostgreSQL takes no U+0000, neither in text nor in JSON; str() makes a plain string of an
-    # enumeration's.
-    return None if value is None else str(value).replace("\0", "\ufffd")
+    # PostgreSQL takes no U+0000, neither in text nor in JSON, and nothing takes half a character;
+    # str() makes a plain string of an enumeration's.
+    if value is None:
+        return None
+    return str(value).replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _figure(value: float | None) -> float | None:
