@@ -66,6 +66,8 @@ def _is_good(protocol: ResponseHandler) -> bool:
 
 def _is_readable(sock: Any) -> bool:
     """Whether bytes, or the end, wait at the socket. It costs less than a microsecond."""
+    if sock is None:  # a transport without one, such as a named pipe
+        return False
     if not hasattr(select, "poll"):  # pragma: no cover: Windows
         return bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()
