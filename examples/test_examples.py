@@ -26,7 +26,7 @@ from telepath_async import (
     to_dict,
 )
 from telepath_async.sandbox import Sandbox
-from tests.services import redis_url
+from tests.support.services import redis_url
 
 __all__ = ["redis_url"]
 

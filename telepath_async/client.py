@@ -74,7 +74,7 @@ class TelepathClient:
       own. In a child forked while the loop is open, a call or `aclose` is a UsageError, and the
       parent goes on unharmed: make a client in the child.
     - Use after close is a ClientClosedError, and sends nothing.
-    - `aclose` cuts calls off that hang: ClientClosedError, or OutcomeUnknown of a create or a
+    - `aclose` cancels calls that hang: ClientClosedError, or OutcomeUnknown of a create or a
       rotate.
 
     `api_key`, `base_url`: from TELEPATH_API_KEY and TELEPATH_BASE_URL when None. `timeout`: seconds
@@ -196,7 +196,7 @@ class TelepathClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections and cut off the calls under way (ClientClosedError). Twice is fine.
+        """Close the connections and cancel the calls under way (ClientClosedError). Twice is fine.
 
         A client from `with_options` shares the connections of the first one, and leaves closing to
         it.
@@ -279,7 +279,7 @@ class TelepathClient:
         for name in params or ():
             if not isinstance(name, str) or not name or not name.isprintable():
                 raise UsageError(
-                    f"params must be a mapping whose keys are printable text, and {name!r} is none"
+                    f"params must be a mapping whose keys are printable text, and {name!r} is not"
                 )
         request = Request(
             method=verb,

@@ -21,8 +21,7 @@ from telepath_async.worker import BrokerUnreachable, broker, dispatch
 from telepath_async.worker.broker import Broker, Fleet
 from telepath_async.worker.service import BrokerUrl
 from tests.sync.tables import stored, truth
-from tests.worker.running import accounts_of, runner_of
-from tests.worker.test_embedded import OFTEN, until
+from tests.worker.running import OFTEN, accounts_of, runner_of, until
 
 WATCH = (
     '[accounts.acme.watch]\ncron = "@yearly"\n'
