@@ -1,8 +1,8 @@
 """Serve just enough of the API for the benchmarks, at the least possible cost.
 
 `python benchmarks/server.py [--latency-ms 50]` is a process of its own. It knows one call, lists of
-calls in both styles (cut by `from` and `to`), and creates. It prints its base URL and serves until
-its standard input closes.
+calls in both styles (cut by `from` and `to`), a page of trunks, and creates. It
+prints its base URL and serves until its standard input closes.
 """
 
 import argparse
@@ -35,6 +35,31 @@ def details(index: int) -> bytes:
         b'{"turn_number":2,"speaker":"caller","duration_ms":1321,"processing_time_ms":0}],'
         b'"sip_trace":"INVITE sip:+15557654321@sip.telepathvoice.com SIP/2.0"}'
     )
+
+
+def trunk(index: int, style: str) -> bytes:
+    """Return a trunk as seed 002 shows it (`offset`), or as seed 003 does (`cursor`)."""
+    if style == "offset":
+        return (
+            b'{"id":"conn_%06d","name":"Customer Support","status":"active","ai_provider":"openai",'
+            b'"sip_username":"support-%06d","created_at":"2024-02-15T10:30:00Z",'
+            b'"updated_at":"2024-03-05T14:22:15Z",'
+            b'"metrics":{"calls_today":142,"success_rate":97.2,"avg_latency_ms":245}}'
+        ) % (index, index)
+    return (
+        b'{"id":"trunk_%06d","name":"My AI Agent","provider":"openai",'
+        b'"sip_endpoint":"sip.telepathvoice.com","sip_username":"trunk_%06d","status":"active",'
+        b'"created_at":"2026-03-10T12:00:00Z","updated_at":"2026-03-10T12:00:00Z"}'
+    ) % (index, index)
+
+
+@lru_cache
+def trunks(style: str) -> bytes:
+    """Return the first 100 of 200 trunks, as the seeds show a list."""
+    body = b",".join(trunk(index, style) for index in range(100))
+    if style == "offset":
+        return b'{"trunks":[%s],"pagination":{"limit":100,"offset":0,"total":200}}' % body
+    return b'{"data":[%s],"next_cursor":"100","has_more":true}' % body
 
 
 @lru_cache(maxsize=20_000)
@@ -114,6 +139,8 @@ class Api(asyncio.Protocol):
 
     def content(self, target: str, body: bytes) -> bytes:
         path, _, query = target.partition("?")
+        if path == "/v1/trunks" and not body:
+            return trunks(self.style)
         if path == "/v1/trunks":
             username = body.split(b'"sip_username":"', 1)[1].split(b'"', 1)[0]
             return (

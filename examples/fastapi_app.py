@@ -6,17 +6,18 @@ Run it: uvicorn examples.fastapi_app:app
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from telepath_async import (
+    CallDetails,
     NotFoundError,
     RateLimitError,
     TelepathClient,
     TelepathError,
     ThrottledError,
+    Trunk,
 )
 
 
@@ -31,24 +32,21 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
+# The models are the answers: their fields stand in /openapi.json, and their secrets are masked.
 @app.get("/trunks")
-async def trunks(request: Request) -> list[dict[str, Any]]:
-    found = await request.app.state.telepath.trunks.list(status="active", max_items=50).collect()
-    return [
-        {"id": trunk.id, "name": trunk.name, "success_rate": trunk.metrics.success_rate}
-        for trunk in found
-    ]
+async def trunks(request: Request) -> list[Trunk]:
+    found = request.app.state.telepath.trunks.list(status="active", max_items=50)
+    return [trunk async for trunk in found]
+
+
+@app.get("/trunks/{sip_username}")
+async def trunk(sip_username: str, request: Request) -> Trunk | None:
+    return await request.app.state.telepath.trunks.find(sip_username)
 
 
 @app.get("/calls/{call_id}")
-async def call(call_id: str, request: Request) -> dict[str, Any]:
-    details = await request.app.state.telepath.calls.get(call_id)
-    return {
-        "id": details.id,
-        "status": details.status,
-        "turns": len(details.turns),
-        "codec": details.metrics.codec_used,
-    }
+async def call(call_id: str, request: Request) -> CallDetails:
+    return await request.app.state.telepath.calls.get(call_id)
 
 
 @app.exception_handler(ThrottledError)

@@ -1,15 +1,32 @@
 """Every example is run against a sandbox, as a user would run it: `nox -s examples`."""
 
 import asyncio
+import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
+import jsonschema
 import pytest
+from fastapi import FastAPI
 
+from telepath_async import (
+    Agent,
+    AnalyticsOverview,
+    CallDetails,
+    PhoneNumber,
+    Secret,
+    SipCredentials,
+    Trunk,
+    TrunkStatus,
+    Turn,
+    to_dict,
+)
 from telepath_async.sandbox import Sandbox
-from tests.services import redis_url
+from tests.support.services import redis_url
 
 __all__ = ["redis_url"]
 
@@ -106,7 +123,7 @@ async def test_watch_latency_alerts_once(telepath_sandbox: Sandbox, tmp_path: Pa
     assert "crossed: avg_ai_latency_ms" in await run(
         telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state
     )
-    assert "0 alerts" in await run(
+    assert "alerts: 0" in await run(
         telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state
     )
 
@@ -140,12 +157,74 @@ async def test_fastapi_app_serves_and_says_503_when_throttled(
         lifespan(app),
         httpx.AsyncClient(transport=transport, base_url="http://app") as browser,
     ):
-        assert len((await browser.get("/trunks")).json()) > 5
+        listed = (await browser.get("/trunks")).json()
+        assert len(listed) > 5
+        found = await browser.get(f"/trunks/{listed[0]['sip_username']}")
+        assert (found.status_code, found.json()) == (200, listed[0])
+        assert (await browser.get("/trunks/nobody")).json() is None
         call_id = next(iter(telepath_sandbox.calls))
-        assert (await browser.get(f"/calls/{call_id}")).json()["turns"] > 0
+        shown = (await browser.get(f"/calls/{call_id}")).json()
+        assert (shown["id"], shown["turns"][0]["turn_number"]) == (call_id, 1)
         assert (await browser.get("/calls/unknown")).status_code == 404
+        schema = (await browser.get("/openapi.json")).json()
+        trunk = schema["paths"]["/trunks/{sip_username}"]["get"]["responses"]["200"]["content"]
+        assert "sip_endpoint" in json.dumps(trunk | schema.get("components", {}))
 
         telepath_sandbox.fail_next(status=429, headers={"Retry-After": "60"})
         answer = await browser.get("/trunks")
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == "60"
+
+
+MODELS = {
+    Trunk: Trunk(
+        id="conn_1",
+        status=TrunkStatus("brand_new"),
+        sip_password=Secret("needle"),
+        created_at=datetime(2026, 3, 10, 12, tzinfo=UTC),
+        extra={"region": "eu", "api_key": Secret("needle")},
+    ),
+    CallDetails: CallDetails(id="call_1", turns=(Turn(turn_number=1),)),
+    SipCredentials: SipCredentials(sip_password=Secret("needle")),
+    AnalyticsOverview: AnalyticsOverview(success_rate=97.5),
+    PhoneNumber: PhoneNumber(
+        number="+15550100001",
+        inbound_agent=Agent(language="en", actions=["action_1"], deepgram_keywords={"a": "10"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+async def test_fastapi_answers_with_a_model_as_it_stands_and_describes_it(model: type) -> None:
+    app = FastAPI()
+
+    @app.get("/bare")
+    async def bare():
+        return MODELS[model]
+
+    @app.get("/typed")
+    async def typed() -> model:
+        return MODELS[model]
+
+    @app.get("/many")
+    async def many() -> list[model]:
+        return [MODELS[model]]
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as browser:
+        answers = [await browser.get(f"/{name}") for name in ("bare", "typed", "many")]
+        schema = (await browser.get("/openapi.json")).json()
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    plain = to_dict(MODELS[model])
+    assert [answer.json() for answer in answers] == [plain, plain, [plain]]
+    assert "needle" not in answers[0].text
+    answer = schema["paths"]["/typed"]["get"]["responses"]["200"]["content"]["application/json"]
+    described = resolved(answer["schema"], schema)
+    assert described["properties"].keys() == plain.keys()
+    jsonschema.validate(plain, described | {"components": schema.get("components", {})})
+
+
+def resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in part:
+        return part
+    return schema["components"]["schemas"][part["$ref"].rpartition("/")[2]]

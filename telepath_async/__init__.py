@@ -49,15 +49,22 @@ from .models.numbers import AccountConnection, Agent, PhoneNumber
 from .models.plain import to_dict
 from .models.trunks import AIProvider, SipCredentials, Trunk, TrunkMetrics, TrunkStatus
 from .paginator import Page, Paginator
-from .protocol.answers import RejectedRow
 from .protocol.messages import Response
+from .protocol.odd_rows import OddValue, RejectedRow
 from .protocol.paging import Drift
 from .protocol.ratelimit import RateLimit
 from .protocol.retry import RetryPolicy
-from .resources.batch import TrunkOutcome
+from .resources.outcomes import (
+    TrunkCreated,
+    TrunkExists,
+    TrunkFailed,
+    TrunkOutcome,
+    TrunkUnknown,
+)
 from .resources.trunk_spec import TrunkSpec
 from .secret import Secret
 from .unset import UNSET
+from .version import __version__ as __version__
 
 __all__ = [
     "UNSET",
@@ -84,6 +91,7 @@ __all__ = [
     "Limiter",
     "LocalLimiter",
     "NotFoundError",
+    "OddValue",
     "OutcomeUnknown",
     "Page",
     "Paginator",
@@ -113,10 +121,14 @@ __all__ = [
     "TimelineEvent",
     "TransportError",
     "Trunk",
+    "TrunkCreated",
+    "TrunkExists",
+    "TrunkFailed",
     "TrunkMetrics",
     "TrunkOutcome",
     "TrunkSpec",
     "TrunkStatus",
+    "TrunkUnknown",
     "Turn",
     "UsageError",
     "to_dict",

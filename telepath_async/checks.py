@@ -47,10 +47,17 @@ _OUR_HEADERS: Final = frozenset(
 # --- numbers and times ---
 
 
+def whole_number(value: object, least: int, most: int | None = None) -> int | None:
+    """Return a whole number from `least` to `most` as it is, and anything else as None."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if least <= value and (most is None or value <= most) else None
+
+
 def check_whole(name: str, value: object, least: int = 1, most: int | None = None) -> int:
     """Return a whole number from `least` to `most`, both inclusive; None = no upper bound."""
-    number = value if isinstance(value, int) and not isinstance(value, bool) else None
-    if number is not None and least <= number and (most is None or number <= most):
+    number = whole_number(value, least, most)
+    if number is not None:
         return number
     upper = "" if most is None else f" to {most:,}"
     raise UsageError(f"{name} must be a whole number from {least}{upper}, not {_shown(value)}")

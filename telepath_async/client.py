@@ -27,11 +27,12 @@ from .checks import (
     check_url,
     check_whole,
     proxy_for,
+    whole_number,
 )
 from .errors import UsageError
 from .events import Event
 from .limiter import Limiter, shared_limiter
-from .pool import Pool, running_loop
+from .log import logged
 from .protocol.body import drop_unset, write_json
 from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit
@@ -43,8 +44,8 @@ from .resources.calls import Calls
 from .resources.numbers import Numbers
 from .resources.trunks import Trunks
 from .secret import Secret
-from .session import Account, Options, Session, shared_budget
-from .transport import Origin
+from .session import CallOptions, KeyState, Session, shared_budget
+from .session_holder import SessionHolder, running_loop
 from .unset import UNSET, UnsetType
 
 _METHODS: Final = {
@@ -55,6 +56,8 @@ _METHODS: Final = {
     "PATCH": False,
     "POST": False,
 }
+
+_NO_SESSION: Final = object.__new__(Session)
 
 
 class TelepathClient:
@@ -71,7 +74,7 @@ class TelepathClient:
       own. In a child forked while the loop is open, a call or `aclose` is a UsageError, and the
       parent goes on unharmed: make a client in the child.
     - Use after close is a ClientClosedError, and sends nothing.
-    - `aclose` cuts calls off that hang: ClientClosedError, or OutcomeUnknown of a create or a
+    - `aclose` cancels calls that hang: ClientClosedError, or OutcomeUnknown of a create or a
       rotate.
 
     `api_key`, `base_url`: from TELEPATH_API_KEY and TELEPATH_BASE_URL when None. `timeout`: seconds
@@ -79,7 +82,8 @@ class TelepathClient:
     no bound. `limiter`: None = the one that all clients of this key in this process share (6,000 a
     minute). `proxy`: the URL of a proxy; `trust_env`: take it from HTTPS_PROXY, HTTP_PROXY,
     ALL_PROXY and NO_PROXY, as they are now; no .netrc is ever read. `numbers_base_url`,
-    `numbers_api_key`: where `numbers` lives, if elsewhere. `on_event`: called with an `Event`.
+    `numbers_api_key`: where `numbers` lives, if elsewhere. `on_event`: called with an `Event`;
+    TELEPATH_LOG=info or debug logs them.
 
     `session`: an aiohttp session of your own, which is never closed here. Its connector, proxy,
     default headers and trace configs are used (mind that traces see the API key); its cookies,
@@ -91,10 +95,11 @@ class TelepathClient:
     Raises UsageError when an option makes no sense.
     """
 
-    trunks: Trunks
-    calls: Calls
-    analytics: Analytics
-    numbers: Numbers
+    # Replaced in each client. `create_autospec(TelepathClient)` looks for them here.
+    trunks = Trunks(_NO_SESSION)
+    calls = Calls(_NO_SESSION)
+    analytics = Analytics(_NO_SESSION)
+    numbers = Numbers(_NO_SESSION)
 
     def __init__(
         self,
@@ -138,26 +143,24 @@ class TelepathClient:
         check_whole("max_response_bytes", max_response_bytes)
         if on_event is not None:
             check_function("on_event", on_event, "function that takes an Event")
-        options = Options(
+        on_event = logged(on_event)
+        options = CallOptions(
             timeout=check_timeout("timeout", timeout),
             attempt_timeout=check_timeout("attempt_timeout", attempt_timeout),
             retry=_policy(retry),
         )
-        pool = Pool(check_session(session))
+        holder = SessionHolder(check_session(session))
 
         def open_at(url: URL, secret: Secret, limiter: Limiter) -> Session:
-            origin = Origin(
+            state = KeyState(
                 base_url=str(url).rstrip("/"),
                 api_key=secret,
                 proxy=proxy_for(url, proxy_url, trust_env),
                 max_bytes=max_response_bytes,
-            )
-            account = Account(
-                origin=origin,
                 limiter=limiter,
                 budget=shared_budget(_hash(f"{url.origin()} {secret.reveal()}")),
             )
-            return Session(pool=pool, account=account, options=options, on_event=on_event)
+            return Session(holder=holder, key=state, options=options, on_event=on_event)
 
         ours = _limiter(limiter, key)
         main = numbers = open_at(base, key, ours)
@@ -169,11 +172,10 @@ class TelepathClient:
                 ours if numbers_key == key else _limiter(None, numbers_key),
             )
         self.key_id = _hash(key.reveal())
-        self._wire(pool, main, numbers, owner=True)
+        self._wire(main, numbers, owns_connections=True)
 
-    def _wire(self, pool: Pool, session: Session, numbers: Session, *, owner: bool) -> None:
-        self._pool = pool
-        self._owner = owner
+    def _wire(self, session: Session, numbers: Session, *, owns_connections: bool) -> None:
+        self._owns_connections = owns_connections
         self._session = session
         self._numbers_session = numbers
         self.trunks = Trunks(session)
@@ -194,13 +196,13 @@ class TelepathClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections and cut off the calls under way (ClientClosedError). Twice is fine.
+        """Close the connections and cancel the calls under way (ClientClosedError). Twice is fine.
 
         A client from `with_options` shares the connections of the first one, and leaves closing to
         it.
         """
-        if self._owner:
-            await self._pool.aclose()
+        if self._owns_connections:
+            await self._session.holder.aclose()
 
     async def close(self) -> None:
         """Do what `aclose` does."""
@@ -242,10 +244,13 @@ class TelepathClient:
         session = self._session.with_options(**changes)
         numbers = session
         if self._numbers_session is not self._session:
-            if URL(self._numbers_session.base_url).origin() != URL(session.base_url).origin():
+            if (
+                URL(self._numbers_session.key.base_url).origin()
+                != URL(session.key.base_url).origin()
+            ):
                 changes.pop("headers", None)  # they may be credentials
             numbers = self._numbers_session.with_options(**changes)
-        clone._wire(self._pool, session, numbers, owner=False)
+        clone._wire(session, numbers, owns_connections=False)
         return clone
 
     async def request(
@@ -256,7 +261,9 @@ class TelepathClient:
         params: Mapping[str, Any] | None = None,
         json: Mapping[str, Any] | None = None,
     ) -> Response:
-        """Call an endpoint that this SDK does not know, and return its 2xx answer.
+        """Call an endpoint that this SDK does not know, and return its 2xx answer; its `request_id`
+        is there for the vendor's support (of a list: `Page.raw.request_id`; of every answer:
+        `ResponseReceived.request_id`).
 
         `path`: plain text below the base URL, such as `/trunks/abc`; each segment is encoded.
         `params`: None is left out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where
@@ -272,7 +279,7 @@ class TelepathClient:
         for name in params or ():
             if not isinstance(name, str) or not name or not name.isprintable():
                 raise UsageError(
-                    f"params must be a mapping whose keys are printable text, and {name!r} is none"
+                    f"params must be a mapping whose keys are printable text, and {name!r} is not"
                 )
         request = Request(
             method=verb,
@@ -289,20 +296,27 @@ class TelepathClient:
     @property
     def rate_limit(self) -> RateLimit | None:
         """The key's limit by the last answer (`limit`, `remaining`, `reset_at`), or None."""
-        return self._session.rate_limit
+        return self._session.key.rate_limit
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way, those of clients from `with_options` included."""
+        return len(self._session.holder.in_flight)
 
     def __repr__(self) -> str:
         if not hasattr(self, "_session"):  # in the traceback of a refusal
             return "<TelepathClient>"
-        return f"<TelepathClient {self._session.base_url}{' closed' if self._pool.closed else ''}>"
+        closed = " closed" if self._session.holder.closed else ""
+        return f"<TelepathClient {self._session.key.base_url}{closed}>"
 
 
 def _policy(retry: object) -> RetryPolicy:
     """Return the retry policy; a whole number is how many retries there are at most."""
     if isinstance(retry, RetryPolicy):
         return retry
-    if isinstance(retry, int) and not isinstance(retry, bool) and retry >= 0:
-        return RetryPolicy(max_attempts=retry + 1)
+    retries = whole_number(retry, 0)
+    if retries is not None:
+        return RetryPolicy(max_attempts=retries + 1)
     raise UsageError(
         "retry must be a RetryPolicy, or the number of retries (0 turns them off), not "
         f"{type(retry).__name__ if retry is None else repr(retry)}"

@@ -18,20 +18,26 @@ from pathlib import Path
 from statistics import fmean
 
 from attrs import define, field
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Table
 
 from telepath_async import Event, RetryScheduled, TelepathClient, TrunkSpec
 from telepath_async.sandbox import Sandbox
-from telepath_async.sync import SyncProgress, sync_calls
+
+try:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.table import Table
+
+    from telepath_async.sync import SyncProgress, sync_calls
+except ModuleNotFoundError as error:
+    message = f'telepath_async.demo needs {error.name}: pip install "telepath-async[demo]"'
+    raise ModuleNotFoundError(message, name=error.name) from error
 
 TRUNKS = 200
 CALLS = 5_000

@@ -313,6 +313,7 @@ class _Synced(Protocol):
     updated: int
     unchanged: int
     uncertain: int
+    rejected: int
 
 
 @runtime_checkable
@@ -340,7 +341,7 @@ def _outcomes(report: object) -> Mapping[str, int]:
         case _Synced():
             return {
                 name: getattr(report, name)
-                for name in ("inserted", "updated", "unchanged", "uncertain")
+                for name in ("inserted", "updated", "unchanged", "uncertain", "rejected")
             }
         case _Rotated():
             return {

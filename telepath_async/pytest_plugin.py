@@ -33,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @fixture
 async def telepath_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     """A local server of the Telepath API, on a free port, with data and a key of its own."""
+    _check_loops(request)
     marker = request.node.get_closest_marker("telepath_sandbox")
     async with Sandbox(**(marker.kwargs if marker else {})) as sandbox:
         yield sandbox
@@ -45,3 +46,22 @@ async def telepath_client(telepath_sandbox: Sandbox) -> AsyncIterator[TelepathCl
         telepath_sandbox.api_key, base_url=telepath_sandbox.base_url
     ) as client:
         yield client
+
+
+def _check_loops(request: pytest.FixtureRequest) -> None:
+    """Fail a test that pytest-asyncio runs on another loop than these fixtures: it would hang."""
+    marker = request.node.get_closest_marker("asyncio")
+    if marker is None:
+        return
+    fixtures = request.config.getini("asyncio_default_fixture_loop_scope") or "function"
+    test = marker.kwargs.get("loop_scope") or request.config.getini(
+        "asyncio_default_test_loop_scope"
+    )
+    if test != fixtures:
+        pytest.fail(
+            f"this test has loop_scope={test!r}, and telepath_sandbox and telepath_client run on "
+            f"the loop of scope {fixtures!r}, so that the test would hang: set "
+            f"asyncio_default_fixture_loop_scope = {test!r} in pytest's configuration, or take "
+            "loop_scope out of the test's mark",
+            pytrace=False,
+        )

@@ -10,7 +10,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import lru_cache
 from itertools import count
 from typing import Any, Final
@@ -37,13 +37,13 @@ from .events import (
     Throttled,
 )
 from .limiter import Limiter, Priority
-from .pool import Pool, running_loop
 from .protocol.checkpoint import Style
 from .protocol.messages import Request, Response
-from .protocol.ratelimit import RateLimit, read_rate_limit, read_remaining
-from .protocol.refusals import refusal
-from .protocol.retry import RetryBudget, RetryPolicy, asked_wait, decide
+from .protocol.ratelimit import RateLimit
+from .protocol.refusals import api_error, shown_request_id
+from .protocol.retry import RetryBudget, RetryPolicy, decide, server_delay
 from .secret import Secret
+from .session_holder import SessionHolder, running_loop
 from .slots import Slots
 
 _SHORTEST_CREDENTIAL: Final = 8
@@ -52,7 +52,7 @@ _log: Final = logging.getLogger("telepath_async")
 
 
 @frozen(kw_only=True)
-class Options:
+class CallOptions:
     """How a call is made. Times in seconds; None = no bound."""
 
     timeout: float | None
@@ -64,94 +64,99 @@ class Options:
 
 
 @define(eq=False, kw_only=True)
-class Account:
-    """One key at one origin: what a family of sessions shares, and the process's one budget."""
+class KeyState(transport.Origin):
+    """A key at its origin, and what all sessions that use it share.
 
-    origin: transport.Origin
+    `budget`: the process's one for this key; `rate_limit`: by the latest answer that names one;
+    `paging_style`: how this server pages, once a list has shown it.
+    """
+
     limiter: Limiter
     budget: RetryBudget
-    limit_headers: Mapping[str, str] | None = None
-    paging_style: Style | None = None  # once a list has shown it
+    rate_limit: RateLimit | None = None
+    paging_style: Style | None = None
 
     def observe(self, response: Response) -> None:
         """Learn from an answer: its headers, and how long a 429 asks everybody to wait."""
-        headers = response.headers
-        self.limiter.observe(headers)
+        self.limiter.observe(response.headers)
+        self.rate_limit = response.rate_limit or self.rate_limit
         if response.status == 429:
-            wait = asked_wait(response, wall_clock=time.time())
+            wait = server_delay(response, wall_clock=time.time())
             pause = getattr(self.limiter, "pause", None)
             if wait and pause is not None:
                 pause(wait)
-        if "X-RateLimit-Remaining" in headers or "X-RateLimit-Limit" in headers:
-            self.limit_headers = headers
 
 
 @lru_cache(maxsize=1024)
-def shared_budget(account_id: str) -> RetryBudget:
-    """Return the process's one retry budget of this account, of the latest 1,024."""
+def shared_budget(origin_and_key: str) -> RetryBudget:
+    """Return the process's one retry budget of a key at an origin (by their hash).
+
+    The latest 1,024 are kept.
+    """
     return RetryBudget()
 
 
 class Session:
-    """Sends requests for one account, with the options of one client."""
+    """Sends requests with one key, and with the options of one client."""
 
     def __init__(
         self,
         *,
-        pool: Pool,
-        account: Account,
-        options: Options,
+        holder: SessionHolder,
+        key: KeyState,
+        options: CallOptions,
         on_event: Callable[[Event], object] | None,
     ) -> None:
-        self.pool = pool
+        self.holder = holder
+        self.key = key
         self.options = options
-        self._account = account
         self._on_event = on_event
-        self._headers = account.origin.headers(options.headers)
-
-    @property
-    def base_url(self) -> str:
-        """Where requests go."""
-        return self._account.origin.base_url
-
-    @property
-    def paging_style(self) -> Style | None:
-        """How this server pages, once a list has shown it."""
-        return self._account.paging_style
-
-    @paging_style.setter
-    def paging_style(self, style: Style) -> None:
-        self._account.paging_style = style
+        self._headers = key.headers(options.headers)
 
     def with_options(self, **changes: Any) -> Session:
         """Return a session with other options that shares all else."""
         return Session(
-            pool=self.pool,
-            account=self._account,
+            holder=self.holder,
+            key=self.key,
             options=evolve(self.options, **changes),
             on_event=self._on_event,
         )
 
-    def pay_for_more(self) -> bool:
-        """Pay for one more request after a failure; False when the retry budget is empty."""
-        return self._account.budget.take(self.options.retry)
+    def charge_retry(self) -> bool:
+        """Charge one more request after a failure; False when the retry budget is empty."""
+        return self.key.budget.take(self.options.retry)
 
-    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
-        """Return the answer, always 2xx. Raises what the table in `errors` names."""
-        request.attempts = 0
-        return self._send(request) if self._on_event is None else self._send_and_tell(request)
+    def now(self) -> float:
+        """Return the running loop's time. Raises UsageError where none is running."""
+        return running_loop().time()
 
-    async def _send_and_tell(self, request: Request) -> Response:
-        """Send, and tell of the call's beginning and of its end, whatever that is."""
+    def deadline(self) -> float:
+        """Return the loop's time by which a call that begins now must have ended."""
+        timeout = self.options.timeout
+        return math.inf if timeout is None else self.now() + timeout
+
+    def send(
+        self, request: Request, *, deadline: float | None = None
+    ) -> Coroutine[Any, Any, Response]:
+        """Return the answer, always 2xx. Raises what the table in `errors` names.
+
+        `deadline`: of a call of several requests, which share it; None = this request is the call.
+        """
+        request.attempts, request.unsent = 0, True
+        send = self._send if self._on_event is None else self._send_observed
+        return send(request, deadline)
+
+    async def _send_observed(self, request: Request, deadline: float | None) -> Response:
+        """Send, and emit the call's start and its end, whatever that is."""
         clock = running_loop().time
         began = clock()
         request.call = next(_call_numbers)
-        self._tell(CallStarted, request, 0, base_url=self.base_url)
+        self._emit(CallStarted, request, 0, base_url=self.key.base_url)
         try:
-            response = await self._send(request)
+            response = await self._send(request, deadline)
         except BaseException as error:
             status, name = getattr(error, "status", None), type(error).__name__
-            self._tell(
+            self._emit(
                 CallEnded,
                 request,
                 request.attempts,
@@ -160,7 +165,7 @@ class Session:
                 error=name,
             )
             raise
-        self._tell(
+        self._emit(
             CallEnded,
             request,
             request.attempts,
@@ -170,54 +175,57 @@ class Session:
         )
         return response
 
-    async def _send(self, request: Request) -> Response:
-        task = self.pool.enter()
+    async def _send(self, request: Request, deadline: float | None) -> Response:
+        self.holder.check_usable()
+        in_flight = self.holder.in_flight
+        task = in_flight.track()
         cancelled_before = task.cancelling()
         try:
-            return await self._attempts(request)
+            return await self._attempts(request, self.deadline() if deadline is None else deadline)
         except asyncio.CancelledError:
-            if not self.pool.has_cut(task, cancelled_before):
+            if not in_flight.cancelled_by_close(task, cancelled_before):
                 raise
         finally:
-            self.pool.leave(task)
+            in_flight.untrack(task)
+        sent = request.attempts > 0
         raise ClientClosedError(
-            f"the client was closed while {request.endpoint} was under way; whether it "
-            "arrived is unknown",
-            sent=True,
+            f"the client was closed while {request.endpoint} was under way; "
+            + ("whether it arrived is unknown" if sent else "nothing was sent"),
+            sent=sent,
         )
 
-    async def _attempts(self, request: Request) -> Response:
-        options, account = self.options, self._account
+    async def _attempts(self, request: Request, deadline: float) -> Response:
+        options, key = self.options, self.key
         clock = asyncio.get_running_loop().time
-        deadline = math.inf if options.timeout is None else clock() + options.timeout
         outcome: Response | TelepathError | None = None
         result: Response | TransportError
         resent = 0
         while True:
             attempt = request.attempts + 1
-            slots, priority = self.pool.slots, options.priority
+            slots, priority = self.holder.slots, options.priority
             try:
                 if not slots.take(priority):
                     await self._wait_for_connection(request, slots, deadline)
                 try:
-                    waited = await account.limiter.acquire(
+                    waited = await key.limiter.acquire(
                         priority=priority, max_wait=_least(options.max_wait, deadline - clock())
                     )
                     if waited:
-                        self._tell(Throttled, request, attempt, seconds=waited)
+                        self._emit(Throttled, request, attempt, seconds=waited)
                     request.attempts = attempt
-                    http = self.pool.http or await self.pool.open()
+                    request.unsent = False
+                    http = self.holder.http or await self.holder.open()
                     sending = transport.send(
                         http,
-                        account.origin,
+                        key,
                         request,
                         headers=self._headers,
                         timeout=options.attempt_timeout,
                         until=deadline,
                     )
-                    result = await (
-                        sending if self._on_event is None else self._told(request, sending)
-                    )
+                    if self._on_event is not None:
+                        sending = self._observed_attempt(request, sending)
+                    result = await sending
                 finally:
                     slots.release(priority)
             except ThrottledError as error:
@@ -226,9 +234,9 @@ class Session:
             except TransportError as error:
                 result = error
             else:
-                account.observe(result)
+                key.observe(result)
                 if 200 <= result.status < 300:
-                    account.budget.give_back()
+                    key.budget.give_back()
                     return result
             if outcome is None or isinstance(result, Response) or result.sent:
                 # what reached the server once is not undone by a later attempt that did not
@@ -237,21 +245,22 @@ class Session:
                 # No outage: the server closed an idle connection, as servers do. So it costs no
                 # budget, once.
                 resent = 1
-                self._tell(RetryScheduled, request, attempt, seconds=0.0, reason=_reason(result))
+                self._emit(RetryScheduled, request, attempt, seconds=0.0, reason=_reason(result))
                 continue
             delay = decide(
                 options.retry,
                 request,
                 result,
                 attempt=attempt - resent,
-                budget=account.budget,
+                budget=key.budget,
                 time_left=deadline - clock(),
                 jitter=random.random(),
                 wall_clock=time.time(),
             )
-            if delay is None:
+            if delay is None or request.withdrawn:
                 break
-            self._tell(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
+            request.unsent = True  # what is not repeatable is tried again only if nothing happened
+            self._emit(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
 
@@ -270,15 +279,17 @@ class Session:
             raise ThrottledError(f"{why}{seconds:g} s; {remedy}", retry_after=seconds)
         raise RequestTimeout(f"{why}{seconds:.3g} s, nothing was sent; {remedy}", sent=False)
 
-    async def _told(self, request: Request, sending: Coroutine[Any, Any, Response]) -> Response:
-        """Await an attempt, and tell of its beginning and of its end, whatever that is."""
+    async def _observed_attempt(
+        self, request: Request, sending: Coroutine[Any, Any, Response]
+    ) -> Response:
+        """Await an attempt, and emit its start and its end, whatever that is."""
         clock = asyncio.get_running_loop().time
-        self._tell(RequestStarted, request, request.attempts)
+        self._emit(RequestStarted, request, request.attempts)
         began = clock()
         try:
             response = await sending
         except BaseException as error:
-            self._tell(
+            self._emit(
                 RequestFailed,
                 request,
                 request.attempts,
@@ -286,38 +297,34 @@ class Session:
                 error=type(error).__name__,
             )
             raise
-        left, seconds = read_remaining(response.headers), clock() - began
-        self._tell(
+        seen = response.rate_limit
+        self._emit(
             ResponseReceived,
             request,
             request.attempts,
             status=response.status,
-            seconds=seconds,
-            remaining=left,
+            seconds=clock() - began,
+            remaining=None if seen is None else seen.remaining,
+            request_id=shown_request_id(response, secrets=self._secrets(request)),
         )
         return response
 
-    @property
-    def rate_limit(self) -> RateLimit | None:
-        """What the last answer that spoke of the rate limit said."""
-        headers = self._account.limit_headers
-        return None if headers is None else read_rate_limit(headers)
-
     def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
         if isinstance(outcome, Response):
-            # A short header ("1") would be masked wherever it stands; nothing so short is a
-            # credential.
-            headers = (
-                value
-                for value in self.options.headers.values()
-                if len(value.reveal()) >= _SHORTEST_CREDENTIAL
-            )
-            secrets = (*request.secrets, *self._account.origin.secrets(), *headers)
-            return refusal(outcome, secrets=secrets, wall_clock=time.time())
+            return api_error(outcome, secrets=self._secrets(request), wall_clock=time.time())
         assert outcome is not None
         return outcome
 
-    def _tell(self, kind: type[Event], request: Request, attempt: int, **details: Any) -> None:
+    def _secrets(self, request: Request) -> Iterator[Secret]:
+        """Return what was sent, and must not show where the server echoes it."""
+        yield from request.secrets
+        yield from self.key.secrets()
+        # A short header ("1") would be masked wherever it stands; nothing so short is a credential.
+        for value in self.options.headers.values():
+            if len(value.reveal()) >= _SHORTEST_CREDENTIAL:
+                yield value
+
+    def _emit(self, kind: type[Event], request: Request, attempt: int, **details: Any) -> None:
         if self._on_event is None:
             return
         try:

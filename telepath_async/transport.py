@@ -21,7 +21,7 @@ from typing import Final, final
 
 import aiohttp
 from aiohttp.client_middlewares import ClientHandlerType
-from attrs import frozen
+from attrs import define
 from yarl import URL
 
 from . import failures
@@ -44,7 +44,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 _NO_BOUND: Final = aiohttp.ClientTimeout()  # ours is in deadlines.py
 
 
-@frozen(kw_only=True)
+@define(eq=False, kw_only=True)
 class Origin:
     """Where requests go, and the key that goes there and nowhere else.
 
@@ -102,10 +102,10 @@ async def hold_open() -> AsyncGenerator[aiohttp.ClientSession]:
 
 
 async def abandon(session: aiohttp.ClientSession) -> None:
-    """Let go of a session whose loop was closed under it, sockets included, without a word."""
+    """Let go of a session whose loop was closed under it, sockets included, without a warning."""
     with contextlib.suppress(
         RuntimeError
-    ):  # a look-up of a host that was under way, and cannot tell its loop
+    ):  # a look-up of a host was under way, whose loop is closed
         await session.close()
     session.detach()
     # A dead loop closes no socket; the collector does, and warns of each.
@@ -265,8 +265,8 @@ class _Exchange:
             if reused and isinstance(getattr(error, "message", ""), str):  # else a part of a head
                 self.stale = True
                 drop_all(connector, request.connection_key)
-            # aiohttp answers these two on a reused connection by sending a GET once more, behind
-            # our back.
+            # aiohttp answers these two on a reused connection by sending a GET once more
+            # by itself.
             raise Broken(type(error).__name__) from None
 
     def failure(self, error: Exception, request: Request, origin: Origin) -> TelepathError:

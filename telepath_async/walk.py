@@ -6,20 +6,24 @@ It drives the machine in `protocol/paging.py`; what users type is in `paginator.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen
 
 from .errors import APIError, PagingError
-from .protocol.answers import ListBody, RejectedRow
+from .protocol.answers import ListBody
 from .protocol.messages import Response
+from .protocol.odd_rows import OddValue, RejectedRow, describe
 from .protocol.paging import Drift, Paging, Plan, Row
 from .protocol.url import Query
+from .session_holder import running_loop
 
 T = TypeVar("T", bound=Row)
 Answer: TypeAlias = tuple[Response, ListBody[T]]
 
+_log: Final = logging.getLogger("telepath_async.lists")
 _OFFSET_REFUSED: Final = frozenset((400, 416, 422))
 
 
@@ -29,7 +33,7 @@ class Page(Generic[T]):
 
     `total`: rows in the list, or None; `number`: of this page in its walk, from 1; `checkpoint`:
     stands after its last item; `drift`: what the walk has met so far; `rejected`: its rows without
-    a usable id.
+    a usable id; `odd`: values that are not of their fields' types, and so in `extra`.
     """
 
     items: list[T]
@@ -39,6 +43,7 @@ class Page(Generic[T]):
     checkpoint: str = ""
     drift: Drift = field(factory=Drift)
     rejected: tuple[RejectedRow, ...] = ()
+    odd: tuple[OddValue, ...] = ()
 
 
 @frozen
@@ -120,6 +125,7 @@ class Walk(Generic[T]):
             checkpoint=checkpoint_of(self.pagings),
             drift=drift,
             rejected=rejected,
+            odd=chain.paging.odd,
         )
 
     def _total(self) -> int | None:
@@ -129,10 +135,11 @@ class Walk(Generic[T]):
     async def _load(self) -> _Chain[T]:
         """Return the chain that has the next page in hand.
 
-        Raises StopAsyncIteration when there is no page any more.
+        Raises StopAsyncIteration when there is no page any more; UsageError under trio.
         """
         if self._left == 0:
             raise StopAsyncIteration
+        running_loop()  # asyncio would put a page that is asked for ahead on a loop that never runs
         try:
             if len(self._chains) > 1:
                 self._in_hand = await self._load_any()
@@ -141,6 +148,10 @@ class Walk(Generic[T]):
         except BaseException:
             self._cancel()
             raise
+        paging = self._in_hand.paging
+        said = describe(paging.plan.of, paging.rejected, paging.odd)
+        if said is not None:  # for each page: there may be a million such rows
+            _log.warning(said)
         return self._in_hand
 
     async def _load_any(self) -> _Chain[T]:
@@ -231,8 +242,8 @@ class _Chain(Generic[T]):
         likely = self.paging.upcoming(2 * pages + 1 if pages else 0)
         for query in self._ahead.keys() - set(likely):
             self._ahead.pop(query).cancel()
-        for place, query in enumerate(likely[:pages]):
-            room = len(self._ahead) < pages or place == 0
+        for index, query in enumerate(likely[:pages]):
+            room = len(self._ahead) < pages or index == 0
             if room and query not in self._ahead and query not in self._too_early:
                 self._ahead[query] = asyncio.ensure_future(_request(self._source, query))
 

@@ -20,8 +20,9 @@ import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.errors import RequestTimeout, TelepathError
-from tests.hostile import HANG, Hostile, Step, cut, deaf, drip, reply
-from tests.test_session import KEY, jumping, now
+from tests.support.hostile import HANG, Hostile, Step, cut, deaf, drip, reply
+from tests.support.jumping import jumping, now
+from tests.support.keys import KEY
 
 BOUND = 10.0
 """Seconds: of an attempt, and after which the caller cancels."""
@@ -297,8 +298,9 @@ async def test_attempts_of_one_bound_share_one_timer_and_each_ends_at_its_own_ti
 
         took = await asyncio.gather(*(one(0.5 * n) for n in range(30)))
         assert took == pytest.approx([BOUND] * 30)
-        assert client._pool._http is not None
-        assert list(client._pool._http.deadlines._timers) == [BOUND]
+        http = client._session.holder.http
+        assert http is not None
+        assert list(http.deadlines._timers) == [BOUND]
 
 
 @jumping
@@ -314,8 +316,9 @@ async def test_many_different_bounds_leave_no_timer_behind() -> None:
     async with Hostile([reply()]) as server, client_at(server.url) as client:
         for number in range(200):
             await client.with_options(attempt_timeout=100.0 + number).request("GET", "/x")
-        assert client._pool._http is not None
-        assert len(client._pool._http.deadlines._timers) <= 64
+        http = client._session.holder.http
+        assert http is not None
+        assert len(http.deadlines._timers) <= 64
 
 
 @pytest.mark.parametrize("offset", [-1e-10, 1e-10])

@@ -33,9 +33,9 @@ from telepath_async import (
 )
 from telepath_async.limiter import shared_limiter
 from telepath_async.sandbox import Sandbox
-from tests.hostile import HANG, Hostile, raw, redirect, reply
+from tests.support.hostile import HANG, Hostile, raw, redirect, reply
+from tests.support.keys import KEY
 
-KEY = "sk_live_seeded_key"
 OTHER_KEY = "fl_seeded_other_key"
 
 
@@ -219,7 +219,7 @@ async def test_a_session_that_would_send_other_credentials_is_refused() -> None:
     ],
 )
 def test_a_base_url_is_https_or_this_machine(base_url: str) -> None:
-    assert TelepathClient(KEY, base_url=base_url)._session.base_url == base_url.rstrip("/")
+    assert TelepathClient(KEY, base_url=base_url)._session.key.base_url == base_url.rstrip("/")
 
 
 def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_passed(
@@ -227,13 +227,13 @@ def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_pass
 ) -> None:
     monkeypatch.setenv("TELEPATH_API_KEY", f" {KEY}\n")
     monkeypatch.setenv("TELEPATH_BASE_URL", "https://env.example/v9")
-    account = TelepathClient()._session._account
-    assert (account.origin.api_key.reveal(), account.origin.base_url) == (
+    key = TelepathClient()._session.key
+    assert (key.api_key.reveal(), key.base_url) == (
         KEY,
         "https://env.example/v9",
     )
-    account = TelepathClient(Secret("passed"), base_url="https://passed.example")._session._account
-    assert (account.origin.api_key.reveal(), account.origin.base_url) == (
+    key = TelepathClient(Secret("passed"), base_url="https://passed.example")._session.key
+    assert (key.api_key.reveal(), key.base_url) == (
         "passed",
         "https://passed.example",
     )
@@ -289,7 +289,7 @@ async def test_repr_shows_where_and_whether_it_is_closed_and_no_key() -> None:
     async with client:
         assert repr(client) == "<TelepathClient https://host/v1>"
     assert repr(client) == "<TelepathClient https://host/v1 closed>"
-    with pytest.raises(UsageError, match="this client is closed"):
+    with pytest.raises(ClientClosedError, match="this client is closed"):
         await client.request("GET", "/trunks")
 
 
@@ -302,9 +302,9 @@ def test_clients_of_one_key_share_one_limiter_and_others_do_not() -> None:
         TelepathClient(KEY, base_url="https://elsewhere"),
         TelepathClient(OTHER_KEY),
     )
-    assert first._session._account.limiter is second._session._account.limiter
-    assert first._session._account.limiter is shared_limiter(sha256(KEY.encode()).hexdigest())
-    assert first._session._account.limiter is not other._session._account.limiter
+    assert first._session.key.limiter is second._session.key.limiter
+    assert first._session.key.limiter is shared_limiter(sha256(KEY.encode()).hexdigest())
+    assert first._session.key.limiter is not other._session.key.limiter
 
 
 class Bound(LocalLimiter):
@@ -326,14 +326,14 @@ def test_numbers_with_the_same_key_share_its_limiter_and_with_another_do_not() -
     limiter = Bound()
     same = TelepathClient(KEY, limiter=limiter, numbers_base_url="https://api.telepathvoice.com/v2")
     assert same._numbers_session is not same._session
-    assert same._numbers_session._account.limiter is limiter
+    assert same._numbers_session.key.limiter is limiter
     other = TelepathClient(
         KEY,
         limiter=limiter,
         numbers_base_url="https://api.fluents.ai/v1",
         numbers_api_key=OTHER_KEY,
     )
-    assert other._numbers_session._account.limiter is shared_limiter(
+    assert other._numbers_session.key.limiter is shared_limiter(
         sha256(OTHER_KEY.encode()).hexdigest()
     )
     plain = TelepathClient(KEY, limiter=limiter)
@@ -355,7 +355,7 @@ async def test_a_client_with_other_options_shares_connections_limiter_and_budget
         await client.request("GET", "/b")
         assert client.rate_limit is not None
         assert client.rate_limit == other.rate_limit
-        assert other._session._account is client._session._account
+        assert other._session.key is client._session.key
         options = other._session.options
         assert (options.timeout, options.attempt_timeout, options.priority) == (5.0, None, "bulk")
         assert client._session.options.timeout == 30.0
@@ -367,7 +367,7 @@ async def test_closing_a_client_with_other_options_leaves_the_first_open() -> No
         async with client.with_options(timeout=1) as other:
             await other.request("GET", "/a")
         assert (await client.request("GET", "/b")).status == 200
-    with pytest.raises(UsageError, match="closed"):
+    with pytest.raises(ClientClosedError, match="closed"):
         await other.request("GET", "/a")
 
 
@@ -377,8 +377,8 @@ async def test_options_reach_numbers_elsewhere_too() -> None:
     )
     other = client.with_options(timeout=1)
     assert other._numbers_session.options.timeout == 1
-    assert other._numbers_session.base_url == "https://api.fluents.ai/v1"
-    assert other._numbers_session._account is client._numbers_session._account
+    assert other._numbers_session.key.base_url == "https://api.fluents.ai/v1"
+    assert other._numbers_session.key is client._numbers_session.key
 
 
 async def test_max_wait_bounds_the_wait_for_a_place() -> None:
@@ -546,7 +546,7 @@ def test_which_proxy_the_environment_names(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    chosen = TelepathClient(KEY, base_url=base_url, trust_env=True)._session._account.origin.proxy
+    chosen = TelepathClient(KEY, base_url=base_url, trust_env=True)._session.key.proxy
     assert (chosen and chosen.reveal()) == proxy
 
 
@@ -562,9 +562,7 @@ def test_a_proxy_that_is_passed_goes_before_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://env:1")
-    chosen = TelepathClient(
-        KEY, proxy="https://user:secret@passed:1", trust_env=True
-    )._session._account.origin
+    chosen = TelepathClient(KEY, proxy="https://user:secret@passed:1", trust_env=True)._session.key
     assert chosen.proxy is not None
     assert chosen.proxy.reveal() == "https://user:secret@passed:1"
     assert "secret@" not in repr(chosen)
@@ -625,7 +623,7 @@ async def test_request_repeats_only_what_is_safe_to_repeat(method: str) -> None:
         (("GET", "/a\r\nb"), "cannot be part"),
         (
             ("GET", "/a", {"": "x"}),
-            "params must be a mapping whose keys are printable text, and '' is none",
+            "params must be a mapping whose keys are printable text, and '' is not",
         ),
         (("GET", "/a", {1: "x"}), "params must be"),
         (("GET", "/a", {"a\ud800": "x"}), "params must be"),
@@ -770,3 +768,16 @@ async def test_calls_that_wait_for_a_connection_of_a_closed_session_fail_uncance
         await asyncio.wait(calls)
     assert [call.cancelled() for call in calls] == [False] * 3
     assert {type(call.exception()) for call in calls} == {UsageError}
+
+
+async def test_a_client_counts_the_calls_that_it_and_its_derived_clients_have_under_way() -> None:
+    async with Hostile([HANG]) as server, client_at(server) as client:
+        derived = client.with_options(timeout=None)
+        assert client.in_flight == 0
+        calls = [asyncio.ensure_future(which.request("GET", "/x")) for which in (client, derived)]
+        await server.until(lambda it: len(it.requests) == 2)
+        assert (client.in_flight, derived.in_flight) == (2, 2)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert client.in_flight == 0

@@ -12,6 +12,7 @@ import pytest
 from telepath_async import errors
 from telepath_async.errors import (
     APIError,
+    ClientClosedError,
     ConnectionFailed,
     ConnectionLost,
     OutcomeUnknown,
@@ -27,6 +28,7 @@ from telepath_async.errors import (
 EXAMPLES = [
     TelepathError("why"),
     UsageError("why"),
+    ClientClosedError("why", sent=True),
     ConnectionFailed("why"),
     ConnectionLost("why"),
     RequestTimeout("why", sent=True),
@@ -81,6 +83,11 @@ def test_an_error_is_caught_under_the_builtin_name_that_people_expect(
     kind: type, other: type
 ) -> None:
     assert issubclass(kind, other)
+
+
+def test_a_client_that_is_closed_is_not_a_bad_value() -> None:
+    assert not issubclass(ClientClosedError, ValueError)
+    assert ClientClosedError("why").sent is False
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)

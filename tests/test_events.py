@@ -19,7 +19,7 @@ from telepath_async import (
     TelepathClient,
     Throttled,
 )
-from tests.hostile import RESET, Hostile, reply
+from tests.support.hostile import RESET, Hostile, reply
 
 KINDS = (
     CallStarted,
@@ -39,6 +39,7 @@ FIELDS = {
     "seconds": 0.5,
     "status": 200,
     "remaining": 5987,
+    "request_id": "req_1",
     "reason": "503",
     "error": None,
 }
@@ -76,3 +77,31 @@ async def test_no_event_holds_an_id_a_secret_or_the_key() -> None:
     assert {type(event) for event in events} == set(KINDS)
     assert "seeded" not in repr(events)
     assert {event.template for event in events} == {"/trunks/{id}"}
+
+
+async def test_the_request_id_of_every_answer_is_in_its_event_and_in_what_a_list_hands_out() -> (
+    None
+):
+    events: list[Event] = []
+    page = b'{"trunks": [], "pagination": {"limit": 100, "offset": 0, "total": 0}}'
+    async with (
+        Hostile(
+            [
+                reply(503, headers={"X-Request-Id": "req_1"}),
+                reply(200, page, headers={"x-request-id": "req_2"}),
+                reply(200, b'{"id": "c"}'),
+                reply(200, b"{}", headers={"X-Request-Id": "req_4 seeded_key\t!"}),
+            ]
+        ) as server,
+        TelepathClient(
+            "seeded_key",
+            base_url=server.url,
+            retry=RetryPolicy(backoff=0.001),
+            on_event=events.append,
+        ) as client,
+    ):
+        assert (await client.trunks.list()).raw.request_id == "req_2"
+        await client.calls.get("c")
+        assert (await client.request("GET", "/x")).request_id == "req_4 seeded_key\t!"
+    seen = [event.request_id for event in events if isinstance(event, ResponseReceived)]
+    assert seen == ["req_1", "req_2", None, "req_4 ********** !"]

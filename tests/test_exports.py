@@ -18,10 +18,10 @@ from telepath_async.errors import TelepathError
 CONTRACT = {
     "client": {"TelepathClient", "RetryPolicy", "Response", "RateLimit", "Limiter", "LocalLimiter"},
     "values": {"Secret", "UNSET"},
-    "lists": {"Paginator", "Page", "Drift", "RejectedRow", "to_dict"},
+    "lists": {"Paginator", "Page", "Drift", "RejectedRow", "OddValue", "to_dict"},
     "trunks": {
         "Trunk", "TrunkMetrics", "TrunkStatus", "AIProvider", "SipCredentials", "TrunkSpec",
-        "TrunkOutcome",
+        "TrunkOutcome", "TrunkCreated", "TrunkExists", "TrunkFailed", "TrunkUnknown",
     },
     "calls": {
         "Call", "CallDetails", "CallDirection", "CallMetrics", "CallStatus", "Speaker",

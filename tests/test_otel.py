@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,8 +52,8 @@ from telepath_async.jobs import (
 )
 from telepath_async.otel import Telemetry
 from telepath_async.sandbox import Sandbox
-from tests.hostile import HANG, Hostile, reply
-from tests.promises.operations import BY_NAME, OPERATIONS, Operation, client_at, no_limit
+from tests.support.hostile import HANG, Hostile, reply
+from tests.support.operations import BY_NAME, OPERATIONS, Operation, client_at, no_limit
 
 UNSET, ERROR = StatusCode.UNSET, StatusCode.ERROR
 CONVENTIONS = {
@@ -319,6 +320,45 @@ def test_the_wait_before_an_attempt_is_not_told_of_the_next_one_again(watch: Wat
         0.5,
         None,
     ]
+
+
+def test_the_seconds_of_each_attempt_are_recorded_as_the_event_tells_them(watch: Watch) -> None:
+    of = {"method": "GET", "template": "/trunks", "call": 1}
+    for event in (
+        CallStarted(**of, attempt=0, base_url="https://api.telepathvoice.com/v1"),
+        RequestStarted(**of, attempt=1),
+        RequestFailed(**of, attempt=1, seconds=0.25, error="ConnectionLost"),
+        RequestStarted(**of, attempt=2),
+        ResponseReceived(**of, attempt=2, seconds=1.5, status=503, remaining=None),
+        RequestStarted(**of, attempt=3),
+        ResponseReceived(**of, attempt=3, seconds=0.75, status=200, remaining=None),
+        CallEnded(**of, attempt=3, seconds=9.0, status=200, error=None),
+    ):
+        watch.telemetry(event)
+    assert {
+        point.attributes.get("error.type"): (point.count, point.sum)
+        for point in watch.points("http.client.request.duration")
+    } == {"ConnectionLost": (1, 0.25), "503": (1, 1.5), None: (1, 0.75)}
+
+
+async def test_the_seconds_of_a_job_are_recorded_whether_or_not_it_fails(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([100.0, 107.0, 200.0, 203.5])
+    clock = SimpleNamespace(monotonic=lambda: next(times))
+    monkeypatch.setattr("telepath_async.otel.time", clock)
+
+    async def work(*, fails: bool) -> None:
+        if fails:
+            raise LookupError
+
+    await watch.telemetry.job("sync", work(fails=False))
+    with pytest.raises(LookupError):
+        await watch.telemetry.job("sync", work(fails=True))
+    assert {
+        point.attributes.get("error.type"): (point.count, point.sum)
+        for point in watch.points("telepath.job.duration")
+    } == {None: (1, 7.0), "LookupError": (1, 3.5)}
 
 
 async def test_a_call_that_the_limiter_refuses_ends_with_no_attempt(
@@ -695,7 +735,13 @@ async def test_a_sync_is_one_span_around_its_calls_and_its_rows_are_counted(
     assert report.inserted == 0
     assert report.unchanged > 0
     rows = watch.counts("telepath.sync.rows", "telepath.outcome")
-    assert rows == {"inserted": 250, "updated": 0, "unchanged": report.unchanged, "uncertain": 0}
+    assert rows == {
+        "inserted": 250,
+        "updated": 0,
+        "unchanged": report.unchanged,
+        "uncertain": 0,
+        "rejected": 0,
+    }
     jobs = [span for span in watch.calls if span.name == "nightly sync"]
     assert {parent(span) for span in watch.calls if span not in jobs} == {
         context(span).span_id for span in jobs

@@ -31,7 +31,7 @@ from telepath_async import (
 )
 from telepath_async.errors import ConnectionFailed, PagingError
 from telepath_async.protocol.answers import ListBody
-from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint, read_checkpoints
+from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoints
 from telepath_async.protocol.messages import Response
 from telepath_async.protocol.paging import Plan
 from telepath_async.protocol.url import Query
@@ -119,7 +119,7 @@ class Api:
         start = (
             Checkpoint(of="calls", filters={})
             if resume is None
-            else read_checkpoint(resume, of="calls", filters={})
+            else read_checkpoints(resume, of="calls", filters={})[0]
         )
         plan: Plan[Item] = Plan(of="calls", page_size=10, start=start)
         return paginator([Source(plan, self.ask)], max_items=max_items, prefetch=prefetch)

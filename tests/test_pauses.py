@@ -10,9 +10,10 @@ import pytest
 
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.errors import RateLimitError, ThrottledError
-from tests.hostile import Hostile
-from tests.promises.trunk_server import Fault, TrunkServer, refuse, spec
-from tests.test_session import KEY, jumping, now
+from tests.support.hostile import Hostile
+from tests.support.jumping import jumping, now
+from tests.support.keys import KEY
+from tests.support.trunk_server import Fault, TrunkServer, refuse, spec
 
 PAUSE = 2.0
 
@@ -55,7 +56,7 @@ async def test_300_gets_that_meet_a_gateways_429_all_succeed_and_send_nothing_in
         assert [error for error in outcomes if isinstance(error, BaseException)] == []
         # Only what was under way when the first 429 came: the rest of the burst.
         assert len(gateway.refused) <= 10
-        assert client._session._account.budget.spent == 0
+        assert client._session.key.budget.spent == 0
 
 
 @jumping

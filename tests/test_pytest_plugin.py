@@ -32,3 +32,56 @@ def test_the_fixtures_serve_a_users_tests(pytester: pytest.Pytester, mode: str) 
     )
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*style must be*sideways*"])
+
+
+MODULE_WIDE = """
+import pytest
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_on_the_loop_of_the_module(telepath_client):
+    assert await telepath_client.trunks.list().first()
+"""
+
+
+@pytest.mark.parametrize("mode", ["auto", "strict"])
+def test_a_test_on_another_loop_than_the_fixtures_is_told_what_to_set_and_then_works(
+    pytester: pytest.Pytester, mode: str
+) -> None:
+    pytester.makepyfile(MODULE_WIDE)
+    for scope, outcome in (("function", {"errors": 1}), ("module", {"passed": 1})):
+        pytester.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = {scope}")
+        result = pytester.runpytest_inprocess(f"--asyncio-mode={mode}", "-p", "no:cacheprovider")
+        result.assert_outcomes(**outcome)
+        if scope == "function":
+            result.stdout.fnmatch_lines(
+                ["*would hang: set asyncio_default_fixture_loop_scope = 'module' in pytest's*"]
+            )
+
+
+def test_a_loop_scope_in_the_configuration_is_seen_too(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(MODULE_WIDE.replace('(loop_scope="module")', ""))
+    pytester.makeini(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
+        "asyncio_default_test_loop_scope = session"
+    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*set asyncio_default_fixture_loop_scope = 'session' in*"])
+
+
+def test_the_fixtures_serve_a_test_that_another_plugin_runs(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import pytest
+
+@pytest.mark.anyio
+async def test_under_anyio(telepath_client):
+    assert await telepath_client.trunks.list().first()
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+"""
+    )
+    result = pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)

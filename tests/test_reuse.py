@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.errors import ConnectionLost
 from telepath_async.events import Event, RetryScheduled
-from tests.hostile import CLOSE, RESET, Hostile, Received, Step, answering, cut, reply
-from tests.test_session import KEY, server_in_a_thread
-from tests.tls import client_context, needs_openssl, server_context
+from telepath_async.reuse import drop_stale
+from tests.support.hostile import CLOSE, RESET, Hostile, Received, Step, answering, cut, reply
+from tests.support.keys import KEY
+from tests.support.threads import server_in_a_thread
+from tests.support.tls import client_context, needs_openssl, server_context
 
 OLD_AGE = 0.03
 """Seconds after which the server closes an idle connection."""
@@ -137,7 +141,7 @@ async def test_a_poller_that_keeps_meeting_the_servers_keep_alive_costs_nothing(
     ):
         for number in range(400):
             assert (await client.request("GET", f"/{number}")).body == b"/%d" % number
-        assert client._session._account.budget.spent == 0
+        assert client._session.key.budget.spent == 0
     assert len(server.requests) == 799
     retries = [event for event in events if isinstance(event, RetryScheduled)]
     assert {(event.seconds, event.reason) for event in retries} == {(0.0, "ConnectionLost")}
@@ -160,7 +164,7 @@ async def test_it_is_free_once_and_then_costs_what_a_retry_costs() -> None:
         await client.request("GET", "/a")
         with pytest.raises(ConnectionLost):
             await client.request("GET", "/b")
-        assert client._session._account.budget.spent == 15
+        assert client._session.key.budget.spent == 15
     assert len(server.requests) == 1 + 1 + 4
 
 
@@ -185,7 +189,7 @@ async def test_a_part_of_an_answer_is_an_outage_and_is_paid_for() -> None:
     async with Hostile([ECHO, begun, ECHO]) as server, client_at(server.url, retry=quick) as client:
         await client.request("GET", "/a")
         await client.request("GET", "/b")
-        assert client._session._account.budget.spent == 4
+        assert client._session.key.budget.spent == 4
 
 
 async def test_what_must_not_be_repeated_is_not_sent_again() -> None:
@@ -194,3 +198,20 @@ async def test_what_must_not_be_repeated_is_not_sent_again() -> None:
         with pytest.raises(ConnectionLost):
             await client.request("POST", "/b")
     assert len(server.requests) == 2
+
+
+class Pipe(asyncio.Transport):
+    """A transport without a socket, as on a named pipe of Windows."""
+
+
+async def test_an_idle_connection_without_a_socket_is_believed_to_be_good() -> None:
+    async with aiohttp.ClientSession() as session:
+        protocol = ResponseHandler(asyncio.get_running_loop())
+        pipe = Pipe()
+        pipe.is_closing = lambda: False  # type: ignore[method-assign]
+        protocol.connection_made(pipe)
+        key: Any = ("pipe", None, False)
+        assert isinstance(session.connector, aiohttp.BaseConnector)
+        session.connector._conns[key] = deque([(protocol, time.monotonic())])
+        assert drop_stale(session.connector, key)
+        session.connector._conns.clear()

@@ -7,13 +7,9 @@ import gc
 import logging
 import math
 import random
-import selectors
-import ssl
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from copy import copy
-from functools import wraps
 from typing import Any
 
 import aiohttp
@@ -52,52 +48,16 @@ from telepath_async.protocol.messages import Request, Response
 from telepath_async.protocol.retry import RetryBudget
 from telepath_async.sandbox import Sandbox
 from telepath_async.secret import Secret
-from telepath_async.session import Account, Options, Pool, Session
-from tests.hostile import HANG, RESET, Hostile, Step, drip, reply
-from tests.tls import needs_openssl, server_context
+from telepath_async.session import CallOptions, KeyState, Session
+from telepath_async.session_holder import SessionHolder
+from tests.support.hostile import HANG, RESET, Hostile, Step, drip, reply
+from tests.support.jumping import JumpLoop, jumping, now
+from tests.support.keys import KEY
+from tests.support.threads import server_in_a_thread
+from tests.support.tls import needs_openssl, server_context
 
-KEY = "sk_live_seeded_key"
 GET = Request(method="GET", path="/calls/c1", template="/calls/{id}")
 POST = Request(method="POST", path="/trunks", template="/trunks", repeatable=False)
-
-
-class _JumpSelector(selectors.DefaultSelector):
-    """Does not sleep: moves the loop's time to where the next timer is due."""
-
-    loop: JumpLoop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        events = super().select(0)
-        if not events:
-            assert timeout is not None, "nothing is due, and nobody will ever wake this loop"
-            self.loop.now += timeout
-        return events
-
-
-class JumpLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        selector = _JumpSelector()
-        selector.loop = self
-        self.now = 1000.0
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.now
-
-
-def jumping(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run the test in made-up time."""
-
-    @wraps(test)
-    def run(**fixtures: Any) -> None:
-        with asyncio.Runner(loop_factory=JumpLoop) as runner:
-            runner.run(test(**fixtures))
-
-    return run
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time() - 1000.0
 
 
 def answer(status: int = 200, **headers: str) -> Response:
@@ -189,30 +149,33 @@ class Rig:
     session: Session
     events: list[Event]
     budget: RetryBudget
-    pool: Pool
+    holder: SessionHolder
 
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
     def make(*script: object, waits: list[Any] | None = None, **options: Any) -> Rig:
-        wire, gate, events, budget, pool = (
+        wire, gate, events, budget, holder = (
             Wire(*script),
             Gate(list(waits or [])),
             [],
             RetryBudget(),
-            Pool(None),
+            SessionHolder(None),
         )
         monkeypatch.setattr(transport, "send", wire.send)
         monkeypatch.setattr(random, "random", lambda: 1.0)
-        origin = transport.Origin(
-            base_url="http://127.0.0.1:1/v1", api_key=Secret(KEY), max_bytes=1000
+        key = KeyState(
+            base_url="http://127.0.0.1:1/v1",
+            api_key=Secret(KEY),
+            max_bytes=1000,
+            limiter=gate,
+            budget=budget,
         )
-        account = Account(origin=origin, limiter=gate, budget=budget)
-        chosen = Options(
+        chosen = CallOptions(
             **({"timeout": 30.0, "attempt_timeout": 10.0, "retry": RetryPolicy()} | options)
         )
-        session = Session(pool=pool, account=account, options=chosen, on_event=events.append)
-        return Rig(wire, gate, session, events, budget, pool)
+        session = Session(holder=holder, key=key, options=chosen, on_event=events.append)
+        return Rig(wire, gate, session, events, budget, holder)
 
     return make
 
@@ -226,7 +189,7 @@ async def test_a_good_answer_is_returned_and_gives_one_token_back(rig: Any) -> N
     it.budget.spent = 100
     assert (await it.session.send(GET)).status == 201
     assert it.budget.spent == 99
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -235,7 +198,7 @@ async def test_every_attempt_pays_the_limiter_and_every_answer_is_shown_to_it(ri
     await it.session.send(GET)
     assert len(it.gate.asked) == 4
     assert len(it.gate.observed) == 3
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -245,7 +208,7 @@ async def test_retries_wait_longer_and_longer_and_are_paid_for(rig: Any) -> None
         await it.session.send(GET)
     assert it.wire.times == [0.0, 0.5, 1.5, 3.5]
     assert it.budget.spent == 15
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -254,7 +217,7 @@ async def test_a_read_that_times_out_is_tried_again_for_twice_the_price(rig: Any
     await it.session.send(GET)
     assert it.wire.times == [0.0, 10.5]
     assert it.budget.spent == 9
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -264,7 +227,7 @@ async def test_the_refusal_of_the_last_attempt_is_raised_without_the_key(rig: An
         await it.session.send(GET)
     assert len(it.wire.sent) == 4
     assert caught.value.request_id == "echo **********"
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @pytest.mark.parametrize(
@@ -284,7 +247,7 @@ async def test_what_is_not_worth_a_retry_is_raised_at_once(
     with pytest.raises(error):
         await it.session.send(GET)
     assert len(it.wire.sent) == 1
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @pytest.mark.parametrize(
@@ -296,7 +259,7 @@ async def test_a_create_in_doubt_is_sent_once(rig: Any, outcome: object) -> None
     with pytest.raises(TelepathError):
         await it.session.send(POST)
     assert len(it.wire.sent) == 1
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @pytest.mark.parametrize(
@@ -306,7 +269,7 @@ async def test_a_create_in_doubt_is_sent_once(rig: Any, outcome: object) -> None
 async def test_a_create_that_did_not_happen_is_tried_again(rig: Any, outcome: object) -> None:
     it = rig(outcome, answer(201))
     assert (await it.session.send(POST)).status == 201
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -316,7 +279,7 @@ async def test_an_empty_budget_ends_the_retries_of_all_calls(rig: Any) -> None:
         with pytest.raises(ConnectionLost):
             await it.session.send(GET)
     assert len(it.wire.sent) == 400
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 # Time.
@@ -331,7 +294,7 @@ async def test_an_attempt_is_given_its_own_time_and_never_more_than_the_call_has
         await it.session.send(GET)
     assert [timeout for _, timeout, _ in it.wire.sent] == [10.0, 4.0]
     assert now() == 15.0
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @pytest.mark.parametrize(
@@ -345,7 +308,7 @@ async def test_none_is_no_bound(
     await it.session.send(GET)
     assert it.wire.sent[0][1] == given
     assert it.gate.asked == [("interactive", timeout)]
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -357,7 +320,7 @@ async def test_a_wait_that_cannot_end_in_time_fails_at_once_with_what_the_server
         await it.session.send(GET)
     assert caught.value.retry_after == 31
     assert now() == 0
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -368,7 +331,7 @@ async def test_time_in_the_limiter_counts_as_time_of_the_call(rig: Any) -> None:
     assert it.gate.asked == [("interactive", 30.0), ("interactive", 7.5)]
     assert it.wire.sent[1][:2] == (26.5, 3.5)
     assert now() == 30.0
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -381,7 +344,7 @@ async def test_a_limiter_that_would_take_too_long_is_an_error_at_once(rig: Any) 
     assert caught.value.retry_after == 9.0
     assert it.gate.asked == [("bulk", 1.0)]
     assert it.wire.sent == []
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -390,7 +353,7 @@ async def test_an_attempt_that_was_not_sent_does_not_hide_an_earlier_one_that_wa
     with pytest.raises(ConnectionLost):
         await it.session.send(GET)
     assert len(it.wire.sent) == 4
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -401,7 +364,7 @@ async def test_the_earlier_outcome_is_raised_when_the_limiter_has_no_place_for_a
     with pytest.raises(ServerError):
         await it.session.send(GET)
     assert len(it.wire.sent) == 1
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 # Events.
@@ -422,7 +385,7 @@ async def test_events_tell_what_happens_in_order_and_name_no_id(rig: Any) -> Non
         ResponseReceived(**of, attempt=2, status=200, seconds=0.5, remaining=5987),
         CallEnded(**of, attempt=2, seconds=1.375, status=200, error=None),
     ]
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -437,7 +400,7 @@ async def test_an_attempt_without_an_answer_and_a_call_that_fails_name_the_class
         RequestFailed(**of, seconds=0.25, error="ConnectionLost"),
         CallEnded(**of, seconds=0.25, status=None, error="ConnectionLost"),
     ]
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -448,7 +411,7 @@ async def test_a_call_that_the_server_refuses_ends_with_the_error_and_its_status
     last = it.events[-1]
     assert isinstance(last, CallEnded)
     assert (last.attempt, last.status, last.error) == (1, 404, "NotFoundError")
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -462,7 +425,7 @@ async def test_a_cancelled_call_is_told_to_its_end(rig: Any) -> None:
         RequestFailed(**of, seconds=3.0, error="CancelledError"),
         CallEnded(**of, seconds=3.0, status=None, error="CancelledError"),
     ]
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -470,7 +433,7 @@ async def test_a_call_that_closing_cuts_off_ends_with_the_error_that_it_raises(r
     it = rig(HANGING)
     call = asyncio.ensure_future(it.session.send(GET))
     await asyncio.sleep(1.0)
-    await it.pool.aclose()
+    await it.holder.aclose()
     with pytest.raises(ClientClosedError):
         await call
     assert [event.error for event in it.events if isinstance(event, RequestFailed | CallEnded)] == [
@@ -488,7 +451,7 @@ async def test_a_call_that_never_got_a_place_ends_without_an_attempt(rig: Any) -
         (CallStarted, 0),
         (CallEnded, 0),
     ]
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -505,7 +468,7 @@ async def test_calls_at_the_same_time_are_told_apart_by_their_numbers(rig: Any) 
             CallEnded,
         ]
     assert [event.call for event in it.events if isinstance(event, CallEnded)] == [second, first]
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -515,7 +478,7 @@ async def test_a_retry_after_a_lost_answer_names_the_class_of_the_error(rig: Any
     assert [event.reason for event in it.events if isinstance(event, RetryScheduled)] == [
         "ConnectionLost"
     ]
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
@@ -528,24 +491,24 @@ async def test_a_listener_that_raises_loses_nothing_and_is_logged(
         raise ZeroDivisionError
 
     it.session = Session(
-        pool=it.pool, account=it.session._account, options=it.session.options, on_event=listener
+        holder=it.holder, key=it.session.key, options=it.session.options, on_event=listener
     )
     assert (await it.session.send(GET)).status == 200
     assert [record.message for record in caplog.records] == [
         f"on_event failed on {kind}; the call goes on"
         for kind in ("CallStarted", "RequestStarted", "ResponseReceived", "CallEnded")
     ]
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
 async def test_without_a_listener_nothing_is_told(rig: Any) -> None:
     it = rig(answer(200))
     session = Session(
-        pool=it.pool, account=it.session._account, options=it.session.options, on_event=None
+        holder=it.holder, key=it.session.key, options=it.session.options, on_event=None
     )
     assert (await session.send(GET)).status == 200
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 # Options.
@@ -563,25 +526,25 @@ async def test_a_session_with_other_options_shares_pool_limiter_budget_and_rate_
     assert it.budget.spent == 4
     assert it.gate.asked == [("bulk", 30.0), ("bulk", pytest.approx(29.5))]
     assert it.wire.sent[0][2]["X-A"] == "b"
-    assert other.pool is it.pool
-    assert it.session.rate_limit == other.rate_limit
-    assert it.session.rate_limit.remaining == 59
+    assert other.holder is it.holder
+    assert it.session.key.rate_limit == other.key.rate_limit
+    assert it.session.key.rate_limit.remaining == 59
     assert it.session.options.priority == "interactive"
     assert "'b'" not in repr(other.options)
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
 async def test_the_rate_limit_is_what_the_last_answer_that_spoke_of_it_said(rig: Any) -> None:
     it = rig(answer(X_RateLimit_Limit="60"), answer(X_RateLimit_Remaining="7"), answer())
-    assert it.session.rate_limit is None
+    assert it.session.key.rate_limit is None
     await it.session.send(GET)
-    assert it.session.rate_limit.limit == 60
+    assert it.session.key.rate_limit.limit == 60
     await it.session.send(GET)
     await it.session.send(GET)
-    assert it.session.rate_limit.remaining == 7
-    assert it.session.base_url == "http://127.0.0.1:1/v1"
-    await it.pool.aclose()
+    assert it.session.key.rate_limit.remaining == 7
+    assert it.session.key.base_url == "http://127.0.0.1:1/v1"
+    await it.holder.aclose()
 
 
 # Cancellation and closing, in every phase.
@@ -613,8 +576,8 @@ async def test_a_cancelled_call_leaves_at_once_and_the_cancellation_is_not_wrapp
     assert type(caught.value) is asyncio.CancelledError
     assert now() == 1
     assert it.gate.inside == 0
-    assert not it.pool._calling
-    await it.pool.aclose()
+    assert not it.holder.in_flight
+    await it.holder.aclose()
 
 
 @in_every_phase
@@ -629,7 +592,7 @@ async def test_the_callers_own_timeout_wins(rig: Any, phase: dict[str, Any]) -> 
     task = asyncio.current_task()
     assert task is not None
     assert (now(), task.cancelling()) == (2, 0)
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @in_every_phase
@@ -637,12 +600,15 @@ async def test_the_callers_own_timeout_wins(rig: Any, phase: dict[str, Any]) -> 
 async def test_close_cuts_off_a_call_that_hangs(rig: Any, phase: dict[str, Any]) -> None:
     it, task = begun(rig, phase)
     await asyncio.sleep(1)
-    await it.pool.aclose()
-    with pytest.raises(ClientClosedError, match="whether it arrived is unknown") as caught:
+    await it.holder.aclose()
+    with pytest.raises(ClientClosedError) as caught:
         await task
+    assert caught.value.sent == bool(it.wire.sent)
+    said = "whether it arrived is unknown" if caught.value.sent else "nothing was sent"
+    assert said in str(caught.value)
     assert caught.value.__context__ is None
     assert (now(), it.gate.inside) == (1, 0)
-    assert not it.pool._calling
+    assert not it.holder.in_flight
 
 
 @jumping
@@ -662,7 +628,7 @@ async def test_a_task_that_was_cut_off_can_go_on_and_be_timed_out_later(rig: Any
 
     task = asyncio.ensure_future(call_and_wait())
     await asyncio.sleep(1)
-    await it.pool.aclose()
+    await it.holder.aclose()
     assert await task == 1
 
 
@@ -675,7 +641,7 @@ async def test_a_caller_who_cancels_in_the_moment_of_the_close_sees_the_cancella
         await asyncio.sleep(1)
         if first == "cancel":
             task.cancel()
-        closing = asyncio.ensure_future(it.pool.aclose())
+        closing = asyncio.ensure_future(it.holder.aclose())
         await asyncio.sleep(0)  # now it has cut, and the task does not know yet
         if first == "close":
             task.cancel()
@@ -688,17 +654,17 @@ async def test_a_caller_who_cancels_in_the_moment_of_the_close_sees_the_cancella
 async def test_closing_twice_is_fine_and_cuts_off_once(rig: Any) -> None:
     it, task = begun(rig, PHASES["in the transport"])
     await asyncio.sleep(1)
-    await asyncio.gather(it.pool.aclose(), it.pool.aclose())
+    await asyncio.gather(it.holder.aclose(), it.holder.aclose())
     with pytest.raises(ClientClosedError):
         await task
     assert task.cancelling() == 0
-    await it.pool.aclose()
+    await it.holder.aclose()
 
 
 @jumping
 async def test_use_after_close_is_refused_and_takes_no_place(rig: Any) -> None:
     it = rig(answer())
-    await it.pool.aclose()
+    await it.holder.aclose()
     with pytest.raises(ClientClosedError, match="this client is closed; open a new one"):
         await it.session.send(GET)
     assert it.gate.asked == []
@@ -713,10 +679,10 @@ async def test_a_call_whose_limiter_swallows_the_cut_opens_no_new_session(rig: A
             await asyncio.sleep(5)
         return 0.0
 
-    it.session._account.limiter = type("Stubborn", (), {"acquire": staticmethod(stubborn)})()
+    it.session.key.limiter = type("Stubborn", (), {"acquire": staticmethod(stubborn)})()
     task = asyncio.ensure_future(it.session.send(GET))
     await asyncio.sleep(1)
-    await it.pool.aclose()
+    await it.holder.aclose()
     with pytest.raises(ClientClosedError, match="was closed while a call was under way"):
         await task
     assert it.wire.sent == []
@@ -742,28 +708,6 @@ def test_a_call_outside_a_task_is_refused(rig: Any) -> None:
 
 
 # Loops.
-
-
-@contextmanager
-def server_in_a_thread(*script: Any, tls: ssl.SSLContext | None = None) -> Iterator[Hostile]:
-    """Serve from a loop of its own, which outlives those of the test."""
-    ready, box = threading.Event(), []
-
-    async def serve() -> None:
-        async with Hostile(list(script), tls=tls) as server:
-            done = asyncio.Event()
-            box.extend([server, asyncio.get_running_loop(), done])
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    ready.wait()
-    try:
-        yield box[0]
-    finally:
-        box[1].call_soon_threadsafe(box[2].set)
-        thread.join()
 
 
 def bluntly(work: Coroutine[Any, Any, Any]) -> Any:
@@ -810,8 +754,7 @@ def test_asyncio_run_closes_the_connections_of_a_client_that_nobody_closed() -> 
     with server_in_a_thread(reply()) as server:
         client = client_at(server.url)
         asyncio.run(client.request("GET", "/x"))
-        assert client._pool._http is not None
-        assert client._pool._http.session.closed
+        assert client._session.holder.http is None
 
 
 @pytest.mark.parametrize("own_session", [False, True])
@@ -856,8 +799,9 @@ async def test_a_second_loop_while_the_first_runs_is_refused_and_harms_nobody() 
 async def test_a_session_that_the_loop_closed_is_opened_anew() -> None:
     async with Hostile([reply()]) as server, client_at(server.url) as client:
         await client.request("GET", "/x")
-        assert client._pool._http is not None
-        await client._pool._http.session.close()
+        http = client._session.holder.http
+        assert http is not None
+        await http.session.close()
         await client.request("GET", "/x")
     assert len(server.connections) == 2
 
@@ -867,9 +811,9 @@ async def test_a_client_can_close_while_its_loop_shuts_down(first: str) -> None:
     async with Hostile([reply()]) as server:
         client = client_at(server.url)
         await client.request("GET", "/x")
-        assert client._pool._holder is not None
+        assert client._session.holder._generator is not None
         closings = [
-            client._pool._holder.aclose(),
+            client._session.holder._generator.aclose(),
             client.aclose(),
         ]  # the loop closes every generator on its way out
         await asyncio.gather(*(closings if first == "loop" else reversed(closings)))
@@ -983,7 +927,7 @@ async def test_a_call_cancelled_after_any_number_of_steps_harms_no_other_call() 
             assert answered not in seen
             seen.add(answered)
         await server.until(lambda it: it.open == 1)
-        assert not client._pool._calling
+        assert not client.in_flight
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -1036,7 +980,7 @@ async def test_a_certificate_that_is_not_valid_is_not_tried_again() -> None:
     ):
         with pytest.raises(ConnectionFailed, match="the server's certificate is not valid"):
             await client.request("GET", "/x")
-        assert client._session._account.budget.spent == 0
+        assert client._session.key.budget.spent == 0
     assert server.received == b""
 
 

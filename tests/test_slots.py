@@ -18,7 +18,8 @@ from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.errors import RequestTimeout, ThrottledError
 from telepath_async.sandbox import Sandbox
 from telepath_async.slots import MAX_CONNECTIONS, RESERVE, Slots, slots_of
-from tests.test_session import KEY, jumping, now
+from tests.support.jumping import jumping, now
+from tests.support.keys import KEY
 
 
 class Slow:
@@ -155,6 +156,26 @@ async def test_a_call_that_finds_no_connection_in_its_time_names_the_remedy() ->
             task.cancel()
         await asyncio.wait(hung)
         assert await get(client.with_options(attempt_timeout=None, timeout=None)) == 100
+
+
+@jumping
+async def test_a_call_that_finds_no_permit_in_its_time_names_the_remedy() -> None:
+    remedy = "send fewer requests at a time, or raise max_wait or timeout"
+    async with Slow(lambda: 0.0) as server, client_at(server.url, limit=60) as client:
+        await get(client)
+        waiting = [asyncio.ensure_future(get(client)) for _ in range(2)]
+        await asyncio.sleep(0)
+        bulk = client.with_options(priority="bulk", timeout=5.0)
+        late = asyncio.ensure_future(get(bulk))
+        await asyncio.sleep(0)
+        waiting += [asyncio.ensure_future(get(client)) for _ in range(9)]
+        with pytest.raises(ThrottledError, match=remedy):  # at once
+            await client.with_options(timeout=5.0).request("GET", "/x")
+        assert now() == pytest.approx(0, abs=0.1)
+        with pytest.raises(ThrottledError, match=remedy):  # interactive ones went first
+            await late
+        assert now() == pytest.approx(5, abs=0.1)
+        await asyncio.gather(*waiting)
 
 
 @jumping

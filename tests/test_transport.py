@@ -12,7 +12,7 @@ import traceback
 import tracemalloc
 import types
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,10 @@ from telepath_async.errors import (
     TelepathError,
     TransportError,
 )
+from telepath_async.protocol.encoding import MAX_REST
 from telepath_async.protocol.messages import Request, Response
 from telepath_async.secret import Secret
-from tests.hostile import (
+from tests.support.hostile import (
     CLOSE,
     HANG,
     RESET,
@@ -48,9 +49,9 @@ from tests.hostile import (
     redirect,
     reply,
 )
-from tests.tls import needs_openssl, server_context
+from tests.support.keys import KEY
+from tests.support.tls import needs_openssl, server_context
 
-KEY = "sk_live_seeded_key"
 PASSWORD = "seeded-sip-password"
 SESSION_KEY = "seeded-header-value"
 SECRETS = (KEY, PASSWORD, SESSION_KEY)
@@ -305,15 +306,38 @@ async def test_a_body_that_comes_with_its_head_or_after_it_is_the_same(
             assert (await send(session, server.url)).body == body
 
 
+CAP = 100
+CAPPED = {
+    "with its head": lambda body: reply(200, body),
+    "after its head": lambda body: drip(reply(200, body), 0.001, 60),
+    "byte by byte": lambda body: drip(reply(200, body), 0.0001),
+    "in chunks": lambda body: chunked(body[:50], body[50:], b""),
+    "to the end of the connection": lambda body: raw(b"HTTP/1.1 200 OK\r\n\r\n" + body, "close"),
+    "compressed": lambda body: reply(
+        200, gzip.compress(body), headers={"Content-Encoding": "gzip"}
+    ),
+}
+
+
+@pytest.mark.parametrize("arrives", CAPPED.values(), ids=CAPPED)
 async def test_a_body_of_just_the_cap_passes_and_one_byte_more_does_not(
-    session: aiohttp.ClientSession,
+    session: aiohttp.ClientSession, arrives: Callable[[bytes], Step]
 ) -> None:
-    async with Hostile([reply(200, b"x" * 100)]) as server:
-        assert len((await send(session, server.url, max_bytes=100)).body) == 100
-        error = await failure(session, server.url, max_bytes=99)
+    async with Hostile([arrives(b"x" * CAP)]) as server:
+        assert (await send(session, server.url, max_bytes=CAP)).body == b"x" * CAP
+    async with Hostile([arrives(b"x" * (CAP + 1))]) as server:
+        error = await failure(session, server.url, max_bytes=CAP)
     assert isinstance(error, ResponseError)
-    assert (error.status, error.raw) == (200, b"x" * 99)
-    assert "larger than max_response_bytes (99)" in str(error)
+    assert (error.status, error.raw) == (200, b"x" * CAP)
+    assert "larger than max_response_bytes (100)" in str(error)
+
+
+async def test_a_large_body_of_just_the_cap_is_whole(session: aiohttp.ClientSession) -> None:
+    """What is cut keeps a megabyte; what is not keeps all."""
+    body = bytes(2 * MAX_REST)
+    for step in (reply(200, body), drip(reply(200, body), 0.0, 300_000)):
+        async with Hostile([step]) as server:
+            assert (await send(session, server.url, max_bytes=len(body))).body == body
 
 
 async def test_the_body_of_an_error_is_cut_at_the_cap_and_its_status_stays(
@@ -754,6 +778,18 @@ async def test_a_session_of_ours_takes_nothing_from_the_environment_and_keeps_no
         assert isinstance(session.cookie_jar, aiohttp.DummyCookieJar)
         assert transport.loop_of(session) is asyncio.get_running_loop()
     assert session.closed
+
+
+async def test_a_session_that_closes_under_a_call_that_waits_for_a_connection_sent_nothing() -> (
+    None
+):
+    connector = aiohttp.TCPConnector(limit=1)
+    async with Hostile([HANG]) as server, aiohttp.ClientSession(connector=connector) as session:
+        calls = [asyncio.ensure_future(failure(session, server.url, POST)) for _ in range(2)]
+        await server.until(lambda server: len(server.requests) == 1)
+        await session.close()
+        sent = {error.sent for error in await asyncio.gather(*calls)}
+    assert sent == {True, False}
 
 
 def _in_a_loop_that_is_closed_bluntly(work: Any) -> Any:

@@ -12,16 +12,17 @@ from telepath_async import Call, CallStatus
 
 from .call_view import call_pictures
 from .credentials import database_url
-from .exits import OK, PARTLY
 from .listing import (
     All,
     MaxItems,
     Resume,
     list_options,
     print_list,
+    verdict,
     wanted_items,
     warn_of_unknown,
 )
+from .log import odd_rows_last
 from .output import Column, draw, fields_table, printable, tell
 from .shell import Shell, Since, TrunkId, Until, command, going_on, span_option
 
@@ -161,41 +162,48 @@ async def sync(
     url = database_url(database)
     from telepath_async.sync import SyncProgress, sync_calls
 
-    async with shell.client() as telepath:
-        with going_on(lambda: _SYNC_GOES_ON), shell.bar("sync", "calls", telepath) as bar:
-            suggested = since is not None
+    with odd_rows_last():
+        async with shell.client() as telepath:
+            with going_on(lambda: _SYNC_GOES_ON), shell.bar("sync", "calls", telepath) as bar:
+                suggested = since is not None
 
-            def show(progress: SyncProgress) -> None:
-                nonlocal suggested
-                bar.show(progress.rows, progress.total)
-                one_by_one = progress.total is None and progress.watermark is None
-                if one_by_one and not suggested and progress.rows >= _LONG_HISTORY:
-                    suggested = True
-                    tell(_SYNC_SINCE)
+                def show(progress: SyncProgress) -> None:
+                    nonlocal suggested
+                    bar.show(progress.rows, progress.total)
+                    one_by_one = progress.total is None and progress.watermark is None
+                    if one_by_one and not suggested and progress.rows >= _LONG_HISTORY:
+                        suggested = True
+                        tell(_SYNC_SINCE)
 
-            report = await sync_calls(
-                telepath,
-                url,
-                account=account,
-                since=since,
-                until=until,
-                lookback=lookback,
-                trunk_id=trunk_id,
-                on_progress=show,
-            )
-    if shell.as_json:
-        shell.write(report)
-    else:
-        fields = {
-            "inserted": report.inserted,
-            "updated": report.updated,
-            "unchanged": report.unchanged,
-            "pages": report.pages,
-            "seconds": report.seconds,
-            "complete up to (UTC)": report.watermark,
-        }
-        draw(fields_table(fields.items()))
-    return _verdict(report.uncertain, "the next run goes back to them")
+                report = await sync_calls(
+                    telepath,
+                    url,
+                    account=account,
+                    since=since,
+                    until=until,
+                    lookback=lookback,
+                    trunk_id=trunk_id,
+                    on_progress=show,
+                )
+        if shell.as_json:
+            shell.write(report)
+        else:
+            fields = {
+                "inserted": report.inserted,
+                "updated": report.updated,
+                "unchanged": report.unchanged,
+                "pages": report.pages,
+                "seconds": report.seconds,
+                "complete up to (UTC)": report.watermark,
+            }
+            draw(fields_table(fields.items()))
+    return verdict(
+        "calls",
+        rejected=report.rejected,
+        odd=report.odd,
+        uncertain=report.uncertain,
+        remedy="the next run goes back to them",
+    )
 
 
 _LONG_HISTORY: Final = 10_000
@@ -244,45 +252,42 @@ async def export(
     from telepath_async.export import ExportProgress, export_calls
 
     warn_of_unknown("--status", status, CallStatus)
-    async with shell.client() as telepath:
-        with (
-            going_on(lambda: f"{path} was not touched; run the same command again"),
-            shell.bar("export", "calls", telepath) as bar,
-        ):
+    with odd_rows_last():
+        async with shell.client() as telepath:
+            with (
+                going_on(lambda: f"{path} was not touched; run the same command again"),
+                shell.bar("export", "calls", telepath) as bar,
+            ):
 
-            def show(progress: ExportProgress) -> None:
-                bar.show(progress.rows, progress.total)
+                def show(progress: ExportProgress) -> None:
+                    bar.show(progress.rows, progress.total)
 
-            report = await export_calls(
-                telepath,
-                path,
-                format=format,
-                since=since,
-                until=until,
-                trunk_id=trunk_id,
-                status=status,
-                direction=direction,
-                bom=bom,
-                on_progress=show,
-            )
-    told = {
-        "path": str(report.path),
-        "rows": report.rows,
-        "bytes": report.bytes,
-        "seconds": report.seconds,
-    }
-    if shell.as_json:
-        shell.write({**told, "uncertain": report.uncertain})
-    else:
-        draw(fields_table(told.items()))
-    return _verdict(report.uncertain, "export again, with --until")
-
-
-def _verdict(uncertain: int, remedy: str) -> int:
-    if not uncertain:
-        return OK
-    tell(
-        f"the list changed while it was read: {uncertain:,} calls may be missing; {remedy}",
-        kind="warning",
+                report = await export_calls(
+                    telepath,
+                    path,
+                    format=format,
+                    since=since,
+                    until=until,
+                    trunk_id=trunk_id,
+                    status=status,
+                    direction=direction,
+                    bom=bom,
+                    on_progress=show,
+                )
+        if shell.as_json:
+            shell.write(report)
+        else:
+            fields = {
+                "path": str(report.path),
+                "rows": report.rows,
+                "bytes": report.bytes,
+                "seconds": report.seconds,
+            }
+            draw(fields_table(fields.items()))
+    return verdict(
+        "calls",
+        rejected=report.rejected,
+        odd=report.odd,
+        uncertain=report.uncertain,
+        remedy="export again, with --until",
     )
-    return PARTLY

@@ -19,6 +19,7 @@ from telepath_async import (
 )
 
 from .exits import OK, PARTLY
+from .log import odd_rows_last
 from .output import Column, draw_rows, tell
 from .shell import Shell, going_on
 
@@ -88,6 +89,23 @@ async def print_list(
     wanted: int | None,
 ) -> int:
     """Print the items; say how to go on when that is cut off, and return the exit code."""
+    with odd_rows_last():
+        await _print_pages(shell, telepath, items, columns, unit, wanted)
+    drift = items.drift
+    remedy = "list again, with --until if they are calls"
+    return verdict(
+        unit, rejected=drift.rejected, odd=drift.odd, uncertain=drift.uncertain, remedy=remedy
+    )
+
+
+async def _print_pages(
+    shell: Shell,
+    telepath: TelepathClient,
+    items: Paginator[T],
+    columns: Sequence[Column[T]],
+    unit: str,
+    wanted: int | None,
+) -> None:
     rows: list[T] = []
     done, place = 0, items.checkpoint
     try:
@@ -112,7 +130,6 @@ async def print_list(
         tell(f"there are no such {unit}")
     if wanted is not None and len(rows) > wanted:
         tell(f"{wanted:,} {unit} are shown, and there are more: --all, --max-items N, or --json")
-    return _verdict(items, unit)
 
 
 def _least(total: int | None, wanted: int | None) -> int | None:
@@ -123,13 +140,18 @@ def _how_to_go_on(done: int, unit: str, place: str) -> str:
     return f"{done:,} {unit} were printed; the rest follows with --resume {shlex.quote(place)}"
 
 
-def _verdict(items: Paginator[Any], unit: str) -> int:
-    uncertain = items.drift.uncertain
-    if not uncertain:
-        return OK
-    tell(
-        f"the list changed while it was read: {uncertain:,} {unit} may be missing; list "
-        "again, with --until if they are calls",
-        kind="warning",
-    )
-    return PARTLY
+def verdict(unit: str, *, rejected: int, odd: int, uncertain: int, remedy: str) -> int:
+    """Say what is missing of a list, and what is not as it should be; return the exit code.
+
+    `remedy`: what to do where rows may have been missed.
+    """
+    if odd:
+        tell(f"{odd:,} {unit} hold values of another type than their fields; they stand in extra")
+    if rejected:
+        tell(f"{rejected:,} {unit} were left out: they have no usable id", kind="warning")
+    if uncertain:
+        tell(
+            f"the list changed while it was read: {uncertain:,} {unit} may be missing; {remedy}",
+            kind="warning",
+        )
+    return PARTLY if rejected or uncertain else OK

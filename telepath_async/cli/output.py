@@ -9,14 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
-import attrs
 import msgspec
 from attrs import frozen
 
 from telepath_async import Secret
+from telepath_async.models.plain import plain
 from telepath_async.protocol.redaction import sanitize
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NONE: Final = "-"
+_encoder: Final = msgspec.json.Encoder()
 
 
 @frozen
@@ -45,47 +45,26 @@ def write_ndjson(values: Iterable[object], *, show_secrets: bool) -> None:
 
     Models keep their field names; times are ISO 8601 in UTC.
     """
-    encoder = msgspec.json.Encoder(enc_hook=_revealed if show_secrets else _masked)
+    show = Secret.reveal if show_secrets else str
     sys.stdout.flush()
-    sys.stdout.buffer.write(encoder.encode_lines([_in_order(value) for value in values]))
+    sys.stdout.buffer.write(_encoder.encode_lines([plain(value, show) for value in values]))
     sys.stdout.buffer.flush()
 
 
 def json_line(value: object) -> bytes:
     """Return a line of JSON with its secrets in plain text: for a program's standard input."""
-    return msgspec.json.encode(_in_order(value), enc_hook=_revealed) + b"\n"
-
-
-def _in_order(value: Any) -> Any:
-    """Return a model as a dict, whose fields keep their own names and their order."""
-    if attrs.has(type(value)):
-        return {name: _in_order(getattr(value, name)) for name in _names(value.__class__)}
-    if isinstance(value, dict):
-        return {name: _in_order(part) for name, part in value.items()}
-    return [_in_order(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-@cache
-def _names(model: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in attrs.fields(model))
-
-
-def _masked(value: object) -> str:
-    return str(value) if isinstance(value, Secret) else _foreign(value)
-
-
-def _revealed(value: object) -> str:
-    return value.reveal() if isinstance(value, Secret) else _foreign(value)
-
-
-def _foreign(value: object) -> str:
-    raise NotImplementedError(f"{type(value).__name__} has no form in JSON")
+    return _encoder.encode(plain(value, Secret.reveal)) + b"\n"
 
 
 def tell(text: str, *, kind: Literal["error", "warning", "note"] = "note") -> None:
     """Say something on standard error."""
     sys.stderr.write(f"{kind}: {text}\n")
     sys.stderr.flush()
+
+
+def counted(number: int, thing: str) -> str:
+    """Return `1 trunk`, `2 trunks`, `1,000 trunks`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def console() -> Console:
@@ -164,8 +143,8 @@ def shown_text(value: Any, show_secrets: bool = False) -> str:
     if isinstance(value, int | float):
         return f"{value:,.1f}".removesuffix(".0")
     if isinstance(value, dict | list | tuple):
-        encoded = msgspec.json.encode(value, enc_hook=_revealed if show_secrets else _masked)
-        return printable(encoded.decode())
+        value = plain(value, Secret.reveal if show_secrets else str)
+        return printable(_encoder.encode(value).decode())
     return printable(str(value))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from telepath_async import TelepathClient, UsageError
 
 from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
 from .exits import OK, PIPE_CLOSED, SIGNALLED, can_go_on, code_of, line_of
+from .log import log_told
 from .output import tell, write_ndjson
 from .progress import Meter, progress_bar
 from .times import read_moment, read_span
@@ -204,7 +204,7 @@ def run(work: Coroutine[Any, Any, int | None], *, debug: bool) -> int:
     SIGINT and SIGTERM cancel it; a second one ends it at once.
     """
     signals: list[int] = []
-    with _log_told(debug=debug):
+    with log_told(debug=debug):
         try:
             code = asyncio.run(_cancelled_by_signals(work, signals))
             sys.stdout.flush()
@@ -261,28 +261,6 @@ def pipe_closed() -> int:
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
     return PIPE_CLOSED
-
-
-class _Told(logging.Handler):
-    def __init__(self, *, debug: bool) -> None:
-        super().__init__(logging.WARNING)
-        self._debug = debug
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Tell a warning of the jobs like one of our own."""
-        if self._debug and record.exc_info:
-            traceback.print_exception(record.exc_info[1])
-        tell(record.getMessage(), kind="warning")
-
-
-@contextmanager
-def _log_told(*, debug: bool) -> Iterator[None]:
-    logger, handler = logging.getLogger("telepath_async"), _Told(debug=debug)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import attrs
 import typer
 
 from telepath_async import Secret, SipCredentials, Trunk, TrunkSpec, TrunkStatus, UsageError
@@ -20,6 +21,7 @@ from .credentials import (
     read_secret,
     warn_of_credential,
 )
+from .exits import NOT_FOUND, OK
 from .listing import (
     All,
     MaxItems,
@@ -100,6 +102,20 @@ async def list_(
             status=status, sort=sort, resume=resume, **list_options(shell, wanted)
         )
         return await print_list(shell, telepath, trunks, COLUMNS, unit="trunks", wanted=wanted)
+
+
+@command(group, "find", examples=["telepath trunks find front-desk"])
+async def find(
+    shell: Shell, sip_username: Annotated[str, typer.Argument(metavar="SIP_USERNAME")]
+) -> int:
+    """Show the trunk that has a SIP username."""
+    async with shell.client() as telepath:
+        trunk = await telepath.trunks.find(sip_username)
+    if trunk is None:
+        tell(f"no trunk has the SIP username {sip_username!r}", kind="error")
+        return NOT_FOUND
+    show_trunk(shell, trunk)
+    return OK
 
 
 @command(
@@ -241,8 +257,8 @@ async def rotate(
 ) -> None:
     """Have a new SIP password made for a trunk.
 
-    The old one is dead at once, and the new one is shown this once: say where it is to go, by
-    --save or --show-secrets. For many trunks, and their carriers: telepath jobs rotate.
+    The old one is dead at once, and the new one is shown this once: give --save, or --show-secrets
+    to see it. For many trunks, and their carriers: telepath jobs rotate.
     """
     if save is None and not shell.show_secrets:
         raise UsageError(
@@ -281,12 +297,28 @@ def _show_credentials(shell: Shell, credentials: SipCredentials, save: str | Non
 
 
 def show_trunk(shell: Shell, trunk: Trunk) -> None:
-    """Print one trunk."""
+    """Print what the server sent of one trunk: its answer to a change need not hold all."""
+    unsent = Trunk(id="")
     if shell.as_json:
-        shell.write(trunk)
+        shell.write(_sent(trunk, unsent))
         return
-    fields = [(column.title, column.value(trunk)) for column in COLUMNS]
-    draw(fields_table([*fields, ("besides", trunk.extra or None)], show_secrets=shell.show_secrets))
+    fields = [
+        *((column.title, column.value(trunk), column.value(unsent)) for column in COLUMNS),
+        ("besides", trunk.extra, unsent.extra),
+    ]
+    told = ((title, value) for title, value, none in fields if value != none)
+    draw(fields_table(told, show_secrets=shell.show_secrets))
+
+
+def _sent(found: Any, unsent: Any) -> dict[str, Any]:
+    """Return the fields that are not as they are where nothing was sent."""
+    names = [field.name for field in attrs.fields(type(found))]
+    values = ((name, getattr(found, name), getattr(unsent, name)) for name in names)
+    return {
+        name: _sent(value, none) if attrs.has(type(value)) else value
+        for name, value, none in values
+        if value != none
+    }
 
 
 def _prompt(text: str | None, file: Path | None) -> str | None:
@@ -326,13 +358,17 @@ def _extra(fields: list[str] | None) -> dict[str, Any]:
     examples=[
         "telepath trunks create-many customers.csv --dry-run",
         "telepath trunks create-many customers.yaml --if-exists skip --json > outcomes.ndjson",
+        "psql -c 'COPY (SELECT …) TO STDOUT CSV HEADER' | telepath trunks create-many -",
     ],
 )
 async def many(
     shell: Shell,
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help=".csv, .json (an array, or a trunk a line) or .yaml"),
+        typer.Argument(
+            metavar="FILE",
+            help=".csv, .json (an array, or a trunk a line) or .yaml; - is standard input.",
+        ),
     ],
     *,
     if_exists: Annotated[

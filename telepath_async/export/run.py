@@ -34,7 +34,8 @@ class ExportReport:
     """What was written: `rows` in `bytes` to the file at `path`, in `seconds`.
 
     `uncertain`: calls that may be missing, because the list changed while it was read; export again
-    where it is not 0.
+    where it is not 0. `rejected`: calls without a usable id, which are left out; `odd`: calls with
+    a value that is not of its field's type, and so in `extra`. The log names both.
     """
 
     path: Path
@@ -42,6 +43,8 @@ class ExportReport:
     bytes: int
     seconds: float
     uncertain: int
+    rejected: int = 0
+    odd: int = 0
 
 
 @frozen(kw_only=True)
@@ -103,12 +106,15 @@ async def export_calls(
             raise
         await in_thread(file.sync)
         size = file.publish()
+    drift = walk.calls.drift
     return ExportReport(
         path=Path(path),
         rows=walk.rows,
         bytes=size,
         seconds=walk.seconds(),
-        uncertain=walk.calls.drift.uncertain,
+        uncertain=drift.uncertain,
+        rejected=drift.rejected,
+        odd=drift.odd,
     )
 
 

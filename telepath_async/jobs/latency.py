@@ -14,7 +14,14 @@ from typing import Final, NoReturn
 
 from attrs import evolve, frozen
 
-from telepath_async import AnalyticsOverview, Call, TelepathClient, TelepathError, UsageError
+from telepath_async import (
+    AnalyticsOverview,
+    Call,
+    ClientClosedError,
+    TelepathClient,
+    TelepathError,
+    UsageError,
+)
 from telepath_async.checks import (
     check_function,
     check_seconds,
@@ -73,7 +80,7 @@ async def poll_latency(
     request). Store the state when the alerts have been passed on, and each is told once. Requests
     go in the bulk lane.
 
-    Raises UsageError. Any other failure is the poll's `error`.
+    Raises UsageError and ClientClosedError. Any other failure is the poll's `error`.
     """
     wanted, standings = checked_thresholds(thresholds), read_state(state)
     check_timedelta("window", window, exclusive=True, most=LONGEST)
@@ -86,7 +93,7 @@ async def poll_latency(
     )  # lazy: nothing is sent yet
     try:
         overview = await bulk.analytics.overview(since=since, trunk_id=trunk_id)
-    except UsageError:
+    except (UsageError, ClientClosedError):
         raise
     except TelepathError as error:
         return LatencyPoll(at=now, state=write_state(standings), error=error)

@@ -41,7 +41,7 @@ class Speaker(OpenEnum):
 class Call(Listed):
     """One call. Latencies in milliseconds, duration in seconds, times in UTC.
 
-    Seed 003; public page of /calls.
+    API reference: List Calls.
     """
 
     id: str

@@ -5,7 +5,7 @@ How an answer becomes a model is decided in `protocol/convert.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -32,6 +32,15 @@ def nested(kind: type[Any], *names: str) -> Any:
     return attrs.field(factory=kind, metadata={"names": names} if names else {})
 
 
+def derived(rule: Callable[[Any, Any], Any]) -> Any:
+    """Return an optional field whose value is what `rule` makes of the one sent.
+
+    `rule` also gets the model, in which only the fields above this one are set.
+    """
+    converter = attrs.Converter(rule, takes_self=True)
+    return attrs.field(default=None, converter=converter, metadata={"rule": rule})
+
+
 def collection() -> Any:
     """Return an optional field whose lists and dicts have no hash; the model's leaves it out."""
     return attrs.field(default=None, hash=False)
@@ -46,6 +55,11 @@ def wire_names(field: attrs.Attribute[Any]) -> tuple[str, ...]:
     """Return the names of a field on the wire, the documented one first."""
     names: tuple[str, ...] = field.metadata.get("names", (field.name,))
     return names
+
+
+def is_identity(field: attrs.Attribute[Any]) -> bool:
+    """Whether no row goes without this field."""
+    return field.name == "id" and field.default is attrs.NOTHING
 
 
 class Model(metaclass=type):  # noqa: UP050  # mypy takes its classes for unhashable without it

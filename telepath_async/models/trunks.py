@@ -10,10 +10,24 @@ from typing import Any, Final
 from attrs import frozen
 
 from ..secret import Secret
-from .fields import Listed, Model, OpenEnum, extra_fields, nested, wire
+from .fields import Listed, Model, OpenEnum, derived, extra_fields, nested, wire
 
 _SIP_SCHEME: Final = re.compile(r"^sip:(//)?", re.IGNORECASE)
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
+
+
+def _sip_address(endpoint: str | None, trunk: Trunk) -> str | None:
+    if not endpoint:
+        return endpoint
+    address, is_host = _without_scheme(endpoint)
+    return f"{trunk.sip_username}@{address}" if is_host and trunk.sip_username else address
+
+
+@lru_cache(maxsize=256)  # the trunks of an account share their host
+def _without_scheme(endpoint: str) -> tuple[str, bool]:
+    """Return what `sip:`, `sip://` or nothing stands before, and whether it is a host alone."""
+    address = _SIP_SCHEME.sub("", endpoint)
+    return address, _HOST.fullmatch(address) is not None
 
 
 class TrunkStatus(OpenEnum):
@@ -61,26 +75,12 @@ class Trunk(Listed):
     status: TrunkStatus = TrunkStatus.UNKNOWN
     ai_provider: AIProvider | None = wire("ai_provider", "provider")
     sip_username: str | None = None
-    sip_endpoint: str | None = None
+    sip_endpoint: str | None = derived(_sip_address)
     sip_password: Secret | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
     metrics: TrunkMetrics = nested(TrunkMetrics)
     extra: dict[str, Any] = extra_fields()
-
-    def __attrs_post_init__(self) -> None:
-        if self.sip_endpoint:
-            address, is_host = _sip_address(self.sip_endpoint)
-            if is_host and self.sip_username:
-                address = f"{self.sip_username}@{address}"
-            object.__setattr__(self, "sip_endpoint", address)
-
-
-@lru_cache(maxsize=256)  # the trunks of an account share their host
-def _sip_address(endpoint: str) -> tuple[str, bool]:
-    """Return what `sip:`, `sip://` or nothing stands before, and whether it is a host alone."""
-    address = _SIP_SCHEME.sub("", endpoint)
-    return address, _HOST.fullmatch(address) is not None
 
 
 @frozen(kw_only=True, weakref_slot=False)

@@ -12,28 +12,17 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from ..checks import whole_number
 from ..models.fields import Model
 from .body import decode_error, read_json
 from .convert import odd_values, structure
-from .fast import fast_list, fast_object
+from .fast import fast_list, fast_object, fast_rows
 from .messages import Response
+from .odd_rows import OddValue, RejectedRow
 from .redaction import redact
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
-
-
-@attrs.frozen(kw_only=True)
-class RejectedRow:
-    """A row that cannot be handed out, because it has no usable id.
-
-    `path`: where it stood in the answer; `reason`: what is wrong; `row`: the row, its secrets
-    hidden, or None where it is nested too deeply.
-    """
-
-    path: str
-    reason: str
-    row: Any = attrs.field(repr=False)
 
 
 @attrs.define(kw_only=True)
@@ -41,7 +30,7 @@ class ListBody(Generic[T]):
     """One page as the server sent it.
 
     `paged_by_cursor`: which of the two paging styles it shows. `rejected`: rows without an id;
-    `odd`: where a value is not of its field's type, and in which row.
+    `odd`: values that are not of their fields' types.
     """
 
     rows: list[T]
@@ -52,7 +41,7 @@ class ListBody(Generic[T]):
     next_cursor: str | None = None
     has_more: bool | None = None
     rejected: tuple[RejectedRow, ...] = ()
-    odd: tuple[str, ...] = ()
+    odd: tuple[OddValue, ...] = ()
 
 
 def read_object(model: type[M], response: Response) -> M:
@@ -88,9 +77,11 @@ def _exactly(response: Response, decode: Callable[[Any], T], *, read: bool = Tru
 
 
 def _object(model: type[M], body: Any) -> M:
+    path = "$"
     if isinstance(body, dict) and isinstance(body.get("data"), dict):
-        return structure(body["data"], model, "$.data")
-    return structure(body, model, "$")
+        body, path = body["data"], "$.data"
+    quick = fast_rows(model, [body])
+    return quick[0] if quick is not None else structure(body, model, path)
 
 
 def _list(model: type[M], key: str, body: Any) -> ListBody[M]:
@@ -99,20 +90,32 @@ def _list(model: type[M], key: str, body: Any) -> ListBody[M]:
     if not isinstance(body, dict):
         raise ValueError(f"expected an object that holds a list, got {type(body).__name__}")
     name = "data" if "data" in body else key
+    objects = _rows(body, name, key)
+    quick = fast_rows(model, objects)
+    if quick is not None:
+        return _list_body(quick, body)
+    rows, rejected, odd = _structured(model, objects, f"$.{name}")
+    return attrs.evolve(_list_body(rows, body), rejected=rejected, odd=odd)
+
+
+def _structured(
+    model: type[M], objects: list[Any], path: str
+) -> tuple[list[M], tuple[RejectedRow, ...], tuple[OddValue, ...]]:
+    """Return the rows that have an id, those that do not, and where a value is odd."""
     rows, rejected, odd = [], [], []
-    for index, row in enumerate(_rows(body, name, key)):
-        path = f"$.{name}[{index}]"
+    for index, row in enumerate(objects):
+        row_path = f"{path}[{index}]"
         try:
-            found = structure(row, model, path)
+            found = structure(row, model, row_path)
         except ValueError as error:
-            rejected.append(RejectedRow(path=path, reason=str(error), row=_redacted(row)))
+            rejected.append(RejectedRow(path=row_path, reason=str(error), row=_redacted(row)))
             continue
         rows.append(found)
-        identity = getattr(found, "id", "")
-        odd += [f"{fault} (in {identity})" for fault in odd_values(found, path)]
-    page = _list_body(rows, body)
-    page.rejected, page.odd = tuple(rejected), tuple(odd)
-    return page
+        odd += [
+            OddValue(id=getattr(found, "id", ""), field=where, reason=reason)
+            for where, reason in odd_values(found)
+        ]
+    return rows, tuple(rejected), tuple(odd)
 
 
 def _redacted(row: Any) -> Any:
@@ -142,16 +145,12 @@ def _list_body(rows: list[T], body: Mapping[str, Any]) -> ListBody[T]:
     return ListBody(
         rows=rows,
         paged_by_cursor="next_cursor" in body or "has_more" in body,
-        total=_count(paging.get("total")),
-        limit=_count(paging.get("limit")),
-        offset=_count(paging.get("offset")),
+        total=whole_number(paging.get("total"), 0),
+        limit=whole_number(paging.get("limit"), 0),
+        offset=whole_number(paging.get("offset"), 0),
         next_cursor=_cursor(body.get("next_cursor")),
         has_more=has_more if isinstance(has_more, bool) else None,
     )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _cursor(value: object) -> str | None:

@@ -33,7 +33,9 @@ def read_json(response: Response) -> Any:
     """
     body = response.body.removeprefix(codecs.BOM_UTF8)
     try:
-        return msgspec.json.decode(_whole_characters(body) if b"\\ud" in body.lower() else body)
+        # The search for one byte costs a hundredth of that for three.
+        halves = b"\\" in body and b"\\ud" in body.lower()
+        return msgspec.json.decode(_whole_characters(body) if halves else body)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         why = str(error) or type(error).__name__
         del body  # a traceback keeps this frame

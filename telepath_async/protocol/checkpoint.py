@@ -101,14 +101,6 @@ def read_checkpoints(text: object, *, of: str, filters: Mapping[str, str]) -> li
     raise unusable
 
 
-def read_checkpoint(text: object, *, of: str, filters: Mapping[str, str]) -> Checkpoint:
-    """Return the one checkpoint in `text`. Raises UsageError as `read_checkpoints` does."""
-    checkpoint, *others = read_checkpoints(text, of=of, filters=filters)
-    if others:
-        raise _unusable("it holds one checkpoint of each shard")
-    return checkpoint
-
-
 @cache
 def _converter() -> Converter:
     return strict_converter(forbid_extra_keys=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
 
 import attrs
 
-from ..models.fields import Model, OpenEnum, wire_names
+from ..models.fields import Model, OpenEnum, is_identity, wire_names
 from ..secret import Secret
 from .redaction import redact
 from .strict import STRUCTURE_ERRORS, Hook, expect, faults, strict_converter
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 M = TypeVar("M", bound=Model)
+
+_UNKNOWN: Final[tuple[str, Any, Any, frozenset[type]]] = ("extra", expect, object, frozenset())
+"""What a key without a field is known as."""
 
 _KINDS: Final = {
     str: "text", int: "a whole number", float: "a number", bool: "true or false",
@@ -44,18 +47,26 @@ def structure(value: object, model: type[M], path: str) -> M:
     raise ValueError(why)  # out here: the frames in there hold secrets in plain text
 
 
-def odd_values(found: Model, path: str) -> Iterator[str]:
-    """Yield where a value was not of its field's type, so that it stands in `extra`."""
+def odd_values(found: Model, inside: str = "") -> Iterator[tuple[str, str]]:
+    """Yield where a value stands in `extra` because it is not of its field's type, and that type.
+
+    `turns[1].turn_number`, `expected a whole number`.
+    """
     for name, names in _nested(type(found)):
         value = getattr(found, name)
-        parts = [value] if isinstance(value, Model) else value if isinstance(value, tuple) else ()
-        for index, part in enumerate(parts):
-            step = f"[{index}]" if isinstance(value, tuple) else ""
-            yield from odd_values(part, f"{path}.{names[0]}{step}")
+        if isinstance(value, Model):
+            yield from odd_values(value, f"{inside}{names[0]}.")
+        for index, part in enumerate(value if isinstance(value, tuple) else ()):
+            yield from odd_values(part, f"{inside}{names[0]}[{index}].")
     for field in attrs.fields(type(found)) if found.extra else ():
         for name in found.extra.keys() & set(wire_names(field)):
-            if not getattr(found, field.name) or isinstance(getattr(found, field.name), Model):
-                yield f"{path}.{name}: expected {_expected(field.type)}"
+            if _is_empty(getattr(found, field.name), field.default):
+                yield f"{inside}{name}", f"expected {_expected(field.type)}"
+
+
+def _is_empty(value: object, default: object) -> bool:
+    """Whether a field holds nothing of what was sent: `metrics` may have the call's figures."""
+    return value == default or value == () or isinstance(value, Model)
 
 
 @cache
@@ -90,7 +101,7 @@ def _expected(kind: Any) -> str:
 @cache
 def _converter() -> Converter:
     converter = strict_converter()
-    converter.register_structure_hook(OpenEnum, lambda value, kind: kind(expect(value, str)))
+    converter.register_structure_hook(OpenEnum, _member)
     register = converter.register_structure_hook_factory
     register(_is_choice, lambda kind: _choice(kind, converter))
     register(_is_json, _json)
@@ -100,6 +111,11 @@ def _converter() -> Converter:
 
 def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Model)
+
+
+def _member(value: Any, kind: type[OpenEnum]) -> Any:
+    # The members by their values first: `kind(value)` takes three times as long.
+    return kind._value2member_map_.get(expect(value, str)) or kind(value)
 
 
 def _is_choice(kind: Any) -> bool:
@@ -145,19 +161,22 @@ def _model(model: type[Any], converter: Converter) -> Hook:
     fields = [field for field in attrs.fields(attrs.resolve_types(model)) if field.name != "extra"]
     required = {field.name for field in fields if field.default is attrs.NOTHING}
     known_as = {
-        name: (field.name, _hook(field, converter), field.type)
+        name: (field.name, _hook(field, converter), field.type, _unchanged(field))
         for field in fields
         for name in wire_names(field)
     }
 
     def structure(row: Any, _: Any) -> Any:
-        known: dict[str, Any] = {}
         extra: dict[str, Any] = {}
+        known: dict[str, Any] = {"extra": extra}
         wrong: dict[str, Exception] = {}
         for key, value in expect(row, dict).items():
-            name, hook, kind = known_as.get(key, ("", None, None))
-            if hook is None or name in known:
-                extra[key] = redact(value, key)
+            name, hook, kind, unchanged = known_as.get(key, _UNKNOWN)
+            if name in known:
+                if value is not None or name == "extra":
+                    extra[key] = redact(value, key)
+            elif type(value) in unchanged:
+                known[name] = value
             elif value is not None or name in required:
                 try:
                     known[name] = hook(value, kind)
@@ -167,13 +186,19 @@ def _model(model: type[Any], converter: Converter) -> Hook:
         if not known.keys() >= required:
             missing = sorted(required - known.keys())
             raise _refused(model, {name: wrong.get(name, KeyError(name)) for name in missing})
-        return model(**known, extra=extra)
+        return model(**known)
 
     return structure
 
 
+def _unchanged(field: attrs.Attribute[Any]) -> frozenset[type]:
+    """Return the types whose values need no hook: it would hand them through as they are."""
+    kinds = () if is_identity(field) else get_args(field.type) or (field.type,)
+    return frozenset({str, int, bool}.intersection(kinds))
+
+
 def _hook(field: attrs.Attribute[Any], converter: Converter) -> Hook:
-    if field.name == "id" and field.default is attrs.NOTHING:
+    if is_identity(field):
         return _identifier
     hook: Hook = converter.get_structure_hook(field.type)
     if any(map(_is_json, (field.type, *get_args(field.type)))):

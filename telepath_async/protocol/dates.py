@@ -32,7 +32,7 @@ class DateRange:
         return dict(query_of(**{"from": self.since, "to": self.until}))
 
     def query(self, style: Style | None) -> Query:
-        """Return `from`/`to` (seed 003) and, for an offset server, `start_date`/`end_date` too.
+        """Return `from`/`to` and, for an offset server, `start_date`/`end_date` too.
 
         A server ignores the spelling that it does not know.
         """

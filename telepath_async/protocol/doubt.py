@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Literal, TypeAlias
+
+from attrs import frozen
 
 from ..errors import (
     APIError,
@@ -17,9 +20,16 @@ from ..errors import (
 from ..models.trunks import Trunk
 from .url import http_date
 
-_GRACE: Final = timedelta(
-    seconds=2
-)  # a Date is cut to whole seconds, and two servers' clocks differ a little
+Verdict: TypeAlias = Literal["ours", "older", "unclear"]
+
+_GRACE: Final = timedelta(seconds=10)
+"""How far a server's `created_at` and its Date may be apart: two hosts, and whole seconds."""
+
+_CERTAIN: Final = timedelta(minutes=5)
+"""A trunk that is older than the call by this much is older, whatever the server's clocks do."""
+
+_CUT_OFF: Final = ".…\ufffd"
+"""What a server may put at the end of a text that it cuts: dots, or half a character."""
 
 _ELSEWHERE: Final = frozenset(
     (301, 302, 307, 308)
@@ -43,20 +53,55 @@ def failed_for_sure(error: TelepathError) -> bool:
     return isinstance(error, ServerError) and error.status in _FAILED
 
 
-def began_at_server(
+def normalize(text: str) -> str:
+    """Return what is left of a text when a server folds its case, and its space and its accents
+    are written in another way."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    seen = "".join(char for char in folded if char.isprintable() and char != " ")
+    return unicodedata.normalize("NFKD", seen)  # what stood between two accents is gone
+
+
+@frozen(kw_only=True)
+class LostCreate:
+    """A create whose answer was lost.
+
+    `began` and `answered`: by the server's clock, when the call began and when the list was read.
+    """
+
+    name: str
+    ai_provider: str
+    began: datetime
+    answered: datetime
+
+    def judge(self, found: Trunk) -> Verdict:
+        """Return whether a trunk with the username of the create is its result.
+
+        `older`: it certainly was there before; `unclear`: neither can be proven.
+        """
+        made = found.created_at
+        if made is None:
+            return "unclear"
+        if made < self.began - _CERTAIN:
+            return "older"
+        is_new = self.began - _GRACE <= made <= self.answered + _GRACE
+        return "ours" if is_new and self._describes(found) else "unclear"
+
+    def _describes(self, found: Trunk) -> bool:
+        provider = found.ai_provider
+        if provider is not None and normalize(provider.value) != normalize(self.ai_provider):
+            return False
+        # A server may cut a name. An answer that gives none says nothing against it.
+        return normalize(self.name).startswith(normalize(found.name.rstrip(_CUT_OFF)))
+
+
+def server_times(
     headers: Mapping[str, str], *, seconds_ago: float, wall_clock: float
-) -> datetime:
-    """Return when a call began by the server's clock: the Date of a later answer, less the seconds
-    since.
+) -> tuple[datetime, datetime]:
+    """Return by the server's clock when a call began that many seconds before this answer, and
+    when the answer was given.
 
     `wall_clock`: Unix seconds here, for an answer without a usable Date.
     """
     date = http_date(headers.get("Date", ""))
-    return datetime.fromtimestamp((wall_clock if date is None else date) - seconds_ago, UTC)
-
-
-def is_ours(found: Trunk, *, name: str, ai_provider: str, began: datetime) -> bool | None:
-    """Return whether `found` was made by the call that began then; None: it bears no date."""
-    if found.name != name or found.ai_provider not in (None, ai_provider):
-        return False
-    return None if found.created_at is None else found.created_at >= began - _GRACE
+    answered = datetime.fromtimestamp(wall_clock if date is None else date, UTC)
+    return answered - timedelta(seconds=seconds_ago), answered

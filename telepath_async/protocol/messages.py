@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ..secret import Secret
 from .body import read_json, write_json
+from .ratelimit import RateLimit, read_rate_limit
 from .url import Query, query_text
 
 
@@ -23,7 +24,8 @@ class Request:
     `path` is encoded and begins with a slash; `template` is the same path with the names of its
     parameters, fit for logs. `repeatable`: whether sending it twice does no harm. `secrets`: what
     an error must not show if the server echoes it. `call`: its number in this process, where
-    somebody listens; `attempts`: how many there have been.
+    somebody listens; `attempts`: how many there have been. `unsent`: whether none of them is under
+    way, or may have been carried out; `withdrawn`: not to be tried again.
     """
 
     method: str
@@ -35,6 +37,8 @@ class Request:
     secrets: tuple[Secret, ...] = ()
     call: int = 0
     attempts: int = 0
+    unsent: bool = True
+    withdrawn: bool = False
 
     def __repr__(self) -> str:
         return f"<Request {self.endpoint}>"  # path, query and body may hold what no log should
@@ -58,13 +62,18 @@ class Response:
     """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     endpoint: str
 
     def __repr__(self) -> str:
         # headers and body may hold what no log should
         return f"<Response {self.status} of {self.endpoint}>"
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What its headers say of the key's rate limit, or None."""
+        return read_rate_limit(self.headers)
 
     @property
     def request_id(self) -> str | None:

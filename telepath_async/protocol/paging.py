@@ -13,9 +13,10 @@ from typing import Any, Final, Generic
 
 from attrs import define, evolve
 
-from .answers import ListBody, RejectedRow
+from .answers import ListBody
 from .checkpoint import Checkpoint, PagePosition, Style
 from .cursors import CursorPaging
+from .odd_rows import OddValue, RejectedRow
 from .offsets import OffsetPaging
 from .plan import Drift as Drift
 from .plan import Plan as Plan
@@ -44,6 +45,7 @@ class PageInHand(Generic[T]):
     rows: Sequence[T] = ()
     indexes: Sequence[int] = ()
     rejected: tuple[RejectedRow, ...] = ()
+    odd: tuple[OddValue, ...] = ()
     taken: int = 0
 
     @property
@@ -68,6 +70,7 @@ class Paging(Generic[T]):
         self._machine = None if start.style is None else self._make_machine(start.style)
         self._page = PageInHand[T](before=start, position=PagePosition(start, start))
         self._empty_pages = 0
+        self._rejected: tuple[RejectedRow, ...] = ()  # on the latest page, known ones too
 
     def _make_machine(self, style: Style) -> CursorPaging | OffsetPaging:
         if style == "cursor":
@@ -81,7 +84,7 @@ class Paging(Generic[T]):
 
     @property
     def total(self) -> int | None:
-        """How many rows the server says there are, where it does."""
+        """How many rows there are by the server's count, or None."""
         return None if self._machine is None else self._machine.total
 
     @property
@@ -96,8 +99,13 @@ class Paging(Generic[T]):
 
     @property
     def rejected(self) -> tuple[RejectedRow, ...]:
-        """The rows of the page in hand that have no usable id."""
+        """The rows of the page in hand that have no usable id, and were not on a page before."""
         return self._page.rejected
+
+    @property
+    def odd(self) -> tuple[OddValue, ...]:
+        """The values in the rows in hand that are not of their fields' types."""
+        return self._page.odd
 
     @property
     def in_hand(self) -> int:
@@ -144,7 +152,7 @@ class Paging(Generic[T]):
             raise contradiction(
                 self.plan.of, f"began with {machine.style} paging and went on with {shown} paging"
             )
-        if rejected and not ids and not self._page.rows and rejected == self._page.rejected:
+        if rejected and not ids and not self._page.rows and rejected == self._rejected:
             raise contradiction(self.plan.of, "gave the same page twice, without a usable id on it")
         if isinstance(machine, CursorPaging):
             position: PagePosition | None = machine.receive(body, ids)
@@ -153,27 +161,25 @@ class Paging(Generic[T]):
         self._machine = machine
         if position is None:
             return False
-        self._hand_out(body.rows, ids, position, rejected)
+        self._rejected = rejected
+        self._hand_out(body, ids, position)
         return True
 
-    def _hand_out(
-        self,
-        rows: list[T],
-        ids: list[str],
-        position: PagePosition,
-        rejected: tuple[RejectedRow, ...],
-    ) -> None:
+    def _hand_out(self, body: ListBody[T], ids: list[str], position: PagePosition) -> None:
         """Put into hand what is new and wanted."""
+        rows, rejected, odd = body.rows, body.rejected, body.odd
         new, indexes = self._new_rows(rows, ids, position.skip)
         known = len(rows) - position.skip - len(new)
         self.drift.repeated += max(0, known - max(0, position.asked_twice - position.skip))
         if rejected:
-            self._note_rejected(rejected, again=position.asked_twice > 0)
+            rejected = self._new_rejected(rejected, again=position.asked_twice > 0)
         wanted = new
         if self.plan.keeps is not None:
             kept = [at for at, row in enumerate(new) if self.plan.keeps(row)]
             self.drift.outside += len(new) - len(kept)
             wanted, indexes = [new[at] for at in kept], [indexes[at] for at in kept]
+        if odd:
+            odd = self._wanted_odd(odd, wanted)
         if rows and not new and position.here.style == "offset":
             # The row of the checkpoint is the last of this page, or was pushed on beyond it.
             after = evolve(self.checkpoint, style="offset", done=self.done)
@@ -184,15 +190,32 @@ class Paging(Generic[T]):
             rows=wanted,
             indexes=indexes,
             rejected=rejected,
+            odd=odd,
         )
         self._empty_pages = 0 if new else self._empty_pages + 1
         if self._empty_pages >= _MAX_EMPTY_PAGES and not self.done:
             raise contradiction(self.plan.of, f"has {_MAX_EMPTY_PAGES} pages without a new row")
 
-    def _note_rejected(self, rejected: tuple[RejectedRow, ...], *, again: bool) -> None:
+    def _new_rejected(
+        self, rejected: tuple[RejectedRow, ...], *, again: bool
+    ) -> tuple[RejectedRow, ...]:
+        """Return and count those that were not on a page before; remember them."""
         marks = _marks(rejected)
-        self.drift.rejected += sum(not (again and mark in self._known) for mark in marks)
+        new = tuple(
+            row
+            for row, mark in zip(rejected, marks, strict=True)
+            if not (again and mark in self._known)
+        )
+        self.drift.rejected += len(new)
         self._known.add(set(marks))
+        return new
+
+    def _wanted_odd(self, odd: tuple[OddValue, ...], wanted: Sequence[T]) -> tuple[OddValue, ...]:
+        """Return those in the rows to be handed out, which are counted."""
+        ids = {row.id for row in wanted}
+        found = tuple(value for value in odd if value.id in ids)
+        self.drift.odd += len({value.id for value in found})
+        return found
 
     def _new_rows(
         self, rows: list[T], ids: list[str], skip: int

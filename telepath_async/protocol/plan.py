@@ -28,14 +28,16 @@ class Drift:
     `repeated`: rows that came again, because others were inserted before them, and were dropped.
     `stepped_back`: how often a page was asked for again elsewhere, to close a gap. `outside`: rows
     outside the date range, dropped. `rejected`: rows without a usable id, which cannot be handed
-    out. `uncertain`: rows that may have been missed or handed out twice all the same (an estimate);
-    0 means that every row that lived through the whole walk was handed out once.
+    out. `odd`: rows with a value that is not of its field's type, and so in `extra`. `uncertain`:
+    rows that may have been missed or handed out twice all the same (an estimate); 0 means that
+    every row that lived through the whole walk was handed out once.
     """
 
     repeated: int = 0
     stepped_back: int = 0
     outside: int = 0
     rejected: int = 0
+    odd: int = 0
     uncertain: int = 0
 
     def add(self, other: Drift) -> None:
@@ -44,6 +46,7 @@ class Drift:
         self.stepped_back += other.stepped_back
         self.outside += other.outside
         self.rejected += other.rejected
+        self.odd += other.odd
         self.uncertain += other.uncertain
 
 

@@ -2,7 +2,7 @@
 randomness.
 
 To change the backoff, change `_backoff`; what is worth another try, `_worth_repeating`; what a
-server may ask, `asked_wait`.
+server may ask, `server_delay`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from attrs import define, frozen
 from ..checks import check_number, check_seconds, check_whole
 from ..errors import ConnectionFailed, RequestTimeout, TransportError
 from .messages import Request, Response
-from .ratelimit import read_rate_limit
 from .url import http_date
 
 _RETRY_COST: Final = 5.0
 _TIMEOUT_COST: Final = 10.0
-_WINDOW: Final = (
-    60.0  # seconds; the limit is per minute (seed 003), so that no reset is further away
-)
+_WINDOW: Final = 60.0  # seconds; the limit is per minute, so that no reset is further away
 
 
 @frozen(kw_only=True)
@@ -97,7 +94,9 @@ def decide(
     if attempt >= policy.max_attempts or not _worth_repeating(request, outcome):
         return None
     asked = (
-        None if isinstance(outcome, TransportError) else asked_wait(outcome, wall_clock=wall_clock)
+        None
+        if isinstance(outcome, TransportError)
+        else server_delay(outcome, wall_clock=wall_clock)
     )
     if asked is not None and asked > policy.max_wait:
         return None
@@ -120,12 +119,12 @@ def _worth_repeating(request: Request, outcome: Response | TransportError) -> bo
     return request.repeatable and (outcome.status == 408 or outcome.status >= 500)
 
 
-def asked_wait(response: Response, *, wall_clock: float) -> float | None:
+def server_delay(response: Response, *, wall_clock: float) -> float | None:
     """Return what the server asks: Retry-After, else (for a 429) the reset of its window."""
     asked = retry_after(response.headers, wall_clock=wall_clock)
     if asked is not None or response.status != 429:
         return asked
-    seen = read_rate_limit(response.headers)
+    seen = response.rate_limit
     return None if seen is None or seen.resets_in is None else min(seen.resets_in, _WINDOW)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Hook: TypeAlias = Callable[[Any, Any], Any]
 
-STRUCTURE_ERRORS: Final = (ExceptionGroup, TypeError, ValueError)
+STRUCTURE_ERRORS: Final = (ExceptionGroup, TypeError, ValueError, OverflowError)
 """What structuring raises; `faults` reads it."""
 
 _PLAIN: Final = (str, int, float, bool, NoneType)
@@ -118,6 +118,8 @@ def utc(value: object) -> datetime:
         raise ValueError("expected an ISO 8601 time") from None
     if len(value) <= _LENGTH_OF_A_DATE:
         raise ValueError("expected an ISO 8601 time, got a date")
+    if moment.tzinfo is UTC:
+        return moment
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
     try:

@@ -17,6 +17,7 @@ Query = tuple[tuple[str, str], ...]
 
 _LONGEST_SEGMENT: Final = 256
 _YEAR_9999: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+_PLAIN_SEGMENT: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,255}")
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -25,6 +26,8 @@ def path_segment(name: str, value: object) -> str:
     """Return `value` encoded as one segment of a path. Raises UsageError when it cannot be one."""
     if not isinstance(value, str):
         raise UsageError(f"{name} must be a string, not {type(value).__name__}")
+    if _PLAIN_SEGMENT.fullmatch(value):  # every id that the API has shown
+        return value
     if (
         not value.strip()
         or value in {".", ".."}
@@ -89,7 +92,7 @@ def is_encodable(text: str) -> bool:
 
 
 def time_text(moment: datetime) -> str:
-    """Return `2024-03-10T12:00:00Z`, with microseconds where it has some (seed 003).
+    """Return `2024-03-10T12:00:00Z`, with microseconds where it has some.
 
     Raises UsageError on a naive time.
     """

@@ -1,52 +1,53 @@
-"""`RedisLimiter`: who waits, and the one task that speaks with Redis. Counting is in member.py and
-bucket.lua.
+"""`RedisLimiter`: who waits for a permit. Counting is in member.py and bucket.lua, the exchange
+with Redis in syncing.py.
 
 Why no sliding window holds more than `limit`, whatever fails. Let E = `expected_processes`, B =
 `burst`, and r = (limit - B) / period. All tokens are in one of three places:
 
 - C: in the bucket in Redis, ready to be handed out;
-- O: on leases: handed out, and not yet known there to be used, given back, or void;
+- O: on leases: handed out, and not yet known there to be used, returned, or void;
 - in the local share of a limiter that has lost Redis: at most B / E, growing by r / E a second from
   nothing.
 
-Redis hears of h limiters, and takes k for being on their local shares. It keeps C + O <= B * (E -
-k) / E, and C grows by r * (E - k) / E a second. So all places together hold at most B, and grow by
-at most r a second: a window that begins with at most B lets at most B + r * period = limit through.
-Using a token, giving one back and handing one out make none. A lease is not void in Redis before it
-is in the process, which counts from before it asked; nothing there depends on two clocks, only on
-their speed. Killing a process loses its tokens. What is left to show is that k is never too small:
+Redis has requests of h limiters, and counts k as being on their local shares. It keeps C + O <= B *
+(E - k) / E, and C grows by r * (E - k) / E a second. So all places together hold at most B, and
+grow by at most r a second: a window that begins with at most B lets at most B + r * period = limit
+through. Using a token, returning one and handing one out make none. A lease is not void in Redis
+before it is in the process, which counts from before it sent the request; nothing there depends on
+two clocks, only on their speed. Killing a process loses its tokens. What is left to show is that k
+is never too small:
 
-- A limiter goes alone only when no word of its own can have been heard for LEASE seconds, and Redis
-  counts it as alone from there on: for ten periods, unless it said goodbye; those whom a lost state
-  knew are remembered by each other. A word that lay on the way for longer than its sender waited
-  for it is refused, by a time that the sender sets on Redis's clock; so is all that a stopped
-  server finds when it goes on. One whose words are not answered time after time keeps silent until
-  it may go alone; one whose words Redis refuses was not heard.
-- After an outage, Redis cannot know who went alone. Nobody did who did not see it fail for longer
-  than LEASE, and then nobody else was heard either: after such a silence, all who are not heard
-  count as alone for SETTLE seconds, and those who are alone try again every second. That is also
-  what happens when a fresh bucket begins, which may be one that was lost: it holds nothing, and
-  nothing flows into it until all leases of the lost one are void. A state that is older than what a
-  limiter has seen of it (a failover, an old dump), or a clock that was set forward, begins in the
-  same way.
+- A limiter falls back to its local share only when no request of its own can have been carried out
+  for LEASE seconds, and Redis counts it as degraded from there on: for ten periods, unless it left;
+  the limiters that a lost state knew are remembered by each other. A request that was on the way
+  for longer than its sender waited for the reply is refused, by a time that the sender sets on
+  Redis's clock; so is all that a stopped server finds when it goes on. A limiter whose requests
+  time out again and again sends nothing until it may fall back; a request that Redis refused was
+  not carried out.
+- After an outage, Redis cannot know which limiters fell back. None did that did not see it fail for
+  longer than LEASE, and then no request of another was carried out either: after such an outage,
+  all that send nothing count as degraded for SETTLE seconds, and those that are degraded try again
+  every second. That is also what happens when a fresh bucket begins, which may be one that was
+  lost: it holds nothing, and nothing flows into it until all leases of the lost one are void. A
+  state that is older than what a limiter has seen of it (a failover, an old dump), or a clock that
+  was set forward, begins in the same way.
 
 What this cannot hold: more than E limiters without Redis (each event loop's limiter counts); one
-that loses Redis alone when Redis does not know it, or has forgotten it, while others still reach
+that alone loses Redis when Redis does not know it, or has forgotten it, while others still reach
 it; a process that is stopped between taking a token and sending. There the API's own headers are
-the net: a window that it says is used up stops everybody.
+the safety net: a window that they show as used up stops everybody.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, final
 from uuid import uuid4
 
 from telepath_async import Secret, ThrottledError, UsageError
@@ -56,8 +57,9 @@ from telepath_async.protocol.redaction import as_secret
 
 from .member import Member, State
 from .queue import Queue, Waiter
-from .server import OUTAGE, REFUSAL, Server
+from .server import Server
 from .shares import Shares, check
+from .syncing import SyncTask
 
 _REMEDY: Final = "send fewer requests at a time, or raise max_wait or timeout"
 _MIN_DELAY: Final = 0.001  # loops count in milliseconds
@@ -77,10 +79,10 @@ class RedisLimiter:
     expected_processes, after a pause of 1.5 s, and comes back by itself. `on_state` is called with
     "local" and "shared" at these moments; the first is logged as a warning, too.
 
-    The limit of the process that was started last counts; where `period` is 60, what
-    `X-RateLimit-Limit` says replaces it. What the other headers say slows all processes.
-    Interactive waiters go before bulk ones, in each process in the order of their coming, and
-    between processes as far as those in Redis are known to wait: a few tenths of a second late.
+    The limit of the process that was started last counts; where `period` is 60, `X-RateLimit-Limit`
+    replaces it. The other headers slow all processes down. Interactive waiters go before bulk ones,
+    in each process in the order of their coming, and between processes as far as those in Redis are
+    known to wait: a few tenths of a second late.
 
     It serves any number of clients of one key on one event loop; take one for each loop. Close it
     after the clients.
@@ -102,22 +104,17 @@ class RedisLimiter:
     ) -> None:
         url = check_type("url", as_secret(url), Secret)
         check(limit, period, burst, expected_processes)
-        self._server = Server(url)
-        self._member = Member(
-            uuid4().hex[:12], Shares(limit, float(period), burst, expected_processes)
-        )
+        shares = Shares(limit, float(period), burst, expected_processes)
+        self._member = Member(uuid4().hex[:12], shares)
+        self._queue = Queue()
         self._clock = clock
-        self._on_state = on_state
-        self._told_state: State = "shared"
-        self._fault = ""
+        self._sync = SyncTask(
+            Server(url), self._member, self._queue, clock=clock, on_synced=self._serve
+        )
+        self._notifier = _StateNotifier(on_state)
         self._key_id: str | None = None
-        self._key = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._queue = Queue()
-        self._kick = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._sleeps_until = -math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -135,7 +132,7 @@ class RedisLimiter:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Refuse all who wait, give back what Redis has lent, and close. Twice is fine.
+        """Refuse all who wait, return what Redis has lent, and close. Twice is fine.
 
         Raises UsageError on another loop.
         """
@@ -146,47 +143,46 @@ class RedisLimiter:
         self._closed = True
         while (waiter := self._queue.first()) is not None:
             self._queue.leave(waiter)
-            _settle(
+            _resolve(
                 waiter,
                 UsageError(
                     "this RedisLimiter was closed while a call waited; close it after the clients"
                 ),
             )
-        self._disarm()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        try:
-            if self._member.is_present:
-                await self._ask(leaving=True)
-        finally:
-            await self._server.aclose()
+        self._cancel_timer()
+        await self._sync.aclose()
 
     @property
     def state(self) -> State:
         """Where tokens come from: "shared" (the bucket in Redis) or "local" (our share)."""
         return self._member.state
 
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a permit."""
+        return len(self._queue)
+
     def bind(self, key_id: str) -> None:
-        """Hear the hash of the client's API key. Raises UsageError for a second key."""
+        """Serve the API key with this hash. Raises UsageError for a second key."""
         if self._key_id not in (None, key_id):
             raise UsageError("this RedisLimiter serves another API key; make one for each key")
         self._key_id = key_id
         # Hashed again, for those who pass in the key itself.
         digest = sha256(key_id.encode()).hexdigest()[:32]
-        self._key = f"telepath:limiter:{digest}:{self._member.shares.period:g}"
+        self._sync.key = f"telepath:limiter:{digest}:{self._member.shares.period:g}"
 
     async def acquire(
         self, *, priority: Priority = "interactive", max_wait: float | None = None
     ) -> float:
-        """Wait for a place, and return the seconds waited: 0.0, without yielding to the loop, when
+        """Wait for a permit, and return the seconds waited: 0.0, without yielding to the loop, when
         one is in hand.
 
-        A first call needs a word with Redis, a millisecond or two; the very first of a key a second
-        and more, as nobody knows what was used before. With a `max_wait` below that it is refused.
+        A first call needs a reply from Redis, a millisecond or two; the very first of a key a
+        second and more, as nobody knows what was used before. With a `max_wait` below that it is
+        refused.
 
         Raises:
-            ThrottledError: the place would come later than `max_wait` seconds from now, or did not
+            ThrottledError: the permit would come later than `max_wait` seconds from now, or did not
             come by then. UsageError: no such priority; not open, not bound, closed, or on another
             loop than where it was opened.
         """
@@ -195,19 +191,19 @@ class RedisLimiter:
         self._check_open()
         now = self._clock()
         if not self._queue and self._member.take(now):
-            self._look_ahead(now)
+            self._sync.schedule(now)
             return 0.0
         if max_wait is not None:
             wait = self._member.least_wait(self._queue.ahead(priority), now)
             if not wait <= max_wait:
                 raise ThrottledError(
-                    f"no place within {max_wait:g} s: the next is in {wait:.3f} s or more; "
+                    f"no permit within {max_wait:g} s: the next is in {wait:.3f} s or more; "
                     f"{_REMEDY}",
                     retry_after=wait,
                 )
         waiter = self._queue.join(priority)
         self._serve()
-        self._look_ahead(now)
+        self._sync.schedule(now)
         await self._wait(waiter, max_wait)
         return self._clock() - now
 
@@ -233,16 +229,16 @@ class RedisLimiter:
         self._check_open()
         now = self._clock()
         if self._member.learn(seen, now):
-            self._look_ahead(now)
+            self._sync.schedule(now)
 
     def pause(self, seconds: float) -> None:
-        """Let nobody have a place for so long, a minute at most: a 429 named that wait."""
+        """Give nobody a permit for so long, a minute at most: a 429 named that wait."""
         if self._closed or self._loop is None:
             return
         self._check_open()
         now = self._clock()
         self._member.pause(seconds, now)
-        self._look_ahead(now)
+        self._sync.schedule(now)
 
     def _check_open(self) -> None:
         if self._loop is None:
@@ -255,7 +251,7 @@ class RedisLimiter:
                 "this RedisLimiter is closed; make a new one, or keep its `async with` block "
                 "open longer"
             )
-        if not self._key:
+        if not self._sync.key:
             raise UsageError(
                 "this RedisLimiter serves no key yet; pass it to TelepathClient(limiter=...), or "
                 "call bind()"
@@ -277,108 +273,63 @@ class RedisLimiter:
         if not waiter.future.done():
             self._queue.leave(waiter)
             wait = self._member.least_wait(self._queue.ahead(waiter.priority), self._clock())
-            _settle(
+            _resolve(
                 waiter,
-                ThrottledError(f"no place came within {max_wait:g} s; {_REMEDY}", retry_after=wait),
+                ThrottledError(f"no permit within {max_wait:g} s; {_REMEDY}", retry_after=wait),
             )
 
     def _serve(self) -> None:
-        """Hand out what is there, and come back when there may be more without Redis."""
-        self._disarm()
+        """Grant what there is, and come back when there may be more without Redis."""
+        self._cancel_timer()
         now = self._clock()
         while (waiter := self._queue.first()) is not None and self._member.take(now):
             self._queue.leave(waiter)
             waiter.taken_at = now
-            _settle(waiter, None)
+            _resolve(waiter, None)
         if waiter is not None and (delay := self._member.next_at(now) - now) < math.inf:
             assert self._loop is not None
             self._timer = self._loop.call_later(max(delay, _MIN_DELAY), self._serve)
-        self._tell_state()
+        shares, sync = self._member.shares, self._sync
+        self._notifier.notify(self._member.state, sync.server.address, sync.error, shares.expected)
 
-    def _disarm(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _tell_state(self) -> None:
-        state = self._member.state
-        if state == self._told_state:
+
+@final
+class _StateNotifier:
+    """Reports when the tokens begin to come from elsewhere: in the log, and to `on_state`."""
+
+    def __init__(self, on_state: Callable[[State], object] | None) -> None:
+        self._on_state = on_state
+        self._state: State = "shared"
+
+    def notify(self, state: State, address: str, error: str, processes: int) -> None:
+        """Report a state that is not the last one; `error`: why Redis does not reply."""
+        if state == self._state:
             return
-        self._told_state = state
+        self._state = state
         if state == "local":
             _log.warning(
-                "Redis at %s does not answer (%s); requests go on under a local share, 1/%d of "
-                "the limit, until it does",
-                self._server.address,
-                self._fault,
-                self._member.shares.expected,
+                "Redis at %s does not reply (%s); requests go on under a local share, 1/%d of the "
+                "limit, until it does",
+                address,
+                error,
+                processes,
             )
         else:
-            _log.info("Redis at %s answers again; requests share one limit", self._server.address)
-        if self._on_state is not None:
-            try:
-                self._on_state(state)
-            except Exception:  # noqa: BLE001  # a listener's fault must not stop the limiter
-                _log.exception("on_state failed on %r; the limiter goes on", state)
-
-    # --- the one task ---
-
-    def _look_ahead(self, now: float) -> None:
-        """See that Redis hears of those who wait, and before the tokens in hand are gone."""
-        if self._task is None or self._task.done():
-            assert self._loop is not None
-            self._task = self._loop.create_task(self._talk(), name="telepath RedisLimiter")
-        elif self._due(now) < self._sleeps_until:
-            self._kick.set()
-
-    def _due(self, now: float) -> float:
-        return self._member.due(now, self._queue.count("interactive"), self._queue.count("bulk"))
-
-    async def _talk(self) -> None:
-        """Speak with Redis whenever it is due, until there is nothing to say."""
-        while (due := self._due(self._clock())) < math.inf:
-            delay = due - self._clock()
-            if delay > 0:
-                self._sleeps_until = due
-                self._kick.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(delay):
-                        await self._kick.wait()
-                self._sleeps_until = -math.inf
-                if self._due(self._clock()) > self._clock():
-                    continue
-            await self._ask()
-            self._serve()
-
-    async def _ask(self, *, leaving: bool = False) -> None:
-        """Have one word with Redis."""
-        member, task = self._member, asyncio.current_task()
-        assert task is not None
-        cancelled_before = task.cancelling()
+            _log.info("Redis at %s replies again; requests share one limit", address)
+        if self._on_state is None:
+            return
         try:
-            if member.needs_time(self._clock()):
-                member.probe(self._clock())
-                server_time = await self._server.time()
-                member.told_time(server_time, self._clock())
-            said = member.ask(
-                self._clock(),
-                self._queue.count("interactive"),
-                self._queue.count("bulk"),
-                leaving=leaving,
-            )
-            answer = await self._server.tell(self._key, said)
-        except OUTAGE as error:
-            self._fault = type(error).__name__  # its text may hold the URL
-            member.failed(refused=isinstance(error, REFUSAL))
-            await self._server.hang_up()
-            if task.cancelling() > cancelled_before:
-                # redis-py can turn a cancellation, while it connects, into an error of its own.
-                raise asyncio.CancelledError from None
-        else:
-            member.answered(answer, self._clock())
+            self._on_state(state)
+        except Exception:  # noqa: BLE001  # a listener's fault must not stop the limiter
+            _log.exception("on_state failed on %r; the limiter goes on", state)
 
 
-def _settle(waiter: Waiter, error: Exception | None) -> None:
+def _resolve(waiter: Waiter, error: Exception | None) -> None:
     if waiter.future.done():
         return
     if error is None:

@@ -1,5 +1,5 @@
-"""One limiter's side of the shared bucket: the tokens in hand, what to tell Redis and when, and
-when to go on alone.
+"""One limiter's side of the shared bucket: what to send to Redis and when, and when to fall back to
+the local share.
 
 No await, no clock, no random: `now` is monotonic seconds, handed in. The bucket itself is
 bucket.lua; the proof that both together hold the limit is in limiter.py.
@@ -7,78 +7,41 @@ bucket.lua; the proof that both together hold the limit is in limiter.py.
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
 from math import ceil, inf
-from typing import Any, Final, Literal, final
+from typing import Final, Literal, final
 
 from attrs import evolve, frozen
 
 from telepath_async import RateLimit
-from telepath_async.protocol.ratelimit import MAX_LIMIT, MAX_PAUSE, TokenBucket
+from telepath_async.protocol.ratelimit import MAX_LIMIT, MAX_PAUSE
 
+from .fallback import Fallback
+from .lease import Lease, Pause, Usage
+from .link import Link
+from .messages import Demand, SyncReply, SyncRequest, Terms, Tokens
+from .report import Report, Reports
 from .shares import Shares
+from .times import HEARTBEAT, LEASE, RECENT, SETTLE
 
 State = Literal["shared", "local"]
 
-TIMEOUT: Final = 0.5
-"""Seconds that a word with Redis may take."""
-
-LEASE: Final = 1.0
-"""Seconds after which tokens in hand are void, and who was not heard counts as alone."""
-
-SETTLE: Final = 3.0
-"""Seconds after an outage in which Redis holds back the shares of the unheard: over _FRESH."""
-
-_FRESH: Final = 2.0  # a local share is for those who saw Redis fail as lately as that
-_PROBE_SOON: Final = (
-    0.25  # without a gap between two timeouts, so that no short recovery goes unseen
-)
-_PROBE: Final = 1.0
-_PATIENT_WORDS: Final = (
-    3  # so many in a row without an answer, and we keep silent for long enough to go alone
-)
-_BEAT: Final = 0.4  # an idle limiter gives back what it holds by then; well within LEASE
-_AHEAD: Final = 0.5  # seconds of demand to hold tokens for
-_PATIENCE: Final = 0.1  # between two words for new waiters: at most ten a second
-_NEVER: Final = datetime.min.replace(tzinfo=UTC)
-_BATCH: Final = 12  # tokens a word that those who wait should bring home
-_CLOCK_AGE: Final = 60.0  # two clocks drift apart by milliseconds in that
+_PATIENCE: Final = 0.1  # between two requests for new waiters: at most ten a second
+_BATCH: Final = 12  # tokens that a reply should bring to those who wait
 _KEEP: Final = 3600.0
 _FORGET_PERIODS: Final = 10
 
 
 @frozen
-class Answer:
-    """What bucket.lua said."""
+class _Asked:
+    """What the last request asked for, how far it was met, and when to ask again, in seconds.
 
-    late: bool
-    server_time: float
-    number: int = 0
-    granted: int = 0
-    renewed: bool = False
+    `unmet`: not all who wait got a token; `short`: nor was all of the spare granted.
+    """
+
+    demand: Demand = Demand()
+    unmet: bool = False
+    short: bool = False
     again: float = 0.0
-    pause: float = 0.0
-    limit: int = 0
-    peers: int = 0
-
-
-def read_answer(reply: list[Any]) -> Answer:
-    """Read the script's reply; its times are microseconds."""
-    if reply[0] in (b"late", "late"):
-        return Answer(True, reply[1] / 1e6)
-    _, server_time, number, granted, renewed, again, pause, limit, peers = reply
-    return Answer(
-        False,
-        server_time / 1e6,
-        number,
-        granted,
-        bool(renewed),
-        again / 1e6,
-        pause / 1e6,
-        int(limit),
-        peers,
-    )
 
 
 @final
@@ -86,326 +49,227 @@ class Member:
     """Counts tokens, and knows what Redis may believe of this limiter."""
 
     def __init__(self, member_id: str, shares: Shares) -> None:
-        self._id = member_id
         self.shares = shares
-        self._conf = f"{shares.limit} {shares.burst}"
-        self._tokens = 0
-        self._use_by = -inf
-        self._void_at = -inf
-        self._taken = 0
-        self._pace = 0.0  # tokens a second
-        self._taken_at = -inf
-        self._paused_until = -inf
-        self._pause_ends = -inf  # of the longest pause that a 429 of ours asked for
-        # What Redis knows of us.
-        self._present = False
-        self._number = 0
-        self._peers = 0
-        self._enrolled = False
-        self._clock: tuple[float, float] | None = (
-            None  # Redis's time, and the latest of ours at which it was that
-        )
-        self._spoken_at = -inf
-        self._heard_at: float | None = None
-        self._again = 0.0
-        self._asked = (0, 0)  # interactive, bulk
-        self._unmet = False
-        self._short = False  # not even those who do not wait yet got all
-        self._asked_spare = 0
-        # What Redis has still to hear.
-        self._news: RateLimit | None = None
-        self._known: RateLimit | None = None  # the strictest of the API's present window
-        self._news_ends = -inf
-        self._learned = False
-        self._urgent = False
-        # Without Redis.
-        self._failed_at = -inf
-        self._probed_at = -inf
-        self._alone_from = inf
-        self._local: TokenBucket | None = None
-        self._was_alone = False
-        self._unanswered = 0  # words in a row
-        self._before_word: tuple[float, TokenBucket | None] = (inf, None)  # _alone_from and _local
-        self._told: tuple[RateLimit | None, bool, bool] = (
-            None,
-            False,
-            False,
-        )  # _news, _learned, _urgent
+        self.link = Link()
+        self._id = member_id
+        self._config = f"{shares.limit} {shares.burst}"
+        self._lease = Lease()
+        self._usage = Usage()
+        self._pause = Pause()
+        self._asked = _Asked()
+        self._reports = Reports()
+        self._fallback = Fallback()
 
     @property
     def state(self) -> State:
         """Where tokens come from."""
-        return "local" if self._was_alone else "shared"
+        return "local" if self._fallback.degraded else "shared"
 
     @property
-    def is_present(self) -> bool:
-        """Whether Redis may count on us, or hold something for us."""
-        return self._present
+    def in_hand(self) -> int:
+        """The tokens that Redis has lent."""
+        return self._lease.tokens
 
     def take(self, now: float) -> bool:
         """Take one token, or return False."""
-        if now < self._paused_until:
+        if now < self._pause.until:
             return False
-        if self._tokens and now < self._use_by:
-            self._tokens -= 1
-        elif not self._may_go_alone(now) or not self._alone(now).take(now):
+        if not self._lease.take(now) and not self._take_local(now):
             return False
-        self._taken += 1
-        self._taken_at = now
+        self._usage.count(now)
         return True
 
+    def _take_local(self, now: float) -> bool:
+        fallback = self._fallback
+        if not fallback.may_fall_back(now):
+            return False
+        bucket = fallback.bucket
+        if bucket is None:
+            self._lease.tokens = 0
+            bucket = fallback.start(self.shares.local(now))
+        return bucket.take(now)
+
     def give_back(self, taken_at: float, now: float) -> None:
-        """Return a token that was not used. Once Redis was told that it was, it is gone."""
-        if self._local is not None:
-            self._local.give_back(taken_at)
-        elif taken_at > self._spoken_at and taken_at >= self._void_at and now < self._use_by:
-            self._tokens += 1
-            self._taken -= 1
+        """Return a token that was not used. Once a request has reported it as used, it is gone."""
+        if self._fallback.bucket is not None:
+            self._fallback.bucket.give_back(taken_at)
+        elif taken_at > self.link.sent_at and self._lease.give_back(taken_at, now):
+            self._usage.taken -= 1
 
     def next_at(self, now: float) -> float:
-        """Return when there may be a token without another word from Redis."""
-        if self._tokens and max(now, self._paused_until) < self._use_by:
-            return max(now, self._paused_until)
-        if self._failed_at == -inf:
+        """Return when there may be a token without another reply from Redis."""
+        fallback = self._fallback
+        soonest = max(now, self._pause.until)
+        if self._lease.tokens and soonest < self._lease.use_by:
+            return soonest
+        if fallback.failed_at == -inf:
             return inf
-        soonest = max(now, self._alone_from, self._paused_until)
-        if not self._may_go_alone(soonest):
+        soonest = max(soonest, fallback.starts_at)
+        if not fallback.may_fall_back(soonest):
             return inf
-        return soonest if self._local is None else max(soonest, self._local.next_at(now))
+        return soonest if fallback.bucket is None else max(soonest, fallback.bucket.next_at(now))
 
     def least_wait(self, ahead: int, now: float) -> float:
-        """Return the seconds that one with `ahead` others before him waits at the least."""
-        if self._local is not None and self._may_go_alone(now):
-            wait = self._local.next_at(now, ahead) - now
+        """Return the seconds that a caller with `ahead` others before it waits at the least."""
+        bucket = self._fallback.bucket
+        if bucket is not None and self._fallback.may_fall_back(now):
+            wait = bucket.next_at(now, ahead) - now
         else:
             wait = (ahead + 1 - self.shares.burst) / self.shares.rate
-        return max(0.0, wait, self._paused_until - now)
+        return max(0.0, wait, self._pause.until - now)
 
-    def _may_go_alone(self, now: float) -> bool:
-        return self._alone_from <= now <= self._failed_at + _FRESH
-
-    def _alone(self, now: float) -> TokenBucket:
-        if self._local is None:
-            self._tokens = 0
-            self._local = self.shares.local(now)
-            self._was_alone = True
-        return self._local
-
-    # --- what is said, and when ---
+    # --- requests and replies ---
 
     def due(self, now: float, interactive: int, bulk: int) -> float:
-        """Return when to speak with Redis next; inf: not before somebody wants something."""
-        waiting = interactive + bulk
-        if self._failed_at != -inf:
-            wanted = waiting or self._urgent or now < self._taken_at + self.shares.period
-            return self._probed_at + self._probe_pause(now) if wanted else inf
-        if self._urgent:
+        """Return when to send the next request; inf: not before somebody wants something."""
+        link, waiting = self.link, interactive + bulk
+        urgent = self._reports.pending.urgent
+        if self._fallback.failed_at != -inf:
+            wanted = waiting or urgent or now < self._usage.taken_at + self.shares.period
+            falling_back = self._fallback.may_fall_back(now)
+            return link.next_probe(falling_back=falling_back) if wanted else inf
+        if urgent:
             return now
-        due = self._spoken_at + _BEAT if self._present else inf
-        if waiting and self._unmet:
-            due = self._spoken_at + self._again
-            if interactive and not self._asked[0]:
-                due = min(due, self._spoken_at + _PATIENCE / 4)
-        elif waiting:
-            due = self._spoken_at + min(self._again, _PATIENCE)
-        elif self._present and not self._short and self._tokens < self._spare() // 4:
-            due = self._spoken_at + self._again
-        if waiting and self._paused_until > now:
-            due = min(max(due, self._spoken_at + _BEAT), self._paused_until)
+        due = self._due_by_demand(interactive, bulk)
+        if waiting and self._pause.until > now:
+            due = min(max(due, link.sent_at + HEARTBEAT), self._pause.until)
         return due
 
-    def _probe_pause(self, now: float) -> float:
-        if self._unanswered >= _PATIENT_WORDS:
-            return _FRESH
-        return _PROBE if self._may_go_alone(now) else _PROBE_SOON
+    def _due_by_demand(self, interactive: int, bulk: int) -> float:
+        sent_at, asked = self.link.sent_at, self._asked
+        if (interactive or bulk) and asked.unmet:
+            due = sent_at + asked.again
+            is_first = interactive and not asked.demand.interactive
+            return min(due, sent_at + _PATIENCE / 4) if is_first else due
+        if interactive or bulk:
+            return sent_at + min(asked.again, _PATIENCE)
+        if not self.link.registered:
+            return inf
+        if not asked.short and self._lease.tokens < self._usage.spare // 4:
+            return sent_at + asked.again
+        return sent_at + HEARTBEAT
 
-    def _spare(self) -> int:
-        return ceil(self._pace * _AHEAD)
+    def request(self, now: float, interactive: int, bulk: int, *, leaving: bool = False) -> str:
+        """Return the request to send now. From here on Redis may count on us."""
+        leaving = leaving or not (interactive or bulk or self._usage.taken)
+        self._usage.measure(now - self.link.sent_at)
+        spare = self._usage.spare
+        returned = self._lease.release(0 if leaving else spare + interactive + bulk, now)
+        held = self._lease.tokens
+        self._asked = evolve(
+            self._asked,
+            demand=Demand(interactive=interactive, bulk=bulk, spare=max(0, spare - held)),
+        )
+        report = self._reports.send()
+        request = SyncRequest(
+            id=self._id,
+            void_after=self.link.void_after(now),
+            known=self.link.known(now, idle=not self._fallback.degraded),
+            tokens=Tokens(held=held, returned=returned),
+            demand=evolve(
+                self._asked.demand,
+                interactive=min(interactive, MAX_LIMIT),
+                bulk=min(bulk, MAX_LIMIT),
+            ),
+            terms=self._terms(),
+            leaving=leaving,
+            new_limit=report.new_limit,
+            api=self._reports.api_window(report, now),
+            pause=self._pause.left(now),
+        )
+        self.link.request_sent(now, leaving=leaving)
+        self._fallback.request_sent(now)
+        return request.text()
 
-    def needs_time(self, now: float) -> bool:
-        """Say whether Redis must be asked for its time first: it believes nothing of us."""
-        return self._clock is None or now > self._clock[1] + _CLOCK_AGE
-
-    def probe(self, now: float) -> None:
-        """Note that Redis is asked for its time."""
-        self._probed_at = now
-
-    def told_time(self, server_time: float, now: float) -> None:
-        """Note Redis's time."""
-        self._clock = (server_time, now)
-
-    def ask(self, now: float, interactive: int, bulk: int, *, leaving: bool = False) -> str:
-        """Return what to tell the script. From here on Redis may believe that we are with it."""
-        assert self._clock is not None
-        self._measure(now)
-        if now >= self._use_by:
-            self._tokens = 0
-        leaving = leaving or not (interactive or bulk or self._taken)
-        keep = 0 if leaving else min(self._tokens, self._spare() + interactive + bulk)
-        returned, self._tokens = self._tokens - keep, keep
-        self._taken = 0
-        self._asked = (interactive, bulk)
-        self._asked_spare = max(0, self._spare() - keep)
-        self._present = not leaving
-        said = {
-            "id": self._id,
-            "void_after": round(self._clock[0] + now + TIMEOUT - self._clock[1], 6),
-            "seen": self._number,
-            "peers": self._peers,
-            "enrolled": self._enrolled,
-            "idle": 0 if self._was_alone or self._heard_at is None else now - self._heard_at,
-            "learned": self._learned,
-            "held": keep,
-            "returned": returned,
-            "interactive": min(interactive, MAX_LIMIT),
-            "bulk": min(bulk, MAX_LIMIT),
-            "spare": self._asked_spare,
-            "leaving": leaving,
-            **self._terms(),
-            **self._told_by_the_api(now),
-        }
-        if now < self._pause_ends:
-            said["pause"] = round(self._pause_ends - now, 6)
-        self._told = self._news, self._learned, self._urgent
-        self._news, self._learned, self._urgent = None, False, False
-        self._spoken_at = self._probed_at = now
-        self._before_word = self._alone_from, self._local
-        self._alone_from = now + TIMEOUT + LEASE
-        self._local = None
-        return json.dumps(said)
-
-    def _terms(self) -> dict[str, float | str]:
+    def _terms(self) -> Terms:
         shares = self.shares
-        return {
-            "conf": self._conf,
-            "expected": shares.expected,
-            "limit": shares.limit,
-            "burst": shares.burst,
-            "rate": shares.rate,
-            "period": shares.period,
-            "lease": LEASE,
-            "settle": SETTLE,
-            "max_pause": MAX_PAUSE,
-            "forget": _FORGET_PERIODS * shares.period,
-            "keep": ceil(1000 * (_KEEP + _FORGET_PERIODS * shares.period)),
-            "batch": _BATCH,
-        }
+        return Terms(
+            config=self._config,
+            expected=shares.expected,
+            limit=shares.limit,
+            burst=shares.burst,
+            rate=shares.rate,
+            period=shares.period,
+            lease=LEASE,
+            settle=SETTLE,
+            max_pause=MAX_PAUSE,
+            forget=_FORGET_PERIODS * shares.period,
+            keep=ceil(1000 * (_KEEP + _FORGET_PERIODS * shares.period)),
+            batch=_BATCH,
+        )
 
-    def _told_by_the_api(self, now: float) -> dict[str, float | None]:
-        if self._news is None or self._news.reset_at is None or self._news_ends <= now:
-            return {}
-        reset = self._news.reset_at.timestamp()
-        return {
-            "remaining": self._news.remaining,
-            "reset": reset,
-            "resets_in": self._news_ends - now,
-        }
-
-    def _measure(self, now: float) -> None:
-        pace = self._taken / max(now - self._spoken_at, _BEAT / 2)
-        self._pace = max(pace, self._pace / 2) if self._taken else 0.0
-
-    def answered(self, answer: Answer, now: float) -> None:
-        """Take what the script said to what was asked last."""
-        self.told_time(answer.server_time, now)
-        if answer.late:
-            self._present, self._unmet, self._again, self._tokens = False, True, _PATIENCE / 2, 0
-            self._void_at = now
-            self._tell_again()  # what it said was not heard
+    def apply(self, reply: SyncReply, now: float) -> None:
+        """Apply the reply to the request that was sent last."""
+        self.link.note_time(reply.server_time, now)
+        if reply.late:
+            self.link.registered = False
+            self._asked = evolve(self._asked, unmet=True, again=_PATIENCE / 2)
+            self._lease.void(now)
+            self._reports.requeue()
             return
-        self._failed_at = -inf
-        self._was_alone = False
-        self._unanswered = 0
-        self._heard_at = now
-        self._number = answer.number
-        self._peers = answer.peers
-        self._enrolled = self._present
-        self._again = answer.again
-        if not answer.renewed:
-            self._tokens = 0
-            self._void_at = now  # also of what was taken since we spoke
-        self._tokens += answer.granted
-        # By our clock this is before Redis takes them for void: it heard us after we spoke.
-        self._use_by = self._spoken_at + LEASE * 0.999
-        self._unmet = answer.granted < sum(self._asked)
-        self._short = answer.granted < sum(self._asked) + self._asked_spare
-        if not self._urgent:
-            self._paused_until = now + answer.pause
-        if answer.limit != self.shares.limit and not self._learned:
-            self.shares = evolve(self.shares, limit=answer.limit)
+        self._fallback.recover()
+        self.link.acknowledge(reply, now)
+        if not reply.renewed:
+            self._lease.void(now)  # also what was taken since the request was sent
+        self._lease.tokens += reply.granted
+        # By our clock this is before they are void in Redis: it got the request after we sent it.
+        self._lease.use_by = self.link.sent_at + LEASE * 0.999
+        demand = self._asked.demand
+        self._asked = _Asked(
+            demand,
+            unmet=reply.granted < demand.waiting,
+            short=reply.granted < demand.waiting + demand.spare,
+            again=reply.again,
+        )
+        pending = self._reports.pending
+        if not pending.urgent:
+            self._pause.until = now + reply.pause
+        if reply.limit != self.shares.limit and not pending.new_limit:
+            self.shares = evolve(self.shares, limit=reply.limit)
 
-    def failed(self, *, refused: bool) -> None:
-        """Note that Redis did not answer what was asked last, or asked for its time; or that it
-        refused to do it.
+    def fail(self, *, refused: bool) -> None:
+        """Note that Redis did not reply to what was sent last, or (`refused`) with an error.
 
-        The script writes once, at its end: where it failed, nothing was written, and Redis has not
-        heard us.
+        The script writes once, at its end: where it failed, nothing was written, and Redis does not
+        count the request.
         """
-        spoke = self._spoken_at == self._probed_at
-        if spoke:
-            self._tell_again()
-        if spoke and refused:
-            self._alone_from, self._local = self._before_word
-        unanswered = spoke and not refused
-        if unanswered or self._probed_at > self._failed_at + _FRESH:
-            # It may have heard us until the timeout, and believes that we are with it for a lease
-            # more. Only what was not answered for as long shows that the others, too, may have seen
-            # it fail.
-            self._alone_from = self._probed_at + TIMEOUT + LEASE
-            self._local = None
-        self._unanswered = self._unanswered + 1 if unanswered else 0
-        self._failed_at = self._probed_at
-        self._clock = None
-
-    def _tell_again(self) -> None:
-        news, learned, urgent = self._told
-        self._news = _strictest(self._news, news)
-        self._learned = self._learned or learned
-        self._urgent = self._urgent or urgent
+        link, fallback = self.link, self._fallback
+        was_request = link.is_request_pending
+        if was_request:
+            self._reports.requeue()
+        if was_request and refused:
+            fallback.request_refused()
+        timed_out = was_request and not refused
+        if timed_out or link.probed_at > fallback.failed_at + RECENT:
+            # Redis may have carried it out until the timeout, and counts on us for a lease more.
+            # Only where there was no reply for as long may the others, too, have seen it fail.
+            fallback.postpone(link.probed_at)
+        fallback.failed_at = link.probed_at
+        link.fail(timed_out=timed_out)
 
     # --- what the API says ---
 
     def pause(self, seconds: float, now: float) -> None:
-        """Grant nothing for so long, and have Redis tell the others at once."""
-        ends = now + min(seconds, MAX_PAUSE)
-        if ends > self._pause_ends:
-            self._pause_ends = ends
-            self._urgent = True
-        self._paused_until = max(self._paused_until, ends)
+        """Take no token for so long, and have Redis pass it on to the others at once."""
+        if self._pause.ask(seconds, now):
+            self._reports.add(Report(urgent=True))
 
     def learn(self, seen: RateLimit, now: float) -> bool:
-        """Learn from an answer's headers; say whether Redis must hear of it at once."""
-        if (
-            seen.limit is not None
-            and seen.limit != self.shares.limit
-            and self.shares.period == 60.0
-        ):
-            self._urgent = self._urgent or seen.limit < self.shares.limit
-            self.shares = evolve(self.shares, limit=seen.limit)
-            self._learned = True
-            self._local = None
+        """Learn from an answer's headers; return whether Redis must be told at once."""
+        limit = seen.limit
+        if limit is not None and limit != self.shares.limit and self.shares.period == 60.0:
+            self._reports.add(Report(new_limit=True, urgent=limit < self.shares.limit))
+            self.shares = evolve(self.shares, limit=limit)
+            self._fallback.bucket = None
         if seen.remaining is not None and seen.reset_at is not None and seen.resets_in is not None:
-            if self._news_ends <= now:
-                self._known = None
-            self._known = _strictest(seen, self._known)
-            if self._known is seen:
-                self._news_ends = now + min(seen.resets_in, self.shares.period)
-            self._news = self._known
-            if self._local is not None:
-                self._local.learn(evolve(seen, limit=None), now)
-            if (
-                self._known is seen
-                and seen.remaining == 0
-                and self._news_ends > max(now, self._paused_until)
-            ):
-                self._paused_until = self._news_ends
-                self._urgent = True
-        return self._urgent
+            self._learn_window(seen, min(seen.resets_in, self.shares.period), now)
+        return self._reports.pending.urgent
 
-
-def _strictest(*answers: RateLimit | None) -> RateLimit | None:
-    """Return what counts of answers in any order: the latest window's least that is left."""
-    seen = [answer for answer in answers if answer is not None]
-    return max(
-        seen, key=lambda answer: (answer.reset_at or _NEVER, -(answer.remaining or 0)), default=None
-    )
+    def _learn_window(self, seen: RateLimit, resets_in: float, now: float) -> None:
+        is_strictest = self._reports.learn(seen, resets_in, now)
+        if self._fallback.bucket is not None:
+            self._fallback.bucket.learn(evolve(seen, limit=None), now)
+        ends = self._reports.window_ends
+        if is_strictest and seen.remaining == 0 and ends > max(now, self._pause.until):
+            self._pause.until = ends
+            self._reports.add(Report(urgent=True))

@@ -1,4 +1,4 @@
-"""Who waits for a token: interactive before bulk, each as they came; on one loop."""
+"""The callers that wait for a token on one loop: interactive before bulk, first in, first out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telepath_async.checks import Priority
 
 @final
 class Waiter:
-    """One who waits; `taken_at` is when a token was taken for him."""
+    """A caller that waits; `taken_at`: when a token was taken for it."""
 
     __slots__ = ("future", "priority", "taken_at")
 
@@ -39,7 +39,7 @@ class Queue:
         return len(self._lanes[priority])
 
     def ahead(self, priority: Priority) -> int:
-        """Return how many go before one who comes now."""
+        """Return how many go before a caller that comes now."""
         return len(self) if priority == "bulk" else self.count("interactive")
 
     def join(self, priority: Priority) -> Waiter:
@@ -49,10 +49,10 @@ class Queue:
         return waiter
 
     def first(self) -> Waiter | None:
-        """Return who is next."""
+        """Return the next waiter, or None."""
         lane = self._lanes["interactive"] or self._lanes["bulk"]
         return next(iter(lane), None)
 
     def leave(self, waiter: Waiter) -> None:
-        """Leave, or do nothing for one who has left."""
+        """Leave, or do nothing where it has left."""
         self._lanes[waiter.priority].pop(waiter, None)

@@ -1,6 +1,6 @@
-"""The words with Redis: its time, and the script.
+"""The connection to Redis: its time, and the script.
 
-Every word is one round trip and has a timeout; nothing is sent twice.
+Every request is one round trip and has a timeout; nothing is sent twice.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, Respon
 
 from telepath_async import Secret, UsageError
 
-from .member import TIMEOUT, Answer, read_answer
+from .messages import SyncReply, read_reply
+from .times import TIMEOUT
 
 OUTAGE: Final = (RedisError, OSError, TimeoutError)
-"""What a word raises when Redis is not there, or will not do as it is told."""
+"""What a request raises when Redis does not reply, or replies with an error."""
 
 REFUSAL: Final = (ResponseError, BusyLoadingError)
-"""What a request raises that Redis has read and refuses.
+"""What a request raises that Redis has read and refused.
 
-It is loading, a replica, or out of memory, or the script failed."""
+It is loading, a replica, or out of memory, or the script failed.
+"""
 
 # Before 5.0, a script that read the clock could write only after this; since 7.0 it does nothing.
 _CLOCK: Final = (
@@ -39,13 +41,14 @@ _SCRIPT: Final = _CLOCK + BODY
 _SHA: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
-def _address(where: Mapping[str, Any]) -> str:
-    return where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+def _address(options: Mapping[str, Any]) -> str:
+    host, port = options.get("host", "localhost"), options.get("port", 6379)
+    return options.get("path") or f"{host}:{port}"
 
 
 @final
 class Server:
-    """One connection to Redis, that opens when it is used and is dropped when a word failed."""
+    """One connection to Redis, which opens when it is used, and is dropped after a failure."""
 
     def __init__(self, url: Secret) -> None:
         """Raises UsageError."""
@@ -56,7 +59,7 @@ class Server:
                 protocol=2,  # 3 asks a new connection for more than is used here
                 socket_timeout=TIMEOUT,
                 socket_connect_timeout=TIMEOUT,
-                retry=Retry(NoBackoff(), 0),  # it would send a word again that may have been heard
+                retry=Retry(NoBackoff(), 0),  # it would send again what may have been carried out
             )
             self.address = _address(self._redis.connection_pool.connection_kwargs)
             return
@@ -72,22 +75,21 @@ class Server:
             seconds, microseconds = await self._redis.time()
         return int(seconds) + int(microseconds) / 1e6
 
-    async def tell(self, key: str, ask: str) -> Answer:
+    async def sync(self, key: str, request: str) -> SyncReply:
         """Run the script on the bucket `key`."""
         async with asyncio.timeout(TIMEOUT):
-            return read_answer(await self._run(key, ask))
+            return read_reply(await self._run(key, request))
 
-    async def _run(self, key: str, ask: str) -> Any:
+    async def _run(self, key: str, request: str) -> Any:
         try:
-            return await self._redis.evalsha(_SHA, 1, key, ask)
+            return await self._redis.evalsha(_SHA, 1, key, request)
         except NoScriptError:  # never loaded, flushed, or another server since a failover
-            return await self._redis.eval(_SCRIPT, 1, key, ask)
+            return await self._redis.eval(_SCRIPT, 1, key, request)
 
-    async def hang_up(self) -> None:
-        """Drop the connection: an answer that comes late must not be taken for the next one."""
-        with contextlib.suppress(
-            *OUTAGE
-        ):  # over TLS it waits for an answer to its goodbye, and raises without one
+    async def disconnect(self) -> None:
+        """Drop the connection: a late reply must not be taken for the next one."""
+        # Over TLS it waits for the other side to close, and raises where that does not happen.
+        with contextlib.suppress(*OUTAGE):
             await self._redis.connection_pool.disconnect(inuse_connections=True)
 
     async def aclose(self) -> None:

@@ -2,7 +2,7 @@
 share of one process.
 
 Arithmetic only. `burst + rate * period <= limit`; a local share is one part in `expected` of both,
-so that the shares of those who are heard by Redis and of those who are not never add up to more.
+so that the shares that Redis hands out and the local ones never add up to more.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Shares:
 
     @property
     def burst(self) -> int:
-        """Tokens that may lie ready and be out on leases, together."""
+        """Tokens that may be ready or out on leases, together."""
         wanted = self.limit // 50 if self.wanted_burst is None else self.wanted_burst
         return max(1, min(max(wanted, self.expected), self.limit // 2))
 
     @property
     def rate(self) -> float:
         """Tokens a second."""
-        # A limit of 1 (the API may say so) leaves nothing beside the burst: one in two periods is
+        # A limit of 1 (the API may set it) leaves nothing besides the burst: one in two periods is
         # never two in one.
         return ((self.limit - self.burst) or 0.5) / (self.period * _SLACK)
 

@@ -1,94 +1,28 @@
-"""Many trunks at once: checked together, created concurrently, outcomes as they come."""
+"""Many trunks at once: created concurrently, outcomes as they come."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from attrs import frozen
 
-from ..checks import check_whole
-from ..errors import ConflictError, OutcomeUnknown, TelepathError, UsageError
+from ..errors import (
+    AuthenticationError,
+    ConflictError,
+    OutcomeUnknown,
+    TelepathError,
+    UsageError,
+)
 from ..models.trunks import Trunk
 from ..paginator import Paginator
-from .trunk_spec import FIELDS, TrunkSpec, spec_faults
-
-_MOST_FAULTS_SHOWN: Final = 50
-
-
-@frozen(kw_only=True)
-class TrunkOutcome:
-    """What became of the spec at `index` of the batch.
-
-    `state`: `created` (`trunk` is the new one), `exists` (`trunk` is the one that has the
-    username), `failed` (`error` says why, and nothing was created), `unknown` (`error` is the
-    OutcomeUnknown: look before you create it again).
-    """
-
-    index: int
-    spec: TrunkSpec
-    state: Literal["created", "exists", "failed", "unknown"]
-    trunk: Trunk | None = None
-    error: TelepathError | None = None
-
-
-def check_specs(specs: Iterable[TrunkSpec | Mapping[str, Any]]) -> list[TrunkSpec] | UsageError:
-    """Return all specs, made from mappings where needed, or one UsageError with every fault."""
-    entries = list(specs)
-    faults = [
-        f"[{index}]: {fault}" for index, entry in enumerate(entries) for fault in _faults(entry)
-    ]
-    faults += _duplicates(entries)
-    if faults:
-        shown = "\n  ".join(faults[:_MOST_FAULTS_SHOWN])
-        more = (
-            f"\n  … and {len(faults) - _MOST_FAULTS_SHOWN} more"
-            if len(faults) > _MOST_FAULTS_SHOWN
-            else ""
-        )
-        return UsageError(
-            f"nothing was sent, because {len(faults)} faults stand in the batch; correct "
-            f"them:\n  {shown}{more}"
-        )
-    return [entry if isinstance(entry, TrunkSpec) else TrunkSpec(**entry) for entry in entries]
-
-
-def _faults(entry: object) -> list[str]:
-    if isinstance(entry, TrunkSpec):
-        return []
-    if not isinstance(entry, Mapping):
-        return [f"must be a TrunkSpec or a mapping of its fields, not {type(entry).__name__}"]
-    unknown = [
-        f"unknown field {name!r} (put it into extra={{…}})"
-        for name in entry
-        if name not in (*FIELDS, "extra")
-    ]
-    return unknown + spec_faults(entry)
-
-
-def _duplicates(entries: list[TrunkSpec | Mapping[str, Any]]) -> list[str]:
-    indexes_of: dict[str, list[int]] = {}
-    for index, entry in enumerate(entries):
-        username = _username(entry)
-        if username is not None:
-            indexes_of.setdefault(username, []).append(index)
-    return [
-        f"one sip_username stands at {', '.join(f'[{index}]' for index in indexes)}; it must be "
-        "unique"
-        for indexes in indexes_of.values()
-        if len(indexes) > 1
-    ]
-
-
-def _username(entry: object) -> str | None:
-    username = (
-        entry.get("sip_username")
-        if isinstance(entry, Mapping)
-        else getattr(entry, "sip_username", None)
-    )
-    return username if isinstance(username, str) else None
+from ..protocol.doubt import normalize
+from ..protocol.messages import Request
+from ..session_holder import running_loop
+from .outcomes import TrunkCreated, TrunkExists, TrunkFailed, TrunkOutcome, TrunkUnknown
+from .trunk_spec import TrunkSpec
 
 
 class Batch(AsyncIterator[TrunkOutcome]):
@@ -113,8 +47,69 @@ class Batch(AsyncIterator[TrunkOutcome]):
         self._runner.cancel_from_anywhere()
 
 
+class ExistingTrunks:
+    """The trunks that have a username of the batch already; with `skip` they are no failure."""
+
+    def __init__(self, trunks: Callable[[], Paginator[Trunk]], *, skip: bool) -> None:
+        self.conflicts: list[TrunkFailed] = []
+        self._trunks = trunks
+        self._skip = skip
+        self._known: dict[str | None, Trunk] | None = None
+
+    async def read(self) -> None:
+        """Read the list, once, before the first create."""
+        if self._known is None:
+            self._known = await self._list() if self._skip else {}
+
+    def find(self, sip_username: str) -> Trunk | None:
+        """Return the trunk that had this username before the first create."""
+        return (self._known or {}).get(sip_username)
+
+    def defers(self, conflict: TrunkFailed) -> bool:
+        """Keep a conflict until all creates have ended, if it is no failure yet."""
+        if self._skip:
+            self.conflicts.append(conflict)
+        return self._skip
+
+    async def resolve(self) -> list[TrunkOutcome]:
+        """Look up who was faster, for all conflicts at once.
+
+        The server compared the usernames in its own way: so one in another case is found too. Where
+        nobody has the username, another field is taken, and that is a failure.
+        """
+        conflicts, self.conflicts = self.conflicts, []
+        try:
+            known = await self._list()
+        except TelepathError:
+            return [*conflicts]
+        alike = {normalize(name): trunk for name, trunk in known.items() if name is not None}
+        outcomes: list[TrunkOutcome] = []
+        for conflict in conflicts:
+            name = conflict.spec.sip_username
+            found = known.get(name) or alike.get(normalize(name))
+            outcomes.append(
+                TrunkExists(index=conflict.index, spec=conflict.spec, trunk=found)
+                if found
+                else conflict
+            )
+        return outcomes
+
+    async def _list(self) -> dict[str | None, Trunk]:
+        return {trunk.sip_username: trunk for trunk in await self._trunks().collect()}
+
+
+@frozen(eq=False)
+class _Create:
+    """One create of the batch, from when its task begins."""
+
+    index: int
+    spec: TrunkSpec
+    request: Request
+
+
 class BatchRunner:
-    """The tasks that create.
+    """The tasks that create: so many at a time that `concurrency` bounds what the consumer has not
+    taken yet.
 
     They refer to the runner and not to the `Batch`, so that a dropped `Batch` is noticed.
     """
@@ -123,90 +118,105 @@ class BatchRunner:
         self,
         specs: list[TrunkSpec],
         *,
-        create: Callable[[TrunkSpec], Coroutine[Any, Any, Trunk]],
-        trunks: Callable[[], Paginator[Trunk]],
+        create: Callable[[TrunkSpec, Request], Coroutine[Any, Any, Trunk]],
+        request_of: Callable[[TrunkSpec], Request],
+        existing: ExistingTrunks,
         concurrency: int,
-        if_exists: str,
     ) -> None:
-        check_whole("concurrency", concurrency)
-        if if_exists not in ("fail", "skip"):
-            raise UsageError(f"if_exists must be 'fail' or 'skip', not {if_exists!r}")
         self.left = len(specs)
+        self._turn = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._create = create
-        self._trunks = trunks
+        self._request_of = request_of
+        self._existing = existing
         self._concurrency = concurrency
-        self._skip = if_exists == "skip"
-        self._existing: dict[str | None, Trunk] | None = None
         self._waiting = deque(enumerate(specs))
-        self._running: set[asyncio.Task[TrunkOutcome]] = set()
-        self._finished: asyncio.Queue[asyncio.Task[TrunkOutcome]] = asyncio.Queue()
+        self._running: dict[asyncio.Task[TrunkOutcome | None], _Create] = {}
+        self._known: deque[TrunkOutcome] = deque()
+        self._refusal: AuthenticationError | None = None
 
     async def next_outcome(self) -> TrunkOutcome:
         """Return the next outcome to be known. Raises StopAsyncIteration after the last."""
-        if not self.left:
-            raise StopAsyncIteration
-        loop = asyncio.get_running_loop()
-        if self._loop not in (None, loop):
+        loop = running_loop()
+        if self.left and self._loop not in (None, loop):
             raise UsageError(
                 "this batch belongs to another event loop: walk all of it inside one "
                 "asyncio.run; to complete it, run a new "
                 "batch with if_exists='skip'"
             )
         self._loop = loop
-        try:
-            if self._existing is None:
-                self._existing = await self._known_trunks() if self._skip else {}
-            self._start()
-            outcome = (await self._finished.get()).result()
-        except BaseException:
-            self.cancel()
-            raise
-        self.left -= 1
+        async with self._turn:
+            if not self.left:
+                raise StopAsyncIteration
+            try:
+                outcome = await self._next()
+            except BaseException:
+                self.cancel()
+                raise
+            self.left -= 1
         return outcome
 
-    async def _known_trunks(self) -> dict[str | None, Trunk]:
-        return {trunk.sip_username: trunk for trunk in await self._trunks().collect()}
+    async def _next(self) -> TrunkOutcome:
+        await self._existing.read()
+        self._collect()
+        self._start()
+        while not self._known:
+            if self._running:
+                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                self._collect()
+                self._start()
+            else:
+                self._known.extend(await self._existing.resolve())
+        return self._known.popleft()
 
     def _start(self) -> None:
-        while self._waiting and len(self._running) < self._concurrency:
-            task = asyncio.get_running_loop().create_task(self._outcome(*self._waiting.popleft()))
-            self._running.add(task)
-            task.add_done_callback(self._hand_over)
-
-    def _hand_over(self, task: asyncio.Task[TrunkOutcome]) -> None:
-        self._running.discard(task)
-        if self.left:
-            # Also where somebody else has cancelled it: nobody must wait for it forever.
-            self._finished.put_nowait(task)
-        if not task.cancelled():
-            self._start()
-
-    async def _outcome(self, index: int, spec: TrunkSpec) -> TrunkOutcome:
-        existing = self._existing.get(spec.sip_username) if self._existing else None
-        if existing is not None:
-            return TrunkOutcome(index=index, spec=spec, state="exists", trunk=existing)
-        try:
-            return TrunkOutcome(
-                index=index, spec=spec, state="created", trunk=await self._create(spec)
-            )
-        except OutcomeUnknown as error:
-            return TrunkOutcome(index=index, spec=spec, state="unknown", error=error)
-        except ConflictError as error:
-            return await self._conflict(index, spec, error)
-        except TelepathError as error:
-            return TrunkOutcome(index=index, spec=spec, state="failed", error=error)
-
-    async def _conflict(self, index: int, spec: TrunkSpec, error: ConflictError) -> TrunkOutcome:
-        """Return the outcome of a 409: somebody else was faster, or another field is taken."""
-        if self._skip:
-            try:
-                existing = (await self._known_trunks()).get(spec.sip_username)
-            except TelepathError:
-                existing = None
+        while self._waiting and len(self._running) + len(self._known) < self._concurrency:
+            index, spec = self._waiting.popleft()
+            existing = self._existing.find(spec.sip_username)
             if existing is not None:
-                return TrunkOutcome(index=index, spec=spec, state="exists", trunk=existing)
-        return TrunkOutcome(index=index, spec=spec, state="failed", error=error)
+                self._known.append(TrunkExists(index=index, spec=spec, trunk=existing))
+                continue
+            create = _Create(index, spec, self._request_of(spec))
+            task = asyncio.get_running_loop().create_task(self._outcome(create))
+            self._running[task] = create
+
+    def _collect(self) -> None:
+        """Take the outcomes of the creates that have ended. Raises what nobody foresaw."""
+        for task, create in list(self._running.items()):
+            if not task.done():
+                continue
+            del self._running[task]
+            if task.cancelled() and self._refusal is not None and create.request.unsent:
+                self._known.append(_not_sent(create.index, create.spec, self._refusal))
+            elif (outcome := task.result()) is not None:
+                self._known.append(outcome)
+
+    async def _outcome(self, create: _Create) -> TrunkOutcome | None:
+        """Return what becomes of a spec; None: a conflict that is looked up later."""
+        index, spec = create.index, create.spec
+        try:
+            trunk = await self._create(spec, create.request)
+        except OutcomeUnknown as error:
+            return TrunkUnknown(index=index, spec=spec, error=error)
+        except TelepathError as error:
+            failed = TrunkFailed(index=index, spec=spec, error=error)
+        else:
+            return TrunkCreated(index=index, spec=spec, trunk=trunk)
+        if isinstance(failed.error, ConflictError) and self._existing.defers(failed):
+            return None
+        if type(failed.error) is AuthenticationError:  # not that of the AI provider's key
+            self._withdraw(failed.error)
+        return failed
+
+    def _withdraw(self, refusal: AuthenticationError) -> None:
+        """Send nothing more: the API refuses our key."""
+        self._refusal = refusal
+        self._known.extend(_not_sent(index, spec, refusal) for index, spec in self._waiting)
+        self._waiting.clear()
+        for task, create in self._running.items():
+            create.request.withdrawn = True
+            if create.request.unsent:
+                task.cancel()
 
     def cancel(self) -> None:
         """Cancel what is under way, and start nothing more."""
@@ -220,3 +230,14 @@ class BatchRunner:
         for loop in {task.get_loop() for task in self._running}:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.cancel)
+
+
+def _not_sent(index: int, spec: TrunkSpec, refusal: AuthenticationError) -> TrunkFailed:
+    error = AuthenticationError(
+        f"not sent, because the API refused the key of an earlier create ({refusal.message})",
+        status=refusal.status,
+        code=refusal.code,
+        request_id=refusal.request_id,
+        hint="check TELEPATH_API_KEY, and run the batch again with if_exists='skip'",
+    )
+    return TrunkFailed(index=index, spec=spec, error=error)

@@ -132,16 +132,16 @@ class _Pages(Generic[T]):
             overlap=options.overlap,
             shards=shards,
             start=self.start,
-            style_hint=self.session.paging_style,
+            style_hint=self.session.key.paging_style,
         )
 
     async def ask(self, page: Query) -> Answer[T]:
         """Ask for a page, again with the other spelling of the dates where the server wants it."""
-        known = self.session.paging_style or self.style
+        known = self.session.key.paging_style or self.style
         answer = await self._send(known, page)
         shown = style_of(answer[1])
         if shown is not None:
-            self.session.paging_style = shown
+            self.session.key.paging_style = shown
         self.style = shown or known or "offset"
         if self.dates.is_open or known == "offset" or self.style == "cursor":
             return answer

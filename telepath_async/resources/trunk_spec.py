@@ -1,6 +1,6 @@
 """`TrunkSpec`: what a trunk is made from.
 
-It checks itself by the rules of seed 001, before anything is sent.
+It checks itself before anything is sent. API reference: Create Trunk.
 """
 
 from __future__ import annotations

@@ -5,14 +5,12 @@ A create or a rotate whose answer is lost is never sent again.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
+from ..checks import check_whole
 from ..errors import (
-    ConflictError,
     NotFoundError,
     OutcomeUnknown,
     PagingError,
@@ -21,18 +19,20 @@ from ..errors import (
     UsageError,
 )
 from ..models.trunks import AIProvider, SipCredentials, Trunk, TrunkStatus
-from ..paginator import Page, Paginator
+from ..paginator import Paginator
 from ..protocol.answers import read_object
 from ..protocol.body import drop_unset, write_json
-from ..protocol.doubt import began_at_server, failed_for_sure, in_doubt, is_ours
+from ..protocol.doubt import in_doubt
 from ..protocol.messages import Request
 from ..protocol.redaction import as_secret, redact_request, secret_values
 from ..protocol.url import path_segment, query_of
 from ..secret import Secret
 from ..session import Session
 from ..unset import UNSET, UnsetType
-from .batch import Batch, BatchRunner, check_specs
+from .batch import Batch, BatchRunner, ExistingTrunks
+from .batch_specs import check_specs
 from .listing import ListOptions, paginator
+from .lost_answers import look_up, resolve_lost_create
 from .trunk_spec import NO_EXTRA, UPDATE_FIELDS, TrunkSpec, extra_faults
 
 _LOOK_UPS: Final = 3
@@ -80,15 +80,17 @@ class Trunks:
     async def find(self, sip_username: str) -> Trunk | None:
         """Return the trunk with this SIP username, or None.
 
-        It reads the list, because the API has no such filter. Raises PagingError where the list
-        changed too much, three times, to say that there is no such trunk.
+        It reads the list, because the API has no such filter. Where no trunk has just this username
+        and one alone has it in another case, that one is returned: a server may have changed it.
+        Raises PagingError where the list changed too much, three times, to say that there is no
+        such trunk.
         """
         for _ in range(_LOOK_UPS):
-            page, trunk = await self._look_up(self._session, sip_username)
-            if page is not None:  # nothing was missed
-                return trunk
+            found = await look_up(self._session, sip_username)
+            if found.complete:
+                return found.exact or (found.alike[0] if len(found.alike) == 1 else None)
         raise PagingError(
-            "the list of trunks changed too much while it was read to say that no trunk has the "
+            "the list of trunks could not be read well enough to say that none has the "
             f"sip_username {sip_username!r}; call trunks.find() again"
         )
 
@@ -131,7 +133,7 @@ class Trunks:
             system_prompt=system_prompt,
             extra=extra,
         )
-        return await self._create(spec)
+        return await self._create(spec, _create_request(spec))
 
     def create_many(
         self,
@@ -144,11 +146,17 @@ class Trunks:
         they finish.
 
         All specs are checked before anything is sent: one UsageError lists every fault, and
-        usernames that occur twice. One that fails never stops the others. `concurrency`: creates
-        under way at once; `if_exists="skip"`: a username that is taken gives the state `exists`, so
-        that a second run of a batch changes nothing. Leaving the loop early cancels what is under
-        way.
+        usernames that occur twice. One that fails never stops the others, but for the API's refusal
+        of our own key (AuthenticationError): then nothing more is sent, and the outcomes of the
+        rest say so. `concurrency`: how many creates may be ahead of you, under way or with an
+        outcome that you have not taken yet. `if_exists="skip"`: a username that is taken gives the
+        state `exists`, so that a second run of a batch changes nothing; those that somebody took
+        meanwhile come last, after one look-up for them all. Leaving the loop early cancels what is
+        under way.
         """
+        check_whole("concurrency", concurrency)
+        if if_exists not in ("fail", "skip"):
+            raise UsageError(f"if_exists must be 'fail' or 'skip', not {if_exists!r}")
         checked = check_specs(specs)
         del specs  # a traceback keeps this frame, and they may hold passwords in plain text
         if isinstance(checked, UsageError):
@@ -157,9 +165,9 @@ class Trunks:
             BatchRunner(
                 checked,
                 create=self._create,
-                trunks=self.list,
+                request_of=_create_request,
+                existing=ExistingTrunks(self.list, skip=if_exists == "skip"),
                 concurrency=concurrency,
-                if_exists=if_exists,
             )
         )
 
@@ -223,32 +231,21 @@ class Trunks:
         holds the new password. API reference: Rotate SIP Password.
         """
         segment = path_segment("trunk_id", trunk_id)
-        began = asyncio.get_running_loop().time()
+        deadline = self._session.deadline()
         try:
-            return await self._rotate(self._session, trunk_id, segment, "rotate-sip-password")
+            return await self._rotate(trunk_id, segment, "rotate-sip-password", deadline)
         except NotFoundError as error:
             if error.code == "trunk_not_found":
                 raise
             not_found = error
         # One public page spells the path like this; a 404 means that nothing has happened yet.
-        time_left = self._time_left(began)
-        if time_left is None or time_left > 0:
+        if self._session.now() < deadline:
             with contextlib.suppress(NotFoundError):
-                return await self._rotate(
-                    self._session.with_options(timeout=time_left),
-                    trunk_id,
-                    segment,
-                    "rotate-password",
-                )
+                return await self._rotate(trunk_id, segment, "rotate-password", deadline)
         raise not_found
 
-    def _time_left(self, began: float) -> float | None:
-        """Return the seconds that are left of the call's `timeout`; None = no bound."""
-        timeout = self._session.options.timeout
-        return None if timeout is None else timeout - (asyncio.get_running_loop().time() - began)
-
     async def _rotate(
-        self, session: Session, trunk_id: str, segment: str, action: str
+        self, trunk_id: str, segment: str, action: str, deadline: float
     ) -> SipCredentials:
         request = Request(
             method="POST",
@@ -257,7 +254,7 @@ class Trunks:
             repeatable=False,
         )
         try:
-            response = await session.send(request)
+            response = await self._session.send(request, deadline=deadline)
         except TelepathError as error:
             if isinstance(error, ResponseError) or not in_doubt(error):
                 raise
@@ -271,80 +268,24 @@ class Trunks:
             subject=trunk_id,
         ) from doubt
 
-    async def _create(self, spec: TrunkSpec) -> Trunk:
-        fields = spec.fields()
-        request = Request(
-            method="POST",
-            path="/trunks",
-            template="/trunks",
-            body=write_json(fields),
-            repeatable=False,
-            secrets=secret_values(fields),
-        )
-        began = asyncio.get_running_loop().time()
+    async def _create(self, spec: TrunkSpec, request: Request) -> Trunk:
+        began, deadline = self._session.now(), self._session.deadline()
         try:
-            return read_object(Trunk, await self._session.send(request))
+            return read_object(Trunk, await self._session.send(request, deadline=deadline))
         except TelepathError as error:
             if not in_doubt(error):
                 raise
             doubt = error
-        return await self._resolve_lost_create(spec, doubt, began)
+        return await resolve_lost_create(self._session, spec, doubt, began=began, deadline=deadline)
 
-    async def _resolve_lost_create(
-        self, spec: TrunkSpec, doubt: TelepathError, began: float
-    ) -> Trunk:
-        """Look up a create whose answer was lost: inside the call's deadline and retry budget."""
-        clock = asyncio.get_running_loop().time
-        time_left = self._time_left(began)
-        unknown = OutcomeUnknown(
-            f"the create of trunk {spec.sip_username!r} was sent and its answer was lost, and "
-            "a look-up could not tell; "
-            f"call trunks.find({spec.sip_username!r}) before you create it again",
-            operation="create trunk",
-            subject=spec.sip_username,
-        )
-        if (time_left is not None and time_left <= 0) or not self._session.pay_for_more():
-            raise unknown from doubt
-        try:
-            async with asyncio.timeout(time_left):  # that of the session is for each page
-                page, found = await self._look_up(
-                    self._session.with_options(timeout=time_left), spec.sip_username
-                )
-        except (TelepathError, TimeoutError):
-            page = found = None
-        if page is None:
-            raise unknown from doubt
-        if found is None:
-            if failed_for_sure(doubt):
-                raise doubt
-            raise unknown from doubt
-        start = began_at_server(
-            page.raw.headers, seconds_ago=clock() - began, wall_clock=time.time()
-        )
-        ours = is_ours(found, name=spec.name, ai_provider=spec.ai_provider, began=start)
-        if ours is None:
-            raise unknown from doubt
-        if not ours:
-            raise ConflictError(
-                f"a trunk with sip_username {spec.sip_username!r} existed before this call, or is "
-                f"another one ({found.id})",
-                status=409,
-                code="conflict",
-                hint="choose another sip_username, or use the one that exists",
-            ) from doubt
-        return found
 
-    @staticmethod
-    async def _look_up(
-        session: Session, sip_username: str
-    ) -> tuple[Page[Trunk] | None, Trunk | None]:
-        """Return the trunk with this username, and the page that it stands on, or the last one."""
-        if not isinstance(sip_username, str) or not sip_username.strip():
-            raise UsageError(f"sip_username must be text, not {sip_username!r}")
-        page: Page[Trunk] | None = None
-        trunks = Trunks(session).list()
-        async for page in trunks.pages():
-            for trunk in page.items:
-                if trunk.sip_username == sip_username:
-                    return page, trunk
-        return (None if trunks.drift.uncertain else page), None
+def _create_request(spec: TrunkSpec) -> Request:
+    fields = spec.fields()
+    return Request(
+        method="POST",
+        path="/trunks",
+        template="/trunks",
+        body=write_json(fields),
+        repeatable=False,
+        secrets=secret_values(fields),
+    )

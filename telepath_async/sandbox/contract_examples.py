@@ -1,4 +1,4 @@
-"""What the OpenAPI document shows: the seeds' own values.
+"""What the OpenAPI document shows: the API reference's own values.
 
 The dialects bring them into their shapes.
 """

@@ -76,7 +76,7 @@ class Dialect(Protocol):
         ...
 
 
-# Seed 002 and the public pages shout these, and leave `status` out.
+# The page of List Trunks shouts these, and leaves `status` out.
 _LOUD_CODES = {
     "unauthorized": "INVALID_API_KEY",
     "invalid_params": "INVALID_PARAMS",
@@ -86,7 +86,7 @@ _LOUD_CODES = {
 
 
 class OffsetDialect(Dialect):
-    """Bare objects and offsets: seeds 000, 001 and 002, and the public pages."""
+    """Bare objects and offsets: as the pages of List, Create and Update Trunk show it."""
 
     style = "offset"
     trunk_id_prefix = "conn_"
@@ -145,7 +145,7 @@ class OffsetDialect(Dialect):
 
 
 class CursorDialect(Dialect):
-    """Everything under `data`, and cursors: seed 003."""
+    """Everything under `data`, and cursors: as the API's overview shows it."""
 
     style = "cursor"
     trunk_id_prefix = "trunk_01"

@@ -1,4 +1,7 @@
-"""Serve the phone numbers, by the one endpoint that another vendor documents (seed 004)."""
+"""Serve the phone numbers, by the one endpoint that another vendor documents.
+
+API reference: Update Number.
+"""
 
 import random
 import uuid

@@ -21,7 +21,7 @@ class ApiProblem(Exception):
 
 
 def invalid_params(message: str) -> ApiProblem:
-    """A 400 that no seed gives a code of its own."""
+    """A 400 that no page gives a code of its own."""
     return ApiProblem(400, "invalid_params", message)
 
 

@@ -1,6 +1,6 @@
 """What the API accepts in a query and in a body.
 
-Everything here raises `ApiProblem`, in the seeds' own words.
+Everything here raises `ApiProblem`, in the API's own words.
 """
 
 import json

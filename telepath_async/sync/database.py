@@ -65,14 +65,6 @@ def make_engine(database_url: str | Secret) -> AsyncEngine:
     raise UsageError(f'{database} needs {missing}: pip install "telepath-async[sync]"')
 
 
-def check_file(engine: AsyncEngine) -> None:
-    """Open a SQLite file and close it: aiosqlite's thread outlives an opening that fails."""
-    if engine.dialect.name == "sqlite":
-        arguments, options = engine.dialect.create_connect_args(engine.url)
-        connect: Any = sqlite3.connect
-        connect(*arguments, **options).close()
-
-
 @asynccontextmanager
 async def named_failures(database_url: Secret) -> AsyncIterator[None]:
     """Add to what the database or its driver raises that it is of the database."""
@@ -92,6 +84,32 @@ def _driver_errors() -> type[Exception]:
     except ModuleNotFoundError:
         return SQLAlchemyError
     return asyncpg.PostgresError  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
+async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Connect, and disconnect at the end.
+
+    A cancellation waits until an SQLite file is open: aiosqlite forgets a connection whose opening
+    is cut off, and leaves it open.
+    """
+    _check_file(engine)
+    connection = engine.connect()
+    try:
+        opening = connection.start()
+        await (uninterrupted(opening) if engine.dialect.name == "sqlite" else opening)
+        yield connection
+    finally:
+        if connection.sync_connection is not None:
+            await asyncio.shield(connection.close())
+
+
+def _check_file(engine: AsyncEngine) -> None:
+    """Open a SQLite file and close it: aiosqlite's thread outlives an opening that fails."""
+    if engine.dialect.name == "sqlite":
+        arguments, options = engine.dialect.create_connect_args(engine.url)
+        connect: Any = sqlite3.connect
+        connect(*arguments, **options).close()
 
 
 @asynccontextmanager

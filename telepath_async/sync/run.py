@@ -56,7 +56,9 @@ class SyncReport:
 
     `watermark`: the start time up to which the table is complete, or None. `uncertain`: calls that
     may have been missed, because the list changed too much; the watermark has stayed where it was
-    then, and the next run goes back to it.
+    then, and the next run goes back to it. `rejected`: calls without a usable id, which are left
+    out; `odd`: calls with a value that is not of its field's type, and so in `extra`. The log names
+    both.
     """
 
     inserted: int
@@ -66,6 +68,8 @@ class SyncReport:
     seconds: float
     watermark: datetime | None
     uncertain: int
+    rejected: int = 0
+    odd: int = 0
 
 
 @frozen(kw_only=True)
@@ -164,6 +168,8 @@ class _Run:
     unchanged: int = 0
     pages: int = 0
     uncertain: int = 0
+    rejected: int = 0
+    odd: int = 0
 
     async def to_the_end(self) -> SyncReport:
         """Walk until nothing is missing.
@@ -189,6 +195,8 @@ class _Run:
             seconds=self._seconds(),
             watermark=self._watermark(),
             uncertain=self.uncertain,
+            rejected=self.rejected,
+            odd=self.odd,
         )
 
     async def _ask_for_unfinished(self) -> None:
@@ -205,7 +213,7 @@ class _Run:
                 trunk_id=self.trunk_id, since=since, until=until, prefetch=_PAGES_AHEAD
             )
             async for page in calls.pages():
-                self._count(await self.store.save_page(page.items))
+                self._count(page, await self.store.save_page(page.items))
 
     def _fresh_walk(self) -> Walk:
         return Walk(
@@ -295,15 +303,17 @@ class _Run:
                 uncertain=missed_before + page.drift.uncertain,
                 checkpoint=page.checkpoint,
             )
-            self._count(await self.store.save_page(page.items, self.coverage, walk))
+            self._count(page, await self.store.save_page(page.items, self.coverage, walk))
             self._notify(walk, page)
         return walk
 
-    def _count(self, changes: Changes) -> None:
+    def _count(self, page: Page[Call], changes: Changes) -> None:
         self.inserted += changes.inserted
         self.updated += changes.updated
         self.unchanged += changes.unchanged
         self.pages += 1
+        self.rejected += len(page.rejected)
+        self.odd += len({value.id for value in page.odd})
 
     def _notify(self, walk: Walk, page: Page[Call]) -> None:
         if self.on_progress is not None:

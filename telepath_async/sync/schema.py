@@ -17,7 +17,6 @@ is opened here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
@@ -37,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from telepath_async import Call, Secret, Trunk
+from telepath_async import Call, Trunk, to_dict
 
 Row = dict[str, Any]
 
@@ -138,7 +137,7 @@ def call_row(call: Call, account: str, synced_at: datetime) -> Row:
         "carrier_lag_ms": _figure(call.carrier_lag_ms),
         "ai_latency_ms": _figure(call.ai_latency_ms),
         "gateway_processing_ms": _figure(call.gateway_processing_ms),
-        "extra": _masked({**call.extra, **too_long}),
+        "extra": _without_nul(to_dict(call)["extra"] | too_long),
         "revision": 1,
         "synced_at": synced_at,
         "account": account,
@@ -156,7 +155,7 @@ def trunk_row(trunk: Trunk, account: str) -> Row:
         "sip_username": _text(trunk.sip_username),
         "created_at": _moment(trunk.created_at),
         "updated_at": _moment(trunk.updated_at),
-        "extra": _masked(trunk.extra),
+        "extra": _without_nul(to_dict(trunk)["extra"]),
     }
 
 
@@ -220,10 +219,9 @@ def _moment(value: datetime | None) -> datetime | None:
         return None
 
 
-def _masked(value: object) -> Any:
-    """Return what JSON can hold, secrets as `**********`."""
-    if isinstance(value, Mapping):
-        return {_text(name): _masked(item) for name, item in value.items()}
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_text(name): _without_nul(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_masked(item) for item in value]
-    return _text(str(value)) if isinstance(value, str | Secret) else value
+        return [_without_nul(item) for item in value]
+    return _text(value) if isinstance(value, str) else value

@@ -17,6 +17,7 @@ from attrs import NOTHING, fields, frozen, has
 from croniter import croniter  # type: ignore[import-untyped]
 
 from telepath_async import Secret, TelepathClient
+from telepath_async.checks import whole_number
 from telepath_async.jobs import Threshold
 from telepath_async.protocol.strict import Hook, strict_converter
 from telepath_async.spans import read_span
@@ -61,9 +62,10 @@ def _text(value: object) -> str:
 
 def _whole(most: int) -> Callable[[object], int]:
     def check(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        number = whole_number(value, 1, most)
+        if number is None:
             raise ValueError(f"it must be a whole number from 1 to {most}")
-        return value
+        return number
 
     return check
 

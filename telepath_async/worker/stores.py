@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Final, Protocol
 
 from telepath_async import UsageError
@@ -161,12 +161,15 @@ class FileStore(_TextStore):
     def __init__(self, path: str) -> None:
         self._path = path
         try:
-            self._database = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-            # Readers, such as the status, go on while it is written.
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS status (key TEXT PRIMARY KEY, status TEXT NOT NULL)"
-            )
+            with ExitStack() as unless_usable:
+                self._database = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+                unless_usable.callback(self._database.close)
+                # Readers, such as the status, go on while it is written.
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute(
+                    "CREATE TABLE IF NOT EXISTS status (key TEXT PRIMARY KEY, status TEXT NOT NULL)"
+                )
+                unless_usable.pop_all()
         except sqlite3.Error as error:
             raise UsageError(
                 f"{path} cannot be used as the worker's state file: {error}; name another one"

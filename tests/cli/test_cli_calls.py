@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -192,3 +193,34 @@ def test_calls_that_an_export_may_have_missed_are_told_by_the_exit_code(
     exported = telepath("calls", "export", "x.csv")
     assert exported.code == PARTLY
     assert "2 calls may be missing" in exported.err
+
+
+def test_get_and_list_agree_on_every_field_of_a_call(
+    run: Telepath, at: Callable[[Sandbox], None], style: str
+) -> None:
+    with served(style=style, trunks=2, calls=20) as sandbox:
+        at(sandbox)
+        for listed in run("calls", "list").lines:
+            (got,) = run("calls", "get", listed["id"]).lines
+            assert {name: got[name] for name in listed} == listed
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        {"ai_latency_ms": 312, "carrier_lag_ms": 40, "gateway_processing_ms": 9},
+        {"metrics": {"ai_latency_ms": 312, "carrier_lag_ms": 40, "gateway_processing_ms": 9}},
+        {"ai_latency_ms": 312, "metrics": {"carrier_lag_ms": 40, "gateway_processing_ms": 9}},
+    ],
+)
+def test_get_says_a_latency_where_list_does_however_the_server_spells_it(
+    telepath: Telepath, sandbox: Sandbox, spelled: dict[str, object]
+) -> None:
+    flat = {"ai_latency_ms": 312, "carrier_lag_ms": 40, "gateway_processing_ms": 9}
+    page = {"calls": [{"id": "call_1", **flat}], "pagination": {"total": 1}}
+    sandbox.fail_next(status=200, body=json.dumps(page), path="/calls")
+    (listed,) = telepath("calls", "list").lines
+    sandbox.fail_next(status=200, body=json.dumps({"id": "call_1", **spelled}))
+    (got,) = telepath("calls", "get", "call_1").lines
+    assert {name: got[name] for name in listed} == listed
+    assert flat.items() <= got["metrics"].items()

@@ -352,3 +352,33 @@ def test_a_signal_at_the_prompt_ends_the_command(
     with pytest.raises(error):
         credentials.read_secret(credentials.OPENAI_API_KEY, None)
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    ("sent", "printed"),
+    [
+        ({"status": "active"}, {"status": "active"}),
+        ({"metrics": {"calls_today": 3}}, {"metrics": {"calls_today": 3}}),
+        ({"region": "eu", "name": None}, {"extra": {"region": "eu"}}),
+    ],
+)
+def test_update_prints_what_the_server_sent_and_no_more(
+    telepath: Telepath, sandbox: Sandbox, sent: dict[str, Any], printed: dict[str, Any]
+) -> None:
+    for _ in range(2):
+        sandbox.fail_next(status=200, body=json.dumps({"id": "conn_1", **sent}))
+    assert telepath("trunks", "update", "conn_1", "--name", "x").lines == [
+        {"id": "conn_1", **printed}
+    ]
+    table = telepath("trunks", "update", "conn_1", "--name", "x", "--table").out
+    assert len(table.splitlines()) == 2
+    assert "unknown" not in table
+
+
+def test_find_shows_the_trunk_that_has_a_username(telepath: Telepath, sandbox: Sandbox) -> None:
+    trunk = next(iter(sandbox.trunks.values()))
+    found = telepath("trunks", "find", trunk["sip_username"])
+    assert (found.code, json.loads(found.out)["id"]) == (OK, trunk["id"])
+    missing = telepath("trunks", "find", "nobody")
+    assert (missing.code, missing.out) == (NOT_FOUND, "")
+    assert missing.err == "error: no trunk has the SIP username 'nobody'\n"

@@ -35,7 +35,7 @@ from telepath_async.errors import (
     TransportError,
     UsageError,
 )
-from tests.hostile import (
+from tests.support.hostile import (
     CLOSE,
     HANG,
     RESET,
@@ -48,7 +48,7 @@ from tests.hostile import (
     redirect,
     reply,
 )
-from tests.promises.trunk_server import KEY, TrunkServer, client_of, refuse, spec
+from tests.support.trunk_server import KEY, TrunkServer, client_of, refuse, spec
 
 # A create and a rotate can raise only these three groups, and no class stands in two of them.
 NOT_SENT = (UsageError, ConnectionFailed, ThrottledError, RequestTimeout)
@@ -100,7 +100,8 @@ async def test_the_class_says_what_became_of_it(operation: str, fault: str) -> N
     expected = of_once if operation in ONCE_ONLY else of_others
     if (operation, fault) == ("rotate", "a proxy's page"):
         expected = ResponseError  # it was carried out, and `raw` holds what came: promise 5
-    async with Hostile([step]) as server, client_of(server, attempt_timeout=0.03) as client:
+    hurry: dict[str, Any] = {"attempt_timeout": 0.5, "retry": 0} if step is HANG else {}
+    async with Hostile([step]) as server, client_of(server, **hurry) as client:
         with pytest.raises(TelepathError) as caught:
             await OPERATIONS[operation](client)
     assert type(caught.value) is expected
@@ -172,7 +173,7 @@ async def test_what_was_sent_once_is_never_called_not_sent_because_the_next_atte
 
     async with (
         Hostile([answering(last_words)]) as server,
-        client_of(server, attempt_timeout=0.03) as client,
+        client_of(server, attempt_timeout=0.5 if first is HANG else 10.0) as client,
     ):
         with pytest.raises(TelepathError) as caught:
             await OPERATIONS[operation](client)

@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 
-from telepath_async import TelepathClient
+from telepath_async import TelepathClient, TrunkOutcome
 from telepath_async.errors import OutcomeUnknown
 from telepath_async.models.trunks import Trunk
-from telepath_async.resources.batch import TrunkOutcome
-from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse, spec
+from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
 STEPS_TO_LEAVE = 12  # turns of the loop; none of them waits for anything
 
@@ -64,12 +63,12 @@ async def test_a_call_cancelled_at_any_step_leaves_at_once_and_the_next_gets_its
             finished += task.done()
             task.cancel()
             for _ in range(STEPS_TO_LEAVE):
-                if not task.done() or client._pool._calling:
+                if not task.done() or client.in_flight:
                     await asyncio.sleep(0)
             assert task.done(), (
                 f"it had not left after {STEPS_TO_LEAVE} turns, when it was cancelled after {steps}"
             )
-            assert not client._pool._calling, "it had left, and what it had begun had not"
+            assert not client.in_flight, "it had left, and what it had begun had not"
             assert (
                 task.cancelled()
                 or task.exception() is None
@@ -79,7 +78,7 @@ async def test_a_call_cancelled_at_any_step_leaves_at_once_and_the_next_gets_its
             assert (await client.calls.get(f"next-{steps}")).id == f"next-{steps}"
         assert steps > 7
         await server.until(lambda it: it.open <= 3)
-        assert not client._pool._calling
+        assert not client.in_flight
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

@@ -10,7 +10,6 @@ import contextlib
 import gc
 import os
 import random
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ import pytest
 
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.errors import TelepathError
-from tests.hostile import reply
-from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse, spec
+from tests.support.hostile import reply
+from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
 CALLS = 2000
 DESCRIPTORS = Path("/proc/self/fd")
@@ -98,21 +97,20 @@ async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -
     async with TrunkServer() as server:
         server.fault_of = lambda number: chance.choice(FAULTS) if chance.random() < 0.4 else None
         before = len(os.listdir(DESCRIPTORS))
-        async with client_of(server, limiter=limiter, attempt_timeout=0.05, timeout=1.0) as client:
-            began = time.monotonic()
+        async with client_of(server, limiter=limiter, attempt_timeout=0.25) as client:
             seen = await many_calls(client, chance)
-            assert time.monotonic() - began < 120
             assert {"done", "cancelled", "OutcomeUnknown", "ConflictError"} <= seen
             await asyncio.sleep(0.05)  # what was cancelled last
             assert len(asyncio.all_tasks()) == 1 + server.open, (
                 "besides us and the server's players"
             )
-            assert not client._pool._calling
-            assert (limiter._homes, len(limiter._interactive), len(limiter._bulk)) == ({}, 0, 0)
-            assert client._pool._http is not None
-            assert client._pool._http.session.connector is not None
-            assert not client._pool._http.session.connector._acquired
-            assert not client._pool._http.session.connector._waiters
+            assert not client.in_flight
+            assert limiter.waiting == 0
+            http = client._session.holder.http
+            assert http is not None
+            assert http.session.connector is not None
+            assert not http.session.connector._acquired
+            assert not http.session.connector._waiters
             assert server.open <= 30
         await server.until(lambda it: it.open == 0)
         await asyncio.sleep(0.01)
@@ -132,7 +130,7 @@ async def test_places_given_up_in_the_limiter_are_there_for_the_next() -> None:
             for task in waiting:
                 task.cancel()
             await asyncio.wait(waiting)
-        assert (limiter._homes, len(limiter._interactive)) == ({}, 0)
+        assert limiter.waiting == 0
         now[0] = 60.0
         await asyncio.gather(
             *(client.with_options(max_wait=0).calls.get(f"d{number}") for number in range(10))

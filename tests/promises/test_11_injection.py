@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from telepath_async import TelepathClient, TelepathError, TrunkSpec, UsageError
 from telepath_async.transport import USER_AGENT
-from tests.hostile import Hostile, reply
-from tests.promises.operations import NUMBER, ROTATED, TRUNK, client_at
+from tests.support.hostile import Hostile, reply
+from tests.support.operations import NUMBER, ROTATED, TRUNK, client_at
 
 EVIL = [
     "..",
@@ -353,7 +353,7 @@ def test_no_header_and_no_key_holds_another_header(header: str, value: str, key:
                 assert_one_line(str(error))
                 return
             await client.request("GET", "/x")
-            await client._pool.aclose()
+            await client._session.holder.aclose()
         expected = expected_bytes(
             server, ("GET", ["x"], {}, None), key=key.strip(), headers=(f"X{header}: {value}",)
         )

@@ -7,20 +7,72 @@ steps are create, create_many, rotate, update, list and find. See `truth.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from telepath_async import TelepathClient
+from telepath_async import OutcomeUnknown, TelepathClient
+from telepath_async.events import Event, RequestStarted
 from telepath_async.sandbox import Sandbox
-from tests.promises.operations import no_limit
-from tests.promises.truth import PATIENCE, POLICY, Driver, World
-
-pytestmark = pytest.mark.long
+from tests.support.operations import no_limit
+from tests.support.truth import PATIENCE, POLICY, Driver, World
 
 STEPS, WORLDS = 10_000, 8
+
+
+def stalling(depth: int) -> Callable[[Event], None]:
+    """Return a listener that stalls the loop once, so many steps of it after a request began.
+
+    So the attempt times out while its request is written, and the server has not read it.
+    """
+    begun: list[Event] = []
+
+    def stall(steps: int) -> None:
+        if steps:
+            asyncio.get_running_loop().call_soon(stall, steps - 1)
+        else:
+            time.sleep(1.2 * PATIENCE)
+
+    def listener(event: Event) -> None:
+        if isinstance(event, RequestStarted) and not begun:
+            begun.append(event)
+            stall(depth)
+
+    return listener
+
+
+async def test_a_request_that_the_server_reads_late_counts_for_the_step_that_sent_it() -> None:
+    late = 0
+    for depth in range(1, 8):
+        async with (
+            Sandbox(trunks=1, calls=0) as sandbox,
+            TelepathClient(
+                sandbox.api_key,
+                base_url=sandbox.base_url,
+                limiter=no_limit(),
+                retry=POLICY,
+                attempt_timeout=PATIENCE,
+                on_event=stalling(depth),
+            ) as client,
+        ):
+            (trunk_id,) = sandbox.trunks
+            driver, world = Driver(client, _no_answer, random.Random(0)), World(sandbox)
+            with contextlib.suppress(OutcomeUnknown):
+                await client.trunks.rotate_sip_password(trunk_id)
+            before = world.statuses("POST", trunk_id)
+            await driver.settle()
+            assert len(world.statuses("POST", trunk_id)) == 1
+            late += not before
+    assert late  # the server had read nothing when the caller gave up
+
+
+async def _no_answer(what: str, *arguments: Any, **options: Any) -> Any:
+    raise AssertionError(what)
 
 
 async def drive(seed: int, style: Any) -> Counter[str]:
@@ -50,6 +102,7 @@ async def drive(seed: int, style: Any) -> Counter[str]:
     return driver.said
 
 
+@pytest.mark.long
 async def test_10_000_steps_under_faults_find_no_lie() -> None:
     said: Counter[str] = Counter()
     async with asyncio.TaskGroup() as group:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from attrs import Factory, define, evolve, field, frozen
 
 from telepath_async.protocol.answers import ListBody
-from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint
+from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoints
 from telepath_async.protocol.paging import Paging, Plan
 
 Order = Literal["newest first", "oldest first", "by name"]
@@ -231,5 +231,5 @@ def walk(
 
 def resumed(paging: Paging[Item], **options: Any) -> Paging[Item]:
     """Return a walk from the checkpoint of this one."""
-    start = read_checkpoint(paging.checkpoint.text(), of="calls", filters={})
+    (start,) = read_checkpoints(paging.checkpoint.text(), of="calls", filters={})
     return Paging(evolve(paging.plan, start=start, **options))

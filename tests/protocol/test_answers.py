@@ -27,6 +27,7 @@ from telepath_async.models.trunks import SipCredentials, Trunk, TrunkMetrics
 from telepath_async.protocol.answers import ListBody, read_list, read_object
 from telepath_async.protocol.convert import odd_values
 from telepath_async.protocol.messages import Response
+from telepath_async.protocol.odd_rows import OddValue
 from telepath_async.secret import Secret, SecretNumber
 
 TRUNK = {"id": "conn_1", "name": "Sales", "status": "active"}
@@ -68,6 +69,18 @@ def test_of_two_names_of_one_field_the_first_with_a_value_wins_and_the_other_is_
         AnalyticsOverview, answer({"calls_total": None, "call_count": 5, "total_calls": 6})
     )
     assert (found.total_calls, found.extra) == (5, {"total_calls": 6})
+
+
+def test_null_under_a_second_name_of_a_field_is_nothing_in_either_order() -> None:
+    for names in (("total_calls", "call_count"), ("call_count", "total_calls")):
+        found = read_object(AnalyticsOverview, answer({names[0]: 5, names[1]: None}))
+        assert (found.total_calls, found.extra) == (5, {})
+
+
+def test_a_whole_number_that_no_float_holds_stands_in_extra() -> None:
+    found = read_object(AnalyticsOverview, answer({"success_rate": 10**400, "total_calls": 5}))
+    assert (found.success_rate, found.total_calls) == (None, 5)
+    assert found.extra == {"success_rate": 10**400}
 
 
 def test_what_we_do_not_know_stands_in_extra_with_its_secrets_hidden() -> None:
@@ -188,6 +201,15 @@ def test_every_text_and_number_in_credentials_is_a_secret_and_the_rest_does_no_h
     )
 
 
+@pytest.mark.parametrize("given", ["en", 5, [1], True])
+def test_what_should_be_an_object_of_any_kind_and_is_none_stands_in_extra(given: Any) -> None:
+    found = number(example_context=given, inbound_agent={"actions": [{"config": given}]})
+    assert (found.example_context, found.extra) == (None, {"example_context": given})
+    assert isinstance(found.inbound_agent, Agent)
+    assert found.inbound_agent.actions == [Action(extra={"config": given})]
+    assert dict(odd_values(found)) == {"example_context": "expected an object"}
+
+
 def test_a_new_password_is_a_secret() -> None:
     assert read_object(SipCredentials, answer({"sip_password": "s3cur3"})).sip_password == Secret(
         "s3cur3"
@@ -237,14 +259,59 @@ def test_a_credential_that_is_a_number_is_hidden_in_extra() -> None:
     assert "12345678" not in repr(found)
 
 
+def test_what_is_no_object_where_one_belongs_stands_in_extra() -> None:
+    found = number(example_context="Ada")
+    assert (found.example_context, found.extra["example_context"]) == (None, "Ada")
+
+
+def test_a_second_spelling_of_a_field_that_has_its_value_is_no_odd_value() -> None:
+    found = trunk(ai_provider="openai", provider=5)
+    assert (found.ai_provider, found.extra["provider"]) == ("openai", 5)
+    assert [*odd_values(found)] == []
+
+
 def test_odd_values_of_a_page_are_named_with_their_paths_and_rows() -> None:
     odd = TRUNK | {"id": "conn_2", "created_at": "soon", "metrics": {"calls_today": "5"}}
     assert trunks({"trunks": [TRUNK, odd]}).odd == (
-        "$.trunks[1].metrics.calls_today: expected a whole number (in conn_2)",
-        "$.trunks[1].created_at: expected a time (in conn_2)",
+        OddValue(id="conn_2", field="metrics.calls_today", reason="expected a whole number"),
+        OddValue(id="conn_2", field="created_at", reason="expected a time"),
     )
     turns = details(turns=[{"turn_number": 1}, {"turn_number": "2"}])
-    assert [*odd_values(turns, "$")] == ["$.turns[1].turn_number: expected a whole number"]
+    assert [*odd_values(turns)] == [("turns[1].turn_number", "expected a whole number")]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("status", "expected text"),
+        ("name", "expected text"),
+        ("ai_provider", "expected text"),
+        ("metrics", "expected an object"),
+        ("sip_password", "expected text"),
+    ],
+)
+def test_each_field_of_a_trunk_that_holds_a_number_is_odd(name: str, reason: str) -> None:
+    assert trunks({"trunks": [TRUNK | {name: 5}]}).odd == (
+        OddValue(id="conn_1", field=name, reason=reason),
+    )
+
+
+def test_metrics_that_are_no_object_are_odd_beside_a_latency_of_the_call() -> None:
+    found = details(ai_latency_ms=300, metrics="fast", turns=5)
+    assert dict(odd_values(found)) == {
+        "metrics": "expected an object",
+        "turns": "expected a list",
+    }
+
+
+@pytest.mark.parametrize("first", [0, 5])
+def test_a_second_name_of_a_field_that_has_its_value_is_not_odd(first: int) -> None:
+    found = read_object(AnalyticsOverview, answer({"call_count": first, "total_calls": 6}))
+    assert (found.total_calls, found.extra, [*odd_values(found)]) == (
+        first,
+        {"total_calls": 6},
+        [],
+    )
 
 
 def test_a_whole_number_that_is_an_id_becomes_text() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async.errors import UsageError
-from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoint, read_checkpoints
+from telepath_async.protocol.checkpoint import Checkpoint, read_checkpoints
 
 _text = st.text(st.characters(exclude_categories=["Cs"]))
 _count = st.integers(0, 2**62)
@@ -29,7 +29,8 @@ _checkpoints = st.builds(
 
 
 def read(text: object, **filters: str) -> Checkpoint:
-    return read_checkpoint(text, of="calls", filters=filters)
+    (checkpoint,) = read_checkpoints(text, of="calls", filters=filters)
+    return checkpoint
 
 
 @given(_checkpoints)
@@ -106,12 +107,10 @@ def test_a_value_that_is_no_text_is_refused(value: Any) -> None:
         read(value)
 
 
-def test_the_checkpoints_of_shards_are_read_together_and_not_as_one() -> None:
+def test_the_checkpoints_of_shards_are_read_together() -> None:
     shards = [Checkpoint(of="calls", at=at) for at in (1, 2)]
     text = f"[{','.join(shard.text() for shard in shards)}]"
     assert read_checkpoints(text, of="calls", filters={}) == shards
-    with pytest.raises(UsageError, match="one checkpoint of each shard"):
-        read(text)
 
 
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))

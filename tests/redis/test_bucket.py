@@ -10,11 +10,17 @@ from uuid import uuid4
 import pytest
 import redis
 
-from telepath_async.redis.member import LEASE, SETTLE, Answer, read_answer
+from telepath_async.redis.messages import SyncReply, read_reply
 from telepath_async.redis.server import BODY
+from telepath_async.redis.times import LEASE, SETTLE
 
 T = 1_795_000_000.0
 BURST, RATE = 24, 46.0
+TERMS = {
+    "config": "300 24", "expected": 4, "limit": 300, "burst": BURST, "rate": RATE, "period": 6.0,
+    "lease": LEASE, "settle": SETTLE, "max_pause": 60.0, "forget": 60.0, "keep": 60_000,
+    "batch": 12,
+}  # fmt: skip
 
 
 class Bucket:
@@ -26,30 +32,25 @@ class Bucket:
         self.seen: dict[str, int] = {}
         self._script = client.register_script("local now = tonumber(ARGV[2])\n" + BODY)
 
-    def say(self, at: float, name: str = "a", **said: Any) -> Answer:
+    def say(self, at: float, name: str = "a", **said: Any) -> SyncReply:
         """Let a limiter speak `at` seconds after T."""
-        told = {
-            "limit": 300,
-            "burst": BURST,
-            "rate": RATE,
-            "conf": "300 24",
-            "learned": False,
-            "expected": 4,
-            "period": 6.0,
-        }
-        terms = {"lease": LEASE, "settle": SETTLE, "forget": 60.0, "keep": 60_000, "batch": 12}
-        terms["max_pause"] = 60.0
-        tokens = {
-            "held": 0,
-            "returned": 0,
-            "interactive": 0,
-            "bulk": 0,
-            "spare": 0,
+        request: dict[str, Any] = {
+            "id": name,
+            "void_after": T + at + 0.5,
+            "known": {
+                "number": self.seen.get(name, 0), "peers": 0, "enrolled": False, "idle": 0,
+            },
+            "tokens": {"held": 0, "returned": 0},
+            "demand": {"interactive": 0, "bulk": 0, "spare": 0},
+            "terms": TERMS,
             "leaving": False,
-        }
-        memory = {"seen": self.seen.get(name, 0), "peers": 0, "enrolled": False, "idle": 0}
-        words = {"id": name, "void_after": T + at + 0.5, **told, **terms, **tokens, **memory}
-        answer = read_answer(self._script(keys=[self.key], args=[json.dumps(words | said), T + at]))
+            "new_limit": False,
+        }  # fmt: skip
+        for part in ("known", "tokens", "demand"):
+            given = {field: said.pop(field) for field in request[part] if field in said}
+            request[part] = request[part] | given
+        arguments = [json.dumps(request | said), T + at]
+        answer = read_reply(self._script(keys=[self.key], args=arguments))
         if not answer.late:
             self.seen[name] = answer.number
         return answer

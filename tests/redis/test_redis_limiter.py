@@ -21,10 +21,11 @@ import redis.exceptions
 
 from telepath_async import Limiter, TelepathClient, ThrottledError, UsageError
 from telepath_async.redis import RedisLimiter
+from telepath_async.redis.lease import Lease
 from telepath_async.sandbox import Sandbox
 from tests.redis.world import EPOCH, Process, World, in_world
-from tests.services import own_redis
-from tests.test_limiter import most_in_a_window
+from tests.support.services import own_redis
+from tests.support.windows import most_in_a_window
 
 NOBODY = "redis://127.0.0.1:1"
 
@@ -103,7 +104,7 @@ def test_a_url_that_is_not_usable_is_refused_and_no_part_of_its_password_shown(u
     ],
 )
 def test_a_usable_url_is_named_by_its_address_alone(url: str, address: str) -> None:
-    assert RedisLimiter(url)._server.address == address
+    assert RedisLimiter(url)._sync.server.address == address
 
 
 async def test_before_it_is_open_and_after_it_is_closed_it_says_what_to_do(redis_url: str) -> None:
@@ -119,6 +120,7 @@ async def test_before_it_is_open_and_after_it_is_closed_it_says_what_to_do(redis
     with pytest.raises(UsageError, match="is closed"):
         await unbound.acquire()
     unbound.observe(headers(0))
+    unbound.pause(1.0)
     await unbound.aclose()
 
 
@@ -177,7 +179,7 @@ async def test_it_goes_on_after_a_script_flush_and_leaves_no_task_behind(redis_u
             client.script_flush()
         await asyncio.gather(*(limiter.acquire() for _ in range(500)))
         assert limiter.state == "shared"
-        task = limiter._task
+        task = limiter._sync.task
     assert task is not None
     assert task.done()
     assert [other for other in asyncio.all_tasks() if other is not asyncio.current_task()] == []
@@ -207,7 +209,7 @@ async def test_without_redis_it_warns_once_tells_its_state_and_goes_on(
         assert limiter.state == "local"
     assert states == ["local"]
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "Redis at 127.0.0.1:1 does not answer" in warning.getMessage()
+    assert "Redis at 127.0.0.1:1 does not reply" in warning.getMessage()
     assert "on_state failed" in caplog.text
     assert "s3cret" not in caplog.text
 
@@ -215,13 +217,13 @@ async def test_without_redis_it_warns_once_tells_its_state_and_goes_on(
 async def test_closing_it_says_goodbye_to_redis(redis_url: str) -> None:
     said: list[dict[str, Any]] = []
     async with limiter_on(redis_url) as limiter:
-        tell = limiter._server.tell
+        sync = limiter._sync.server.sync
 
-        async def overheard(key: str, ask: str) -> Any:
-            said.append(json.loads(ask))
-            return await tell(key, ask)
+        async def overheard(key: str, request: str) -> Any:
+            said.append(json.loads(request))
+            return await sync(key, request)
 
-        limiter._server.tell = overheard  # type: ignore[method-assign]
+        limiter._sync.server.sync = overheard  # type: ignore[method-assign]
         await limiter.acquire()
         assert not said[-1]["leaving"]
     assert said[-1]["leaving"]
@@ -278,7 +280,7 @@ def test_a_cancelled_waiter_gives_its_place_to_the_next_at_once(redis_url: str) 
         assert await second < 0.1
         with pytest.raises(asyncio.CancelledError):
             await first
-        assert len(process.limiter._queue) == 0
+        assert process.limiter.waiting == 0
         await process.stop()
 
     in_world(redis_url, story)
@@ -300,10 +302,10 @@ def test_one_who_is_cancelled_as_it_is_granted_gives_its_token_back(
             first = limiter._queue.first()
             serve()
             if first is not None and first.taken_at is not None and not granted:
-                granted.append(limiter._member._tokens)
+                granted.append(limiter._member.in_hand)
                 caller.cancel()
 
-        limiter._serve = cancel_as_granted  # type: ignore[method-assign]
+        limiter._serve = limiter._sync._on_synced = cancel_as_granted  # type: ignore[method-assign]
         caller = asyncio.ensure_future(limiter.acquire())
         with pytest.raises(asyncio.CancelledError):
             await caller
@@ -319,7 +321,7 @@ def test_a_token_for_one_who_is_cancelled_already_goes_to_the_next(redis_url: st
         first, second = (asyncio.ensure_future(process.limiter.acquire()) for _ in range(2))
         await asyncio.sleep(0.0001)  # the word with Redis is under way
         first.cancel()
-        process.limiter._member._tokens, process.limiter._member._use_by = 1, math.inf
+        process.limiter._member._lease = Lease(1, math.inf)
         process.limiter._serve()
         assert await second == pytest.approx(0.0001)
         assert first.cancelled()
@@ -341,7 +343,7 @@ def test_max_wait_is_held_to_the_moment_and_a_hopeless_one_is_told_at_once(redis
         await asyncio.sleep(2)
         process.server.cut = True
         began = world.loop.now
-        with pytest.raises(ThrottledError, match=r"no place came within 0\.3 s"):
+        with pytest.raises(ThrottledError, match=r"no permit within 0\.3 s"):
             await process.limiter.acquire(max_wait=0.3)
         assert world.loop.now - began == pytest.approx(0.3, abs=0.01)
         assert await process.limiter.acquire(max_wait=math.inf) < 2.0
@@ -358,7 +360,7 @@ def test_a_wait_that_expires_as_its_place_comes_is_a_place(redis_url: str) -> No
         process = await opened(world)
         waiter = process.limiter._queue.join("bulk")
         process.limiter._serve()
-        process.limiter._look_ahead(world.loop.now)
+        process.limiter._sync.schedule(world.loop.now)
         await waiter.future
         process.limiter._expire(waiter, 1.0)
         assert waiter.taken_at is not None
@@ -528,8 +530,8 @@ def test_a_request_after_a_long_outage_is_served_within_a_word_and_two_timeouts(
         world.going.clear()
         await process.limiter.acquire()
         await asyncio.sleep(60)
-        assert process.limiter._task is not None
-        assert process.limiter._task.done()
+        assert process.limiter._sync.task is not None
+        assert process.limiter._sync.task.done()
         assert await process.limiter.acquire() < 2.5
         world.going.set()
         await asyncio.sleep(2)
@@ -548,15 +550,15 @@ async def test_a_redis_that_refuses_the_script_counts_as_one_that_is_away(
     states: list[str] = []
     refusals: list[bool] = []
     async with limiter_on(redis_url, on_state=states.append) as limiter:
-        failed = limiter._member.failed
+        failed = limiter._member.fail
 
         def overheard(*, refused: bool) -> None:
             refusals.append(refused)
             failed(refused=refused)
 
-        limiter._member.failed = overheard  # type: ignore[method-assign]
+        limiter._member.fail = overheard  # type: ignore[method-assign]
         with redis.Redis.from_url(redis_url) as client:
-            client.lpush(limiter._key, "not a bucket")
+            client.lpush(limiter._sync.key, "not a bucket")
             try:
                 async with asyncio.timeout(60):
                     await limiter.acquire()
@@ -564,7 +566,7 @@ async def test_a_redis_that_refuses_the_script_counts_as_one_that_is_away(
                 assert set(refusals) == {True}
                 assert "(ResponseError)" in caplog.text
             finally:
-                client.delete(limiter._key)
+                client.delete(limiter._sync.key)
         async with asyncio.timeout(60):
             while limiter.state == "local":
                 await limiter.acquire()
@@ -652,7 +654,7 @@ def test_tokens_that_are_given_back_do_not_end_a_pause(redis_url: str) -> None:
         holder._wants = 4
         holder.want()
         await asyncio.sleep(3)
-        while holder.limiter._member._tokens < 8:
+        while holder.limiter._member.in_hand < 8:
             await asyncio.sleep(0.01)
         await holder.rest()
         busy.limiter.observe(headers(0))
@@ -695,10 +697,10 @@ async def test_a_goodbye_that_is_not_answered_is_no_error(
     async with limiter_on(redis_url) as limiter:
         await limiter.acquire()
         monkeypatch.setattr(redis.asyncio.ConnectionPool, "disconnect", unanswered)
-        await limiter._server.hang_up()
+        await limiter._sync.server.disconnect()
 
 
-@pytest.mark.parametrize("word", ["time", "tell"])
+@pytest.mark.parametrize("word", ["time", "sync"])
 async def test_a_cancellation_that_the_library_takes_for_an_error_is_not_lost(
     redis_url: str, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -709,12 +711,12 @@ async def test_a_cancellation_that_the_library_takes_for_an_error_is_not_lost(
                 await asyncio.sleep(0 if limiter._closed else 60)
             raise redis.exceptions.ConnectionError
 
-        monkeypatch.setattr(limiter._server, word, hang)
+        monkeypatch.setattr(limiter._sync.server, word, hang)
         waiting = asyncio.ensure_future(limiter.acquire())
         await asyncio.sleep(0.02)
         async with asyncio.timeout(5):
             await limiter.aclose()
-        assert limiter._task is not None
-        assert limiter._task.cancelled()
+        assert limiter._sync.task is not None
+        assert limiter._sync.task.cancelled()
         with pytest.raises(UsageError, match="was closed while a call waited"):
             await waiting

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.redis.world import Process, World, in_world
-from tests.test_limiter import most_in_a_window
+from tests.support.windows import most_in_a_window
 
 LIMIT, PERIOD = 300, 6.0
 FIGURES: dict[str, Any] = {"limit": LIMIT, "period": PERIOD, "burst": 24, "expected_processes": 4}
@@ -94,9 +94,9 @@ def test_an_idle_process_leaves_all_to_the_others_within_a_second(redis_url: str
         await asyncio.sleep(5)
         await idle.rest()
         await asyncio.sleep(1)
-        assert idle.limiter._task is not None
-        assert idle.limiter._task.done()
-        assert not idle.limiter._member.is_present
+        assert idle.limiter._sync.task is not None
+        assert idle.limiter._sync.task.done()
+        assert not idle.limiter._member.link.registered
         await asyncio.sleep(10)
         assert used(world, 10) > 0.98
         for process in [idle, *busy]:

@@ -18,9 +18,10 @@ import redis
 import redis.exceptions
 
 from telepath_async.redis import RedisLimiter
-from telepath_async.redis.member import TIMEOUT, Answer, read_answer
+from telepath_async.redis.messages import SyncReply, read_reply
 from telepath_async.redis.server import BODY
-from tests.test_limiter import JumpLoop
+from telepath_async.redis.times import TIMEOUT
+from tests.support.jumping import JumpLoop
 
 EPOCH = 1_795_000_000.0
 
@@ -96,13 +97,13 @@ class FakeServer:
         now: float = await self.world.word(self, self.world.now)
         return now
 
-    async def tell(self, key: str, ask: str) -> Answer:
+    async def sync(self, key: str, request: str) -> SyncReply:
         def run() -> Any:
-            return self.world.script(keys=[self.world.key], args=[ask, self.world.now()])
+            return self.world.script(keys=[self.world.key], args=[request, self.world.now()])
 
-        return read_answer(await self.world.word(self, run))
+        return read_reply(await self.world.word(self, run))
 
-    async def hang_up(self) -> None:
+    async def disconnect(self) -> None:
         pass
 
     async def aclose(self) -> None:
@@ -130,7 +131,7 @@ class Process:
             "redis://made-up", on_state=self.states.append, clock=world.loop.time, **figures
         )
         self.server = FakeServer(world)
-        self.limiter._server = self.server  # type: ignore[assignment]
+        self.limiter._sync.server = self.server  # type: ignore[assignment]
         self.limiter.bind("key")
         self.grants: list[float] = []
         self._wants, self._priority, self._pause = wants, priority, pause
@@ -158,8 +159,8 @@ class Process:
 
     async def kill(self) -> None:
         """Say no goodbye, and take with it what it holds."""
-        self.limiter._member._present = False
-        task = self.limiter._task
+        self.limiter._member.link.registered = False
+        task = self.limiter._sync.task
         await _end([*self._callers, *([task] if task else [])])
         await self.limiter.aclose()
 

@@ -12,8 +12,10 @@ import pytest
 from telepath_async import (
     AuthenticationError,
     ConflictError,
+    LocalLimiter,
     OutcomeUnknown,
     ProviderCredentialsError,
+    RetryPolicy,
     TelepathClient,
     Trunk,
     TrunkOutcome,
@@ -21,8 +23,14 @@ from telepath_async import (
     UsageError,
 )
 from telepath_async.models.trunks import TrunkStatus
-from telepath_async.resources.batch import Batch, BatchRunner, check_specs
+from telepath_async.protocol.messages import Request
+from telepath_async.resources.batch import Batch, BatchRunner, ExistingTrunks
+from telepath_async.resources.batch_specs import check_specs
 from telepath_async.sandbox import Sandbox
+from tests.support.hostile import reply
+from tests.support.jumping import jumping
+from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse
+from tests.support.trunk_server import spec as server_spec
 
 
 def spec(number: int, **changes: Any) -> dict[str, Any]:
@@ -250,7 +258,7 @@ class Creating:
         self.most = 0
         self.begun: list[str] = []
 
-    async def __call__(self, spec: TrunkSpec) -> Trunk:
+    async def __call__(self, spec: TrunkSpec, request: Request) -> Trunk:
         self.begun.append(spec.sip_username)
         self.running += 1
         self.most = max(self.most, self.running)
@@ -263,7 +271,13 @@ class Creating:
     def batch(self, count: int, concurrency: int) -> Batch:
         made = [TrunkSpec(**fields) for fields in specs(count)]
         return Batch(
-            BatchRunner(made, create=self, trunks=never, concurrency=concurrency, if_exists="fail")
+            BatchRunner(
+                made,
+                create=self,
+                request_of=lambda spec: Request(method="POST", path="/x", template="/x"),
+                existing=ExistingTrunks(never, skip=False),
+                concurrency=concurrency,
+            )
         )
 
 
@@ -274,10 +288,10 @@ def never() -> Any:
 class Failing(Creating):
     """Fails in a way that nobody foresaw."""
 
-    async def __call__(self, spec: TrunkSpec) -> Trunk:
+    async def __call__(self, spec: TrunkSpec, request: Request) -> Trunk:
         if spec.sip_username == "agent-0":
             raise LookupError(spec.sip_username)
-        return await super().__call__(spec)
+        return await super().__call__(spec, request)
 
 
 class TestTasks:
@@ -297,15 +311,16 @@ class TestTasks:
         creating = Creating(60.0)
         async for _ in creating.batch(50, 2):
             await settled()
-            assert creating.running == 2
+            assert creating.running == 1
             break
         await settled()
-        assert (creating.running, len(creating.begun), others()) == (0, 3, set())
+        assert (creating.running, len(creating.begun), others()) == (0, 2, set())
 
     async def test_a_cancelled_consumer_leaves_nothing_running(self) -> None:
         creating = Creating(60.0)
         consumer = asyncio.ensure_future(by_index(creating.batch(50, 2)))
-        await settled()
+        while len(creating.begun) < 3:
+            await asyncio.sleep(0)
         assert creating.running == 2
         consumer.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -336,6 +351,159 @@ class TestTasks:
         batch.__del__()
         assert abandoned.cancelling() == 0
         abandoned._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio would complain, rightly
+
+
+class TestConsumer:
+    """A batch keeps to its consumer."""
+
+    async def test_a_consumer_that_leaves_leaves_no_more_behind_than_it_allowed(self) -> None:
+        async with TrunkServer() as server, client_of(server) as client:
+            taken = 0
+            async for _ in client.trunks.create_many(
+                [server_spec(f"u{number}") for number in range(300)], concurrency=20
+            ):
+                await asyncio.sleep(0.02)  # the server would have time for them all
+                taken += 1
+                if taken == 10:
+                    break
+            await asyncio.sleep(0.1)
+            assert 10 <= len(server.created) < 10 + 20
+
+    @pytest.mark.parametrize("concurrency", [1, 3, 20])
+    async def test_outcomes_that_are_not_taken_count_against_the_concurrency(
+        self, concurrency: int
+    ) -> None:
+        creating = Creating()
+        batch = creating.batch(50, concurrency)
+        for taken in range(50):
+            await anext(batch)
+            await settled()
+            assert len(creating.begun) <= taken + concurrency
+        assert len(creating.begun) == 50
+
+    async def test_existing_ones_that_are_not_taken_count_too(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        for number in (0, 2):
+            sandbox.add_trunk(sip_username=f"agent-{number}")
+        batch = telepath.trunks.create_many(specs(4), concurrency=1, if_exists="skip")
+        assert (await anext(batch)).state == "exists"
+        assert posts(sandbox) == 0
+        assert [outcome.state async for outcome in batch] == ["created", "exists", "created"]
+
+    async def test_several_tasks_may_share_a_batch(self) -> None:
+        batch = Creating().batch(5, 2)
+        takers = (anext(batch, None) for _ in range(7))
+        outcomes = await asyncio.gather(*takers)
+        assert sorted(outcome.index for outcome in outcomes if outcome) == list(range(5))
+
+
+class TestSharedLookUp:
+    """Conflicts of a batch share one look-up, and it comes last."""
+
+    async def test_two_runs_of_one_batch_at_a_time_read_the_list_twice_each(self) -> None:
+        async with Sandbox(trunks=2000, rate_limit=10**7) as sandbox:
+            async with TelepathClient(
+                sandbox.api_key, base_url=sandbox.base_url, limiter=LocalLimiter(10**6)
+            ) as one:
+                runs = await asyncio.gather(
+                    *(by_index(one.trunks.create_many(specs(200), if_exists="skip")) for _ in "ab")
+                )
+            for first, second in zip(*runs, strict=True):
+                assert {first.state, second.state} <= {"created", "exists"}
+                assert first.trunk is not None
+                assert second.trunk is not None
+                assert first.trunk.id == second.trunk.id
+            states = [outcome.state for run in runs for outcome in run]
+            assert states.count("created") == 200
+            gets = sum(request.method == "GET" for request in sandbox.requests)
+            assert gets <= 2 * (22 + 24)  # of a hundred rows each, asked one row early
+
+    async def test_a_username_that_the_server_takes_for_another_spelling_exists(self) -> None:
+        def answer(real: bytes) -> bytes:
+            server.created[:] = [{"id": "conn_1", "sip_username": "agent-1"}]
+            return reply(409).bytes
+
+        async with TrunkServer() as server, client_of(server) as client:
+            server.faults.extend([Fault(), Fault(answer=answer)])
+            (outcome,) = await by_index(
+                client.trunks.create_many([server_spec("Agent-1")], if_exists="skip")
+            )
+            assert outcome.state == "exists"
+            assert outcome.trunk.id == "conn_1"
+
+    async def test_conflicts_that_are_to_fail_are_told_at_once_and_not_looked_up(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        sandbox.add_trunk(sip_username="agent-0")
+        outcome = await anext(telepath.trunks.create_many(specs(3), concurrency=1))
+        assert (outcome.index, outcome.state) == (0, "failed")
+        assert {request.method for request in sandbox.requests} == {"POST"}
+
+
+REFUSED = b'{"error": {"code": "unauthorized", "message": "revoked"}}'
+
+
+@jumping
+async def test_what_waits_for_a_permit_when_the_key_is_refused_is_not_sent() -> None:
+    """200 at a time, and a burst of 60: the others wait for the limiter."""
+    async with TrunkServer() as server:
+        clock = asyncio.get_running_loop().time
+        limiter = LocalLimiter(clock=clock)
+        server.fault_of = lambda number: refuse(401, body=REFUSED)
+        async with client_of(server, limiter=limiter, retry=RetryPolicy()) as client:
+            outcomes = await by_index(
+                client.trunks.create_many(
+                    [server_spec(f"u{number}") for number in range(400)], concurrency=200
+                )
+            )
+        assert len(server.requests) <= 60
+    assert {outcome.state for outcome in outcomes} == {"failed"}
+    assert {type(outcome.error) for outcome in outcomes} == {AuthenticationError}
+    unsent = [str(outcome.error) for outcome in outcomes if "not sent" in str(outcome.error)]
+    assert len(unsent) == 400 - len(server.requests)
+    assert set(unsent) == {
+        "401 unauthorized: not sent, because the API refused the key of an earlier create "
+        "(revoked); check TELEPATH_API_KEY, and run the batch again with if_exists='skip'"
+    }
+
+
+@jumping
+async def test_what_waits_for_another_try_is_not_sent_again() -> None:
+    async with TrunkServer() as server:
+        limiter = LocalLimiter(10**6, 60.0, 10**5, clock=asyncio.get_running_loop().time)
+        server.fault_of = lambda number: refuse(401, body=REFUSED) if number == 5 else refuse(429)
+        async with client_of(server, limiter=limiter, retry=RetryPolicy()) as client:
+            outcomes = await by_index(
+                client.trunks.create_many(
+                    [server_spec(f"u{number}") for number in range(30)], concurrency=20
+                )
+            )
+        assert len(server.requests) <= 20
+    assert {outcome.state for outcome in outcomes} == {"failed"}
+    assert len(outcomes) == 30
+
+
+class TestRefusedKey:
+    """After the first 401 of our own key nothing more is sent."""
+
+    async def test_one_that_is_refused_for_the_providers_key_stops_nothing(
+        self, telepath: TelepathClient, sandbox: Sandbox
+    ) -> None:
+        bad_key = spec(0, openai_api_key="sk-invalid")
+        batch = telepath.trunks.create_many([bad_key, spec(1), spec(2)], concurrency=1)
+        assert [outcome.state async for outcome in batch] == ["failed", "created", "created"]
+
+    async def test_creates_that_were_done_by_then_keep_their_outcomes(self) -> None:
+        async with TrunkServer() as server, client_of(server) as client:
+            server.fault_of = lambda number: refuse(401, body=REFUSED) if number >= 3 else None
+            outcomes = await by_index(
+                client.trunks.create_many(
+                    [server_spec(f"u{number}") for number in range(9)], concurrency=1
+                )
+            )
+            assert [outcome.state for outcome in outcomes] == ["created"] * 3 + ["failed"] * 6
+            assert len(server.requests) == 4
 
 
 async def test_a_batch_whose_own_session_is_closed_ends(sandbox: Sandbox) -> None:

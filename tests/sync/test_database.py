@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import sqlite3
 import sys
+import threading
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -163,3 +164,38 @@ async def test_a_database_that_somebody_else_writes_to_is_waited_for(
         assert sandbox.requests == []
         writer.execute("COMMIT")
         assert (await syncing).inserted == 250
+
+
+async def test_a_connection_whose_opening_is_cut_off_is_closed(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Connection] = []
+    go_on = threading.Event()
+
+    class Connection(sqlite3.Connection):
+        is_closed = False
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            opened.append(self)
+            go_on.wait()
+
+        def close(self) -> None:
+            self.is_closed = True
+            super().close()
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Connection))
+
+    async def connect() -> None:
+        async with database.connect(make_engine(sqlite_url)):
+            pass
+
+    connecting = asyncio.create_task(connect())
+    while not opened:
+        await asyncio.sleep(0)
+    connecting.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    assert [connection.is_closed for connection in opened] == [True]

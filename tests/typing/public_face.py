@@ -27,11 +27,13 @@ from telepath_async import (
     Event,
     Limiter,
     LocalLimiter,
+    OddValue,
     OutcomeUnknown,
     Page,
     Paginator,
     PhoneNumber,
     RateLimit,
+    RejectedRow,
     Response,
     ResponseError,
     ResponseReceived,
@@ -48,6 +50,7 @@ from telepath_async import (
     TrunkStatus,
     Turn,
     UsageError,
+    to_dict,
 )
 from telepath_async.otel import Telemetry
 
@@ -60,6 +63,7 @@ def listener(event: Event) -> None:
     if isinstance(event, ResponseReceived):
         assert_type(event.seconds, float)
         assert_type(event.remaining, int | None)
+        assert_type(event.request_id, str | None)
     if isinstance(event, CallEnded):
         assert_type(event.status, int | None)
         assert_type(event.error, str | None)
@@ -157,6 +161,9 @@ async def lists(telepath: TelepathClient) -> None:
         assert_type(page.total, int | None)
         assert_type(page.number, int)
         assert_type(page.raw, Response)
+        assert_type(page.rejected, tuple[RejectedRow, ...])
+        assert_type(page.odd, tuple[OddValue, ...])
+        assert_type(to_dict(page), dict[str, Any])
     assert_type(await trunks.collect(), list[Trunk])
     assert_type(await trunks.first(), Trunk | None)
     assert_type(trunks.checkpoint, str)
@@ -228,8 +235,25 @@ async def many(telepath: TelepathClient) -> None:
         assert_type(outcome.index, int)
         assert_type(outcome.spec, TrunkSpec)
         assert_type(outcome.trunk, Trunk | None)
-        assert_type(outcome.error, TelepathError | None)
+        error: TelepathError | None = outcome.error
         assert_type(outcome.state, Literal["created", "exists", "failed", "unknown"])
+        if outcome.state == "created" or outcome.state == "exists":
+            assert_type(outcome.trunk, Trunk)
+            assert_type(outcome.error, None)
+        elif outcome.state == "failed":
+            assert_type(outcome.error, TelepathError)
+            assert_type(outcome.trunk, None)
+        else:
+            assert_type(outcome.error, OutcomeUnknown)
+        match outcome.state:
+            case "created":
+                assert_type(outcome.trunk, Trunk)
+            case "failed":
+                assert_type(outcome.error, TelepathError)
+            case _:
+                pass
+        if error is None:
+            assert_type(outcome.trunk, Trunk | None)
 
 
 async def the_rest(telepath: TelepathClient) -> None:

@@ -17,15 +17,15 @@ needs_openssl = pytest.mark.skipif(
 
 
 @cache
-def certificate(days: int = 2) -> bytes:
-    """Return key and certificate in PEM; `days` below zero: it has expired."""
+def certificate() -> bytes:
+    """Return key and certificate in PEM."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pem"
         subprocess.run(
             [
                 "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
                 "-nodes", "-keyout", "key", "-out", "cert", "-subj", "/CN=127.0.0.1",
-                "-addext", "subjectAltName=IP:127.0.0.1", "-days", str(days),
+                "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
             ],
             cwd=folder,
             check=True,

@@ -1,0 +1,69 @@
+"""Say what the SDK logs as the command's own lines: at once, or as its last ones."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from .output import printable, tell
+
+_MOST_PAGES: Final = 10
+
+
+class _Told(logging.Handler):
+    def __init__(self, *, debug: bool) -> None:
+        super().__init__(logging.WARNING)
+        self._debug = debug
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell a warning like one of our own."""
+        if self._debug and record.exc_info:
+            traceback.print_exception(record.exc_info[1])
+        tell(printable(record.getMessage()), kind="warning")
+
+
+@contextmanager
+def log_told(*, debug: bool) -> Iterator[None]:
+    """Tell the SDK's warnings while the block runs."""
+    logger, handler = logging.getLogger("telepath_async"), _Told(debug=debug)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def odd_rows_last() -> Iterator[None]:
+    """Tell of odd rows when the block has ended, however it does: after a table, and not at length.
+
+    There is one warning for each page that has some.
+    """
+    logger, pages = logging.getLogger("telepath_async.lists"), _Pages()
+    logger.addFilter(pages)
+    try:
+        yield
+    finally:
+        logger.removeFilter(pages)
+        for line in pages.first:
+            tell(printable(line), kind="warning")
+        if pages.others:
+            tell(f"{pages.others:,} more pages have such rows")
+
+
+class _Pages(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: list[str] = []
+        self.others = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep a warning for later."""
+        if len(self.first) < _MOST_PAGES:
+            self.first.append(record.getMessage())
+        else:
+            self.others += 1
+        return False

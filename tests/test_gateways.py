@@ -1,0 +1,314 @@
+"""What stands between us and the API, as it is: nginx, HAProxy and Squid."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
+from telepath_async.errors import (
+    APIError,
+    AuthenticationError,
+    ConnectionFailed,
+    OutcomeUnknown,
+    PermissionDeniedError,
+    ResponseError,
+    ServerError,
+)
+from telepath_async.events import Event, RequestStarted
+from telepath_async.sandbox import Sandbox
+from tests.support.gateways import free_port, haproxy, nginx, squid
+from tests.support.hostile import Hostile, Step, answering, reply
+from tests.support.keys import KEY
+from tests.support.tls import certificate, client_context, needs_openssl, server_context
+from tests.support.trunk_server import TrunkServer, spec
+
+PAGE_HINT = "`.raw` holds its page"
+
+
+@asynccontextmanager
+async def client_at(
+    url: str, key: str = KEY, **options: Any
+) -> AsyncIterator[tuple[TelepathClient, list[Event]]]:
+    events: list[Event] = []
+    chosen: dict[str, Any] = {
+        "limiter": LocalLimiter(10**6, 60.0, 10**5),
+        "retry": RetryPolicy(backoff=0.001),
+    }
+    async with TelepathClient(
+        key, base_url=f"{url}/v1", on_event=events.append, **(chosen | options)
+    ) as client:
+        yield client, events
+
+
+def attempts(events: list[Event]) -> int:
+    return sum(isinstance(event, RequestStarted) for event in events)
+
+
+def proxy_pass(port: int) -> str:
+    return f"location / {{ proxy_pass http://127.0.0.1:{port}; proxy_http_version 1.1; }}"
+
+
+def port_of(url: str) -> int:
+    return int(url.split("/v1")[0].rsplit(":", 1)[1])
+
+
+# nginx
+
+
+async def test_the_403_of_nginx_is_told_as_a_gateways_page() -> None:
+    with nginx("location / { deny all; }") as url:
+        async with client_at(url) as (client, events):
+            with pytest.raises(PermissionDeniedError, match="'403 Forbidden'") as caught:
+                await client.calls.get("c")
+    assert PAGE_HINT in str(caught.value)
+    assert "scope" not in str(caught.value)
+    assert b"<h1>403 Forbidden</h1>" in caught.value.raw
+    assert attempts(events) == 1
+
+
+async def test_the_502_of_nginx_is_repeated_for_a_read_and_never_for_a_create() -> None:
+    with nginx(proxy_pass(free_port())) as url:
+        async with client_at(url) as (client, events):
+            with pytest.raises(ServerError, match="'502 Bad Gateway'"):
+                await client.calls.get("c")
+            assert attempts(events) == 4
+            events.clear()
+            with pytest.raises(OutcomeUnknown):
+                await client.trunks.create(**spec("u"))
+            posts = [event for event in events if event.method == "POST"]
+            assert attempts(posts) == 1
+
+
+async def test_a_create_that_nginx_gives_up_on_too_early_is_found() -> None:
+    async with Sandbox() as sandbox:
+        sandbox.fail_next(delay=1.5, method="POST")
+        server = f"proxy_read_timeout 1s; {proxy_pass(port_of(sandbox.base_url))}"
+        with nginx(server) as url:
+            async with client_at(url, sandbox.api_key) as (client, events):
+                trunk = await client.trunks.create(**spec("u"))
+        assert trunk.id in sandbox.trunks
+        assert attempts([event for event in events if event.method == "POST"]) == 1
+
+
+@pytest.mark.parametrize("setting", ["keepalive_requests 3", "keepalive_timeout 1s 1s"])
+async def test_an_nginx_that_closes_idle_connections_costs_no_call(setting: str) -> None:
+    async with Sandbox(rate_limit=10**6) as sandbox:
+        with nginx(f"{setting}; {proxy_pass(port_of(sandbox.base_url))}") as url:
+            async with client_at(url, sandbox.api_key) as (client, _):
+                for number in range(12):
+                    await client.trunks.update(next(iter(sandbox.trunks)), name=f"n{number}")
+                    await asyncio.sleep(1.001 if "timeout" in setting and number < 4 else 0)
+                assert client._session.key.budget.spent == 0
+
+
+async def test_what_nginx_compresses_is_read() -> None:
+    async with Sandbox(calls=50) as sandbox:
+        gzip = "gzip on; gzip_min_length 1; gzip_proxied any; gzip_types application/json;"
+        with nginx(f"{gzip} {proxy_pass(port_of(sandbox.base_url))}") as url:
+            async with client_at(url, sandbox.api_key) as (client, _):
+                page = await client.calls.list()
+                assert page.raw.headers["Content-Encoding"] == "gzip"
+                assert len(page.items) == 50
+
+
+async def test_a_body_that_nginx_finds_too_large_is_refused_once_and_named() -> None:
+    with nginx("client_max_body_size 1k; location / { return 200; }") as url:
+        async with client_at(url) as (client, events):
+            with pytest.raises(APIError, match="'413 Request Entity Too Large'") as caught:
+                await client.trunks.create(**spec("u"), system_prompt="x" * 5000)
+    assert caught.value.status == 413
+    assert attempts(events) == 1
+
+
+async def test_the_rate_limit_of_nginx_is_waited_for() -> None:
+    async with Sandbox(rate_limit=10**6) as sandbox:
+        zone = "limit_req_zone $server_port zone=all:1m rate=20r/s; limit_req_status 429;"
+        location = f"limit_req zone=all burst=5 nodelay; {proxy_pass(port_of(sandbox.base_url))}"
+        with nginx(location, http=zone) as url:
+            patient = RetryPolicy(backoff=0.2, max_attempts=30)
+            async with client_at(url, sandbox.api_key, retry=patient) as (client, _):
+                calls = [client.trunks.list().first() for _ in range(20)]
+                assert all(await asyncio.gather(*calls))
+
+
+async def test_headers_beyond_what_is_read_are_named_and_not_asked_for_again() -> None:
+    part = "x" * 4000
+    with nginx(
+        f'set $part "{part}"; location / {{ add_header X-Big "$part$part$part"; return 200; }}'
+    ) as url:
+        async with client_at(url) as (client, events):
+            with pytest.raises(ResponseError, match="the headers of the answer are larger"):
+                await client.calls.get("c")
+    assert attempts(events) == 1
+
+
+@needs_openssl
+async def test_a_certificate_that_is_not_valid_is_named_and_not_tried_again() -> None:
+    with nginx("location / { return 200; }", tls=certificate()) as url:
+        async with client_at(url) as (client, events):
+            with pytest.raises(ConnectionFailed, match="certificate is not valid") as caught:
+                await client.calls.get("c")
+    assert caught.value.permanent
+    assert attempts(events) == 1
+
+
+@needs_openssl
+async def test_plain_http_to_a_port_that_wants_tls_is_named() -> None:
+    with nginx("location / { return 200; }", tls=certificate()) as url:
+        async with client_at(url.replace("https", "http")) as (client, events):
+            with pytest.raises(APIError, match="plain HTTP request was sent to HTTPS port"):
+                await client.calls.get("c")
+    assert attempts(events) == 1
+
+
+async def test_a_redirect_of_nginx_is_not_followed() -> None:
+    with nginx("location / { return 308 https://elsewhere.invalid$request_uri; }") as url:
+        async with client_at(url) as (client, events):
+            with pytest.raises(APIError, match="redirected, which is never followed") as caught:
+                await client.trunks.create(**spec("u"))
+    assert caught.value.status == 308
+    assert attempts(events) == 1
+
+
+# HAProxy
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, PermissionDeniedError), (401, AuthenticationError)]
+)
+async def test_a_refusal_of_haproxy_is_told_as_a_gateways_page(
+    status: int, kind: type[APIError]
+) -> None:
+    with haproxy(f"http-request deny deny_status {status}") as url:
+        async with client_at(url) as (client, events):
+            with pytest.raises(kind, match=f"'{status} ") as caught:
+                await client.calls.get("c")
+    assert PAGE_HINT in str(caught.value)
+    assert caught.value.raw.startswith(b"<html>")
+    assert attempts(events) == 1
+
+
+async def test_a_haproxy_that_has_no_server_leaves_a_create_unknown() -> None:
+    with haproxy("option httpclose") as url:
+        async with client_at(url) as (client, events):
+            with pytest.raises(ServerError, match="503 Service Unavailable No server is available"):
+                await client.calls.get("c")
+            assert attempts(events) == 4
+            events.clear()
+            with pytest.raises(OutcomeUnknown):
+                await client.trunks.create(**spec("u"))
+            assert attempts([event for event in events if event.method == "POST"]) == 1
+
+
+async def test_a_create_that_haproxy_gives_up_on_too_early_is_found() -> None:
+    async with Sandbox() as sandbox:
+        sandbox.fail_next(delay=1.0, method="POST")
+        backend = f"timeout server 500ms\n server one 127.0.0.1:{port_of(sandbox.base_url)}"
+        with haproxy("", backend) as url:
+            async with client_at(url, sandbox.api_key) as (client, events):
+                trunk = await client.trunks.create(**spec("u"))
+        assert trunk.id in sandbox.trunks
+        assert attempts([event for event in events if event.method == "POST"]) == 1
+
+
+async def test_a_haproxy_that_closes_idle_connections_costs_no_call() -> None:
+    async with Sandbox(rate_limit=10**6) as sandbox:
+        backend = f"server one 127.0.0.1:{port_of(sandbox.base_url)}"
+        with haproxy("timeout http-keep-alive 50ms", backend) as url:
+            async with client_at(url, sandbox.api_key) as (client, _):
+                trunk_id = next(iter(sandbox.trunks))
+                for number in range(60):
+                    await client.trunks.update(trunk_id, name=f"n{number}")
+                    await asyncio.sleep(0.0495 + 0.00002 * number)
+                assert client._session.key.budget.spent == 0
+
+
+# Squid
+
+
+SECRET = "s3cret/of:ada"
+ANYWHERE = "http_access allow all"
+
+
+def echo() -> Step:
+    return answering(lambda request: reply(200, b'{"id": "c"}'))
+
+
+@asynccontextmanager
+async def through(
+    port: int, userinfo: str = ""
+) -> AsyncIterator[tuple[TelepathClient, list[Event], Hostile]]:
+    """A client that speaks to a TLS server of ours through the proxy."""
+    proxy = f"http://{userinfo}127.0.0.1:{port}"
+    connector = aiohttp.TCPConnector(ssl=client_context())
+    async with (
+        Hostile([echo()], tls=server_context()) as server,
+        aiohttp.ClientSession(connector=connector) as session,
+        client_at(server.url, proxy=proxy, session=session) as (client, events),
+    ):
+        yield client, events, server
+
+
+@needs_openssl
+async def test_a_call_goes_through_a_proxy_with_a_password() -> None:
+    with squid(ANYWHERE, SECRET) as port:
+        async with through(port, "ada:s3cret%2Fof%3Aada@") as (client, _, server):
+            assert (await client.calls.get("c")).id == "c"
+    assert b"s3cret" not in server.received
+
+
+@needs_openssl
+@pytest.mark.parametrize("userinfo", ["", "ada:wrong-password@"])
+async def test_a_proxy_that_wants_another_password_is_named_and_asked_once(userinfo: str) -> None:
+    with squid(ANYWHERE, SECRET) as port:
+        async with through(port, userinfo) as (client, events, server):
+            with pytest.raises(
+                ConnectionFailed, match=r"the proxy refused the connection \(407 .*password"
+            ) as caught:
+                await client.trunks.create(**spec("u"))
+    assert "wrong-password" not in repr(caught.value)
+    assert (attempts(events), server.connections) == (1, [])
+
+
+@needs_openssl
+async def test_a_proxy_that_forbids_the_host_is_named_and_asked_once() -> None:
+    with squid("http_access deny all") as port:
+        async with through(port) as (client, events, server):
+            with pytest.raises(ConnectionFailed, match=r"the proxy refused the connection \(403 "):
+                await client.calls.get("c")
+    assert (attempts(events), server.connections) == (1, [])
+
+
+async def test_a_proxy_that_reaches_nobody_is_named_and_asked_once() -> None:
+    with squid(ANYWHERE) as port:
+        proxy = f"http://127.0.0.1:{port}"
+        async with client_at(f"https://127.0.0.1:{free_port()}", proxy=proxy) as (client, events):
+            with pytest.raises(ConnectionFailed, match=r"the proxy refused the connection \(503 "):
+                await client.calls.get("c")
+    assert attempts(events) == 1
+
+
+async def test_the_page_of_a_proxy_in_front_of_plain_http_is_told_as_a_gateways() -> None:
+    async with TrunkServer() as server:
+        with squid("http_access deny all") as port:
+            async with client_at(server.url, proxy=f"http://127.0.0.1:{port}") as (client, events):
+                with pytest.raises(PermissionDeniedError, match="'ERROR: The requested") as caught:
+                    await client.calls.get("c")
+        assert server.connections == []
+    assert PAGE_HINT in str(caught.value)
+    assert attempts(events) == 1
+
+
+async def test_a_proxy_that_does_not_answer_is_named() -> None:
+    async with client_at("https://127.0.0.1:1", proxy=f"http://127.0.0.1:{free_port()}") as (
+        client,
+        _,
+    ):
+        with pytest.raises(ConnectionFailed, match=r"no connection \(the proxy: "):
+            await client.calls.get("c")
