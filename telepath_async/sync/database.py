@@ -93,7 +93,6 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     A cancellation waits until an SQLite file is open: aiosqlite forgets a connection whose opening
     is cut off, and leaves it open.
     """
-    _check_file(engine)
     connection = engine.connect()
     try:
         opening = connection.start()
@@ -104,7 +103,7 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             await asyncio.shield(connection.close())
 
 
-def _check_file(engine: AsyncEngine) -> None:
+def check_file(engine: AsyncEngine) -> None:
     """Open a SQLite file and close it: aiosqlite's thread outlives an opening that fails."""
     if engine.dialect.name == "sqlite":
         arguments, options = engine.dialect.create_connect_args(engine.url)
