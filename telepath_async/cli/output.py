@@ -6,11 +6,14 @@ and without markup. rich is imported where a table is drawn: NDJSON does without
 
 from __future__ import annotations
 
+import json
+import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TextIO, TypeVar
 
 import attrs
 import msgspec
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NONE: Final = "-"
+_DELETE: Final = b"\x7f"
+_NOT_ASCII: Final = re.compile(r"[\x7f-\U0010ffff]")
 
 
 @frozen
@@ -46,9 +51,25 @@ def write_ndjson(values: Iterable[object], *, show_secrets: bool) -> None:
     Models keep their field names; times are ISO 8601 in UTC.
     """
     encoder = msgspec.json.Encoder(enc_hook=_revealed if show_secrets else _masked)
+    lines = encoder.encode_lines([_in_order(value) for value in values])
     sys.stdout.flush()
-    sys.stdout.buffer.write(encoder.encode_lines([_in_order(value) for value in values]))
+    sys.stdout.buffer.write(escaped_json(lines))
     sys.stdout.buffer.flush()
+
+
+def escaped_json(lines: bytes) -> bytes:
+    r"""Return JSON of the same meaning with `\u` escapes for what could drive a terminal.
+
+    JSON itself escapes only the controls below U+0020.
+    """
+    if lines.isascii() and _DELETE not in lines:
+        return lines
+    return _NOT_ASCII.sub(_escaped, lines.decode()).encode()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def json_line(value: object) -> bytes:
@@ -84,8 +105,18 @@ def _foreign(value: object) -> str:
 
 def tell(text: str, *, kind: Literal["error", "warning", "note"] = "note") -> None:
     """Say something on standard error."""
-    sys.stderr.write(f"{kind}: {text}\n")
-    sys.stderr.flush()
+    write_text(sys.stderr, f"{kind}: {text}")
+
+
+def print_traceback(error: BaseException | None) -> None:
+    """Print where an error came from on standard error."""
+    write_text(sys.stderr, "".join(traceback.format_exception(error)).rstrip("\n"))
+
+
+def write_text(stream: TextIO, text: str) -> None:
+    """Write lines for people, without what could drive their terminal."""
+    stream.write("".join(f"{printable(line.expandtabs())}\n" for line in text.split("\n")))
+    stream.flush()
 
 
 def console() -> Console:
