@@ -398,3 +398,8 @@ def test_the_status_is_a_table_for_people(accounts: Path, tmp_path: Path) -> Non
     ]  # fmt: skip
     assert lines[2].split()[0] == "other"
     assert lines[3:] == ["acme:sync: E: no"]
+    result = invoke("status", "--json", "--state", str(state))
+    acme, other = map(json.loads, result.out.splitlines())
+    assert (acme["partition"], acme["error"], other["next_run"]) == (
+        "2of3", "E: no", LATER.isoformat(),
+    )  # fmt: skip

@@ -13,6 +13,7 @@ from telepath_async.protocol.redaction import Redactor
 from telepath_async.worker import outage as module
 from telepath_async.worker.log import LogEvent
 from telepath_async.worker.outage import Outage
+from telepath_async.worker.stores import WaitingStore
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +122,35 @@ async def test_a_cancellation_that_a_library_turns_into_an_error_is_kept(outage:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_store_waits_out_every_operation(outage: Outage) -> None:
+    operations: list[tuple[object, ...]] = []
+
+    class Failing:
+        """Fails at every other operation."""
+
+        async def read(self, keys: list[str]) -> str:
+            return self._done("read", keys)
+
+        async def read_all(self) -> str:
+            return self._done("read_all")
+
+        async def write(self, status: str, *, keep: bool) -> str:
+            return self._done("write", status, keep)
+
+        def _done(self, *operation: object) -> str:
+            operations.append(operation)
+            if len(operations) % 2:
+                raise ConnectionError
+            return f"done {len(operations)}"
+
+    failing: Any = Failing()
+    store: Any = WaitingStore(failing, outage)
+    assert await store.read(["a"]) == "done 2"
+    assert await store.read_all() == "done 4"
+    await store.write("status")
+    await store.write("status", keep=True)
+    assert operations[::2] == operations[1::2] == [
+        ("read", ["a"]), ("read_all",), ("write", "status", False), ("write", "status", True),
+    ]  # fmt: skip
