@@ -87,9 +87,9 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
     "worker": {
-        STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "psycopg", "psycopg_pool", "redis",
-        "saq", PUBLIC_FACE, "checks", "jobs", "otel", "sync", "protocol.redaction",
-        "protocol.strict", "spans",
+        STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "prometheus_client", "psycopg",
+        "psycopg_pool", "redis", "saq", PUBLIC_FACE, "checks", "jobs", "otel", "sync",
+        "protocol.redaction", "protocol.strict", "spans",
     },
     # A limiter of the core that stands outside of it: it counts by the core's own arithmetic.
     "redis": {

@@ -52,7 +52,8 @@ _CODES: Final[dict[type[Exception], int]] = {
     ThrottledError: THROTTLED,
     OutcomeUnknown: UNKNOWN,
 }
-_BUSY: Final = ("SyncBusy", "JournalBusy")  # of edges that are not imported before they are needed
+# Of edges that are not imported before they are needed.
+_BUSY: Final = ("SyncBusy", "JournalBusy", "StateBusy")
 
 
 def code_of(error: Exception) -> int:
