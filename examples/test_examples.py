@@ -26,7 +26,7 @@ from telepath_async import (
     to_dict,
 )
 from telepath_async.sandbox import Sandbox
-from tests.services import redis_url
+from tests.support.services import redis_url
 
 __all__ = ["redis_url"]
 
@@ -123,7 +123,7 @@ async def test_watch_latency_alerts_once(telepath_sandbox: Sandbox, tmp_path: Pa
     assert "crossed: avg_ai_latency_ms" in await run(
         telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state
     )
-    assert "0 alerts" in await run(
+    assert "alerts: 0" in await run(
         telepath_sandbox, "watch_latency.py", "--once", ALERT_STATE=state
     )
 

@@ -55,7 +55,7 @@ async def main(state: str | None) -> None:
         for alert in poll.alerts:
             await on_alert(alert)
         remember(poll)
-        print(poll.error or f"{len(poll.alerts)} alerts")
+        print(poll.error or f"alerts: {len(poll.alerts)}")
 
 
 try:

@@ -32,6 +32,7 @@ from .checks import (
 from .errors import UsageError
 from .events import Event
 from .limiter import Limiter, shared_limiter
+from .log import logged
 from .protocol.body import drop_unset, write_json
 from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit
@@ -73,7 +74,7 @@ class TelepathClient:
       own. In a child forked while the loop is open, a call or `aclose` is a UsageError, and the
       parent goes on unharmed: make a client in the child.
     - Use after close is a ClientClosedError, and sends nothing.
-    - `aclose` cuts calls off that hang: ClientClosedError, or OutcomeUnknown of a create or a
+    - `aclose` cancels calls that hang: ClientClosedError, or OutcomeUnknown of a create or a
       rotate.
 
     `api_key`, `base_url`: from TELEPATH_API_KEY and TELEPATH_BASE_URL when None. `timeout`: seconds
@@ -81,7 +82,8 @@ class TelepathClient:
     no bound. `limiter`: None = the one that all clients of this key in this process share (6,000 a
     minute). `proxy`: the URL of a proxy; `trust_env`: take it from HTTPS_PROXY, HTTP_PROXY,
     ALL_PROXY and NO_PROXY, as they are now; no .netrc is ever read. `numbers_base_url`,
-    `numbers_api_key`: where `numbers` lives, if elsewhere. `on_event`: called with an `Event`.
+    `numbers_api_key`: where `numbers` lives, if elsewhere. `on_event`: called with an `Event`;
+    TELEPATH_LOG=info or debug logs them.
 
     `session`: an aiohttp session of your own, which is never closed here. Its connector, proxy,
     default headers and trace configs are used (mind that traces see the API key); its cookies,
@@ -141,6 +143,7 @@ class TelepathClient:
         check_whole("max_response_bytes", max_response_bytes)
         if on_event is not None:
             check_function("on_event", on_event, "function that takes an Event")
+        on_event = logged(on_event)
         options = CallOptions(
             timeout=check_timeout("timeout", timeout),
             attempt_timeout=check_timeout("attempt_timeout", attempt_timeout),
@@ -193,7 +196,7 @@ class TelepathClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections and cut off the calls under way (ClientClosedError). Twice is fine.
+        """Close the connections and cancel the calls under way (ClientClosedError). Twice is fine.
 
         A client from `with_options` shares the connections of the first one, and leaves closing to
         it.
@@ -276,7 +279,7 @@ class TelepathClient:
         for name in params or ():
             if not isinstance(name, str) or not name or not name.isprintable():
                 raise UsageError(
-                    f"params must be a mapping whose keys are printable text, and {name!r} is none"
+                    f"params must be a mapping whose keys are printable text, and {name!r} is not"
                 )
         request = Request(
             method=verb,

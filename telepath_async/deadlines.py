@@ -68,17 +68,17 @@ class Timer:
         deadline = Deadline(now + self._seconds, self._seconds, self._running.__delitem__)
         self._running[deadline] = None
         if self._handle is None:
-            self._handle = self._loop.call_at(deadline.at, self._tick)
+            self._handle = self._loop.call_at(deadline.at, self._on_timer)
         return deadline
 
-    def _tick(self) -> None:
+    def _on_timer(self) -> None:
         """Fire what is due, and come back for the next: an attempt that ends leaves this armed."""
         self._handle = None
         now = self._loop.time()
         while self._running:
             deadline = next(iter(self._running))
             if deadline.at > now:
-                self._handle = self._loop.call_at(deadline.at, self._tick)
+                self._handle = self._loop.call_at(deadline.at, self._on_timer)
                 return
             del self._running[deadline]
             deadline.fire()
@@ -99,17 +99,17 @@ class Deadlines:
         """
         now = self._loop.time()
         if now + seconds > until:
-            return self._begin_alone(until, until - now)
+            return self._begin_unshared(until, until - now)
         if seconds == math.inf:
             return Deadline(seconds, seconds, _ignore)
         timer = self._timers.get(seconds)
         if timer is None:
             if len(self._timers) >= _MAX_SHARED:
-                return self._begin_alone(now + seconds, seconds)
+                return self._begin_unshared(now + seconds, seconds)
             timer = self._timers[seconds] = Timer(self._loop, seconds)
         return timer.begin(now)
 
-    def _begin_alone(self, at: float, seconds: float) -> Deadline:
+    def _begin_unshared(self, at: float, seconds: float) -> Deadline:
         """Begin an attempt whose bound no other one has: it gets a timer of its own."""
         deadline = Deadline(at, seconds, lambda _: handle.cancel())
         handle = self._loop.call_at(at, deadline.fire)

@@ -4,7 +4,7 @@ Each says what to do next, and never holds a secret.
 
 TelepathError
 ├── UsageError (also ValueError)      refused before anything was sent: bad id, spec, key, option
-├── ClientClosedError                 use after close, and calls that close cut off: `.sent`
+├── ClientClosedError                 use after close, and calls that closing cancelled: `.sent`
 ├── TransportError                    no usable answer; `.sent`: may the request have arrived?
 │   ├── ConnectionFailed              never reached the server: nothing happened there
 │   ├── ConnectionLost                sent, and the answer broke off
@@ -158,7 +158,7 @@ class PagingError(TelepathError):
 
 
 class APIError(TelepathError):
-    """The server said no.
+    """The server refused the request.
 
     `status`: HTTP status; `code`: the API's own code in lower case, or None; `message`: the API's
     own words; `request_id`: for the vendor's support, or None; `headers`: of the answer;

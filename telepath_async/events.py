@@ -1,8 +1,8 @@
-"""What `on_event` is told: enough for logs, metrics, traces and progress bars, and never a secret.
+"""What `on_event` gets: enough for logs, metrics, traces and progress bars, and never a secret.
 
-A call is told in this order, in the task that makes it: CallStarted; for each attempt Throttled (if
-it had to wait), RequestStarted, then ResponseReceived or RequestFailed, and RetryScheduled if
-another one follows; CallEnded, whatever happened.
+The events of a call come in this order, in the task that makes it: CallStarted; for each attempt
+Throttled (if it had to wait), RequestStarted, then ResponseReceived or RequestFailed, and
+RetryScheduled if another one follows; CallEnded, whatever happened.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class RequestStarted(Event):
 class ResponseReceived(Event):
     """An answer has come, good or bad: its `status`, and the `seconds` that the attempt took.
 
-    `remaining`: requests left in the server's window, as the answer says, or None. `request_id`:
-    what the vendor's support asks for, or None.
+    `remaining`: requests left in the server's window by the answer's headers, or None.
+    `request_id`: what the vendor's support asks for, or None.
     """
 
     status: int

@@ -24,7 +24,7 @@ from .protocol.ratelimit import TokenBucket, read_rate_limit
 
 REMEDY: Final = "send fewer requests at a time, or raise max_wait or timeout"
 
-_NOT_YET: Final = math.inf
+_NEVER: Final = math.inf
 _MIN_DELAY: Final = (
     0.001  # loops count in milliseconds: a shorter timer would spin, and wakes fewer at a time
 )
@@ -33,18 +33,18 @@ _MIN_DELAY: Final = (
 class Limiter(Protocol):
     """What a client asks before every attempt.
 
-    It may also have `pause(seconds)`: a 429 named that wait, so that nobody should get a place
-    before it is over. Without it only the call that got the 429 waits.
+    It may also have `pause(seconds)`: a 429 named that wait, and nobody should get a permit before
+    it is over. Without it only the call that got the 429 waits.
     """
 
     async def acquire(
         self, *, priority: Priority = "interactive", max_wait: float | None = None
     ) -> float:
-        """Wait for a place, and return the seconds waited.
+        """Wait for a permit, and return the seconds waited.
 
         Raises:
-            ThrottledError: the place would come later than `max_wait` seconds from now; nothing was
-            taken.
+            ThrottledError: the permit would come later than `max_wait` seconds from now; nothing
+            was taken.
         """
         ...
 
@@ -53,7 +53,7 @@ class Limiter(Protocol):
         ...
 
     def bind(self, key_id: str) -> None:
-        """Hear the hash of the client's API key; called once, when the client opens."""
+        """Take the hash of the client's API key; called once, when the client opens."""
         ...
 
 
@@ -61,10 +61,10 @@ class LocalLimiter:
     """Keeps the requests of one process under `limit` in every `period` seconds, wherever they
     begin.
 
-    One instance serves any number of event loops and threads. Waiters go in the order of their
-    coming, every "interactive" one before the first "bulk" one: bulk work starves as long as
-    interactive work takes the whole limit. A waiter who is cancelled gives up the place at once. It
-    starts no task and no thread.
+    One instance serves any number of event loops and threads. Waiters go first in, first
+    out, every "interactive" one before the first "bulk" one: bulk work starves as long as
+    interactive work takes the whole limit. A waiter that is cancelled gives up its permit at once.
+    It starts no task and no thread.
 
     `limit`: requests a period; `period`: seconds; `burst`: requests at once, None = 1 % of the
     limit, at least 1. `X-RateLimit-Limit` replaces `limit`, up or down, where `period` is 60: to
@@ -95,22 +95,22 @@ class LocalLimiter:
         self._lock = threading.RLock()
         self._interactive: _Lane = OrderedDict()
         self._bulk: _Lane = OrderedDict()
-        self._homes: dict[
-            asyncio.AbstractEventLoop, _Home
+        self._loops: dict[
+            asyncio.AbstractEventLoop, _LoopWaiters
         ] = {}  # of the loops that have waiters, and of no other
 
     async def acquire(
         self, *, priority: Priority = "interactive", max_wait: float | None = None
     ) -> float:
-        """Wait for a place, and return the seconds waited: 0.0, without yielding to the loop, when
+        """Wait for a permit, and return the seconds waited: 0.0, without yielding to the loop, when
         there is one.
 
-        Whether `max_wait` suffices is told at once from those who are ahead. What comes later can
-        still delay the place (interactive work ahead of a bulk waiter, a header that slows all of
-        us down): then it is told when it is over.
+        Whether `max_wait` suffices is known at once from those ahead, and refused if not. What
+        comes later can still delay the permit (interactive work before a bulk waiter, a header that
+        slows everybody down): then it is refused when `max_wait` is over.
 
         Raises:
-            ThrottledError: the place comes later than `max_wait` seconds from now; nothing was
+            ThrottledError: the permit comes later than `max_wait` seconds from now; nothing was
             taken. UsageError: no such priority.
         """
         if priority != "interactive" and priority != "bulk":
@@ -119,14 +119,14 @@ class LocalLimiter:
         self._lock.acquire()
         try:
             now = self._clock()
-            if not self._homes and self._bucket.take(now):
+            if not self._loops and self._bucket.take(now):
                 return 0.0
             waiter = self._enqueue(priority, max_wait, now)
         finally:
             self._lock.release()
         expiry = None
         if max_wait is not None and max_wait < math.inf:
-            expiry = waiter.home.loop.call_later(max_wait, self._expire, waiter, max_wait)
+            expiry = waiter.group.loop.call_later(max_wait, self._expire, waiter, max_wait)
         try:
             await waiter.future
         except asyncio.CancelledError:
@@ -144,48 +144,54 @@ class LocalLimiter:
             return
         with self._lock:
             self._bucket.learn(seen, self._clock())
-            if self._homes:
-                self._pump()
+            if self._loops:
+                self._dispatch()
 
     def pause(self, seconds: float) -> None:
-        """Let nobody have a place for so long, a minute at most: a 429 named that wait."""
+        """Give nobody a permit for so long, a minute at most: a 429 named that wait."""
         with self._lock:
             self._bucket.pause(seconds, self._clock())
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a permit."""
+        with self._lock:
+            return len(self._interactive) + len(self._bulk)
 
     def bind(self, key_id: str) -> None:
         """Do nothing: whoever shares this object shares the limit, whatever the key."""
 
-    def _tick(self, home: _Home) -> None:
+    def _on_timer(self, group: _LoopWaiters) -> None:
         """Run on that loop: its timer is due, or another loop has something for it."""
         with self._lock:
-            home.disarm()
-            home.wake()
-            if self._homes:
-                self._pump()
+            group.disarm()
+            group.wake()
+            if self._loops:
+                self._dispatch()
 
     def _abandon(self, waiter: _Waiter) -> None:
         with self._lock:
             self._remove(waiter)
-            if not waiter.home.waiting:
-                waiter.home.disarm()
-            if waiter.granted_at != _NOT_YET:
+            if not waiter.group.waiting:
+                waiter.group.disarm()
+            if waiter.granted_at != _NEVER:
                 self._bucket.give_back(waiter.granted_at)
                 # Later, not now: where a whole group is cancelled, all of it must give back before
-                # the first place goes on.
-                waiter.home.loop.call_soon(self._tick, waiter.home)
+                # the first permit goes to somebody else.
+                waiter.group.loop.call_soon(self._on_timer, waiter.group)
 
     def _expire(self, waiter: _Waiter, max_wait: float) -> None:
         with self._lock:
-            if waiter.granted_at != _NOT_YET or waiter.future.done():
+            if waiter.granted_at != _NEVER or waiter.future.done():
                 return
             self._remove(waiter)
-            if not waiter.home.waiting:
-                waiter.home.disarm()
+            if not waiter.group.waiting:
+                waiter.group.disarm()
             now = self._clock()
             wait = self._bucket.next_at(now, waiter.ahead) - now
         waiter.future.set_exception(
             ThrottledError(
-                f"no place came within {max_wait:g} s, others went first; it may take "
+                f"no permit within {max_wait:g} s, others went first; it may take "
                 f"{wait:.3f} s more; {REMEDY}",
                 retry_after=wait,
             )
@@ -194,30 +200,30 @@ class LocalLimiter:
     # What follows runs under the lock.
 
     def _enqueue(self, priority: Priority, max_wait: float | None, now: float) -> _Waiter:
-        self._first()  # drops the dead, who would count as ahead
+        self._first()  # drops those of closed loops, which would count as ahead
         lane = self._bulk if priority == "bulk" else self._interactive
         ahead = len(self._interactive) + (len(lane) if lane is self._bulk else 0)
         wait = self._bucket.next_at(now, ahead + self._bucket.batch(ahead) - 1) - now
         if max_wait is not None and not wait <= max_wait:
             raise ThrottledError(
-                f"no place within {max_wait:g} s: the next is in {wait:.3f} s; {REMEDY}",
+                f"no permit within {max_wait:g} s: the next is in {wait:.3f} s; {REMEDY}",
                 retry_after=wait,
             )
         loop = asyncio.get_running_loop()
-        home = self._homes.setdefault(loop, _Home(loop))
-        home.waiting += 1
-        waiter = _Waiter(home, lane, ahead)
+        group = self._loops.setdefault(loop, _LoopWaiters(loop))
+        group.waiting += 1
+        waiter = _Waiter(group, lane, ahead)
         lane[waiter] = None
-        if not ahead or home.due == _NOT_YET:
-            self._pump()
+        if not ahead or group.due == _NEVER:
+            self._dispatch()
         return waiter
 
     def _first(self) -> _Waiter | None:
-        """Return who is next, and drop those before him who cannot be woken any more."""
+        """Return the next waiter, and drop those before it that cannot be woken any more."""
         for lane in (self._interactive, self._bulk):
             while lane:
                 waiter = next(iter(lane))
-                if not waiter.future.done() and not waiter.home.loop.is_closed():
+                if not waiter.future.done() and not waiter.group.loop.is_closed():
                     return waiter
                 self._remove(waiter)
         return None
@@ -226,43 +232,42 @@ class LocalLimiter:
         if waiter not in waiter.lane:
             return
         del waiter.lane[waiter]
-        waiter.home.waiting -= 1
-        if not waiter.home.waiting:
-            del self._homes[waiter.home.loop]
+        waiter.group.waiting -= 1
+        if not waiter.group.waiting:
+            del self._loops[waiter.group.loop]
 
-    def _pump(self) -> None:
-        """Grant what the bucket allows, and see that every loop comes back in time for the next."""
+    def _dispatch(self) -> None:
+        """Grant what the bucket allows, and set every loop's timer for the next permit."""
         now = self._clock()
-        homes = list(self._homes.values())
+        groups = list(self._loops.values())
         while (waiter := self._first()) is not None and self._bucket.take(now):
             self._remove(waiter)
             waiter.granted_at = now
-            waiter.home.granted.append(waiter)
+            waiter.group.granted.append(waiter)
         due = self._bucket.next_at(now, self._bucket.batch(waiter.ahead) - 1 if waiter else 0)
         here = _running_loop()
-        for home in homes:
-            if home.loop is here:
-                home.wake()
-                home.arm(due, due - now, self._tick)
-            elif home.granted or due < home.due:
-                self._call(home, due)
+        for group in groups:
+            if group.loop is here:
+                group.wake()
+                group.arm(due, due - now, self._on_timer)
+            elif group.granted or due < group.due:
+                self._notify_loop(group, due)
 
-    def _call(self, home: _Home, due: float) -> None:
-        """Let another loop look after its own: its futures and timers are not ours to touch."""
-        home.due = due
+    def _notify_loop(self, group: _LoopWaiters, due: float) -> None:
+        """Have another loop wake its own: its futures and timers are not ours to touch."""
+        group.due = due
         try:
-            home.loop.call_soon_threadsafe(self._tick, home)
+            group.loop.call_soon_threadsafe(self._on_timer, group)
         except RuntimeError:  # closed since `_first` looked
-            for waiter in home.granted:
+            for waiter in group.granted:
                 self._bucket.give_back(waiter.granted_at)
-            home.granted.clear()
-            self._pump()
+            group.granted.clear()
+            self._dispatch()
 
 
 @final
-class _Home:
-    """A loop that has waiters: its one timer, and those who were granted a place and do not know it
-    yet.
+class _LoopWaiters:
+    """The waiters of one loop: its timer, and those that were granted a permit and not woken yet.
 
     Every loop has its own timer, and whichever fires serves all: a blocked or dead loop never holds
     up the others.
@@ -275,38 +280,38 @@ class _Home:
         self.waiting = 0
         self.granted: list[_Waiter] = []
         self.timer: asyncio.TimerHandle | None = None
-        self.due = _NOT_YET
+        self.due = _NEVER
 
     def wake(self) -> None:
         for waiter in self.granted:
-            if not waiter.future.done():  # cancelled since; its task gives the place back
+            if not waiter.future.done():  # cancelled since; its task gives the permit back
                 waiter.future.set_result(waiter.granted_at)
         self.granted.clear()
 
-    def arm(self, due: float, delay: float, tick: Callable[[_Home], None]) -> None:
+    def arm(self, due: float, delay: float, on_timer: Callable[[_LoopWaiters], None]) -> None:
         """Come back in `delay` seconds, unless a timer fires before `due` or nobody waits."""
         if not self.waiting:
             self.disarm()
         elif due < self.due:
             self.disarm()
             self.due = due
-            self.timer = self.loop.call_later(max(delay, _MIN_DELAY), tick, self)
+            self.timer = self.loop.call_later(max(delay, _MIN_DELAY), on_timer, self)
 
     def disarm(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
         self.timer = None
-        self.due = _NOT_YET
+        self.due = _NEVER
 
 
 @final
 class _Waiter:
-    __slots__ = ("ahead", "future", "granted_at", "home", "lane")
+    __slots__ = ("ahead", "future", "granted_at", "group", "lane")
 
-    def __init__(self, home: _Home, lane: _Lane, ahead: int) -> None:
-        self.future: asyncio.Future[float] = home.loop.create_future()
-        self.granted_at = _NOT_YET
-        self.home = home
+    def __init__(self, group: _LoopWaiters, lane: _Lane, ahead: int) -> None:
+        self.future: asyncio.Future[float] = group.loop.create_future()
+        self.granted_at = _NEVER
+        self.group = group
         self.lane = lane
         self.ahead = ahead  # when it came
 

@@ -54,7 +54,7 @@ class Paginator(Generic[T]):
     def __await__(self) -> Generator[Any, None, Page[T]]:
         return self._first_page().__await__()
 
-    if not TYPE_CHECKING:  # pragma: no branch  # a type checker says it by itself
+    if not TYPE_CHECKING:  # pragma: no branch  # a type checker reports it by itself
 
         def __iter__(self) -> NoReturn:
             raise TypeError(
@@ -64,7 +64,7 @@ class Paginator(Generic[T]):
     async def _first_page(self) -> Page[T]:
         page = await anext(_Each(self._begin(0, self._max_items).next_page), None)
         if page is None:
-            raise UsageError("there is no page: max_items is 0, or resume stands at the end")
+            raise UsageError("there is no page: max_items is 0, or resume is at the end")
         return page
 
     def pages(self) -> AsyncIterator[Page[T]]:

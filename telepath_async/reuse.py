@@ -1,6 +1,6 @@
 """Look at an idle connection before it is used again.
 
-aiohttp takes any that is open as far as the loop has heard. But bytes may have come that nobody
+aiohttp takes any that is open as far as the loop knows. But bytes may have come that nobody
 asked for, which would be taken for the next answer; and the server may have closed it while this
 process was busy. What is still unread shows at the socket, what was read at aiohttp's protocol.
 """
@@ -38,7 +38,7 @@ def drop_stale(connector: aiohttp.BaseConnector, key: ConnectionKey) -> bool:
 
 
 def drop_all(connector: aiohttp.BaseConnector, key: ConnectionKey) -> None:
-    """Close all idle connections to one place: where one has died, its neighbours are as old."""
+    """Close all idle connections to one host: where one was closed, the others are as old."""
     idle = _idle(connector, key)
     while idle:
         idle.popleft()[0].close()
@@ -66,6 +66,8 @@ def _is_good(protocol: ResponseHandler) -> bool:
 
 def _is_readable(sock: Any) -> bool:
     """Whether bytes, or the end, wait at the socket. It costs less than a microsecond."""
+    if sock is None:  # a transport without one, such as a named pipe
+        return False
     if not hasattr(select, "poll"):  # pragma: no cover: Windows
         return bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()

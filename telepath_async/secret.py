@@ -70,7 +70,7 @@ class Secret:
 
 
 class SecretNumber(Secret):
-    """A number behind a credential's name: a Secret of its text, sent as the number that it is."""
+    """A number after a credential's name: a Secret of its text, sent as the number that it is."""
 
     __slots__ = ()
 

@@ -40,8 +40,8 @@ from .limiter import Limiter, Priority
 from .protocol.checkpoint import Style
 from .protocol.messages import Request, Response
 from .protocol.ratelimit import RateLimit
-from .protocol.refusals import refusal, shown_request_id
-from .protocol.retry import RetryBudget, RetryPolicy, asked_wait, decide
+from .protocol.refusals import api_error, shown_request_id
+from .protocol.retry import RetryBudget, RetryPolicy, decide, server_delay
 from .secret import Secret
 from .session_holder import SessionHolder, running_loop
 from .slots import Slots
@@ -81,7 +81,7 @@ class KeyState(transport.Origin):
         self.limiter.observe(response.headers)
         self.rate_limit = response.rate_limit or self.rate_limit
         if response.status == 429:
-            wait = asked_wait(response, wall_clock=time.time())
+            wait = server_delay(response, wall_clock=time.time())
             pause = getattr(self.limiter, "pause", None)
             if wait and pause is not None:
                 pause(wait)
@@ -311,7 +311,7 @@ class Session:
 
     def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
         if isinstance(outcome, Response):
-            return refusal(outcome, secrets=self._secrets(request), wall_clock=time.time())
+            return api_error(outcome, secrets=self._secrets(request), wall_clock=time.time())
         assert outcome is not None
         return outcome
 

@@ -57,7 +57,7 @@ class Slots:
             self._grant(self._bulk, "bulk")
 
     async def wait(self, priority: Priority, seconds: float) -> None:
-        """Wait for a slot, behind those of this lane who came before.
+        """Wait for a slot, after those that came before in this lane.
 
         Raises TimeoutError when none came within so many seconds.
         """

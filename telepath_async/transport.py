@@ -102,10 +102,10 @@ async def hold_open() -> AsyncGenerator[aiohttp.ClientSession]:
 
 
 async def abandon(session: aiohttp.ClientSession) -> None:
-    """Let go of a session whose loop was closed under it, sockets included, without a word."""
+    """Let go of a session whose loop was closed under it, sockets included, without a warning."""
     with contextlib.suppress(
         RuntimeError
-    ):  # a look-up of a host that was under way, and cannot tell its loop
+    ):  # a look-up of a host was under way, whose loop is closed
         await session.close()
     session.detach()
     # A dead loop closes no socket; the collector does, and warns of each.
@@ -265,8 +265,8 @@ class _Exchange:
             if reused and isinstance(getattr(error, "message", ""), str):  # else a part of a head
                 self.stale = True
                 drop_all(connector, request.connection_key)
-            # aiohttp answers these two on a reused connection by sending a GET once more, behind
-            # our back.
+            # aiohttp answers these two on a reused connection by sending a GET once more
+            # by itself.
             raise Broken(type(error).__name__) from None
 
     def failure(self, error: Exception, request: Request, origin: Origin) -> TelepathError:

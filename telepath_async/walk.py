@@ -242,8 +242,8 @@ class _Chain(Generic[T]):
         likely = self.paging.upcoming(2 * pages + 1 if pages else 0)
         for query in self._ahead.keys() - set(likely):
             self._ahead.pop(query).cancel()
-        for place, query in enumerate(likely[:pages]):
-            room = len(self._ahead) < pages or place == 0
+        for index, query in enumerate(likely[:pages]):
+            room = len(self._ahead) < pages or index == 0
             if room and query not in self._ahead and query not in self._too_early:
                 self._ahead[query] = asyncio.ensure_future(_request(self._source, query))
 

@@ -25,8 +25,8 @@ from attrs import define, field, frozen
 
 from telepath_async import TelepathClient, TelepathError
 from telepath_async.sandbox import Sandbox
-from tests.promises.operations import no_limit
-from tests.promises.truth import PATIENCE, POLICY, Driver, World
+from tests.support.operations import no_limit
+from tests.support.truth import PATIENCE, POLICY, Driver, World
 
 CALLS = 500
 LARGEST_GROWTH = 1.15  # of the memory at the first sample after the start

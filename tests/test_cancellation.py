@@ -20,8 +20,9 @@ import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.errors import RequestTimeout, TelepathError
-from tests.hostile import HANG, Hostile, Step, cut, deaf, drip, reply
-from tests.test_session import KEY, jumping, now
+from tests.support.hostile import HANG, Hostile, Step, cut, deaf, drip, reply
+from tests.support.jumping import jumping, now
+from tests.support.keys import KEY
 
 BOUND = 10.0
 """Seconds: of an attempt, and after which the caller cancels."""

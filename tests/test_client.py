@@ -33,9 +33,9 @@ from telepath_async import (
 )
 from telepath_async.limiter import shared_limiter
 from telepath_async.sandbox import Sandbox
-from tests.hostile import HANG, Hostile, raw, redirect, reply
+from tests.support.hostile import HANG, Hostile, raw, redirect, reply
+from tests.support.keys import KEY
 
-KEY = "sk_live_seeded_key"
 OTHER_KEY = "fl_seeded_other_key"
 
 
@@ -623,7 +623,7 @@ async def test_request_repeats_only_what_is_safe_to_repeat(method: str) -> None:
         (("GET", "/a\r\nb"), "cannot be part"),
         (
             ("GET", "/a", {"": "x"}),
-            "params must be a mapping whose keys are printable text, and '' is none",
+            "params must be a mapping whose keys are printable text, and '' is not",
         ),
         (("GET", "/a", {1: "x"}), "params must be"),
         (("GET", "/a", {"a\ud800": "x"}), "params must be"),

@@ -19,7 +19,7 @@ from telepath_async import (
     TelepathClient,
     Throttled,
 )
-from tests.hostile import RESET, Hostile, reply
+from tests.support.hostile import RESET, Hostile, reply
 
 KINDS = (
     CallStarted,

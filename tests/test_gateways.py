@@ -22,11 +22,11 @@ from telepath_async.errors import (
 )
 from telepath_async.events import Event, RequestStarted
 from telepath_async.sandbox import Sandbox
-from tests.gateways import free_port, haproxy, nginx, squid
-from tests.hostile import Hostile, Step, answering, reply
-from tests.promises.trunk_server import TrunkServer, spec
-from tests.test_session import KEY
-from tests.tls import certificate, client_context, needs_openssl, server_context
+from tests.support.gateways import free_port, haproxy, nginx, squid
+from tests.support.hostile import Hostile, Step, answering, reply
+from tests.support.keys import KEY
+from tests.support.tls import certificate, client_context, needs_openssl, server_context
+from tests.support.trunk_server import TrunkServer, spec
 
 PAGE_HINT = "`.raw` holds its page"
 

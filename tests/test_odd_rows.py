@@ -20,7 +20,7 @@ from telepath_async import Call, LocalLimiter, OddValue, RetryPolicy, TelepathCl
 from telepath_async.export import export_calls
 from telepath_async.protocol.odd_rows import RejectedRow, describe
 from telepath_async.sync import sync_calls
-from tests.hostile import Hostile, Received, Step, answering, reply
+from tests.support.hostile import Hostile, Received, Step, answering, reply
 from tests.sync.tables import stored
 
 CALLS: Final = 300

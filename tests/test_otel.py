@@ -52,8 +52,8 @@ from telepath_async.jobs import (
 )
 from telepath_async.otel import Telemetry
 from telepath_async.sandbox import Sandbox
-from tests.hostile import HANG, Hostile, reply
-from tests.promises.operations import BY_NAME, OPERATIONS, Operation, client_at, no_limit
+from tests.support.hostile import HANG, Hostile, reply
+from tests.support.operations import BY_NAME, OPERATIONS, Operation, client_at, no_limit
 
 UNSET, ERROR = StatusCode.UNSET, StatusCode.ERROR
 CONVENTIONS = {

@@ -10,9 +10,10 @@ import pytest
 
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.errors import RateLimitError, ThrottledError
-from tests.hostile import Hostile
-from tests.promises.trunk_server import Fault, TrunkServer, refuse, spec
-from tests.test_session import KEY, jumping, now
+from tests.support.hostile import Hostile
+from tests.support.jumping import jumping, now
+from tests.support.keys import KEY
+from tests.support.trunk_server import Fault, TrunkServer, refuse, spec
 
 PAUSE = 2.0
 

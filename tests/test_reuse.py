@@ -17,9 +17,10 @@ from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.errors import ConnectionLost
 from telepath_async.events import Event, RetryScheduled
 from telepath_async.reuse import drop_stale
-from tests.hostile import CLOSE, RESET, Hostile, Received, Step, answering, cut, reply
-from tests.test_session import KEY, server_in_a_thread
-from tests.tls import client_context, needs_openssl, server_context
+from tests.support.hostile import CLOSE, RESET, Hostile, Received, Step, answering, cut, reply
+from tests.support.keys import KEY
+from tests.support.threads import server_in_a_thread
+from tests.support.tls import client_context, needs_openssl, server_context
 
 OLD_AGE = 0.03
 """Seconds after which the server closes an idle connection."""

@@ -62,10 +62,11 @@ ROOMS: Final[dict[str, set[str]]] = {
         "protocol.answers", "protocol.doubt", "protocol.checkpoint", "protocol.paging",
         "protocol.dates", "protocol.recent_ids",
     },
+    "log": {STDLIB, "attrs", "errors", "events"},
     "client": {
         STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter",
         "session_holder", "session", "paginator", "resources", "errors", "events", "checks",
-        "secret", "unset",
+        "secret", "unset", "log",
     },
     "__init__": {
         "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources",

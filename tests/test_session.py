@@ -7,13 +7,9 @@ import gc
 import logging
 import math
 import random
-import selectors
-import ssl
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from copy import copy
-from functools import wraps
 from typing import Any
 
 import aiohttp
@@ -54,51 +50,14 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.secret import Secret
 from telepath_async.session import CallOptions, KeyState, Session
 from telepath_async.session_holder import SessionHolder
-from tests.hostile import HANG, RESET, Hostile, Step, drip, reply
-from tests.tls import needs_openssl, server_context
+from tests.support.hostile import HANG, RESET, Hostile, Step, drip, reply
+from tests.support.jumping import JumpLoop, jumping, now
+from tests.support.keys import KEY
+from tests.support.threads import server_in_a_thread
+from tests.support.tls import needs_openssl, server_context
 
-KEY = "sk_live_seeded_key"
 GET = Request(method="GET", path="/calls/c1", template="/calls/{id}")
 POST = Request(method="POST", path="/trunks", template="/trunks", repeatable=False)
-
-
-class _JumpSelector(selectors.DefaultSelector):
-    """Does not sleep: moves the loop's time to where the next timer is due."""
-
-    loop: JumpLoop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        events = super().select(0)
-        if not events:
-            assert timeout is not None, "nothing is due, and nobody will ever wake this loop"
-            self.loop.now += timeout
-        return events
-
-
-class JumpLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        selector = _JumpSelector()
-        selector.loop = self
-        self.now = 1000.0
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.now
-
-
-def jumping(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run the test in made-up time."""
-
-    @wraps(test)
-    def run(**fixtures: Any) -> None:
-        with asyncio.Runner(loop_factory=JumpLoop) as runner:
-            runner.run(test(**fixtures))
-
-    return run
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time() - 1000.0
 
 
 def answer(status: int = 200, **headers: str) -> Response:
@@ -749,28 +708,6 @@ def test_a_call_outside_a_task_is_refused(rig: Any) -> None:
 
 
 # Loops.
-
-
-@contextmanager
-def server_in_a_thread(*script: Any, tls: ssl.SSLContext | None = None) -> Iterator[Hostile]:
-    """Serve from a loop of its own, which outlives those of the test."""
-    ready, box = threading.Event(), []
-
-    async def serve() -> None:
-        async with Hostile(list(script), tls=tls) as server:
-            done = asyncio.Event()
-            box.extend([server, asyncio.get_running_loop(), done])
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    ready.wait()
-    try:
-        yield box[0]
-    finally:
-        box[1].call_soon_threadsafe(box[2].set)
-        thread.join()
 
 
 def bluntly(work: Coroutine[Any, Any, Any]) -> Any:

@@ -18,7 +18,8 @@ from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.errors import RequestTimeout, ThrottledError
 from telepath_async.sandbox import Sandbox
 from telepath_async.slots import MAX_CONNECTIONS, RESERVE, Slots, slots_of
-from tests.test_session import KEY, jumping, now
+from tests.support.jumping import jumping, now
+from tests.support.keys import KEY
 
 
 class Slow:

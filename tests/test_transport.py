@@ -33,7 +33,7 @@ from telepath_async.errors import (
 from telepath_async.protocol.encoding import MAX_REST
 from telepath_async.protocol.messages import Request, Response
 from telepath_async.secret import Secret
-from tests.hostile import (
+from tests.support.hostile import (
     CLOSE,
     HANG,
     RESET,
@@ -49,9 +49,9 @@ from tests.hostile import (
     redirect,
     reply,
 )
-from tests.tls import needs_openssl, server_context
+from tests.support.keys import KEY
+from tests.support.tls import needs_openssl, server_context
 
-KEY = "sk_live_seeded_key"
 PASSWORD = "seeded-sip-password"
 SESSION_KEY = "seeded-header-value"
 SECRETS = (KEY, PASSWORD, SESSION_KEY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -13,6 +14,8 @@ from . import analytics, calls, jobs, numbers, sandbox, trunks, worker
 from .exits import INTERRUPTED, MEANINGS, USAGE
 from .output import tell
 from .shell import example_text, help_lines, pipe_closed
+
+_ROOM_FOR_TABLES: Final = 100  # in less, rich cuts the names of options
 
 app: Final = typer.Typer(
     name="telepath",
@@ -32,6 +35,7 @@ app: Final = typer.Typer(
         ]
     ),
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # rich's tracebacks show locals, and these hold keys
 )
 
@@ -65,6 +69,8 @@ sandbox.add_to(app)
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run the command and return its exit code."""
+    has_room = shutil.get_terminal_size().columns >= _ROOM_FOR_TABLES
+    app.rich_markup_mode = "rich" if has_room else None
     try:
         code: int | None = app(args=arguments, prog_name="telepath", standalone_mode=False)
     except typer.TyperException as error:

@@ -13,9 +13,9 @@ from typing import Any, Final, Literal, TypeAlias
 from telepath_async import Secret, TrunkOutcome
 
 from .exits import FAILED, OK, PARTLY, UNKNOWN, code_of
-from .output import Column, draw_rows, tell
+from .output import Column, counted, draw_rows, tell
 from .shell import Shell, going_on
-from .spec_file import Row, read_rows
+from .spec_file import Row, name_of, read_rows
 
 IfExists: TypeAlias = Literal["fail", "skip"]
 
@@ -37,7 +37,7 @@ async def create_many(
     """Create the trunks, print what became of them, and return the exit code."""
     rows = read_rows(file, keys)
     if dry_run:
-        tell(f"{file}: {len(rows):,} trunks could be created; nothing was sent")
+        tell(f"{name_of(file)}: {counted(len(rows), 'trunk')} could be created; nothing was sent")
         return OK
     outcomes = await _outcomes(shell, rows, if_exists, concurrency)
     states = Counter[str](outcome.state for outcome in outcomes)

@@ -12,7 +12,7 @@ from telepath_async import SipCredentials, TelepathClient, Trunk, UsageError
 
 from .exits import OK, PARTLY
 from .hooks import check_hook, run_hook
-from .output import Column, draw_rows, json_line, tell
+from .output import Column, counted, draw_rows, json_line, tell
 from .shell import Shell, command, going_on, span_option
 
 if TYPE_CHECKING:
@@ -144,10 +144,14 @@ def _report(shell: Shell, report: RotationReport, uncertain: int) -> int:
         f"{len(report.untouched):,} untouched"
     )
     if report.pending:
-        tell(f"{len(report.pending):,} carriers may hold a dead password; {_HOW}", kind="warning")
+        tell(
+            f"{counted(len(report.pending), 'carrier')} may hold a dead password; {_HOW}",
+            kind="warning",
+        )
     if uncertain:
         tell(
-            f"the list changed while it was read: {uncertain:,} trunks may be missing; run again",
+            f"the list changed while it was read: {counted(uncertain, 'trunk')} may be missing; "
+            "run again",
             kind="warning",
         )
     return OK if report.complete and not uncertain else PARTLY

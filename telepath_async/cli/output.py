@@ -62,6 +62,11 @@ def tell(text: str, *, kind: Literal["error", "warning", "note"] = "note") -> No
     sys.stderr.flush()
 
 
+def counted(number: int, thing: str) -> str:
+    """Return `1 trunk`, `2 trunks`, `1,000 trunks`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def console() -> Console:
     """Return rich's console on standard output; it colours nothing by guess."""
     from rich.console import Console

@@ -44,7 +44,7 @@ def sandbox(
     """Serve a local Telepath API until Ctrl-C, and print what to set to use it."""
     from telepath_async.sandbox import Sandbox
 
-    async def serve() -> int:
+    async def serve() -> None:
         try:
             served = Sandbox(
                 style=style,
@@ -59,21 +59,16 @@ def sandbox(
             )
         except ValueError as error:
             raise UsageError(str(error)) from None
-        try:
-            async with served:
-                sys.stdout.write(
-                    f"export TELEPATH_BASE_URL={shlex.quote(served.base_url)}\n"
-                    f"export TELEPATH_API_KEY={shlex.quote(served.api_key)}\n"
-                )
-                sys.stdout.flush()
-                tell(
-                    "set these in another shell, and try: telepath calls list; Ctrl-C ends "
-                    "the sandbox"
-                )
-                await asyncio.Event().wait()
-        except asyncio.CancelledError:  # the one way to end it
-            pass
-        return OK
+        async with served:
+            sys.stdout.write(
+                f"export TELEPATH_BASE_URL={shlex.quote(served.base_url)}\n"
+                f"export TELEPATH_API_KEY={shlex.quote(served.api_key)}\n"
+            )
+            sys.stdout.flush()
+            tell(
+                "set these in another shell, and try: telepath calls list; Ctrl-C ends the sandbox"
+            )
+            await asyncio.Event().wait()
 
     return run(serve(), debug=debug)
 

@@ -5,7 +5,8 @@ Passwords stand in a file: a fault gives the line, the field and the rule, and n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,13 +15,15 @@ from attrs import frozen
 
 from telepath_async import Secret, TrunkSpec, UsageError
 
-from .spec_formats import FIELDS, READERS, Damaged
+from .output import counted
+from .spec_formats import FIELDS, READERS, Damaged, Numbered, read_csv, read_json, read_yaml
 
 _BLANK: Final = dict.fromkeys(("name", "ai_provider", "sip_username", "sip_password"))
 _MOST_FAULTS_SHOWN: Final = 50
 _LONGEST_NAME: Final = 40
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _SAVE_AS: Final = "save it as UTF-8 (in Excel: File > Save As > CSV UTF-8)"
+_STANDARD_INPUT: Final = Path("-")
 
 
 @frozen
@@ -31,37 +34,53 @@ class Row:
     spec: TrunkSpec = attrs.field(repr=False)
 
 
+def name_of(file: Path) -> str:
+    """Return what a file is called in messages."""
+    return "standard input" if file == _STANDARD_INPUT else str(file)
+
+
 def read_rows(file: Path, keys: Mapping[str, Secret | None]) -> list[Row]:
-    """Return the specs of a file. `keys`: by provider, for the rows that have none of their own.
+    """Return the specs of a file; `-` is standard input, whose format is seen from its first mark.
+
+    `keys`: by provider, for the rows that have none of their own.
 
     Raises UsageError that lists every fault of every row with its line, and a username that occurs
     twice.
     """
-    read = READERS.get(file.suffix.lower())
-    if read is None:
-        raise UsageError(f"{file} must end in {', '.join(READERS)}, which says what it holds")
+    name = name_of(file)
+    if file != _STANDARD_INPUT and file.suffix.lower() not in READERS:
+        raise UsageError(f"{name} must end in {', '.join(READERS)}, which says what it holds")
     try:
-        numbered = list(read(_text(file)))
+        text = _text_of(file)
+        read = READERS.get(file.suffix.lower()) or _reader_of(text)
+        numbered = list(read(text))
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+        raise UsageError(f"cannot read {name}: {error.strerror}") from None
     except Damaged as damaged:
-        raise UsageError(f"{file}, {damaged}") from None
-    return _checked(file, numbered, keys)
+        raise UsageError(f"{name}, {damaged}") from None
+    return _checked(name, numbered, keys)
 
 
-def _text(file: Path) -> str:
-    content = file.read_bytes()
+def _reader_of(text: str) -> Callable[[str], Numbered]:
+    """Return how to read a text: JSON begins with a bracket, YAML with a dash, CSV with a name."""
+    begin = text.lstrip()[:1]
+    return read_json if begin in ("[", "{") else read_yaml if begin == "-" else read_csv
+
+
+def _text_of(file: Path) -> str:
+    name = name_of(file)
+    content = sys.stdin.buffer.read() if file == _STANDARD_INPUT else file.read_bytes()
     if content.startswith(_UTF_16) or b"\0" in content[:4]:
-        raise UsageError(f"{file} is UTF-16: {_SAVE_AS}")
+        raise UsageError(f"{name} is UTF-16: {_SAVE_AS}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-    raise UsageError(f"{file}, line {line}: this is not UTF-8 (Windows-1252?): {_SAVE_AS}")
+    raise UsageError(f"{name}, line {line}: this is not UTF-8 (Windows-1252?): {_SAVE_AS}")
 
 
 def _checked(
-    file: Path, numbered: list[tuple[int, Any]], keys: Mapping[str, Secret | None]
+    file: str, numbered: list[tuple[int, Any]], keys: Mapping[str, Secret | None]
 ) -> list[Row]:
     rows: list[Row] = []
     faults: list[str] = []
@@ -87,8 +106,8 @@ def _checked(
         )
         listed = "\n  ".join([*faults[:_MOST_FAULTS_SHOWN], *more])
         raise UsageError(
-            f"nothing was sent, because {len(faults):,} rows of {file} have faults; correct "
-            f"them:\n  {listed}"
+            f"nothing was sent, because {counted(len(faults), 'row')} of {file} "
+            f"{'has' if len(faults) == 1 else 'have'} faults; correct them:\n  {listed}"
         )
     return rows
 

@@ -21,6 +21,7 @@ from .credentials import (
     read_secret,
     warn_of_credential,
 )
+from .exits import NOT_FOUND, OK
 from .listing import All, MaxItems, Resume, list_options, print_list, wanted_items
 from .output import Column, draw, fields_table, tell
 from .rotation import rotate_one
@@ -92,6 +93,20 @@ async def list_(
             status=status, sort=sort, resume=resume, **list_options(shell, wanted)
         )
         return await print_list(shell, telepath, trunks, COLUMNS, unit="trunks", wanted=wanted)
+
+
+@command(group, "find", examples=["telepath trunks find front-desk"])
+async def find(
+    shell: Shell, sip_username: Annotated[str, typer.Argument(metavar="SIP_USERNAME")]
+) -> int:
+    """Show the trunk that has a SIP username."""
+    async with shell.client() as telepath:
+        trunk = await telepath.trunks.find(sip_username)
+    if trunk is None:
+        tell(f"no trunk has the SIP username {sip_username!r}", kind="error")
+        return NOT_FOUND
+    show_trunk(shell, trunk)
+    return OK
 
 
 @command(
@@ -227,8 +242,8 @@ async def rotate(
 ) -> None:
     """Have a new SIP password made for a trunk.
 
-    The old one is dead at once, and the new one is shown this once: say where it is to go, by
-    --save or --show-secrets. For many trunks, and their carriers: telepath jobs rotate.
+    The old one is dead at once, and the new one is shown this once: give --save, or --show-secrets
+    to see it. For many trunks, and their carriers: telepath jobs rotate.
     """
     if save is None and not shell.show_secrets:
         raise UsageError(
@@ -323,13 +338,17 @@ def _extra(fields: list[str] | None) -> dict[str, Any]:
     examples=[
         "telepath trunks create-many customers.csv --dry-run",
         "telepath trunks create-many customers.yaml --if-exists skip --json > outcomes.ndjson",
+        "psql -c 'COPY (SELECT …) TO STDOUT CSV HEADER' | telepath trunks create-many -",
     ],
 )
 async def many(
     shell: Shell,
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help=".csv, .json (an array, or a trunk a line) or .yaml"),
+        typer.Argument(
+            metavar="FILE",
+            help=".csv, .json (an array, or a trunk a line) or .yaml; - is standard input.",
+        ),
     ],
     *,
     if_exists: Annotated[

@@ -57,7 +57,7 @@ class CursorPaging:
         cursor = body.next_cursor
         if cursor is None:
             if body.has_more:
-                raise contradiction(self._plan.of, "says has_more and has no next_cursor")
+                raise contradiction(self._plan.of, "answered has_more without a next_cursor")
             return None
         seen = hash(cursor) in self._seen
         if body.has_more is False and (seen or not body.rows):

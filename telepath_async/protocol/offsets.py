@@ -12,7 +12,7 @@ before its end is missing, whatever was inserted or deleted.
    a full page: one more request brings known rows alone. A total below what was received is
    ignored; rows that a server counts and does not serve are `uncertain`.
 5. A resume looks for the row of its checkpoint: where it was, where a change of `total` has moved
-   it, and two pages around. If it is gone, the walk begins anew, and says so.
+   it, and two pages around. If it is gone, the walk starts over, and counts `uncertain`.
 6. Unchecked: with `overlap=0`, and on pages of one row, which have no room for a known one.
 """
 
@@ -73,7 +73,7 @@ class OffsetPaging:
         reached = first + served
         is_whole_list = self.repeats.check(body, ids, first)
         self._note_total(body.total, reached)
-        if not self._joins(ids, marks) and self._look_elsewhere(served):
+        if not self._joins(ids, marks) and self._rewind(served):
             return None
         anchor = self._plan.start.last
         skip = ids.index(anchor) + 1 if anchor is not None and anchor in ids else 0
@@ -103,8 +103,8 @@ class OffsetPaging:
         self._drift.uncertain += 0 if self._overlap else min(self._plan.overlap, len(ids))
         return self._overlap == 0
 
-    def _look_elsewhere(self, served: int) -> bool:
-        """Move to where a page may join; False: that was tried often enough."""
+    def _rewind(self, served: int) -> bool:
+        """Move back to where a page may hold a known row; False: that was tried often enough."""
         if self._searching:
             self._search(served)
         elif self._rewinds == _MAX_REWINDS or (not served and self._first == self._empty_at):

@@ -84,7 +84,7 @@ class Paging(Generic[T]):
 
     @property
     def total(self) -> int | None:
-        """How many rows the server says there are, where it does."""
+        """How many rows there are by the server's count, or None."""
         return None if self._machine is None else self._machine.total
 
     @property

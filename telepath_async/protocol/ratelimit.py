@@ -1,4 +1,4 @@
-"""Rate-limit arithmetic: the token bucket, and what the rate-limit headers say.
+"""Rate-limit arithmetic: the token bucket, and the rate-limit headers.
 
 No await, no lock, no clock, no random: `now` is monotonic seconds, handed in. Who waits, and how,
 is `limiter.py`.
@@ -27,7 +27,7 @@ _HEADER_PERIOD: Final = (
 )
 
 MAX_PAUSE: Final = 60.0
-"""Seconds that a server's 429 can hold everybody: the limit is per minute, so that its window is
+"""The longest pause in seconds that a 429 can cause: the limit is per minute, so that its window is
 over by then."""
 
 # Requests leave when they are granted and arrive when the network pleases. Without slack, grant n
@@ -47,7 +47,7 @@ _UNIX_SECONDS: Final = re.compile(
 
 @frozen
 class RateLimit:
-    """What an answer said of the key's rate limit; a header that is absent, or garbage, is None.
+    """The key's rate limit by an answer's headers; one that is absent or garbage is None.
 
     `limit`: requests a minute; `remaining`: requests left in the server's window; `reset_at`: when
     that window ends, by the server's clock; `resets_in`: seconds from the answer until then, free
@@ -177,11 +177,13 @@ class TokenBucket:
         """
         if taken_at == self._taken_at:
             self._earliest -= self._spacing
-            if self._left_learned_at <= taken_at:  # what the server said since does not count it
+            if (
+                self._left_learned_at <= taken_at
+            ):  # what the server counted since does not include it
                 self._left += 1
 
     def next_at(self, now: float, ahead: int = 0) -> float:
-        """Return when there will be a token for one who has `ahead` others before him."""
+        """Return when there will be a token for a caller with `ahead` others before it."""
         now = max(now, self._paused_until)
         ready = max(self._earliest, now - self._tolerance)
         if now < self._left_until and ahead >= self._left:
@@ -190,7 +192,7 @@ class TokenBucket:
         return max(now, ready + ahead * self._spacing)
 
     def batch(self, queued: int) -> int:
-        """Return how many tokens to let gather before waking one who came as number `queued`.
+        """Return how many tokens to let gather before waking caller number `queued`.
 
         One wake-up for each token is what a long queue costs. 1 % of the queue delays nobody by
         more than that, and half the burst leaves the other half for timers that fire late: the
@@ -199,7 +201,7 @@ class TokenBucket:
         return max(1, int(min(queued // 100, (self._burst + 1) // 2, self._left)))
 
     def is_idle(self, now: float) -> bool:
-        """Return whether all grants, and all that the server said, lie more than a window back."""
+        """Return whether all grants, and all that the server named, lie more than a window back."""
         return now >= max(self._earliest + self._window, self._left_until, self._paused_until)
 
     def pause(self, seconds: float, now: float) -> None:
@@ -247,7 +249,7 @@ class TokenBucket:
             self._left, self._left_learned_at = remaining, now
 
     def _bound_waits(self, now: float) -> None:
-        """Let nobody wait for ever after a clock was set back.
+        """Bound all waits after a clock was set back.
 
         A clock that was set back by less than a window, and goes on, owes what it owed; beyond
         that, a window is enough.

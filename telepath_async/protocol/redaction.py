@@ -1,6 +1,6 @@
 """What is a credential, and how it is kept out of errors, logs, files and terminals.
 
-One rule (`CREDENTIAL`) says which names stand before a secret; `redact` hides such values in JSON,
+One rule (`CREDENTIAL`) says which names come before a secret; `redact` hides such values in JSON,
 `secret_values` finds them in a request, and a `Redactor` masks them in a text.
 """
 
@@ -41,7 +41,7 @@ CREDENTIAL: Final = re.compile(
 
 @lru_cache(maxsize=1024)
 def is_credential(name: str) -> bool:
-    """Whether what stands behind this name is a secret."""
+    """Whether what stands after this name is a secret."""
     return CREDENTIAL.search(name) is not None
 
 
@@ -59,7 +59,7 @@ def as_secret(value: object) -> Any:
 
 
 def redact(value: Any, name: str = "") -> Any:
-    """Return JSON with every text and number behind a credential's name made a Secret."""
+    """Return JSON with every text and number after a credential's name made a Secret."""
     if isinstance(value, _SCALARS):
         return _hide(value) if is_credential(name) else value
     if isinstance(value, Model):
@@ -94,7 +94,7 @@ def _hide(value: Any) -> Any:
 
 
 def secret_values(value: object) -> tuple[Secret, ...]:
-    """Return every Secret inside a body to be sent, and every value behind a credential's name."""
+    """Return every Secret inside a body to be sent, and every value after a credential's name."""
     return tuple(_secrets(redact(value)))
 
 
@@ -107,7 +107,7 @@ def _secrets(value: object) -> Iterator[Secret]:
 
 
 def url_secrets(url: Secret) -> tuple[Secret, ...]:
-    """Return the password of a URL, and what its query holds behind a credential's name.
+    """Return the password of a URL, and what its query holds after a credential's name.
 
     Of what is not a URL, all: half a password may look like a port.
     """

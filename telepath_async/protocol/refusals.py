@@ -25,7 +25,7 @@ from ..errors import (
 from ..secret import Secret
 from .messages import Response
 from .redaction import Redactor, sanitize
-from .retry import asked_wait
+from .retry import server_delay
 
 _LONGEST_MESSAGE: Final = 500
 _MAX_HEAD: Final = 16_384  # bytes in which the title of a page stands
@@ -56,7 +56,7 @@ _CLASSES: Final[dict[int, type[APIError]]] = {
 }
 
 
-def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float) -> APIError:
+def api_error(response: Response, *, secrets: Iterable[Secret], wall_clock: float) -> APIError:
     """Return the error for an answer that is not 2xx.
 
     `secrets`: what was sent and must not be shown if the server echoes it; `wall_clock`: Unix
@@ -65,7 +65,7 @@ def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float)
     redactor = Redactor(secrets)
     detail = _detail(response.body)
     page = response.body if detail is None else b""
-    is_html = page.lstrip()[:1] == b"<"  # a gateway's page, and not the API's word
+    is_html = page.lstrip()[:1] == b"<"  # a gateway's page, not the API's answer
     words = _masked(_words(page), redactor)
     detail = detail or {}
     code = _masked(detail.get("code"), redactor)
@@ -80,7 +80,7 @@ def refusal(response: Response, *, secrets: Iterable[Secret], wall_clock: float)
             for name, value in response.headers.items()
             if name.lower() != "set-cookie"
         },
-        retry_after=asked_wait(response, wall_clock=wall_clock),
+        retry_after=server_delay(response, wall_clock=wall_clock),
         hint=_GATEWAY_HINT if is_html and response.status < 500 else _HINTS.get(kind, ""),
         raw=redactor.bytes(page),
     )
@@ -101,7 +101,7 @@ def _plain_reason(response: Response, words: str | None, *, is_html: bool) -> st
     if 300 <= response.status < 400:
         return f"{response.endpoint} was redirected, which is never followed: check the base URL"
     if is_html:
-        return f"{response.endpoint} got a page that is not the API's: {words or 'without words'}"
+        return f"{response.endpoint} got a page that is not the API's: {words or 'no text'}"
     return f"{response.endpoint} failed, and the answer gives {words or 'no reason'}"
 
 
@@ -116,7 +116,7 @@ def _words(page: bytes) -> str | None:
 def _detail(body: bytes) -> dict[str, Any] | None:
     """Return code and message of `{"error": {...}}`, `{"error": "..."}`, or `{"detail": ...}`.
 
-    The last is FastAPI's. None: it is no JSON, and so not the API's word.
+    The last is FastAPI's. None: it is not JSON, and so not the API's answer.
     """
     try:
         value = msgspec.json.decode(body)

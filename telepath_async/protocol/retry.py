@@ -2,7 +2,7 @@
 randomness.
 
 To change the backoff, change `_backoff`; what is worth another try, `_worth_repeating`; what a
-server may ask, `asked_wait`.
+server may ask, `server_delay`.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def decide(
     if attempt >= policy.max_attempts or not _worth_repeating(request, outcome):
         return None
     asked = (
-        None if isinstance(outcome, TransportError) else asked_wait(outcome, wall_clock=wall_clock)
+        None
+        if isinstance(outcome, TransportError)
+        else server_delay(outcome, wall_clock=wall_clock)
     )
     if asked is not None and asked > policy.max_wait:
         return None
@@ -117,7 +119,7 @@ def _worth_repeating(request: Request, outcome: Response | TransportError) -> bo
     return request.repeatable and (outcome.status == 408 or outcome.status >= 500)
 
 
-def asked_wait(response: Response, *, wall_clock: float) -> float | None:
+def server_delay(response: Response, *, wall_clock: float) -> float | None:
     """Return what the server asks: Retry-After, else (for a 429) the reset of its window."""
     asked = retry_after(response.headers, wall_clock=wall_clock)
     if asked is not None or response.status != 429:

@@ -3,7 +3,7 @@
 -- state: c      tokens to hand out now              t     when c was last moved on; in the future, nothing flows until then
 --        n      how often it was written            heard when any limiter last sent a request
 --        settle until when limiters that send nothing count as on their local shares
---        limit, burst, rate; config: whose they are        left, ends, reset: what the API says is left of its own window
+--        limit, burst, rate; config: whose they are        left, ends, reset: what is left by the API of its window
 --        paused until when a 429 lets nobody have a token
 --        lost_peers how many limiters a state that was lost knew, and that have not come back; 0 after lost_until
 --        m      limiters by id: h heard, o tokens out, i and b waiting (interactive, bulk), v served up to here
@@ -79,17 +79,17 @@ if late then
   return {'late', math.floor(now * 1e6)}
 end
 
--- The share of those that are heard; the rest belongs to those that may be on their local shares.
-local function share_of(heard, unheard)
-  local alone = math.max(0, terms.expected - heard)
+-- The share of the limiters that send requests; the rest belongs to those that may be on their local shares.
+local function share_of(active, inactive)
+  local degraded = math.max(0, terms.expected - active)
   if now >= s.settle then
-    alone = math.min(alone, unheard + s.lost_peers)
+    degraded = math.min(degraded, inactive + s.lost_peers)
   end
-  return (terms.expected - alone) / terms.expected
+  return (terms.expected - degraded) / terms.expected
 end
 
--- Move on to now, as if the caller had not come yet: until now it counted as silent, unless it says that it was idle (and
--- not alone) since it spoke last.
+-- Move on to now, as if the caller had not come yet: until now it counted as inactive, unless it was idle (and not
+-- degraded) since its last request.
 local live = me and now - me.h <= LEASE
 local mine = live and me.o or 0
 local before

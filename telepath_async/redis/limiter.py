@@ -79,10 +79,10 @@ class RedisLimiter:
     expected_processes, after a pause of 1.5 s, and comes back by itself. `on_state` is called with
     "local" and "shared" at these moments; the first is logged as a warning, too.
 
-    The limit of the process that was started last counts; where `period` is 60, what
-    `X-RateLimit-Limit` says replaces it. What the other headers say slows all processes.
-    Interactive waiters go before bulk ones, in each process in the order of their coming, and
-    between processes as far as those in Redis are known to wait: a few tenths of a second late.
+    The limit of the process that was started last counts; where `period` is 60, `X-RateLimit-Limit`
+    replaces it. The other headers slow all processes down. Interactive waiters go before bulk ones,
+    in each process in the order of their coming, and between processes as far as those in Redis are
+    known to wait: a few tenths of a second late.
 
     It serves any number of clients of one key on one event loop; take one for each loop. Close it
     after the clients.
@@ -156,6 +156,11 @@ class RedisLimiter:
     def state(self) -> State:
         """Where tokens come from: "shared" (the bucket in Redis) or "local" (our share)."""
         return self._member.state
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a permit."""
+        return len(self._queue)
 
     def bind(self, key_id: str) -> None:
         """Serve the API key with this hash. Raises UsageError for a second key."""

@@ -18,6 +18,7 @@ from tests.cli.conftest import Telepath
 
 COMMANDS = [
     "trunks list",
+    "trunks find",
     "trunks create",
     "trunks create-many",
     "trunks update",
@@ -53,12 +54,23 @@ def test_no_command_takes_a_secret_as_an_argument(run: Telepath) -> None:
             ), (command, option)
 
 
-def test_the_exit_codes_of_help_and_readme_are_those_of_the_code(run: Telepath) -> None:
-    helped = " ".join(run("--help").out.split())
-    readme = (ROOT / "README.md").read_text()
+def test_the_exit_codes_of_help_are_those_of_the_code(run: Telepath) -> None:
+    helped = " ".join(run("-h").out.split())
     for code, meaning in exits.MEANINGS.items():
         assert f"{code} {meaning}" in helped
-        assert f"| {code} | {meaning} |" in readme
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_a_narrow_terminal_and_cuts_no_option(
+    run: Telepath, monkeypatch: pytest.MonkeyPatch, command: str, columns: int
+) -> None:
+    wide = run(*command.split(), "-h").out
+    monkeypatch.setenv("COLUMNS", str(columns))
+    narrow = run(*command.split(), "-h").out
+    assert set(re.findall(r"--[a-z-]+", wide)) == set(re.findall(r"--[a-z-]+", narrow))
+    assert not re.search(r"[a-z-]…", narrow.partition("Examples:")[0])
+    assert max(map(len, narrow.partition("Examples:")[0].splitlines())) <= columns
 
 
 def test_the_module_is_the_command_too() -> None:

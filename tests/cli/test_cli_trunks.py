@@ -373,3 +373,12 @@ def test_update_prints_what_the_server_sent_and_no_more(
     table = telepath("trunks", "update", "conn_1", "--name", "x", "--table").out
     assert len(table.splitlines()) == 2
     assert "unknown" not in table
+
+
+def test_find_shows_the_trunk_that_has_a_username(telepath: Telepath, sandbox: Sandbox) -> None:
+    trunk = next(iter(sandbox.trunks.values()))
+    found = telepath("trunks", "find", trunk["sip_username"])
+    assert (found.code, json.loads(found.out)["id"]) == (OK, trunk["id"])
+    missing = telepath("trunks", "find", "nobody")
+    assert (missing.code, missing.out) == (NOT_FOUND, "")
+    assert missing.err == "error: no trunk has the SIP username 'nobody'\n"

@@ -348,3 +348,15 @@ def test_each_kind_of_yaml_fault_has_its_own_hint(tmp_path: Path, text: str, hin
     said = refusal(tmp_path, ".yaml", text)
     assert re.search(hint, said), said
     assert "SECRET" not in said
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_standard_input_is_read_in_every_format(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def type_in(text: str) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode("utf-8-sig"))))
+
+    type_in(WRITERS[kind]([row("front"), row("back")]))
+    assert [r.spec.sip_username for r in read_rows(Path("-"), NO_KEYS)] == ["front", "back"]
+    type_in(WRITERS[kind]([row("front"), row("front")]))
+    with pytest.raises(UsageError, match="1 row of standard input has faults"):
+        read_rows(Path("-"), NO_KEYS)

@@ -9,7 +9,7 @@ import pytest
 
 from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
-from tests.services import redis_url
+from tests.support.services import redis_url
 
 from .blocks import REDIS, ROOT, Reader, check_installs, read_blocks
 

@@ -28,8 +28,8 @@ from telepath_async.errors import (
 )
 from telepath_async.events import Event, RequestStarted
 from telepath_async.session import shared_budget
-from tests.hostile import HANG, RESET, Hostile, Step, reply
-from tests.promises.trunk_server import KEY, spec
+from tests.support.hostile import HANG, RESET, Hostile, Step, reply
+from tests.support.trunk_server import KEY, spec
 
 HASTE = RetryPolicy(backoff=0.0001)
 MOST = 420  # 1.4 x 300

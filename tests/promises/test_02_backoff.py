@@ -25,8 +25,8 @@ from telepath_async.errors import (
     ThrottledError,
 )
 from telepath_async.events import Event, RetryScheduled
-from tests.hostile import RESET, Hostile, Step, reply
-from tests.promises.trunk_server import client_of, spec
+from tests.support.hostile import RESET, Hostile, Step, reply
+from tests.support.trunk_server import client_of, spec
 
 
 def waits(seen: list[Event]) -> list[float]:

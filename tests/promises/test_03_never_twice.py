@@ -28,8 +28,8 @@ from telepath_async.errors import (
     ServerError,
     TelepathError,
 )
-from tests.hostile import Then, reply
-from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse, spec
+from tests.support.hostile import Then, reply
+from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
 pytestmark = pytest.mark.long
 

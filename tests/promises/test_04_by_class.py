@@ -35,7 +35,7 @@ from telepath_async.errors import (
     TransportError,
     UsageError,
 )
-from tests.hostile import (
+from tests.support.hostile import (
     CLOSE,
     HANG,
     RESET,
@@ -48,7 +48,7 @@ from tests.hostile import (
     redirect,
     reply,
 )
-from tests.promises.trunk_server import KEY, TrunkServer, client_of, refuse, spec
+from tests.support.trunk_server import KEY, TrunkServer, client_of, refuse, spec
 
 # A create and a rotate can raise only these three groups, and no class stands in two of them.
 NOT_SENT = (UsageError, ConnectionFailed, ThrottledError, RequestTimeout)

@@ -20,8 +20,8 @@ from telepath_async.errors import ResponseError
 from telepath_async.models.trunks import SipCredentials
 from telepath_async.protocol.answers import read_object
 from telepath_async.protocol.messages import Response
-from tests.hostile import Hostile, chunked, raw, reply
-from tests.promises.trunk_server import client_of
+from tests.support.hostile import Hostile, chunked, raw, reply
+from tests.support.trunk_server import client_of
 
 SECRET = "new-s3cret"
 

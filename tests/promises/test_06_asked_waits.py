@@ -18,8 +18,8 @@ import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient, session
 from telepath_async.errors import APIError, ThrottledError
-from tests.hostile import Hostile, raw, reply
-from tests.promises.trunk_server import KEY
+from tests.support.hostile import Hostile, raw, reply
+from tests.support.trunk_server import KEY
 
 HOUR = 3600
 

@@ -18,7 +18,7 @@ import pytest
 from telepath_async import TelepathClient, TrunkOutcome
 from telepath_async.errors import OutcomeUnknown
 from telepath_async.models.trunks import Trunk
-from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse, spec
+from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
 STEPS_TO_LEAVE = 12  # turns of the loop; none of them waits for anything
 

@@ -17,8 +17,8 @@ import pytest
 
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.errors import TelepathError
-from tests.hostile import reply
-from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse, spec
+from tests.support.hostile import reply
+from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
 CALLS = 2000
 DESCRIPTORS = Path("/proc/self/fd")
@@ -105,7 +105,7 @@ async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -
                 "besides us and the server's players"
             )
             assert not client.in_flight
-            assert (limiter._homes, len(limiter._interactive), len(limiter._bulk)) == ({}, 0, 0)
+            assert limiter.waiting == 0
             http = client._session.holder.http
             assert http is not None
             assert http.session.connector is not None
@@ -130,7 +130,7 @@ async def test_places_given_up_in_the_limiter_are_there_for_the_next() -> None:
             for task in waiting:
                 task.cancel()
             await asyncio.wait(waiting)
-        assert (limiter._homes, len(limiter._interactive)) == ({}, 0)
+        assert limiter.waiting == 0
         now[0] = 60.0
         await asyncio.gather(
             *(client.with_options(max_wait=0).calls.get(f"d{number}") for number in range(10))

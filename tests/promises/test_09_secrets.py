@@ -36,8 +36,8 @@ from telepath_async import (
 from telepath_async.models.numbers import AccountConnection, Agent
 from telepath_async.redis import RedisLimiter
 from telepath_async.sync import sync_calls
-from tests.hostile import HANG, RESET, Hostile, Received, Step, answering, cut, reply
-from tests.promises.operations import no_limit
+from tests.support.hostile import HANG, RESET, Hostile, Received, Step, answering, cut, reply
+from tests.support.operations import no_limit
 
 PACKAGE = str(Path(telepath_async.__file__).parent)
 KEY, NUMBERS_KEY, HEADER = "seeded-key", "seeded-numbers-key", "seeded-header"

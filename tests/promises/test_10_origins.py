@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 
 from telepath_async import TelepathError
-from tests.hostile import Hostile, Received, Step, answering, reply
-from tests.promises.operations import BY_NAME, CALL, OPERATIONS, client_at
+from tests.support.hostile import Hostile, Received, Step, answering, reply
+from tests.support.operations import BY_NAME, CALL, OPERATIONS, client_at
 
 KEY, NUMBERS_KEY = "sk_live_own", "fl_other"
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from telepath_async import TelepathClient, TelepathError, TrunkSpec, UsageError
 from telepath_async.transport import USER_AGENT
-from tests.hostile import Hostile, reply
-from tests.promises.operations import NUMBER, ROTATED, TRUNK, client_at
+from tests.support.hostile import Hostile, reply
+from tests.support.operations import NUMBER, ROTATED, TRUNK, client_at
 
 EVIL = [
     "..",

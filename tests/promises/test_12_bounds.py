@@ -26,8 +26,8 @@ from telepath_async import (
     TelepathClient,
     TelepathError,
 )
-from tests.hostile import Hostile, Step, cut, drip, endless, reply
-from tests.promises.operations import BY_NAME, OPERATIONS, TRUNK, client_at
+from tests.support.hostile import Hostile, Step, cut, drip, endless, reply
+from tests.support.operations import BY_NAME, OPERATIONS, TRUNK, client_at
 
 MIB = 2**20
 DEPTHS = (90, 300, 400, 450, 480, 700, 900, 960, 1000, 5000, 100_000)

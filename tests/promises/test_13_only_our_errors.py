@@ -24,9 +24,9 @@ from telepath_async.models.numbers import PhoneNumber
 from telepath_async.models.trunks import SipCredentials, Trunk
 from telepath_async.protocol.answers import read_list, read_object
 from telepath_async.protocol.messages import Response
-from telepath_async.protocol.refusals import refusal
-from tests.hostile import Hostile, raw, reply
-from tests.promises.operations import BY_NAME, OPERATIONS, Operation, client_at
+from telepath_async.protocol.refusals import api_error
+from tests.support.hostile import Hostile, raw, reply
+from tests.support.operations import BY_NAME, OPERATIONS, Operation, client_at
 
 KINDS: dict[str, tuple[type, ...]] = {
     "list trunks by offset": (list,), "list calls by offset": (list,),
@@ -114,7 +114,7 @@ def test_a_refusal_with_any_byte_changed_is_a_refusal(status: int) -> None:
     for at in range(len(body)):
         for byte in TELLING:
             mutant = body[:at] + bytes([byte]) + body[at + 1 :]
-            refusal(
+            api_error(
                 Response(status=status, headers={}, body=mutant, endpoint="GET /x"),
                 secrets=(),
                 wall_clock=0.0,

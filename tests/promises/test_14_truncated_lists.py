@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from telepath_async import TelepathClient, TelepathError
-from tests.hostile import Hostile, Received, Step, answering, cut, raw, reply
-from tests.promises.operations import client_at
+from tests.support.hostile import Hostile, Received, Step, answering, cut, raw, reply
+from tests.support.operations import client_at
 
 pytestmark = pytest.mark.long
 

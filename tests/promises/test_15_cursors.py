@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from telepath_async import PagingError, TelepathClient, TelepathError
 from telepath_async.protocol import paging
-from tests.hostile import Hostile, Received, Step, answering, reply
-from tests.promises.operations import client_at
+from tests.support.hostile import Hostile, Received, Step, answering, reply
+from tests.support.operations import client_at
 
 PREFETCH = pytest.mark.parametrize("prefetch", [0, 8])
 

@@ -14,7 +14,7 @@ import pytest
 
 from telepath_async import Event, RequestStarted, TelepathClient
 from telepath_async.sandbox import Sandbox
-from tests.promises.operations import no_limit
+from tests.support.operations import no_limit
 
 CALLS = 120
 ORDERS = ("newest", "oldest", "name")

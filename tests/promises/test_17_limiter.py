@@ -21,7 +21,7 @@ import pytest
 from telepath_async import LocalLimiter
 from telepath_async.errors import TelepathError
 from telepath_async.limiter import Priority
-from tests.promises.trunk_server import TrunkServer, client_of
+from tests.support.trunk_server import TrunkServer, client_of
 
 LIMIT = 100
 PERIOD = 0.5
@@ -115,7 +115,7 @@ async def test_clients_in_threads_keep_one_limit_and_all_finish_under_cancellati
         await asyncio.to_thread(in_threads, lambda number: work(number, server))
     assert len(limiter.taken) >= 240
     assert most_in_any_period(limiter.taken) <= LIMIT
-    assert limiter._homes == {}
+    assert limiter.waiting == 0
 
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0, -0.2])
@@ -143,7 +143,7 @@ async def test_clients_in_threads_finish_although_the_clock_jumps(jump: float) -
         await asyncio.to_thread(in_threads, lambda number: work(number, server))
     # 160 places at 200 a second, and at most one window more for the jump.
     assert time.monotonic() - began < 160 / LIMIT * PERIOD + 2 * PERIOD + 5.0
-    assert limiter._homes == {}
+    assert limiter.waiting == 0
 
 
 async def test_clients_of_one_key_in_threads_share_the_processs_limiter() -> None:
@@ -185,4 +185,4 @@ async def test_closing_a_client_in_one_thread_gives_its_places_to_the_others() -
         began = time.monotonic()
         await asyncio.to_thread(in_threads, lambda number: work(number, server))
     assert time.monotonic() - began < 10.0  # 305 places would take 15 s
-    assert limiter._homes == {}
+    assert limiter.waiting == 0

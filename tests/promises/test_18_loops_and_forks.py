@@ -19,8 +19,8 @@ import pytest
 
 from telepath_async import TelepathClient
 from telepath_async.errors import ClientClosedError, OutcomeUnknown, UsageError
-from tests.hostile import HANG, Hostile
-from tests.promises.trunk_server import Fault, TrunkServer, client_of, spec
+from tests.support.hostile import HANG, Hostile
+from tests.support.trunk_server import Fault, TrunkServer, client_of, spec
 
 
 async def python(source: str, base_url: str) -> list[str]:

@@ -19,8 +19,8 @@ import pytest
 from telepath_async import OutcomeUnknown, TelepathClient
 from telepath_async.events import Event, RequestStarted
 from telepath_async.sandbox import Sandbox
-from tests.promises.operations import no_limit
-from tests.promises.truth import PATIENCE, POLICY, Driver, World
+from tests.support.operations import no_limit
+from tests.support.truth import PATIENCE, POLICY, Driver, World
 
 STEPS, WORLDS = 10_000, 8
 

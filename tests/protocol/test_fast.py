@@ -58,14 +58,14 @@ CREDENTIALS = {
 
 MODELS = [Call, CallDetails, Trunk, SipCredentials, AnalyticsOverview, PhoneNumber]
 
+texts = st.text(max_size=3) | st.sampled_from(["sip:host", "u@host", "host:5061"])
 scalars = (
     st.none()
     | st.booleans()
     | st.integers(-5, 5)
     | st.sampled_from([2**64, 10**400])
     | st.floats(0, 9, width=16)
-    | st.text(max_size=3)
-    | st.sampled_from(["active", "openai", "sip:host", "u@host", "host:5061"])
+    | texts
 )
 times = st.sampled_from(
     [
@@ -102,7 +102,7 @@ def typed(kind: Any) -> st.SearchStrategy[Any]:
     if issubclass(kind, OpenEnum):
         return st.sampled_from([*map(str, kind), "new"])
     return {int: st.integers(), float: st.floats(0, 9), bool: st.booleans()}.get(
-        kind, st.text(max_size=3) if kind in (str, Secret) else st.none()
+        kind, texts if kind in (str, Secret) else st.none()
     )
 
 

@@ -89,7 +89,7 @@ def test_has_more_without_a_cursor_is_an_error_and_the_same_page_is_asked_for_ag
     script = CursorScript(page("a", "A"), page("b", has_more=True), page("b", "B"), page("c"))
     paging = Paging(plan())
     ask(paging, script)
-    with pytest.raises(PagingError, match="says has_more and has no next_cursor"):
+    with pytest.raises(PagingError, match="answered has_more without a next_cursor"):
         ask(paging, script)
     assert walk(paging, script) == ["a", "b", "c"]
     assert [query.get("cursor") for query in script.queries] == [None, "A", "A", "B"]

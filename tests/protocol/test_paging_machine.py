@@ -6,7 +6,8 @@ Insertions and deletions come at every step, alone and together, in lists of eve
 from __future__ import annotations
 
 import random
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pytest
 from attrs import evolve
@@ -18,7 +19,7 @@ from telepath_async.errors import PagingError
 from telepath_async.protocol.checkpoint import read_checkpoints
 from telepath_async.protocol.paging import Paging
 
-from .lists import FACTS, ORDERS, ChangingList, ListServer, Order, Walk, plan
+from .lists import FACTS, ORDERS, ChangingList, ListServer, Order, Walk, plan, taken
 
 pytestmark = pytest.mark.long
 
@@ -213,3 +214,49 @@ def test_a_change_at_every_fourth_request_costs_at_most_twice_the_requests(order
             walk.step()
         assert walk.paging.drift.uncertain == 0
         assert walk.requests <= 2 * still.requests
+
+
+def churn(
+    rows: ChangingList, kind: Literal["balanced", "insertions", "deletions", "both"], seed: int
+) -> Callable[[], set[str]]:
+    """Return what changes a list, up to five rows at a time, and returns the ids that it deletes.
+
+    Four times in five, and 200 times at most: a list that grows as fast as it is read has no end.
+    """
+    chance, left = random.Random(seed), [200]
+
+    def change() -> set[str]:
+        left[0] -= 1
+        if left[0] < 0 or chance.random() < 0.2:
+            return set()
+        if kind == "balanced":
+            return rows.swap(chance, 3)
+        if kind != "deletions":
+            rows.insert(chance.randint(0, len(rows.keys)), chance.randint(0, 5))
+        if kind == "insertions" or not rows.keys:
+            return set()
+        return rows.delete(chance.randrange(len(rows.keys)), chance.randint(0, 5))
+
+    return change
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", ["balanced", "insertions", "deletions", "both"])
+def test_250_walks_through_lists_that_change_at_every_step_lose_no_row_unsaid(
+    kind: Any, order: Order
+) -> None:
+    certain = 0
+    for seed in range(250):
+        rows = ChangingList(order, 30 + seed // 2)
+        change, survivors = churn(rows, kind, seed), set(rows.ids)
+        walk = Walk(Paging(plan(page_size=10)), ListServer(rows))
+        got: list[str] = []
+        while not walk.paging.done:
+            walk.step()
+            got += taken(walk.paging)
+            survivors -= change()
+        if not walk.paging.drift.uncertain:
+            assert survivors <= set(got)
+            assert len(got) == len(set(got))
+        certain += not walk.paging.drift.uncertain
+    assert certain >= 245

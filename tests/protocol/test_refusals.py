@@ -21,7 +21,7 @@ from telepath_async.errors import (
     ServerError,
 )
 from telepath_async.protocol.messages import Response
-from telepath_async.protocol.refusals import refusal
+from telepath_async.protocol.refusals import api_error
 from telepath_async.secret import Secret
 
 
@@ -38,7 +38,7 @@ def refused(
         body=body if isinstance(body, bytes) else json.dumps(body).encode(),
         endpoint="POST /trunks",
     )
-    return refusal(response, secrets=map(Secret, secrets), wall_clock=0.0)
+    return api_error(response, secrets=map(Secret, secrets), wall_clock=0.0)
 
 
 def error(**fields: Any) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def test_a_gateways_page_is_not_the_apis_word_and_is_readable() -> None:
         (b"<html><head><title>502 Bad Gateway</title></head>", "'502 Bad Gateway'"),
         (b"\r\n <html><h1>Bad <b>gateway</b></h1></html>", "'Bad gateway'"),
         (b"<TITLE>x</TITLE>" + b"y" * 100_000, "'x'"),
-        (b"<html></html>", "without words"),
+        (b"<html></html>", "no text"),
         (b"<title>" + b"x" * 1000 + b"</title>", "'" + "x" * 120 + "'"),
         (b"<title>a\x1b[31m\nb</title>", "'a [31m b'"),
     ],

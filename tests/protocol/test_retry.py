@@ -22,9 +22,9 @@ from telepath_async.protocol.messages import Request, Response
 from telepath_async.protocol.retry import (
     RetryBudget,
     RetryPolicy,
-    asked_wait,
     decide,
     retry_after,
+    server_delay,
 )
 
 NOW = 1_741_603_200.0  # Mon, 10 Mar 2025 10:40:00 GMT
@@ -344,7 +344,7 @@ def test_whatever_comes_a_delay_is_finite_above_zero_before_the_deadline_and_pai
     assert attempt < policy.max_attempts
     cost = 10 if isinstance(outcome, RequestTimeout) else 5
     if isinstance(outcome, Response) and outcome.status == 429:
-        cost = 0 if asked_wait(outcome, wall_clock=NOW) else 5
+        cost = 0 if server_delay(outcome, wall_clock=NOW) else 5
     assert budget.spent - spent == pytest.approx(cost)
     assert budget.spent <= policy.budget or not cost
 

@@ -1,3 +1,3 @@
-from tests.services import redis_url
+from tests.support.services import redis_url
 
 __all__ = ["redis_url"]

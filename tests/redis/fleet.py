@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import redis
 
-from tests.services import RedisServer, own_redis
-from tests.test_limiter import most_in_a_window
+from tests.support.services import RedisServer, own_redis
+from tests.support.windows import most_in_a_window
 
 
 class Fleet:

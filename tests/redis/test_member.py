@@ -15,7 +15,7 @@ from telepath_async.redis.member import Member
 from telepath_async.redis.messages import SyncReply
 from telepath_async.redis.shares import Shares, check
 from telepath_async.redis.times import LEASE, TIMEOUT
-from tests.test_limiter import most_in_a_window
+from tests.support.windows import most_in_a_window
 
 SERVER = 1_795_000_000.0
 

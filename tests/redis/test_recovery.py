@@ -1,6 +1,6 @@
-"""What a limiter says to Redis, and when: through its public face, against the real script.
+"""What a limiter sends to Redis, and when: through its public face, against the real script.
 
-In made-up time (`world.py`); what is counted are the words on the wire and the permits.
+In made-up time (`world.py`); what is counted are the requests on the wire and the permits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from telepath_async.redis.server import Answer
+from telepath_async.redis.messages import SyncReply
 from tests.redis.world import FakeServer, Process, World, in_world
 
 
@@ -31,19 +31,19 @@ class Losing(FakeServer):
         self.lost = lost
         self.asked = 0
 
-    async def tell(self, key: str, ask: str) -> Answer:
+    async def sync(self, key: str, request: str) -> SyncReply:
         self.asked += 1
         if self.asked <= self.lost:
             self.world.losing_answers = 1.1
         try:
-            return await super().tell(key, ask)
+            return await super().sync(key, request)
         finally:
             self.world.losing_answers = 0.0
 
 
 async def losing(world: World, lost: float, **figures: Any) -> Process:
     process = Process(world, wants=0, **figures)
-    process.server = process.limiter._server = Losing(world, lost)  # type: ignore[assignment]
+    process.server = process.limiter._sync.server = Losing(world, lost)  # type: ignore[assignment]
     return await process.start()
 
 

@@ -24,8 +24,8 @@ from telepath_async.redis import RedisLimiter
 from telepath_async.redis.lease import Lease
 from telepath_async.sandbox import Sandbox
 from tests.redis.world import EPOCH, Process, World, in_world
-from tests.services import own_redis
-from tests.test_limiter import most_in_a_window
+from tests.support.services import own_redis
+from tests.support.windows import most_in_a_window
 
 NOBODY = "redis://127.0.0.1:1"
 
@@ -280,7 +280,7 @@ def test_a_cancelled_waiter_gives_its_place_to_the_next_at_once(redis_url: str) 
         assert await second < 0.1
         with pytest.raises(asyncio.CancelledError):
             await first
-        assert len(process.limiter._queue) == 0
+        assert process.limiter.waiting == 0
         await process.stop()
 
     in_world(redis_url, story)

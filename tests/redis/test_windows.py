@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.redis.world import Process, World, in_world
-from tests.test_limiter import most_in_a_window
+from tests.support.windows import most_in_a_window
 
 LIMIT, PERIOD = 300, 6.0
 FIGURES: dict[str, Any] = {"limit": LIMIT, "period": PERIOD, "burst": 24, "expected_processes": 4}

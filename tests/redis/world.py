@@ -21,7 +21,7 @@ from telepath_async.redis import RedisLimiter
 from telepath_async.redis.messages import SyncReply, read_reply
 from telepath_async.redis.server import BODY
 from telepath_async.redis.times import TIMEOUT
-from tests.test_limiter import JumpLoop
+from tests.support.jumping import JumpLoop
 
 EPOCH = 1_795_000_000.0
 

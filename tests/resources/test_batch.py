@@ -27,10 +27,10 @@ from telepath_async.protocol.messages import Request
 from telepath_async.resources.batch import Batch, BatchRunner, ExistingTrunks
 from telepath_async.resources.batch_specs import check_specs
 from telepath_async.sandbox import Sandbox
-from tests.hostile import reply
-from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse
-from tests.promises.trunk_server import spec as server_spec
-from tests.test_session import jumping
+from tests.support.hostile import reply
+from tests.support.jumping import jumping
+from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse
+from tests.support.trunk_server import spec as server_spec
 
 
 def spec(number: int, **changes: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pytest
 
 from telepath_async import Drift, Paginator, ResponseError, TelepathClient, UsageError
 from telepath_async.sandbox import Sandbox
-from tests.hostile import Hostile, answering, reply
-from tests.promises.operations import client_at
+from tests.support.hostile import Hostile, answering, reply
+from tests.support.operations import client_at
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from telepath_async import ConflictError, OutcomeUnknown, ServerError, Trunk
-from tests.hostile import reply
-from tests.promises.trunk_server import Fault, TrunkServer, client_of, refuse, spec
+from tests.support.hostile import reply
+from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
 Row = dict[str, Any]
 NAME = "  Vertrieb  Cafe\u0301 - Ümläut, the long name of a desk "

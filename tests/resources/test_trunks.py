@@ -38,7 +38,7 @@ from telepath_async.protocol.messages import Request, Response
 from telepath_async.resources.trunks import Trunks
 from telepath_async.sandbox import RecordedRequest, Sandbox
 from telepath_async.session import Session
-from tests.hostile import Hostile, Step, reply
+from tests.support.hostile import Hostile, Step, reply
 from tests.support.totals import overstate_total
 
 SPEC: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.sandbox import Sandbox
-from tests.services import postgres_server, postgres_url
+from tests.support.services import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
 

@@ -384,7 +384,7 @@ async def test_requests_go_behind_interactive_ones(
     telepath: TelepathClient, sqlite_url: str
 ) -> None:
     lanes: list[object] = []
-    limiter = telepath._session._account.limiter
+    limiter = telepath._session.key.limiter
     acquire = limiter.acquire
 
     async def noting(*, priority: Any = "interactive", max_wait: float | None = None) -> float:

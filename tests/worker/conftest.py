@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from tests.services import missing, postgres_server, postgres_url
-from tests.services import redis_url as redis_server
+from tests.support.services import missing, postgres_server, postgres_url
+from tests.support.services import redis_url as redis_server
 
 __all__ = ["postgres_server", "postgres_url", "redis_server"]
 

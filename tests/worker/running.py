@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,3 +45,14 @@ def runner_of(accounts: Accounts, store: StatusStore, **options: Any) -> Runner:
 
 def file_store(folder: Path) -> FileStore:
     return FileStore(str(folder / "state"))
+
+
+OFTEN = '[accounts.acme.sync]\ncron = "* * * * * */1"\nsince = 2026-01-01\npartitions = 3\n'
+
+
+async def until(true: object, seconds: float = 20.0) -> None:
+    """Wait until a function gives something true."""
+    end = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not come to that"
+        await asyncio.sleep(0.02)

@@ -25,10 +25,10 @@ from telepath_async import Secret
 from telepath_async.cli.worker import group
 from telepath_async.sandbox import Sandbox
 from telepath_async.worker import WorkerOptions
-from telepath_async.worker.status import succeeded
+from telepath_async.worker.status import first_status, succeeded
 from telepath_async.worker.stores import FileStore, is_served
 from tests.worker.processes import Workers, workers
-from tests.worker.test_status import LATER, NOW, a_failure, first_status, sync_job
+from tests.worker.statuses import LATER, NOW, a_failure, sync_job
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -19,23 +19,13 @@ from telepath_async.worker.runner import Runner
 from telepath_async.worker.status import JobStatus
 from telepath_async.worker.stores import FileStore
 from tests.sync.tables import stored, truth
-from tests.worker.running import accounts_of, file_store, runner_of
-
-OFTEN = '[accounts.acme.sync]\ncron = "* * * * * */1"\nsince = 2026-01-01\npartitions = 3\n'
+from tests.worker.running import OFTEN, accounts_of, file_store, runner_of, until
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[FileStore]:
     with closing(file_store(tmp_path)) as store:
         yield store
-
-
-async def until(true: object, seconds: float = 20.0) -> None:
-    """Wait until a function gives something true."""
-    end = time.monotonic() + seconds
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < end, "it did not come to that"
-        await asyncio.sleep(0.02)
 
 
 class Counting(Runner):

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from telepath_async import LocalLimiter, Secret, UsageError
 from telepath_async.worker.limits import Limiters, local_limiter
-from tests.worker.test_status import sync_job
+from tests.worker.statuses import sync_job
 
 ACCOUNT = sync_job().account
 

@@ -11,57 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async import Secret
-from telepath_async.worker.accounts import Account, Job, RotatePlan, SyncPlan
+from telepath_async.worker.accounts import Account, Job, RotatePlan
 from telepath_async.worker.report import report_jobs
 from telepath_async.worker.status import (
-    JobStatus,
     current,
     cut_off,
     end_of_part,
-    failed,
     first_status,
     read_status,
     started,
     succeeded,
 )
-
-NOW = datetime(2026, 6, 1, 12, 2, 30, 500_000, UTC)
-LATER = NOW + timedelta(seconds=40)
-
-
-def sync_job(
-    *,
-    partitions: int = 1,
-    cron: str = "*/5 * * * *",
-    since: datetime | None = datetime(2026, 5, 1, tzinfo=UTC),
-) -> Job:
-    plan = SyncPlan(
-        cron=cron, database_url=Secret("postgresql://u:pw@h/d"), since=since, partitions=partitions
-    )
-    return Job(
-        Account(name="acme", api_key=Secret("sk_1"), key_id="1f", host="h1", sync=plan), "sync"
-    )
+from tests.worker.statuses import LATER, NOW, a_failure, sync_job
 
 
 def rotate_job() -> Job:
     plan = RotatePlan(cron="0 3 1 * *", journal="/j", command=("/c",))
     return Job(
         Account(name="acme", api_key=Secret("sk_1"), key_id="1f", host="h1", rotate=plan), "rotate"
-    )
-
-
-def a_failure(
-    status: JobStatus, *, job: Job | None = None, fault: bool = False, jitter: float = 0.0
-) -> JobStatus:
-    return failed(
-        status,
-        job or sync_job(),
-        LATER,
-        error="E: no",
-        fault=fault,
-        rows=7,
-        seconds=2.0,
-        jitter=jitter,
     )
 
 

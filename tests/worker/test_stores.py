@@ -22,7 +22,7 @@ from telepath_async.worker.stores import (
     lock_file,
 )
 from tests.worker.running import file_store
-from tests.worker.test_status import LATER, NOW, sync_job
+from tests.worker.statuses import LATER, NOW, sync_job
 
 
 @pytest.fixture(params=["redis_url", "postgres_broker_url", None])

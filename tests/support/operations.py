@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
-from tests.hostile import Hostile, Step, reply
+from tests.support.hostile import Hostile, Step, reply
 
 TRUNK = {
     "id": "conn_1",

@@ -1,7 +1,7 @@
 """Servers that tests need beside us: found, else started, else skipped.
 
 Under TELEPATH_REQUIRE_SERVICES=1, skipping is a failure. Import the fixtures into a conftest:
-`from tests.services import postgres_server, postgres_url` or `redis_url`.
+`from tests.support.services import postgres_server, postgres_url` or `redis_url`.
 """
 
 from __future__ import annotations

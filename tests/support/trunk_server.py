@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
-from tests.hostile import Hostile, Received, Step, Then, answering, reply
+from tests.support.hostile import Hostile, Received, Step, Then, answering, reply
 
 KEY = "sk_live_promises"
 SPEC: dict[str, Any] = {

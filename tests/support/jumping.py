@@ -1,0 +1,63 @@
+"""An event loop in whose time nothing takes long, and tests that run on it."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+
+class _JumpSelector(selectors.DefaultSelector):
+    """Does not sleep: moves the loop's time to where the next timer is due."""
+
+    loop: JumpLoop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(0)
+        if not events:
+            assert timeout is not None, "nothing is due, and nobody will ever wake this loop"
+            self.loop.now += timeout
+        return events
+
+
+class JumpLoop(asyncio.SelectorEventLoop):
+    """An event loop in whose time nothing ever takes long."""
+
+    def __init__(self) -> None:
+        selector = _JumpSelector()
+        selector.loop = self
+        self.now = 1000.0
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.now
+
+    def timers(self) -> int:
+        return sum(not handle.cancelled() for handle in self._scheduled)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def jump_loop() -> Iterator[JumpLoop]:
+    loop = JumpLoop()
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
+def jumping(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run the test in made-up time."""
+
+    @wraps(test)
+    def run(**fixtures: Any) -> None:
+        with asyncio.Runner(loop_factory=JumpLoop) as runner:
+            runner.run(test(**fixtures))
+
+    return run
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time() - 1000.0

@@ -1,0 +1,5 @@
+"""The API key that must not show anywhere."""
+
+from __future__ import annotations
+
+KEY = "sk_live_seeded_key"

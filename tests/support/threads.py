@@ -1,0 +1,34 @@
+"""A server that outlives the loops of a test."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.support.hostile import Hostile
+
+
+@contextmanager
+def server_in_a_thread(*script: Any, tls: ssl.SSLContext | None = None) -> Iterator[Hostile]:
+    """Serve from a loop of its own, which outlives those of the test."""
+    ready, box = threading.Event(), []
+
+    async def serve() -> None:
+        async with Hostile(list(script), tls=tls) as server:
+            done = asyncio.Event()
+            box.extend([server, asyncio.get_running_loop(), done])
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait()
+    try:
+        yield box[0]
+    finally:
+        box[1].call_soon_threadsafe(box[2].set)
+        thread.join()
