@@ -205,8 +205,8 @@ def check_key(name: str, value: Secret | None) -> Secret:
         raise UsageError(f"{name} must be the key's text or a Secret, not {type(value).__name__}")
     if not _fits(value, r"\s*[!-~]+\s*"):
         raise UsageError(
-            f"{name} is blank, came out of a pickle, or holds characters that no key has "
-            "(spaces, control characters, not ASCII); copy it again"
+            f"{name} is blank, or holds characters that no key has (spaces, control characters, "
+            "not ASCII); copy it again"
         )
     return Secret(value.reveal().strip())
 

@@ -6,6 +6,7 @@ There is one module for each group of commands. `shell.py` holds what all comman
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -15,6 +16,8 @@ _OF_THE_EXTRA: Final = ("rich", "typer", "yaml")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code. `arguments`: those of the process when None."""
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  # `2>&-`
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # until the process ends
     try:
         from .app import run
     except ModuleNotFoundError as error:

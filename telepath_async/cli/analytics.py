@@ -187,6 +187,8 @@ def _remembered(state: Path | None) -> str | None:
         return (state.read_text(encoding="utf-8") or None) if state is not None else None
     except FileNotFoundError:
         return None
+    except UnicodeDecodeError:
+        raise UsageError(f"--state: {state} is not a state of earlier polls; move it") from None
 
 
 def _remember(state: Path | None, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -11,7 +12,7 @@ import typer
 from telepath_async.version import __version__
 
 from . import analytics, calls, jobs, numbers, sandbox, trunks, worker
-from .exits import INTERRUPTED, MEANINGS, USAGE
+from .exits import FAILED, INTERRUPTED, MEANINGS, USAGE
 from .output import tell
 from .shell import example_text, help_lines, pipe_closed
 
@@ -73,6 +74,8 @@ def run(arguments: Sequence[str] | None) -> int:
     app.rich_markup_mode = "rich" if has_room else None
     try:
         code: int | None = app(args=arguments, prog_name="telepath", standalone_mode=False)
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  # `>&-`
+            sys.stdout.flush()
     except typer.TyperException as error:
         if error.format_message():  # else its help has been shown
             tell(_refusal(error), kind="error")
@@ -81,6 +84,13 @@ def run(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return pipe_closed()
+    except ModuleNotFoundError as error:  # of an extra, which its message names
+        tell(str(error), kind="error")
+        return USAGE
+    except OSError as error:
+        pipe_closed()
+        tell(f"standard output: {error.strerror}", kind="error")
+        return FAILED
     return code or 0
 
 

@@ -8,11 +8,20 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from telepath_async import Call
+from telepath_async import Call, CallStatus
 
 from .call_view import call_pictures
 from .credentials import database_url
-from .listing import All, MaxItems, Resume, list_options, print_list, verdict, wanted_items
+from .listing import (
+    All,
+    MaxItems,
+    Resume,
+    list_options,
+    print_list,
+    verdict,
+    wanted_items,
+    warn_of_unknown,
+)
 from .log import odd_rows_last
 from .output import Column, draw, fields_table, printable, tell
 from .shell import Shell, Since, TrunkId, Until, command, going_on, span_option
@@ -69,6 +78,7 @@ async def list_(
 
     As NDJSON, a million of them take no more memory than a hundred.
     """
+    warn_of_unknown("--status", status, CallStatus)
     wanted = wanted_items(shell, max_items, everything)
     async with shell.client() as telepath:
         calls = telepath.calls.list(
@@ -241,6 +251,7 @@ async def export(
     """
     from telepath_async.export import ExportProgress, export_calls
 
+    warn_of_unknown("--status", status, CallStatus)
     with odd_rows_last():
         async with shell.client() as telepath:
             with (

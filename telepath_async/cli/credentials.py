@@ -37,6 +37,11 @@ class Source:
     variable: str
     repeat: bool = False
 
+    @property
+    def is_key(self) -> bool:
+        """Whether it is a key, which has no white space."""
+        return not self.repeat
+
 
 API_KEY: Final = Source("Telepath API key", "--api-key-file", "TELEPATH_API_KEY")
 NUMBERS_API_KEY: Final = Source(
@@ -64,10 +69,13 @@ def read_secret(source: Source, file: str | None) -> Secret:
             f"no {source.called}: set {source.variable}, or give {source.option} FILE (- for "
             "standard input)"
         )
-    with _signals_raise():
-        secret = Secret(getpass(f"{source.called}: "))
-        if source.repeat and Secret(getpass(f"{source.called}, once more: ")) != secret:
-            raise UsageError(f"the two {source.called}s differ; begin again")
+    try:
+        with _signals_raise():
+            secret = Secret(getpass(f"{source.called}: "))
+            if source.repeat and Secret(getpass(f"{source.called}, once more: ")) != secret:
+                raise UsageError(f"the two {source.called}s differ; begin again")
+    except EOFError:
+        raise UsageError(f"no {source.called}: the input ended before it was typed") from None
     return _not_empty(secret, source, "what was typed")
 
 
@@ -77,11 +85,15 @@ def given_secret(source: Source, file: str | None) -> Secret | None:
     Raises UsageError.
     """
     if file is not None:
-        return _not_empty(
-            _first_line(source, file), source, "standard input" if file == "-" else file
-        )
-    value = os.environ.get(source.variable)
-    return Secret(value) if value else None
+        found = _stripped(source, _first_line(source, file))
+        return _not_empty(found, source, "standard input" if file == "-" else file)
+    found = _stripped(source, Secret(os.environ.get(source.variable, "")))
+    return found if found.reveal() else None
+
+
+def _stripped(source: Source, secret: Secret) -> Secret:
+    """Return a key without the white space around it, which a password may have meant."""
+    return Secret(secret.reveal().strip()) if source.is_key else secret
 
 
 def _first_line(source: Source, file: str) -> Secret:
@@ -137,13 +149,13 @@ def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") 
     Raises UsageError.
     """
     if argument is None:
-        from_environment = os.environ.get(variable)
+        from_environment = os.environ.get(variable, "").strip()
         if not from_environment:
             raise UsageError(
                 f"no database: give its URL, such as sqlite:///calls.db, or set {variable}"
             )
         return Secret(from_environment)
-    url = Secret(argument)
+    url = Secret(argument.strip())
     if url_secrets(url):
         tell(
             "the database's password stands among the arguments, where other users of this "

@@ -6,6 +6,7 @@ from typing import Final
 
 from telepath_async import (
     AuthenticationError,
+    BadRequestError,
     ConflictError,
     NotFoundError,
     OutcomeUnknown,
@@ -52,6 +53,9 @@ _CODES: Final[dict[type[Exception], int]] = {
     ThrottledError: THROTTLED,
     OutcomeUnknown: UNKNOWN,
 }
+_HOPELESS: Final = (
+    UsageError, AuthenticationError, PermissionDeniedError, NotFoundError, BadRequestError,
+)  # fmt: skip
 # Of edges that are not imported before they are needed.
 _BUSY: Final = ("SyncBusy", "JournalBusy", "StateBusy")
 
@@ -70,7 +74,15 @@ def line_of(error: Exception) -> str:
     """
     if isinstance(error, TelepathError | ModuleNotFoundError):
         return str(error)
-    said = next(iter(str(error).splitlines()), "")
-    if isinstance(error, OSError):
-        return said
+    original = getattr(error, "orig", None)  # what a database's driver raised
+    told = error if original is None else original.__cause__ or original
+    said = next(iter(str(told).splitlines()), "")
+    where = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+    if isinstance(error, OSError) or where:
+        return f"{where}{said or type(error).__name__}"
     return f"{type(error).__name__}: {said} (--debug shows where)"
+
+
+def can_go_on(error: BaseException) -> bool:
+    """Return whether the same command, run again, may get further."""
+    return not isinstance(error, (*_HOPELESS, ModuleNotFoundError))

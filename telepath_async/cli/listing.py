@@ -8,7 +8,15 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from telepath_async import Call, Paginator, TelepathClient, Trunk
+from telepath_async import (
+    Call,
+    CallStatus,
+    Paginator,
+    TelepathClient,
+    Trunk,
+    TrunkStatus,
+    UsageError,
+)
 
 from .exits import OK, PARTLY
 from .log import odd_rows_last
@@ -42,12 +50,23 @@ Resume = Annotated[
 
 
 def wanted_items(shell: Shell, max_items: int | None, everything: bool) -> int | None:
-    """Return how many items to list; None is all."""
+    """Return how many items to list; None is all. Raises UsageError where both are given."""
+    if max_items is not None and everything:
+        raise UsageError("give --all or --max-items, and not both")
     return (
         _ROWS_OF_A_TABLE
         if max_items is None and not everything and not shell.as_json
         else max_items
     )
+
+
+def warn_of_unknown(
+    option: str, value: str | None, known: type[CallStatus] | type[TrunkStatus]
+) -> None:
+    """Warn of a value that no page names: a server may have it, or ignore the filter."""
+    values = [str(one.value) for one in known if one.value != "unknown"]
+    if value is not None and value not in values:
+        tell(f"{option} {value!r} is none of {', '.join(values)}", kind="warning")
 
 
 def list_options(shell: Shell, wanted: int | None) -> dict[str, Any]:
@@ -107,6 +126,8 @@ async def _print_pages(
     finally:
         if not shell.as_json:
             draw_rows(rows[:wanted], columns, show_secrets=shell.show_secrets)
+    if not (done or wanted == 0):
+        tell(f"there are no such {unit}")
     if wanted is not None and len(rows) > wanted:
         tell(f"{wanted:,} {unit} are shown, and there are more: --all, --max-items N, or --json")
 

@@ -79,7 +79,11 @@ def demo(
     """Do the SDK's main job against two embedded sandboxes, and watch."""
     from rich.console import Console
 
-    from telepath_async import demo
+    try:
+        from telepath_async import demo
+    except ModuleNotFoundError as error:
+        message = f'telepath demo needs {error.name}: pip install "telepath-async[demo]"'
+        raise ModuleNotFoundError(message, name=error.name) from None
 
     async def watch() -> int:
         return OK if await demo.main(Console()) else FAILED

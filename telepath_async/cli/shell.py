@@ -22,7 +22,7 @@ from attrs import field, frozen
 from telepath_async import TelepathClient, UsageError
 
 from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
-from .exits import OK, PIPE_CLOSED, SIGNALLED, code_of, line_of
+from .exits import OK, PIPE_CLOSED, SIGNALLED, can_go_on, code_of, line_of
 from .log import log_told
 from .output import print_traceback, tell, write_ndjson
 from .progress import Meter, progress_bar
@@ -277,6 +277,7 @@ def going_on(how: Callable[[], str], *, changes: bool = False) -> Iterator[None]
         if changes:
             tell(how())
         raise
-    except (asyncio.CancelledError, Exception):
-        tell(how())
+    except (asyncio.CancelledError, Exception) as error:
+        if can_go_on(error):
+            tell(how())
         raise

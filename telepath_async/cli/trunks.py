@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import attrs
 import typer
 
-from telepath_async import Secret, SipCredentials, Trunk, TrunkSpec, UsageError
+from telepath_async import Secret, SipCredentials, Trunk, TrunkSpec, TrunkStatus, UsageError
 
 from . import create_many
 from .credentials import (
@@ -22,7 +22,15 @@ from .credentials import (
     warn_of_credential,
 )
 from .exits import NOT_FOUND, OK
-from .listing import All, MaxItems, Resume, list_options, print_list, wanted_items
+from .listing import (
+    All,
+    MaxItems,
+    Resume,
+    list_options,
+    print_list,
+    wanted_items,
+    warn_of_unknown,
+)
 from .output import Column, draw, fields_table, tell
 from .rotation import rotate_one
 from .shell import Shell, command
@@ -87,6 +95,7 @@ async def list_(
     resume: Resume = None,
 ) -> int:
     """List the trunks."""
+    warn_of_unknown("--status", status, TrunkStatus)
     wanted = wanted_items(shell, max_items, everything)
     async with shell.client() as telepath:
         trunks = telepath.trunks.list(
@@ -145,6 +154,12 @@ async def create(
     Its SIP password and the provider's key are asked for, or come from files or the environment:
     TELEPATH_SIP_PASSWORD, OPENAI_API_KEY, ELEVENLABS_API_KEY.
     """
+    for needing, file in (
+        ("openai", openai_api_key_file),
+        ("elevenlabs", elevenlabs_api_key_file),
+    ):
+        if file is not None and provider != needing:
+            raise UsageError(f"--{needing}-api-key-file is given, and --provider is {provider}")
     keys = {
         source.variable.lower(): read_secret(source, file)
         for needing, source, file in (
@@ -309,6 +324,8 @@ def _sent(found: Any, unsent: Any) -> dict[str, Any]:
 def _prompt(text: str | None, file: Path | None) -> str | None:
     if file is None:
         return text
+    if text is not None:
+        raise UsageError("give --system-prompt or --system-prompt-file, and not both")
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -321,14 +338,17 @@ def _extra(fields: list[str] | None) -> dict[str, Any]:
         name, equals, value = field.partition("=")
         warn_of_credential("--field", name)
         try:
-            extra[name] = json.loads(value)
-        except ValueError:
-            equals = ""
+            parsed = json.loads(value)
+        except (ValueError, RecursionError):
+            parsed, equals = None, ""
+        if name in extra and equals:
+            raise UsageError(f"--field {name} is given twice")
         if not (name and equals):
             raise UsageError(
                 '--field must be NAME=JSON, such as vad={"threshold":0.5}, or language=\'"en"\' '
                 "for a text"
             )
+        extra[name] = parsed
     return extra
 
 

@@ -152,6 +152,8 @@ def work(
     async def serve() -> None:
         from telepath_async.worker import WorkerOptions, load_accounts, log_lines, run_worker
 
+        if state is not None and (redis or postgres):
+            raise UsageError("--state is of a worker without a broker; give one or the other")
         broker = _broker(redis, postgres, queue)
         if web is not None and broker is None:
             raise UsageError("--web shows a broker's queues; give --redis or --postgres")

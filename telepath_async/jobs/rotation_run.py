@@ -122,7 +122,8 @@ class Rotation:
                 return
             try:
                 await self._one(trunk_id)
-            except OSError as error:  # of the journal
+            except OSError as error:
+                error.add_note("the journal")
                 self.broken = self.broken or error
 
     async def _one(self, trunk_id: str) -> None:

@@ -120,5 +120,5 @@ def _checked(checkpoint: Checkpoint, of: str, filters: Mapping[str, str]) -> Che
 
 def _unusable(why: str) -> UsageError:
     return UsageError(
-        f"resume cannot be used: {sanitize(why)}; pass what `Paginator.checkpoint` gave, unchanged"
+        f"resume cannot be used: {sanitize(why)}; pass the checkpoint that a list gave, unchanged"
     )

@@ -114,7 +114,7 @@ def _moment(text: str | None) -> datetime | None:
         moment = None
     if moment is None or moment.utcoffset() is None:
         raise UsageError(
-            f"resume={{...}} holds {text[:40]!r}, which is not a time with a time zone; pass what "
-            "`Paginator.checkpoint` gave, unchanged"
+            f"resume={{...}} holds {text[:40]!r}, which is not a time with a time zone; pass the "
+            "checkpoint that a list gave, unchanged"
         )
     return moment

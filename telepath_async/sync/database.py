@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import event, func, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -66,12 +66,34 @@ def make_engine(database_url: str | Secret) -> AsyncEngine:
 
 
 @asynccontextmanager
+async def named_failures(database_url: Secret) -> AsyncIterator[None]:
+    """Add to what the database or its driver raises that it is of the database."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError, _driver_errors()) as error:
+        if not isinstance(error, TelepathError):
+            is_file = _driver(database_url).startswith("sqlite")
+            error.add_note(f"the database {_url(database_url).database if is_file else ''}".strip())
+        raise
+
+
+def _driver_errors() -> type[Exception]:
+    """Return what asyncpg raises; None of its errors where it is not there."""
+    try:
+        import asyncpg  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        return SQLAlchemyError
+    return asyncpg.PostgresError  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
 async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Connect, and disconnect at the end.
 
     A cancellation waits until an SQLite file is open: aiosqlite forgets a connection whose opening
     is cut off, and leaves it open.
     """
+    _check_file(engine)
     connection = engine.connect()
     try:
         opening = connection.start()
@@ -80,6 +102,14 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     finally:
         if connection.sync_connection is not None:
             await asyncio.shield(connection.close())
+
+
+def _check_file(engine: AsyncEngine) -> None:
+    """Open a SQLite file and close it: aiosqlite's thread outlives an opening that fails."""
+    if engine.dialect.name == "sqlite":
+        arguments, options = engine.dialect.create_connect_args(engine.url)
+        connect: Any = sqlite3.connect
+        connect(*arguments, **options).close()
 
 
 @asynccontextmanager

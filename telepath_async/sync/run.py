@@ -23,7 +23,7 @@ from telepath_async import (
 from telepath_async.checks import check_function, check_time_range, check_timedelta
 from telepath_async.protocol.redaction import as_secret
 
-from .database import make_engine
+from .database import make_engine, named_failures
 from .plan import (
     Coverage,
     Seen,
@@ -130,7 +130,7 @@ async def sync_calls(
     check_time_range(since, until)
     account = telepath.key_id if account is None else _checked_account(account)
     engine = make_engine(database_url)
-    async with open_store(engine, account, trunk_id) as store:
+    async with named_failures(database_url), open_store(engine, account, trunk_id) as store:
         run = _Run(
             telepath=telepath.with_options(priority="bulk"),
             store=store,

@@ -74,8 +74,8 @@ def test_debug_shows_where_an_error_came_from_and_no_locals(
     ("arguments", "said"),
     [
         (["calls", "list", "--bogus"], "No such option: --bogus"),
-        (["calls", "list", "--since", "yesterday"], "'yesterday' is no time; write 2026-11-01"),
-        (["calls", "sync", "sqlite:///x.db", "--lookback", "soon"], "'soon' is no span of time"),
+        (["calls", "list", "--since", "yesterday"], "'yesterday' is not a time; write 2026-11-01"),
+        (["calls", "sync", "sqlite:///x.db", "--lookback", "soon"], "'soon' is not a span of time"),
         (["calls", "list", "--max-items", "many"], "'--max-items'"),
         (["calls", "get"], "CALL_ID"),
         (["calls", "get", ".."], "call_id '..' cannot be part of a URL"),

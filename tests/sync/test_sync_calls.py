@@ -11,7 +11,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from telepath_async import NotFoundError, ServerError, TelepathClient, UsageError
 from telepath_async.sandbox import Sandbox
@@ -344,7 +343,7 @@ async def test_bad_options_are_refused_before_anything_is_sent_or_opened(
 async def test_a_database_that_cannot_be_opened_is_the_databases_own_error(
     telepath: TelepathClient, sandbox: Sandbox, sqlite_url: str
 ) -> None:
-    with pytest.raises(OperationalError):
+    with pytest.raises(sqlite3.OperationalError):
         await sync_calls(telepath, sqlite_url.replace("calls.db", "no/such/folder.db"))
     with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await sync_calls(telepath, "postgresql://postgres@127.0.0.1:1/none")

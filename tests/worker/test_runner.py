@@ -290,7 +290,7 @@ async def test_a_command_that_is_gone_fails_the_run_before_anything_is_sent(
     jobs = plan.format(journal=tmp_path / "journal", command='["/nowhere/tell-carrier"]')
     runner = runner_of(accounts_of(tmp_path, sandbox, jobs), store)
     await is_due(runner, f"acme:{job}")
-    reason = "CommandFailed: /nowhere/tell-carrier cannot be started: there is no such file"
+    reason = "CommandNotStarted: /nowhere/tell-carrier cannot be started: there is no such file"
     with pytest.raises(JobFailed, match=reason):
         await runner.run(f"acme:{job}")
     assert sandbox.requests == []
