@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from hashlib import sha256
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import event, func, select
 from sqlalchemy.engine import URL, make_url
@@ -64,23 +64,24 @@ def make_engine(database_url: str | Secret) -> AsyncEngine:
 
 
 @asynccontextmanager
-async def alone(connection: AsyncConnection, account: str) -> AsyncIterator[None]:
+async def account_lock(connection: AsyncConnection, account: str) -> AsyncIterator[None]:
     """Hold the lock of `account` in the database.
 
     Raises SyncBusy when another holds it for longer than two seconds.
     """
+    digest = sha256(f"telepath_sync {account}".encode()).digest()[:8]
     if connection.dialect.name == "postgresql":
-        key = int.from_bytes(sha256(f"telepath_sync {account}".encode()).digest()[:8], signed=True)
-        await _eventually(partial(_lock_session, connection, key))
+        key = int.from_bytes(digest, signed=True)
+        await _retry_until(partial(_lock_session, connection, key))
         yield
         return
-    await _eventually(lambda: _in_one_piece(_write_ahead(connection)))
+    await _retry_until(lambda: uninterrupted(_write_ahead(connection)))
     path = await transact(connection, _path)
     # A database of no content, for SQLite knows how to lock a file on every system.
     with closing(
-        sqlite3.connect(f"{path}-sync-{account[:8]}", timeout=0, isolation_level=None)
+        sqlite3.connect(f"{path}-sync-{digest.hex()}", timeout=0, isolation_level=None)
     ) as lock:
-        await _eventually(partial(_lock_file, lock))
+        await _retry_until(partial(_lock_file, lock))
         yield
 
 
@@ -101,10 +102,10 @@ async def transact(
         connection.dialect.name == "postgresql"
     ):  # a server may be out of reach, and asyncpg hangs up cleanly
         return await transaction()
-    return await _in_one_piece(transaction())
+    return await uninterrupted(transaction())
 
 
-async def _in_one_piece(work: Coroutine[Any, Any, T]) -> T:
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     under_way = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(under_way)
@@ -157,12 +158,12 @@ def _sqlite(database_url: Secret, options: dict[str, Any]) -> AsyncEngine:
     )
 
     @event.listens_for(engine.sync_engine, "connect")
-    def connected(connection: Any, record: object) -> None:
+    def on_connect(connection: Any, record: object) -> None:
         # Python's own would leave the DDL outside of the transaction.
         connection.isolation_level = None
 
     @event.listens_for(engine.sync_engine, "begin")
-    def begun(connection: Any) -> None:
+    def on_begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
@@ -190,8 +191,8 @@ def _dsn(database_url: Secret) -> Secret:
 
 
 async def _path(connection: AsyncConnection) -> str:
-    path: str = (await connection.exec_driver_sql("PRAGMA database_list")).scalars("file").one()
-    return path
+    opened = await connection.exec_driver_sql("PRAGMA database_list")
+    return str(opened.scalars("file").all()[0])  # the second, where there is one, is temporary
 
 
 async def _write_ahead(connection: AsyncConnection) -> bool:
@@ -204,7 +205,9 @@ async def _write_ahead(connection: AsyncConnection) -> bool:
         await driver.execute_fetchall("PRAGMA journal_mode=WAL")
         await driver.execute_fetchall("PRAGMA synchronous=NORMAL")
     except sqlite3.OperationalError as error:
-        return _given_way(error)
+        if not _is_busy(error):
+            raise
+        return False
     return True
 
 
@@ -217,17 +220,17 @@ async def _lock_file(lock: sqlite3.Connection) -> bool:
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
-        return _given_way(error)
+        if not _is_busy(error):
+            raise
+        return False
     return True
 
 
-def _given_way(error: sqlite3.OperationalError) -> Literal[False]:
-    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-        raise error
-    return False
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
 
 
-async def _eventually(take: Callable[[], Awaitable[bool]]) -> None:
+async def _retry_until(take: Callable[[], Awaitable[bool]]) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + _SECONDS_TO_WAIT
     while not await take():

@@ -46,7 +46,7 @@ class Walk:
     checkpoint: str | None = None
 
 
-def beginning(
+def start_of(
     coverage: Coverage | None, since: datetime | None, until: datetime | None, lookback: timedelta
 ) -> datetime | None:
     """Return where to begin so that the table becomes complete from `since` to `until`.
@@ -82,7 +82,7 @@ def may_resume(walk: Walk, fresh: Walk, lookback: timedelta) -> bool:
     return fresh.until is None or walk.until <= fresh.until
 
 
-def proven(walk: Walk) -> datetime | None:
+def verified_until(walk: Walk) -> datetime | None:
     """Return up to which start time a walk that has ended makes the table complete.
 
     None: nothing is proven.
@@ -94,12 +94,12 @@ def proven(walk: Walk) -> datetime | None:
     return None if walk.newest is None else min(walk.newest, walk.started)
 
 
-def extended(coverage: Coverage | None, walk: Walk) -> Coverage | None:
+def merge(coverage: Coverage | None, walk: Walk) -> Coverage | None:
     """Return what the table covers once `walk` has ended.
 
     It is one range: the later one, where two do not touch.
     """
-    watermark = proven(walk)
+    watermark = verified_until(walk)
     if watermark is None:
         return coverage
     if coverage is None or _from(walk.since) > coverage.watermark:

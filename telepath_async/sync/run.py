@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -27,15 +28,16 @@ from .plan import (
     Coverage,
     Seen,
     Walk,
-    beginning,
-    extended,
     latest,
     may_resume,
+    merge,
     server_time,
+    start_of,
     up_to_present,
 )
 from .store import Changes, Store, open_store
 
+_ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # as in accounts.toml
 _MOST_WALKS: Final = 3
 _PAGES_AHEAD: Final = (
     16  # 100 requests a second are the API's limit: enough for an answer in 160 ms
@@ -82,6 +84,7 @@ async def sync_calls(
     telepath: TelepathClient,
     database_url: str | Secret,
     *,
+    account: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     lookback: timedelta = timedelta(hours=1),
@@ -90,7 +93,10 @@ async def sync_calls(
 ) -> SyncReport:
     """Bring the calls into the table `telepath_calls`: all at first, later what is new or changed.
 
-    `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `since`,
+    `database_url`: `sqlite:///calls.db` or `postgresql://user:password@host/name`. `account`: a
+    name of yours for the account, under which its rows and its watermark are kept: a new API key
+    re-reads nothing. The first run that gives a name takes over what was synced without one (None:
+    the hash of the key). The account's trunks go into `telepath_trunks`. `since`,
     `until`: aware datetimes, both inclusive; with `since`, a long first sync reads several ranges
     of time at once. `lookback`: how long after its start a call may still appear or change; each
     run goes back that far before the watermark. `trunk_id`: only this trunk's calls, with a
@@ -100,7 +106,7 @@ async def sync_calls(
     refuses a large offset, the range is read in parts. Calls deleted at the server stay in the
     table. Requests go in the bulk lane, after interactive ones.
 
-    Raises UsageError before anything is sent or opened; SyncBusy when another sync of this API key
+    Raises UsageError before anything is sent or opened; SyncBusy when another sync of this account
     into this database is under way; what the request loop raises; and SQLAlchemy's own errors, and
     the driver's, for a database that fails.
     """
@@ -113,8 +119,9 @@ async def sync_calls(
     if on_progress is not None:
         check_function("on_progress", on_progress, "function that takes a SyncProgress")
     check_time_range(since, until)
+    account = telepath.key_id if account is None else _checked_account(account)
     engine = make_engine(database_url)
-    async with open_store(engine, telepath.key_id, trunk_id) as store:
+    async with open_store(engine, account, trunk_id) as store:
         run = _Run(
             telepath=telepath.with_options(priority="bulk"),
             store=store,
@@ -125,6 +132,15 @@ async def sync_calls(
             on_progress=on_progress,
         )
         return await run.to_the_end()
+
+
+def _checked_account(account: object) -> str:
+    if isinstance(account, str) and _ACCOUNT.fullmatch(account):
+        return account
+    raise UsageError(
+        "account must be a name of 1 to 64 letters, digits, dots, hyphens and underscores, such as "
+        "'acme', or None"
+    )
 
 
 @define(kw_only=True)
@@ -149,6 +165,9 @@ class _Run:
 
         Where the list changes too much for that, the rest is left to the next run.
         """
+        trunks = await self.telepath.trunks.list(prefetch=_PAGES_AHEAD).collect()
+        await self.store.take_over(self.telepath.key_id, trunks)
+        await self.store.save_trunks(trunks)
         self.coverage, cut_off = await self.store.load()
         if cut_off is not None and may_resume(cut_off, self._fresh_walk(), self.lookback):
             await self._resume(cut_off)
@@ -168,7 +187,7 @@ class _Run:
 
     def _fresh_walk(self) -> Walk:
         return Walk(
-            since=beginning(self.coverage, self.since, self.until, self.lookback), until=self.until
+            since=start_of(self.coverage, self.since, self.until, self.lookback), until=self.until
         )
 
     async def _walks(self) -> list[Walk]:
@@ -203,7 +222,7 @@ class _Run:
             if not halves:
                 raise
         else:
-            self.coverage = extended(self.coverage, walk)
+            self.coverage = merge(self.coverage, walk)
             self.uncertain = walk.uncertain
             await self.store.save_state(self.coverage)
             return

@@ -1,6 +1,17 @@
-"""The two tables, the same in every database, and how a call becomes a row.
+"""The tables, the same in every database, and how calls and trunks become rows.
 
-No connection is opened here.
+- `telepath_calls`: one row for each call of each `account`. It holds every call that the server
+  has listed, also those that it deletes later. `revision` and `synced_at` change when a row does.
+- `telepath_trunks`: one row for each trunk of each account, refreshed by every sync. A trunk that
+  the server deletes stays, so that its calls keep a name.
+- `telepath_sync_state`: how far an account is synced, by account and filter.
+- `telepath_calls_hourly`: a view: `calls`, `failed`, and the p50 and p95 (nearest rank, of the
+  calls that have the figure) of each latency, by account, trunk and hour (UTC, by start time).
+
+`account` is the name that the user gave, or the hash of the API key; "" owns the calls of a
+database of several accounts that was made before 0.2, until the next sync of their account.
+Columns are only ever added; `migration.py` brings an existing database up to date. No connection
+is opened here.
 """
 
 from __future__ import annotations
@@ -25,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from telepath_async import Call, Secret
+from telepath_async import Call, Secret, Trunk
 
 Row = dict[str, Any]
 
@@ -44,6 +55,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 metadata: Final = MetaData()
+_JSON: Final = JSON().with_variant(JSONB(), "postgresql")
 
 calls: Final = Table(
     "telepath_calls",
@@ -60,20 +72,35 @@ calls: Final = Table(
     Column("carrier_lag_ms", Double),
     Column("ai_latency_ms", Double),
     Column("gateway_processing_ms", Double),
-    Column("extra", JSON().with_variant(JSONB(), "postgresql"), nullable=False),
-    Column(
-        "revision", Integer, nullable=False
-    ),  # 1 when first stored, one more for each change taken over
+    Column("extra", _JSON, nullable=False),
+    Column("revision", Integer, nullable=False),  # 1 at first, one more for each change
     Column("synced_at", UtcTime, nullable=False),  # when this revision was stored
+    Column("account", Text, primary_key=True),
     Index("telepath_calls_by_time", "start_time"),
     Index("telepath_calls_by_trunk", "trunk_id", "start_time"),
     Index("telepath_calls_by_status", "status", "start_time"),
+    Index("telepath_calls_by_account", "account", "start_time"),
+    Index("telepath_calls_by_sync", "synced_at"),
+)
+
+trunks: Final = Table(
+    "telepath_trunks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("name", Text),
+    Column("ai_provider", Text),
+    Column("status", Text),
+    Column("sip_username", Text),
+    Column("created_at", UtcTime),
+    Column("updated_at", UtcTime),
+    Column("extra", _JSON, nullable=False),
 )
 
 sync_state: Final = Table(
     "telepath_sync_state",
     metadata,
-    Column("account", Text, primary_key=True),  # TelepathClient.key_id
+    Column("account", Text, primary_key=True),
     Column("trunk_id", Text, primary_key=True),  # "" = all trunks
     Column("complete_since", UtcTime),
     Column("watermark", UtcTime),
@@ -88,7 +115,7 @@ sync_state: Final = Table(
 )
 
 
-def call_row(call: Call, synced_at: datetime) -> Row:
+def call_row(call: Call, account: str, synced_at: datetime) -> Row:
     """Return the row of a call; what no column can hold (year 0, an infinite figure) is NULL."""
     return {
         "id": _text(call.id),
@@ -106,6 +133,22 @@ def call_row(call: Call, synced_at: datetime) -> Row:
         "extra": _masked(call.extra),
         "revision": 1,
         "synced_at": synced_at,
+        "account": account,
+    }
+
+
+def trunk_row(trunk: Trunk, account: str) -> Row:
+    """Return the row of a trunk."""
+    return {
+        "id": _text(trunk.id),
+        "account": account,
+        "name": _text(trunk.name),
+        "ai_provider": _text(trunk.ai_provider),
+        "status": _text(trunk.status),
+        "sip_username": _text(trunk.sip_username),
+        "created_at": _moment(trunk.created_at),
+        "updated_at": _moment(trunk.updated_at),
+        "extra": _masked(trunk.extra),
     }
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Table, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from telepath_async import Call
+from telepath_async import Call, Trunk
 
-from .database import alone, transact
+from .database import account_lock, transact
+from .migration import make_tables, rename_account
 from .plan import Coverage, Walk
-from .schema import call_row, calls, metadata, sync_state
+from .schema import call_row, calls, sync_state, trunk_row, trunks
 
 AnyInsert = Any  # both dialects have an Insert of their own, alike in all that is used here
-_DDL_LOCK: Final = 7_354_031  # any number: two accounts may be the first at once
+_KEY_HASH: Final = re.compile(r"[0-9a-f]{64}")  # of an account that nobody has named
 
 
 @frozen
@@ -35,10 +37,10 @@ class Changes:
 async def open_store(
     engine: AsyncEngine, account: str, trunk_id: str | None
 ) -> AsyncIterator[Store]:
-    """Connect, lock, and make missing tables; dispose of the engine at the end."""
+    """Connect, lock, bring the tables up to date; dispose of the engine at the end."""
     try:
-        async with engine.connect() as connection, alone(connection, account):
-            await transact(connection, lambda connection: connection.run_sync(_make_tables))
+        async with engine.connect() as connection, account_lock(connection, account):
+            await transact(connection, lambda connection: connection.run_sync(make_tables))
             yield Store(connection, account, trunk_id)
     finally:
         await engine.dispose()
@@ -50,18 +52,66 @@ class Store:
     def __init__(self, connection: AsyncConnection, account: str, trunk_id: str | None) -> None:
         insert = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[connection.dialect.name]
         self._connection = connection
+        self._account = account
+        self._unclaimed = False  # whether there are calls of which nobody knows the account
         self._key = {"account": account, "trunk_id": trunk_id or ""}
-        self._upsert_calls = _upsert_calls(insert(calls))
-        self._upsert_state = _upsert_state(insert(sync_state))
+        self._upsert_calls = _upsert_changes(insert(calls))
+        self._upsert_trunks = _upsert(insert(trunks), trunks)
+        self._upsert_state = _upsert(insert(sync_state), sync_state)
+
+    async def take_over(self, key_id: str, listed: Collection[Trunk]) -> None:
+        """Give the account's name to what was synced before it had one.
+
+        That is the account of the same key, or else the one whose calls are of the same trunks:
+        its key has been replaced.
+        """
+        old = await transact(
+            self._connection, lambda connection: self._nameless(connection, key_id, listed)
+        )
+        if old is not None:
+            async with account_lock(self._connection, old):
+                await transact(
+                    self._connection,
+                    lambda connection: connection.run_sync(rename_account, old, self._account),
+                )
+
+    async def _nameless(
+        self, connection: AsyncConnection, key_id: str, listed: Collection[Trunk]
+    ) -> str | None:
+        known: set[str] = set(await connection.scalars(select(sync_state.c.account).distinct()))
+        if self._account in known or self._account == key_id:
+            return None
+        if key_id in known:
+            return key_id
+        ids = [trunk.id for trunk in listed]
+        for account in sorted(filter(_KEY_HASH.fullmatch, known)):
+            same = exists().where(calls.c.account == account, calls.c.trunk_id.in_(ids))
+            if await connection.scalar(select(same)):
+                return account
+        return None
+
+    async def save_trunks(self, listed: Collection[Trunk]) -> None:
+        """Refresh the account's trunks."""
+        rows = [trunk_row(trunk, self._account) for trunk in listed]
+
+        async def save(connection: AsyncConnection) -> None:
+            if rows:
+                await connection.execute(self._upsert_trunks, rows)
+
+        await transact(self._connection, save)
 
     async def load(self) -> tuple[Coverage | None, Walk | None]:
         """Return what the table covers, and the walk that was cut off."""
         wanted = select(sync_state).where(
             *(sync_state.c[name] == value for name, value in self._key.items())
         )
-        row = (
-            await transact(self._connection, lambda connection: connection.execute(wanted))
-        ).one_or_none()
+        unclaimed = select(exists().where(calls.c.account == ""))
+
+        async def read(connection: AsyncConnection) -> Any:
+            self._unclaimed = bool(await connection.scalar(unclaimed))
+            return (await connection.execute(wanted)).one_or_none()
+
+        row = await transact(self._connection, read)
         if row is None:
             return None, None
         coverage = None if row.watermark is None else Coverage(row.complete_since, row.watermark)
@@ -82,11 +132,20 @@ class Store:
     ) -> Changes:
         """Take over the calls of a page together with the place behind it."""
         now = datetime.now(UTC)
-        rows = [call_row(call, now) for call in page]
+        rows = [call_row(call, self._account, now) for call in page]
+        claim = (
+            update(calls)
+            .where(calls.c.account == "", calls.c.id.in_([row["id"] for row in rows]))
+            .values(account=self._account)
+        )
 
         async def save(connection: AsyncConnection) -> Sequence[int]:
             await connection.execute(self._upsert_state, self._state(coverage, walk, now))
-            return (await connection.scalars(self._upsert_calls, rows)).all() if rows else []
+            if not rows:
+                return []
+            if self._unclaimed:
+                await connection.execute(claim)
+            return (await connection.scalars(self._upsert_calls, rows)).all()
 
         revisions = await transact(self._connection, save)
         inserted = revisions.count(1)
@@ -114,35 +173,29 @@ class Store:
         }
 
 
-def _upsert_calls(insert: AnyInsert) -> AnyInsert:
-    """Write what is new or differs; return the revision of each row written."""
+def _upsert_changes(insert: AnyInsert) -> AnyInsert:
+    """Write calls that are new or differ; return the revision of each row written."""
     given = insert.excluded
     compared = [
         column.name
         for column in calls.columns
-        if column.name not in ("id", "revision", "synced_at")
+        if not column.primary_key and column.name not in ("revision", "synced_at")
     ]
     return insert.on_conflict_do_update(
-        index_elements=[calls.c.id],
+        index_elements=list(calls.primary_key),
         set_={name: given[name] for name in compared}
         | {"synced_at": given.synced_at, "revision": calls.c.revision + 1},
         where=or_(*(calls.c[name].is_distinct_from(given[name]) for name in compared)),
     ).returning(calls.c.revision)
 
 
-def _upsert_state(insert: AnyInsert) -> AnyInsert:
-    given = insert.excluded
+def _upsert(insert: AnyInsert, table: Table) -> AnyInsert:
+    """Write rows, in place of those with the same key."""
     return insert.on_conflict_do_update(
-        index_elements=[sync_state.c.account, sync_state.c.trunk_id],
+        index_elements=list(table.primary_key),
         set_={
-            column.name: given[column.name]
-            for column in sync_state.columns
+            column.name: insert.excluded[column.name]
+            for column in table.columns
             if not column.primary_key
         },
     )
-
-
-def _make_tables(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_DDL_LOCK)))
-    metadata.create_all(connection)

@@ -14,7 +14,7 @@ from telepath_async.sync.schema import calls, sync_state
 
 Rows = dict[str, dict[str, Any]]
 
-OURS = ("revision", "synced_at")
+OURS = ("revision", "synced_at", "account")
 
 
 async def stored(database_url: str) -> Rows:
@@ -43,6 +43,11 @@ async def change_state(database_url: str, **values: Any) -> None:
 
 async def _update(connection: AsyncConnection, values: dict[str, Any]) -> None:
     await connection.execute(update(sync_state).values(**values))
+
+
+def asked_for_calls(sandbox: Sandbox) -> int:
+    """Return how many times the list of calls was asked for."""
+    return sum(request.path.endswith("/calls") for request in sandbox.requests)
 
 
 def truth(sandbox: Sandbox) -> Rows:

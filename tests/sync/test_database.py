@@ -19,7 +19,7 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncBusy, database, sync_calls
 from telepath_async.sync.database import make_engine
 from tests.sync.conftest import client_of
-from tests.sync.tables import stored, truth
+from tests.sync.tables import asked_for_calls, stored, truth
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ async def test_a_second_sync_of_the_account_says_that_it_is_busy_and_changes_not
     monkeypatch.setattr(database, "_SECONDS_TO_WAIT", 0.2)
     sandbox.fail_next(delay=30.0, path="/calls")
     first = asyncio.create_task(sync_calls(telepath, database_url))
-    while not sandbox.requests:
+    while not asked_for_calls(sandbox):
         await asyncio.sleep(0.01)
     with pytest.raises(SyncBusy, match="under way"):
         await sync_calls(telepath, database_url)
-    assert len(sandbox.requests) == 1
+    assert asked_for_calls(sandbox) == 1
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first

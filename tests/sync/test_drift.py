@@ -45,6 +45,16 @@ class ScriptedList:
         )
 
 
+class NoTrunks:
+    """An account without trunks."""
+
+    def list(self, **options: Any) -> NoTrunks:
+        return self
+
+    async def collect(self) -> list[Any]:
+        return []
+
+
 @define
 class ScriptedClient:
     """Each walk is the next of `walks`: its calls, by the hour of their start, and `uncertain`."""
@@ -57,6 +67,10 @@ class ScriptedClient:
     @property
     def calls(self) -> ScriptedClient:
         return self
+
+    @property
+    def trunks(self) -> NoTrunks:
+        return NoTrunks()
 
     def with_options(self, **options: Any) -> ScriptedClient:
         return self

@@ -13,13 +13,13 @@ from telepath_async.sync.plan import (
     Coverage,
     Seen,
     Walk,
-    beginning,
-    extended,
     latest,
     may_resume,
-    proven,
+    merge,
     server_time,
+    start_of,
     up_to_present,
+    verified_until,
 )
 
 HOUR: Final = timedelta(hours=1)
@@ -58,13 +58,13 @@ def test_a_walk_begins_a_lookback_before_what_is_covered_or_where_it_was_asked_t
     begins: float | None,
 ) -> None:
     coverage = covered and Coverage(at(covered[0]), moment(covered[1]))
-    assert beginning(coverage, at(since), at(until), HOUR) == at(begins)
+    assert start_of(coverage, at(since), at(until), HOUR) == at(begins)
 
 
 def test_a_lookback_longer_than_the_calendar_begins_where_it_was_asked_to() -> None:
-    assert beginning(Coverage(None, MIDNIGHT), None, None, timedelta.max) is None
+    assert start_of(Coverage(None, MIDNIGHT), None, None, timedelta.max) is None
     assert (
-        beginning(Coverage(None, MIDNIGHT), MIDNIGHT - HOUR, None, timedelta.max) == MIDNIGHT - HOUR
+        start_of(Coverage(None, MIDNIGHT), MIDNIGHT - HOUR, None, timedelta.max) == MIDNIGHT - HOUR
     )
 
 
@@ -151,7 +151,7 @@ def test_both_halves_are_shorter_and_meet(starts: list[datetime]) -> None:
 def test_a_walk_proves_no_more_than_what_had_begun_when_it_began(
     walk: Walk, watermark: float | None
 ) -> None:
-    assert proven(walk) == at(watermark)
+    assert verified_until(walk) == at(watermark)
 
 
 @pytest.mark.parametrize(
@@ -174,13 +174,13 @@ def test_ranges_that_touch_grow_together_and_of_two_that_do_not_the_later_one_co
 ) -> None:
     coverage = before and Coverage(at(before[0]), moment(before[1]))
     walk = Walk(since=at(walked[0]), until=None, started=LATER, newest=at(walked[1]))
-    assert extended(coverage, walk) == Coverage(at(after[0]), moment(after[1]))
+    assert merge(coverage, walk) == Coverage(at(after[0]), moment(after[1]))
 
 
 def test_a_walk_that_proves_nothing_leaves_the_coverage_as_it_was() -> None:
     coverage = Coverage(None, MIDNIGHT)
-    assert extended(coverage, Walk(since=None, until=None, started=LATER)) is coverage
-    assert extended(None, Walk(since=None, until=None, started=LATER)) is None
+    assert merge(coverage, Walk(since=None, until=None, started=LATER)) is coverage
+    assert merge(None, Walk(since=None, until=None, started=LATER)) is None
 
 
 @given(
@@ -198,21 +198,21 @@ def test_nothing_is_ever_claimed_that_no_walk_has_read(
         now += passed
         if since is not None and until is not None and since > until:
             continue
-        begins = beginning(coverage, at(since), at(until), HOUR)
+        begins = start_of(coverage, at(since), at(until), HOUR)
         walk = Walk(
             since=begins,
             until=at(until),
             started=at(now),
             newest=at(min(now, 20 if until is None else until)),
         )
-        end = proven(walk)
+        end = verified_until(walk)
         assert end is not None
         read |= {
             hour
             for hour in range(21)
             if (begins is None or begins <= moment(hour)) and moment(hour) <= end
         }
-        coverage = extended(coverage, walk)
+        coverage = merge(coverage, walk)
         assert coverage is not None
         claimed = {
             hour

@@ -20,7 +20,7 @@ CALLS = 1_000
 
 def ranges(sandbox: Sandbox) -> set[tuple[str | None, str | None]]:
     """Return the ranges of time that were asked for."""
-    queries = [dict(request.query) for request in sandbox.requests]
+    queries = [dict(request.query) for request in sandbox.requests if "calls" in request.path]
     return {(query.get("from"), query.get("to")) for query in queries}
 
 

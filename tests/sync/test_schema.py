@@ -15,12 +15,12 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def row(**fields: Any) -> dict[str, Any]:
-    return call_row(Call(id="call_1", **fields), NOW)
+    return call_row(Call(id="call_1", **fields), "acme", NOW)
 
 
 def test_an_empty_call_is_a_row_of_nulls() -> None:
     filled = {name for name, value in row().items() if value is not None}
-    assert filled == {"id", "extra", "revision", "synced_at"}
+    assert filled == {"id", "extra", "revision", "synced_at", "account"}
 
 
 def test_secrets_are_masked_at_every_depth() -> None:

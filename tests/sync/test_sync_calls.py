@@ -17,7 +17,7 @@ from telepath_async import NotFoundError, ServerError, TelepathClient, UsageErro
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncProgress, SyncReport, sync_calls
 from tests.sync.conftest import client_of
-from tests.sync.tables import change_state, stored, truth, whole_rows
+from tests.sync.tables import asked_for_calls, change_state, stored, truth, whole_rows
 
 
 class Midway(Exception):
@@ -62,7 +62,7 @@ async def test_the_second_sync_asks_only_for_what_is_new_or_may_have_changed(
     telepath: TelepathClient, sandbox: Sandbox, database_url: str
 ) -> None:
     await sync_calls(telepath, database_url)
-    asked = len(sandbox.requests)
+    asked = asked_for_calls(sandbox)
     new = sandbox.add_call()
     changed = sandbox.add_call(
         start_time=ago(minutes=10).isoformat(), status="connected", duration_seconds=0
@@ -73,7 +73,7 @@ async def test_the_second_sync_asks_only_for_what_is_new_or_may_have_changed(
     assert report.inserted == 0
     assert report.updated == 1
     assert report.unchanged >= 1
-    assert len(sandbox.requests) == asked + 2
+    assert asked_for_calls(sandbox) == asked + 2
     assert report.watermark == datetime.fromisoformat(new["start_time"])
     assert await stored(database_url) == truth(sandbox)
 
@@ -319,6 +319,9 @@ async def test_progress_is_told_after_every_committed_page(
         ),
         ({"lookback": timedelta(seconds=-1)}, "lookback must be"),
         ({"lookback": 3600}, "lookback must be"),
+        ({"account": ""}, "account must be"),
+        ({"account": "two words"}, "account must be"),
+        ({"account": 7}, "account must be"),
         ({"trunk_id": ""}, "trunk_id must be"),
         ({"trunk_id": 7}, "trunk_id must be"),
         ({"on_progress": True}, "on_progress must be"),
