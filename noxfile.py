@@ -5,6 +5,7 @@
 
 import os
 import re
+import shutil
 
 import nox
 
@@ -89,6 +90,19 @@ def examples(session: nox.Session) -> None:
     """Run every example against the sandbox."""
     session.install(EVERYTHING, *group("test"), *group("examples"))
     session.run("pytest", "--no-header", "-v", "examples", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Test the dashboard's page in the system's Chromium; skip where there is none.
+
+    `PICTURES=folder` keeps pictures of it.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if not (os.environ.get("CHROMIUM") or any(map(shutil.which, names))):
+        session.skip("there is no Chromium: apt-get install chromium, or set CHROMIUM")
+    session.install("-e", EVERYTHING, *group("test"), *group("browser"))
+    session.run("pytest", *(session.posargs or ["tests/browser"]))
 
 
 @nox.session

@@ -77,7 +77,12 @@ ROOMS: Final[dict[str, set[str]]] = {
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
-        "demo", "export", "jobs", "sandbox", "sync", "worker", "checks", "protocol.redaction",
+        "dashboard", "demo", "export", "jobs", "sandbox", "sync", "worker", "checks",
+        "protocol.redaction",
+    },
+    "dashboard": {
+        STDLIB, "aiohttp", "attrs", "sqlalchemy", "yarl", PUBLIC_FACE, "sync",
+        "protocol.redaction",
     },
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
     "worker": {
