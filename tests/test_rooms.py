@@ -77,13 +77,14 @@ ROOMS: Final[dict[str, set[str]]] = {
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
-        "dashboard", "demo", "export", "jobs", "sandbox", "sync", "worker", "checks",
+        "dashboard", "demo", "export", "insights", "jobs", "sandbox", "sync", "worker", "checks",
         "protocol.redaction",
     },
     "dashboard": {
-        STDLIB, "aiohttp", "attrs", "sqlalchemy", "yarl", PUBLIC_FACE, "sync",
+        STDLIB, "aiohttp", "attrs", "sqlalchemy", "yarl", PUBLIC_FACE, "insights", "sync",
         "protocol.redaction",
     },
+    "insights": {STDLIB, "attrs", "sqlalchemy", PUBLIC_FACE, "sync", "checks"},
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
     "worker": {
         STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "psycopg", "psycopg_pool", "redis",

@@ -6,11 +6,13 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen
 
 from telepath_async import CallDetails, NotFoundError, TelepathClient, TelepathError, to_dict
+from telepath_async.insights.explanation import explain_week
 
 from . import figures
 from .hours import HourCache, moment
@@ -72,9 +74,7 @@ class Board:
         comparable = _covers(states, moment(span.before.start))
         key = (self._cache.version, question, comparable)
         if key not in self._answers:
-            self._answers[key] = await self._figures(question, hours, comparable)
-            if len(self._answers) > _MOST_ANSWERS:
-                self._answers.popitem(last=False)
+            self._keep(key, await self._figures(question, hours, comparable))
         return {
             **self._answers[key],
             "now": now.timestamp(),
@@ -87,6 +87,32 @@ class Board:
                 "few": figures.FEW,
             },
         }
+
+    async def explain(self, query: Mapping[str, str]) -> Json:
+        """Return who is to blame for the change that stands out most in the last 7 days."""
+        last = int(self._now().timestamp()) // 3600
+        span = range(last - 168, last + 1)
+        hours = await self._cache.load(span.start, last)
+        account = read_filter(query).account
+        key = ("explain", self._cache.version, last, account)
+        if key not in self._answers:
+            known = {
+                (trunk["account"], trunk["id"]): (trunk["name"] or trunk["id"], trunk["provider"])
+                for trunk in await self._reader.trunks()
+            }
+            found = await asyncio.to_thread(
+                partial(explain_week, hours, span, known, account=account, seed=0)
+            )
+            self._keep(
+                key,
+                {"verdict": found.verdict, "summary": found.summary, "evidence": found.evidence},
+            )
+        return self._answers[key]
+
+    def _keep(self, key: object, answer: Json) -> None:
+        self._answers[key] = answer
+        if len(self._answers) > _MOST_ANSWERS:
+            self._answers.popitem(last=False)
 
     async def _figures(self, question: Question, hours: Any, comparable: bool) -> Json:
         answer, sums = await asyncio.to_thread(self._shape, question, hours, comparable)

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
-from .cells import Cell, Cells, Filter, chosen
+from telepath_async.insights.cells import Cell, Cells, Filter, chosen
 
 Json: TypeAlias = dict[str, Any]
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final
 
-from .cells import Cells, add_rows
+from telepath_async.insights.cells import Cells, add_rows
+
 from .queries import CallReader
 
 _HOURS_AT_ONCE: Final = 24

@@ -12,10 +12,9 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from telepath_async import UsageError
+from telepath_async.insights.cells import Filter, hour_of
 from telepath_async.sync.reading import CallRow, has_tables, read_rows, second_of, sqlite_path
 from telepath_async.sync.schema import calls, sync_state, trunks
-
-from .cells import Filter, hour_of
 
 MOST_CALLS: Final = 200
 _HOUR_CHARACTERS: Final = 13  # 2026-11-28 14

@@ -9,8 +9,8 @@ from typing import Final
 from attrs import frozen
 
 from telepath_async import UsageError
+from telepath_async.insights.cells import Filter
 
-from .cells import Filter
 from .figures import Span
 
 RANGES: Final = {"24h": 24, "7d": 168, "30d": 720}

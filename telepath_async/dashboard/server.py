@@ -132,7 +132,12 @@ async def serve(board: Board, address: Address) -> AsyncIterator[str]:
     app = web.Application(middlewares=[door.check])
     for path, response in _files().items():
         app.router.add_get(path, response)
-    answers = {"data": board.data, "calls": board.calls, "call": board.call}
+    answers: dict[str, Answer] = {
+        "data": board.data,
+        "calls": board.calls,
+        "call": board.call,
+        "explain": board.explain,
+    }
     for name, answer in answers.items():
         app.router.add_get(f"/api/{name}", _json(answer))
     runner = web.AppRunner(app, access_log=None)

@@ -25,7 +25,6 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.sync import sync_calls
 from telepath_async.sync.reading import make_reader
 
-
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async.dashboard.board import Board, BoardOptions
-from telepath_async.dashboard.cells import Filter
 from telepath_async.dashboard.figures import Span, nearest_ranks
+from telepath_async.insights.cells import Filter
 
 from .stored import HOUR, NOW, call, many_calls, reading, run_sql, state, store, trunk
 

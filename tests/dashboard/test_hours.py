@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from telepath_async import UsageError
 from telepath_async.dashboard import hours as hours_module
 from telepath_async.dashboard.board import Board, BoardOptions
-from telepath_async.dashboard.cells import Filter
 from telepath_async.dashboard.hours import HourCache
 from telepath_async.dashboard.queries import CallReader
+from telepath_async.insights.cells import Filter
 from telepath_async.sync.reading import make_reader, sqlite_path
 from telepath_async.sync.schema import calls
 

@@ -6,6 +6,7 @@ import { accountName, ago, element, moment, number, parts, unix, view, zoneName 
 import { replace, table } from "./tables.js";
 
 const SECONDS = 5;
+const EXPLAIN_EVERY = 6; // polls
 const at = (id) => document.getElementById(id);
 const state = {
   range: "7d", since: "", until: "", account: "", trunk: "", direction: "", paused: false,
@@ -14,6 +15,7 @@ const state = {
 let answer = null;
 let received = 0;
 let asked = 0;
+let polls = 0;
 
 const charts = [
   new Chart(at("calls-chart"), {
@@ -93,8 +95,22 @@ function say(text) {
   if (at("banner").textContent !== text) at("banner").textContent = text;
 }
 
+async function explain() {
+  try {
+    const { verdict, summary, evidence } = await get("explain", query({ range: "" }));
+    at("explained").hidden = verdict === "too few";
+    at("verdict").textContent = summary;
+    at("evidence").replaceChildren(...evidence.map((line) => element("li", line)));
+  } catch {
+    at("explained").hidden = true; // the banner says why, from the other questions
+  }
+}
+
 async function poll() {
-  if (!state.paused && !document.hidden) await refresh();
+  if (!state.paused && !document.hidden) {
+    await refresh();
+    if (polls++ % EXPLAIN_EVERY === 0) explain();
+  }
   setTimeout(poll, SECONDS * 1000);
 }
 
@@ -328,6 +344,7 @@ async function openCall(call) {
 function changed() {
   if (answer) showChoices();
   refresh();
+  explain();
 }
 
 for (const name of ["account", "trunk", "direction"]) {
