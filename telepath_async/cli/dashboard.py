@@ -84,6 +84,10 @@ def dashboard(
         ),
     ] = None,
     queue: Annotated[str, typer.Option(help="The fleet's name at its broker.")] = "telepath",
+    grafana: Annotated[
+        bool,
+        typer.Option("--grafana", help="Print a Grafana dashboard over these tables, and end."),
+    ] = False,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0 picks a free one.")] = 0,
     host: Annotated[str, typer.Option(help="Needs --behind-proxy.")] = "127.0.0.1",
     behind_proxy: Annotated[
@@ -106,11 +110,16 @@ def dashboard(
             DashboardOptions,
             Limits,
             cache_database,
+            grafana_json,
             serve_dashboard,
         )
     except ModuleNotFoundError as error:
         tell(str(error), kind="error")
         return 2
+
+    if grafana:
+        sys.stdout.write(grafana_json(database or "postgresql:"))
+        return OK
 
     async def serve() -> int:
         if sandbox and (accounts or database or not sync):

@@ -3,7 +3,7 @@
 try:
     from .board import BoardOptions
     from .figures import Limits
-    from .run import DashboardOptions, Source, cache_database, serve_dashboard
+    from .run import DashboardOptions, Source, cache_database, grafana_json, serve_dashboard
     from .server import Address
 except ModuleNotFoundError as error:
     message = (
@@ -18,5 +18,6 @@ __all__ = [
     "Limits",
     "Source",
     "cache_database",
+    "grafana_json",
     "serve_dashboard",
 ]

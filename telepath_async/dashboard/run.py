@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,9 @@ def cache_database() -> str:
             f"{directory} cannot be made ({error.strerror}): give --database"
         ) from None
     return f"sqlite:///{directory / 'calls.db'}"
+
+
+def grafana_json(database_url: str) -> str:
+    """Return the Grafana dashboard for a database of this kind (PostgreSQL, or SQLite)."""
+    kind = "sqlite" if database_url.startswith("sqlite") else "postgresql"
+    return files("telepath_async.dashboard").joinpath(f"grafana/{kind}.json").read_text()
