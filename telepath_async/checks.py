@@ -107,13 +107,21 @@ def _shown(value: object) -> str:
         return f"a value of type {type(value).__name__}"
 
 
-def check_timedelta(name: str, value: object, *, exclusive: bool = False) -> timedelta:
-    """Return a timedelta from 0 (`exclusive`: above it)."""
+def check_timedelta(
+    name: str, value: object, *, exclusive: bool = False, most: timedelta = timedelta.max
+) -> timedelta:
+    """Return a timedelta from 0 (`exclusive`: above it) to `most`."""
     zero = timedelta(0)
-    if isinstance(value, timedelta) and (zero < value if exclusive else zero <= value):
+    if (
+        isinstance(value, timedelta)
+        and (zero < value if exclusive else zero <= value)
+        and value <= most
+    ):
         return value
+    upper = "" if most == timedelta.max else f" to {most.days:,} days"
     raise UsageError(
-        f"{name} must be a timedelta {'above' if exclusive else 'from'} 0, not {_shown(value)}"
+        f"{name} must be a timedelta {'above' if exclusive else 'from'} 0{upper}, not "
+        f"{_shown(value)}"
     )
 
 

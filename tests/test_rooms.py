@@ -31,6 +31,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "unset": {PURE_STDLIB},
     "version": set(),
     "checks": {STDLIB, "aiohttp", "yarl", "errors", "secret"},
+    "spans": {PURE_STDLIB, "errors"},
     "events": {PURE_STDLIB, "attrs"},
     "models": {PURE_STDLIB, "attrs", "pydantic", "pydantic_core", "secret"},
     "protocol": {
@@ -72,13 +73,13 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE, "checks", "protocol.redaction",
         "protocol.url",
     },
-    "jobs": {STDLIB, "attrs", "cattrs", PUBLIC_FACE, "protocol.strict", "checks"},
+    "jobs": {STDLIB, "attrs", "cattrs", PUBLIC_FACE, "protocol.strict", "checks", "spans"},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
         "dashboard", "demo", "export", "insights", "jobs", "sandbox", "sync", "worker", "checks",
-        "protocol.redaction",
+        "protocol.redaction", "spans",
     },
     "dashboard": {
         STDLIB, "aiohttp", "attrs", "sqlalchemy", "yarl", PUBLIC_FACE, "insights", "sync",
@@ -89,7 +90,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "worker": {
         STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "psycopg", "psycopg_pool", "redis",
         "saq", PUBLIC_FACE, "checks", "jobs", "otel", "sync", "protocol.redaction",
-        "protocol.strict",
+        "protocol.strict", "spans",
     },
     # A limiter of the core that stands outside of it: it counts by the core's own arithmetic.
     "redis": {

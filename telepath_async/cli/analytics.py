@@ -15,7 +15,7 @@ import typer
 from telepath_async import AnalyticsOverview, UsageError
 
 from .calls import COLUMNS as CALL_COLUMNS
-from .exits import FAILED, OK, code_of
+from .exits import FAILED, OK, PARTLY, code_of
 from .hooks import check_hook, run_hook
 from .output import draw, draw_rows, fields_table, json_line, shown_text, tell
 from .shell import Shell, Since, TrunkId, Until, command, span_option
@@ -114,9 +114,9 @@ async def watch(
 ) -> int:
     """Alert when latency or success is bad.
 
-    Once when a figure crosses its limit, with the calls that explain it, and once when it has
-    recovered. An alert whose --exec command fails, or has not ended after a minute, is told again
-    at the next poll.
+    Once when a figure crosses its limit, with the calls that explain it, once when it has
+    recovered, and once when the server gives no such figure (with --once: exit code 8). An alert
+    whose --exec command fails, or has not ended after a minute, is told again at the next poll.
     """
     from telepath_async.jobs import LatencyPoll, Threshold, watch_latency
 
@@ -177,7 +177,9 @@ async def watch(
             )
     if polls[0].error is not None:  # it has been told already
         return code_of(polls[0].error)
-    return FAILED if untold else OK
+    if untold:
+        return FAILED
+    return PARTLY if polls[0].no_figure else OK
 
 
 def _remembered(state: Path | None) -> str | None:
@@ -200,16 +202,12 @@ def _show_alert(shell: Shell, alert: LatencyAlert) -> None:
         return
     from rich.panel import Panel
 
-    crossed = alert.kind == "crossed"
+    colour = {"crossed": "red", "recovered": "green", "no_figure": "yellow"}[alert.kind]
+    figure = "missing" if alert.value is None else shown_text(alert.value)
     said = (
-        f"{alert.threshold.metric} is {shown_text(alert.value)}, "
-        f"the limit {shown_text(alert.threshold.limit)}\n"
+        f"{alert.threshold.metric} is {figure}, the limit {shown_text(alert.threshold.limit)}\n"
         f"over the calls from {shown_text(alert.since)} to {shown_text(alert.at)} UTC"
     )
-    draw(
-        Panel(
-            said, title=alert.kind, title_align="left", border_style="red" if crossed else "green"
-        )
-    )
+    draw(Panel(said, title=alert.kind.replace("_", " "), title_align="left", border_style=colour))
     if alert.worst_calls:
         draw_rows(alert.worst_calls, CALL_COLUMNS)

@@ -131,6 +131,14 @@ async def sync(
     *,
     since: Since = None,
     until: Until = None,
+    account: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name of yours for the account: its rows are kept under it, and a new API key "
+            "re-reads nothing. It takes over what was synced without a name.",
+        ),
+    ] = None,
     lookback: Annotated[
         timedelta, span_option("How long after its start a call may still change:", "1h")
     ] = timedelta(hours=1),
@@ -159,6 +167,7 @@ async def sync(
             report = await sync_calls(
                 telepath,
                 url,
+                account=account,
                 since=since,
                 until=until,
                 lookback=lookback,
@@ -215,6 +224,9 @@ async def export(
     trunk_id: TrunkId = None,
     status: Status = None,
     direction: Direction = None,
+    bom: Annotated[
+        bool, typer.Option("--bom", help="Mark a CSV as UTF-8, so that Excel shows its letters.")
+    ] = False,
 ) -> int:
     """Write calls to a file: Parquet, CSV or NDJSON.
 
@@ -240,6 +252,7 @@ async def export(
                 trunk_id=trunk_id,
                 status=status,
                 direction=direction,
+                bom=bom,
                 on_progress=show,
             )
     told = {

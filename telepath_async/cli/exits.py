@@ -38,7 +38,7 @@ MEANINGS: Final = {
     CONFLICT: "the username is taken, or another run holds the database or the journal",
     THROTTLED: "the rate limit, after all waiting",
     UNKNOWN: "a create or a rotate was sent and its answer lost: look, or rotate again",
-    PARTLY: "done in part: some of many failed, or rows may have been missed",
+    PARTLY: "done in part: some of many failed, rows may have been missed, or a figure is missing",
     INTERRUPTED: "stopped by Ctrl-C (143: by SIGTERM; 141: the reader closed the pipe)",
 }
 

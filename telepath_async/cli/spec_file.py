@@ -1,16 +1,11 @@
-"""Files of trunk specs: CSV, JSON, NDJSON or YAML -> checked specs, each with its line.
+"""Files of trunk specs -> checked specs, each with its line.
 
-A parser's own message may quote the file, and passwords stand in it: a fault here gives the line,
-and no content.
+Passwords stand in a file: a fault gives the line, the field and the rule, and no content.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +14,13 @@ from attrs import frozen
 
 from telepath_async import Secret, TrunkSpec, UsageError
 
-_FIELDS: Final = tuple(field.name for field in attrs.fields(TrunkSpec))
+from .spec_formats import FIELDS, READERS, Damaged
+
 _BLANK: Final = dict.fromkeys(("name", "ai_provider", "sip_username", "sip_password"))
 _MOST_FAULTS_SHOWN: Final = 50
-_WHITE: Final = re.compile(r"\s*")
-_Numbered = Iterator[tuple[int, Any]]
+_LONGEST_NAME: Final = 40
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_SAVE_AS: Final = "save it as UTF-8 (in Excel: File > Save As > CSV UTF-8)"
 
 
 @frozen
@@ -40,22 +37,27 @@ def read_rows(file: Path, keys: Mapping[str, Secret | None]) -> list[Row]:
     Raises UsageError that lists every fault of every row with its line, and a username that occurs
     twice.
     """
-    read = _READERS.get(file.suffix.lower())
+    read = READERS.get(file.suffix.lower())
     if read is None:
-        raise UsageError(f"{file} must end in {', '.join(_READERS)}, which says what it holds")
+        raise UsageError(f"{file} must end in {', '.join(READERS)}, which says what it holds")
     try:
-        numbered = list(read(file.read_text(encoding="utf-8-sig")))
+        numbered = list(read(_text(file)))
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{file} is no text in UTF-8: save it so") from None
-    except _Damaged as damaged:
+    except Damaged as damaged:
         raise UsageError(f"{file}, {damaged}") from None
     return _checked(file, numbered, keys)
 
 
-class _Damaged(Exception):
-    """The file is not of the kind that its name says."""
+def _text(file: Path) -> str:
+    content = file.read_bytes()
+    if content.startswith(_UTF_16) or b"\0" in content[:4]:
+        raise UsageError(f"{file} is UTF-16: {_SAVE_AS}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+    raise UsageError(f"{file}, line {line}: this is not UTF-8 (Windows-1252?): {_SAVE_AS}")
 
 
 def _checked(
@@ -70,8 +72,7 @@ def _checked(
             faults.append(f"line {line}: {made}")
         elif made.sip_username in lines:
             faults.append(
-                f"line {line}: sip_username {made.sip_username!r} stands in line "
-                f"{lines[made.sip_username]} already"
+                f"line {line}: this sip_username stands in line {lines[made.sip_username]} already"
             )
         else:
             lines[made.sip_username] = line
@@ -96,9 +97,9 @@ def _spec(fields: Any, keys: Mapping[str, Secret | None]) -> TrunkSpec | str:
     """Return the spec of a row, or all that is wrong with it."""
     if not isinstance(fields, dict):
         return f"must be a trunk with its fields, not {type(fields).__name__}"
-    unknown = [f"unknown field {str(name)[:60]!r}" for name in fields if name not in _FIELDS]
+    unknown = [f"unknown field {_field_name(name)}" for name in fields if name not in FIELDS]
     known: dict[str, Any] = _BLANK | {
-        name: value for name, value in fields.items() if name in _FIELDS and value is not None
+        name: value for name, value in fields.items() if name in FIELDS and value is not None
     }
     provider = known["ai_provider"]
     key = keys.get(provider) if isinstance(provider, str) else None
@@ -111,84 +112,7 @@ def _spec(fields: Any, keys: Mapping[str, Secret | None]) -> TrunkSpec | str:
     return "; ".join(unknown) or spec
 
 
-def _csv(text: str) -> _Numbered:
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), strict=True, restkey="(beyond the last column)"
-    )
-    try:
-        if reader.fieldnames and not any(name.strip() in _FIELDS for name in reader.fieldnames):
-            # A trunk, most likely, and its password would be called an unknown field.
-            raise _Damaged(
-                "line 1: this must name the columns, with commas between them: name,ai_provider,…"
-            )
-        for row in reader:
-            yield (
-                reader.line_num,
-                {(name or "").strip(): value or None for name, value in row.items()},
-            )
-    except csv.Error:
-        raise _Damaged(
-            f"line {reader.reader.line_num}: this is no CSV; look at the quotes"
-        ) from None
-
-
-def _json(text: str) -> _Numbered:
-    """An array, or a value a line: one after the other, so that each has its line."""
-    decode, end = json.JSONDecoder().raw_decode, len(text.rstrip())
-    inside = text.lstrip().startswith("[")
-    place, line, seen = _behind(text, 0, "[" if inside else ""), 1, 0
-    while place < end and not (inside and text[place] == "]"):
-        line, seen = line + text.count("\n", seen, place), place
-        try:
-            value, after = decode(text, place)
-        except (ValueError, RecursionError) as error:
-            raise _damaged_json(text, getattr(error, "pos", place)) from None
-        yield line, value
-        place = _behind(text, after, "," if inside else "")
-    if inside and place != end - 1:  # the bracket that closes it
-        raise _damaged_json(text, place)
-
-
-def _behind(text: str, place: int, mark: str) -> int:
-    """Return the next index after white space, one `mark`, and white space."""
-    index = _after_white(text, place)
-    if mark and text.startswith(mark, index):
-        index = _after_white(text, index + len(mark))
-    return index
-
-
-def _after_white(text: str, index: int) -> int:
-    return _WHITE.match(text, index).end()  # type: ignore[union-attr]  # it matches anything
-
-
-def _damaged_json(text: str, place: int) -> _Damaged:
-    line = text.count("\n", 0, place) + 1
-    return _Damaged(f"line {line}: this is no JSON; look at the commas, quotes and brackets")
-
-
-def _yaml(text: str) -> _Numbered:
-    import yaml
-
-    try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.SequenceNode):
-            raise _Damaged("line 1: this must be a list of trunks, each begun by a dash")
-        for child in node.value:
-            yield child.start_mark.line + 1, loader.construct_object(child, deep=True)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = 1 if mark is None else mark.line + 1
-        raise _Damaged(
-            f"line {line}: this is no YAML; a text that begins with * & ! % @ or ` needs quotes"
-        ) from None
-
-
-_READERS: Final[dict[str, Callable[[str], _Numbered]]] = {
-    ".csv": _csv,
-    ".json": _json,
-    ".ndjson": _json,
-    ".jsonl": _json,
-    ".yaml": _yaml,
-    ".yml": _yaml,
-}
+def _field_name(name: object) -> str:
+    """Return a name as it stands in the file, where it is one: a long one may be anything."""
+    text = str(name)
+    return repr(text) if len(text) <= _LONGEST_NAME else f"of {len(text)} characters"

@@ -10,7 +10,7 @@ from typing import Final
 
 from telepath_async.insights.cells import Cells, add_rows
 
-from .queries import CallReader
+from .queries import CallReader, Newest
 
 _HOURS_AT_ONCE: Final = 24
 _MOST_KEPT: Final = 6_000
@@ -25,8 +25,7 @@ class HourCache:
         self.version = 0
         self._reader = reader
         self._hours: dict[int, Cells] = {}
-        self._synced_at: datetime | None = None
-        self._accounts: frozenset[str] = frozenset()
+        self._newest = Newest(None, frozenset())
         self._lock = asyncio.Lock()
 
     async def load(self, first: int, last: int) -> Mapping[int, Cells]:
@@ -42,16 +41,16 @@ class HourCache:
             return {hour: self._hours[hour] for hour in wanted}
 
     async def _forget_changed(self) -> None:
-        since = self._synced_at and self._synced_at - _LATE
-        changed = await self._reader.changed(since)
-        if changed.accounts != self._accounts:  # one may have a new name
-            self._hours.clear()
-        elif changed.synced_at == self._synced_at:
+        newest, known = await self._reader.newest(), self._newest
+        if newest == known:
             return
-        self._synced_at, self._accounts = changed.synced_at, changed.accounts
+        self._newest = newest
         self.version += 1
-        for hour in changed.hours:
-            self._hours.pop(hour, None)
+        if newest.accounts != known.accounts:  # one may have a new name
+            self._hours.clear()
+        elif known.synced_at is not None:
+            for hour in await self._reader.hours_synced(known.synced_at - _LATE):
+                self._hours.pop(hour, None)
 
     async def _read(self, hours: range) -> None:
         fresh: dict[int, Cells] = {hour: {} for hour in hours}

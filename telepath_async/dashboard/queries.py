@@ -33,11 +33,10 @@ _LISTED: Final = (
 
 
 @frozen
-class Changed:
-    """When the newest row was synced, which hours have changed, and whose calls there are."""
+class Newest:
+    """When the newest row was synced, and whose calls there are."""
 
     synced_at: datetime | None
-    hours: frozenset[int]
     accounts: frozenset[str]
 
 
@@ -58,20 +57,24 @@ class CallReader:
         """Let the connections go."""
         await self._engine.dispose()
 
-    async def changed(self, since: datetime | None) -> Changed:
-        """Return when the newest row was synced, and the hours with rows synced from `since` on."""
-        second = second_of(calls.c.start_time, self._engine.dialect.name)
-        hour = func.substr(second, 1, _HOUR_CHARACTERS)
-        wanted = select(hour).distinct().where(calls.c.start_time.is_not(None))
+    async def newest(self) -> Newest:
+        """Return when the newest row was synced, and whose calls there are."""
         async with self._connected() as connection:
             if connection is None:
-                return Changed(None, frozenset(), frozenset())
-            newest = await connection.scalar(select(func.max(calls.c.synced_at)))
-            accounts = frozenset(await connection.scalars(select(sync_state.c.account).distinct()))
-            if since is None:  # nothing was read yet
-                return Changed(newest, frozenset(), accounts)
-            hours = await connection.scalars(wanted.where(calls.c.synced_at >= since))
-            return Changed(newest, frozenset(map(hour_of, hours)), accounts)
+                return Newest(None, frozenset())
+            synced_at = await connection.scalar(select(func.max(calls.c.synced_at)))
+            accounts = await connection.scalars(select(sync_state.c.account).distinct())
+            return Newest(synced_at, frozenset(accounts))
+
+    async def hours_synced(self, since: datetime) -> set[int]:
+        """Return the hours that have rows which were synced from `since` on."""
+        second = second_of(calls.c.start_time, self._engine.dialect.name)
+        hour = func.substr(second, 1, _HOUR_CHARACTERS)
+        wanted = select(hour).distinct()
+        synced = wanted.where(calls.c.start_time.is_not(None), calls.c.synced_at >= since)
+        async with self._connected() as connection:
+            assert connection is not None  # there is a newest row
+            return {hour_of(text) for text in await connection.scalars(synced)}
 
     async def rows(self, since: datetime, until: datetime) -> AsyncIterator[Sequence[CallRow]]:
         """Read the calls that started from `since` to before `until`."""

@@ -63,6 +63,7 @@ async def export_calls(
     trunk_id: str | None = None,
     status: CallStatus | str | None = None,
     direction: CallDirection | str | None = None,
+    bom: bool = False,
     on_progress: Callable[[ExportProgress], object] | None = None,
 ) -> ExportReport:
     """Write the calls into one file: a row for each, in no promised order, with the columns of
@@ -70,8 +71,9 @@ async def export_calls(
 
     `format`: None = by the ending of `path` (`.parquet`, `.csv`, `.ndjson`). `since`, `until`:
     aware datetimes, both inclusive; where both are given, the range is read in parts at the same
-    time. `trunk_id`, `status`, `direction`: only calls that have them. `on_progress`: called with
-    an `ExportProgress` after each page that is written.
+    time. `trunk_id`, `status`, `direction`: only calls that have them. `bom`: begin a CSV with
+    the mark by which Excel knows UTF-8. `on_progress`: called with an `ExportProgress` after each
+    page that is written.
 
     The file appears under its name when it is whole and on the disk; until then, and after any
     error, what stood there stands there still. Credentials inside `extra` are masked. Requests go
@@ -90,7 +92,7 @@ async def export_calls(
         on_progress,
     )
     rows_of = await in_thread(
-        partial(_rows_of, _format_of(path, format))
+        partial(_rows_of, _format_of(path, format), bom)
     )  # importing pyarrow takes its time
     with NewFile(path) as file:
         rows = rows_of(file.handle)
@@ -166,9 +168,11 @@ def _format_of(path: str | os.PathLike[str], given: str | None) -> str:
     raise UsageError(f"format must be one of {', '.join(_FORMATS)}, not {given!r}")
 
 
-def _rows_of(name: str) -> Callable[[BinaryIO], Rows]:
+def _rows_of(name: str, bom: bool) -> Callable[[BinaryIO], Rows]:
     if name == "csv":
-        return CsvRows
+        return partial(CsvRows, bom=bom)
+    if bom:
+        raise UsageError(f"bom marks a CSV for Excel; {name} has no such mark")
     if name == "ndjson":
         return NdjsonRows
     try:

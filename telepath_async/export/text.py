@@ -16,6 +16,7 @@ from .rows import COLUMNS, iso_time, values_of, write_json
 # nothing worse than a wrong number.
 _FORMULA: Final = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _PHONE_NUMBER: Final = re.compile(r"\+[0-9][0-9 ().-]*")
+_BOM: Final = "\ufeff"
 _ESCAPE: Final = "'"
 
 
@@ -44,12 +45,12 @@ class CsvRows(_TextRows):
 
     A text that a spreadsheet could run as a formula has a `'` in front, and so has one that begins
     with `'`: take one away to get the text back. Phone numbers (`+1-555-010-0001`) stay as they
-    are. `extra` is JSON.
+    are. `extra` is JSON. `bom`: begin with the mark by which Excel knows UTF-8.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, *, bom: bool = False) -> None:
         super().__init__(file)
-        file.write(f"{','.join(COLUMNS)}\r\n".encode())
+        file.write(f"{_BOM if bom else ''}{','.join(COLUMNS)}\r\n".encode())
 
     def write(self, calls: Sequence[Call]) -> None:
         self._file.write(

@@ -31,17 +31,6 @@ class Cell:
     gateway: array[float] = field(factory=_values)
     last: str = ""
 
-    def add(self, row: CallRow) -> None:
-        """Count a call."""
-        self.statuses[row.status or "unknown"] += 1
-        if row.carrier_lag_ms is not None:
-            self.carrier.append(row.carrier_lag_ms)
-        if row.ai_latency_ms is not None:
-            self.ai.append(row.ai_latency_ms)
-        if row.gateway_processing_ms is not None:
-            self.gateway.append(row.gateway_processing_ms)
-        self.last = max(self.last, row.second)
-
 
 @frozen(kw_only=True)
 class Filter:
@@ -65,13 +54,21 @@ def hour_of(text: str) -> int:
 
 def add_rows(hours: Mapping[int, Cells], rows: Iterable[CallRow]) -> None:
     """Count calls into the cells of their hours."""
-    for row in rows:
-        cells = hours[hour_of(row.second[:13])]
-        key = (row.account, row.trunk_id or "", row.direction or "")
+    for second, account, trunk, direction, status, carrier, ai, gateway in rows:
+        cells = hours[hour_of(second[:13])]
+        key = (account, trunk or "", direction or "")
         cell = cells.get(key)
         if cell is None:
             cell = cells[key] = Cell()
-        cell.add(row)
+        cell.statuses[status or "unknown"] += 1
+        if carrier is not None:
+            cell.carrier.append(carrier)
+        if ai is not None:
+            cell.ai.append(ai)
+        if gateway is not None:
+            cell.gateway.append(gateway)
+        if second > cell.last:
+            cell.last = second
 
 
 def chosen(

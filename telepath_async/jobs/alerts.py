@@ -6,13 +6,15 @@ No I/O, no clock: `now` is handed in.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from heapq import nlargest
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields_dict, frozen
 
 from telepath_async import AnalyticsOverview, Call, CallStatus, UsageError
 from telepath_async.checks import check_number, check_timedelta
@@ -34,6 +36,8 @@ _OF_A_CALL: Final[dict[str, str]] = {
     "success_rate": "status",
 }
 _SUCCEEDED: Final = (CallStatus.COMPLETED, CallStatus.CONNECTED)
+_PERFECT_RATE: Final = 100.0
+_NUMBER: Final = re.compile(r"\s*\d{1,15}(\.\d{1,15})?\s*")
 _HYSTERESIS: Final = 0.1
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -56,9 +60,15 @@ class Threshold:
     def __attrs_post_init__(self) -> None:
         if self.metric not in _OF_A_CALL:
             raise UsageError(f"metric must be one of {', '.join(_OF_A_CALL)}, not {self.metric!r}")
-        check_number("limit", self.limit)
-        if self.recovery is not None:
-            check_number("recovery", self.recovery)
+        most = _PERFECT_RATE if self.metric == "success_rate" else math.inf
+        for name, figure in (("limit", self.limit), ("recovery", self.recovery)):
+            if figure is not None or name == "limit":
+                number = check_number(name, figure, most=most)
+                if self.metric == "success_rate" and 0 < number <= 1:
+                    raise UsageError(
+                        f"{name} of success_rate must be percent, not a fraction: "
+                        f"{100 * number:g} instead of {number:g}"
+                    )
         check_timedelta("for_at_least", self.for_at_least)
         if self.is_beyond(self.recovers_at):
             raise UsageError(
@@ -71,7 +81,7 @@ class Threshold:
         """The figure at which it has recovered."""
         if self.recovery is not None:
             return self.recovery
-        perfect = 100 if self.metric == "success_rate" else 0
+        perfect = _PERFECT_RATE if self.metric == "success_rate" else 0
         return self.limit + _HYSTERESIS * (perfect - self.limit)
 
     def is_beyond(self, value: float) -> bool:
@@ -89,24 +99,29 @@ class Threshold:
 
 @frozen
 class Standing:
-    """How an alert stands: whether it fires, and since when the figures have been against that."""
+    """How an alert stands.
+
+    `firing`: whether it fires; `since`: since when the figures have been against that; `missing`:
+    whether the last overview had no such figure.
+    """
 
     firing: bool = False
     since: datetime | None = None
+    missing: bool = False
 
 
 @frozen(kw_only=True)
 class LatencyAlert:
     """A threshold that was crossed, or has recovered: `value` is the figure over the calls from
-    `since` to `at`.
+    `since` to `at`. `no_figure`: the overview has calls, but not this figure; `value` is None.
 
     `worst_calls`: those that explain a crossing, the worst (`success_rate`: the latest) first, as
     far as calls could be looked at.
     """
 
-    kind: Literal["crossed", "recovered"]
+    kind: Literal["crossed", "recovered", "no_figure"]
     threshold: Threshold
-    value: float
+    value: float | None
     since: datetime
     at: datetime
     overview: AnalyticsOverview
@@ -124,7 +139,7 @@ def checked_thresholds(thresholds: Iterable[Threshold]) -> tuple[Threshold, ...]
 
 
 def decide(
-    thresholds: Iterable[Threshold],
+    thresholds: Sequence[Threshold],
     standings: Standings,
     overview: AnalyticsOverview,
     *,
@@ -133,20 +148,23 @@ def decide(
 ) -> tuple[dict[str, Standing], list[LatencyAlert]]:
     """Return how the alerts stand now, and those that have changed.
 
-    A figure that is missing changes nothing.
+    A figure that is missing neither fires nor recovers anything, and is told once. Without calls
+    there is nothing to tell.
     """
-    after: dict[str, Standing] = {}
+    after: dict[str, Standing] = {
+        wanted.metric: standings.get(wanted.metric, Standing()) for wanted in thresholds
+    }
+    if overview.total_calls == 0:
+        return after, []
     alerts: list[LatencyAlert] = []
     for threshold in thresholds:
-        standing = standings.get(threshold.metric, Standing())
-        value: float | None = getattr(overview, threshold.metric)
-        after[threshold.metric] = (
-            standing if value is None else next_standing(threshold, standing, value, now)
-        )
-        if value is not None and after[threshold.metric].firing != standing.firing:
+        standing, value = after[threshold.metric], figure_of(overview, threshold.metric)
+        after[threshold.metric] = next_standing(threshold, standing, value, now)
+        kind = _change(standing, after[threshold.metric])
+        if kind is not None:
             alerts.append(
                 LatencyAlert(
-                    kind="recovered" if standing.firing else "crossed",
+                    kind=kind,
                     threshold=threshold,
                     value=value,
                     since=since,
@@ -157,10 +175,35 @@ def decide(
     return after, alerts
 
 
+def figure_of(overview: AnalyticsOverview, metric: str) -> float | None:
+    """Return a figure of the overview, also where it came as text: `"900"`."""
+    value: float | None = getattr(overview, metric)
+    if value is not None:
+        return value
+    names = fields_dict(AnalyticsOverview)[metric].metadata["names"]
+    texts = (overview.extra.get(name) for name in names)
+    return next(
+        (float(text) for text in texts if isinstance(text, str) and _NUMBER.fullmatch(text)), None
+    )
+
+
+def _change(
+    before: Standing, after: Standing
+) -> Literal["crossed", "recovered", "no_figure"] | None:
+    if after.missing:
+        return None if before.missing else "no_figure"
+    if after.firing == before.firing:
+        return None
+    return "crossed" if after.firing else "recovered"
+
+
 def next_standing(
-    threshold: Threshold, standing: Standing, value: float, now: datetime
+    threshold: Threshold, standing: Standing, value: float | None, now: datetime
 ) -> Standing:
-    """Return how the alert stands after this figure."""
+    """Return how the alert stands after this figure; None: there was none."""
+    if value is None:
+        return evolve(standing, missing=True)
+    standing = evolve(standing, missing=False)
     against = threshold.is_well(value) if standing.firing else threshold.is_beyond(value)
     if not against:
         return evolve(standing, since=None)

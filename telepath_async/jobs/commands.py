@@ -34,14 +34,18 @@ class CommandFailed(TelepathError):
     """A command cannot be started, took too long, or its exit code was not 0."""
 
 
+class CommandNotStarted(CommandFailed):
+    """A command cannot be started: trying it again cannot help."""
+
+
 def check_command(command: Command) -> None:
     """Look for the program, as far as can be known without running it.
 
-    Raises CommandFailed that says why it cannot be started.
+    Raises CommandNotStarted that says why it cannot be started.
     """
     reason = _shell_reason(command) if isinstance(command, str) else _reason(command[0])
     if reason is not None:
-        raise CommandFailed(f"{_name(command)} cannot be started: {reason}")
+        raise CommandNotStarted(f"{_name(command)} cannot be started: {reason}")
 
 
 async def run_command(
@@ -58,16 +62,19 @@ async def run_command(
     SIGTERM, and by SIGKILL two seconds later. It sees no variable in `hidden`, and none of ours
     that may hold a secret. `output`: where it prints to. Raises CommandFailed.
     """
+    kind: type[CommandFailed] = CommandFailed
     spawning = asyncio.ensure_future(_spawn(command, hidden, output))
     try:
         async with asyncio.timeout(seconds):
             process = await asyncio.shield(spawning)
             await process.communicate(document.reveal().encode())
         failure = _exit_failure(command, process.returncode)
+        if isinstance(command, str) and process.returncode in _SHELL_REASONS:
+            kind = CommandNotStarted
     except TimeoutError:
         failure = f"took more than {seconds:g} s, and was ended"
     except OSError as error:
-        failure = f"cannot be started: {error.strerror}"
+        kind, failure = CommandNotStarted, f"cannot be started: {error.strerror}"
     finally:
         # Cancelled before it is there, it would be out of our reach.
         with suppress(OSError):
@@ -75,7 +82,7 @@ async def run_command(
             if process.returncode is None:
                 await _end_group(process)
     if failure is not None:
-        raise CommandFailed(f"{_name(command)} {failure}")
+        raise kind(f"{_name(command)} {failure}")
 
 
 async def _spawn(

@@ -21,6 +21,7 @@ from telepath_async.checks import (
     check_timedelta,
     check_whole,
 )
+from telepath_async.spans import LONGEST
 
 from .alerts import (
     LatencyAlert,
@@ -41,7 +42,8 @@ _log: Final = logging.getLogger("telepath_async.jobs")
 class LatencyPoll:
     """What one poll found.
 
-    `alerts`: what has changed; `state`: hand it to the next poll (a short JSON string, to be stored
+    `alerts`: what has changed; `no_figure`: the metrics that the overview does not have, told or
+    not; `state`: hand it to the next poll (a short JSON string, to be stored
     as it is); `overview`: the figures, or None; `error`: why there are none, or why an alert's
     calls are not all there. A poll that failed leaves the state as it was.
     """
@@ -49,6 +51,7 @@ class LatencyPoll:
     at: datetime
     state: str
     alerts: tuple[LatencyAlert, ...] = ()
+    no_figure: tuple[str, ...] = ()
     overview: AnalyticsOverview | None = None
     error: TelepathError | None = None
 
@@ -73,7 +76,7 @@ async def poll_latency(
     Raises UsageError. Any other failure is the poll's `error`.
     """
     wanted, standings = checked_thresholds(thresholds), read_state(state)
-    check_timedelta("window", window, exclusive=True)
+    check_timedelta("window", window, exclusive=True, most=LONGEST)
     check_whole("worst", worst, 0)
     now = datetime.now(UTC)
     since = now - window
@@ -100,7 +103,12 @@ async def poll_latency(
         explained(alert, calls, worst) if alert.kind == "crossed" else alert for alert in alerts
     )
     return LatencyPoll(
-        at=now, state=write_state(after), alerts=told, overview=overview, error=failed
+        at=now,
+        state=write_state(after),
+        alerts=told,
+        no_figure=tuple(metric for metric, standing in after.items() if standing.missing),
+        overview=overview,
+        error=failed,
     )
 
 

@@ -20,7 +20,7 @@ from telepath_async import (
     TelepathError,
 )
 
-from .commands import CommandFailed
+from .commands import CommandFailed, CommandNotStarted
 from .journal import Journal
 from .ledger import Entry, State
 
@@ -84,6 +84,7 @@ class Rotation:
     async def run(self, concurrency: int) -> RotationReport:
         """Finish what was begun, then begin the rest; then forget what the carriers have."""
         queue = iter(self._due())
+        await self._work(queue, alone=True)
         async with asyncio.TaskGroup() as workers:
             for _ in range(concurrency):
                 workers.create_task(self._work(queue))
@@ -107,8 +108,15 @@ class Rotation:
         settled = finished.union(begun)
         return [*begun, *(trunk_id for trunk_id in self.wanted if trunk_id not in settled)]
 
-    async def _work(self, queue: Iterator[str]) -> None:
+    async def _work(self, queue: Iterator[str], *, alone: bool = False) -> None:
+        """Take trunks until the queue is empty or too many have failed.
+
+        `alone`: until the first carrier has its password, so that what cannot work at all costs
+        one password at a time.
+        """
         while self.failures < self.stop_after and self.broken is None:
+            if alone and self.applied:
+                return
             trunk_id = next(queue, None)
             if trunk_id is None:
                 return
@@ -190,7 +198,7 @@ class Rotation:
                 async with asyncio.timeout(self.apply_timeout):
                     await self.apply(credentials)
             except Exception as error:  # noqa: BLE001  # whatever a carrier's library raises
-                reason = _shown(error)
+                reason, not_started = _shown(error), isinstance(error, CommandNotStarted)
             else:
                 return True
             _log.warning(
@@ -201,6 +209,9 @@ class Rotation:
                 len(self.waits) + 1,
             )
             self.why[trunk_id] = f"apply failed {attempt} times, the last time with {reason}"
+            if not_started:
+                self.failures = max(self.failures, self.stop_after - 1)
+                break
             if wait is not None:
                 await asyncio.sleep(wait)
         self.failures += 1

@@ -38,9 +38,7 @@ def check_specs(specs: Iterable[TrunkSpec | Mapping[str, Any]]) -> list[TrunkSpe
     """Return all specs, made from mappings where needed, or one UsageError with every fault."""
     entries = list(specs)
     faults = [
-        f"{_label(index, entry)}: {fault}"
-        for index, entry in enumerate(entries)
-        for fault in _faults(entry)
+        f"[{index}]: {fault}" for index, entry in enumerate(entries) for fault in _faults(entry)
     ]
     faults += _duplicates(entries)
     if faults:
@@ -77,9 +75,9 @@ def _duplicates(entries: list[TrunkSpec | Mapping[str, Any]]) -> list[str]:
         if username is not None:
             indexes_of.setdefault(username, []).append(index)
     return [
-        f"sip_username {username!r} stands at "
-        f"{', '.join(f'[{index}]' for index in indexes)}; it must be unique"
-        for username, indexes in indexes_of.items()
+        f"one sip_username stands at {', '.join(f'[{index}]' for index in indexes)}; it must be "
+        "unique"
+        for indexes in indexes_of.values()
         if len(indexes) > 1
     ]
 
@@ -91,11 +89,6 @@ def _username(entry: object) -> str | None:
         else getattr(entry, "sip_username", None)
     )
     return username if isinstance(username, str) else None
-
-
-def _label(index: int, entry: object) -> str:
-    username = _username(entry)
-    return f"[{index}]" if username is None else f"[{index}] {username[:60]!r}"
 
 
 class Batch(AsyncIterator[TrunkOutcome]):

@@ -89,7 +89,7 @@ class TrunkSpec:
     def __attrs_post_init__(self) -> None:
         faults = spec_faults({name: getattr(self, name) for name in (*FIELDS, "extra")})
         if faults:
-            raise UsageError(f"trunk spec {self.sip_username!r}: {'; '.join(faults)}")
+            raise UsageError(f"trunk spec: {'; '.join(faults)}")
 
     def fields(self) -> dict[str, Any]:
         """Return what is sent: every field that is not None, secrets still hidden."""
@@ -165,6 +165,7 @@ class TrunkSpec:
 
 
 FIELDS: Final = tuple(field.name for field in attrs.fields(TrunkSpec) if field.name != "extra")
+_SECRETS: Final = ("sip_password", "openai_api_key", "elevenlabs_api_key")
 _FIXED: Final = ("ai_provider", "sip_username", "sip_password")
 UPDATE_FIELDS: Final = (*(name for name in FIELDS if name not in _FIXED), "vad")
 
@@ -209,6 +210,8 @@ def _field_fault(name: str, value: object) -> str | None:
         return f"{name} holds half a character (a lone surrogate)"
     if not text.strip() and name != "system_prompt":
         return f"{name} is blank"
+    if name in _SECRETS and text != text.strip():
+        return f"{name} has white space around it; a server would take that for a part of it"
     check = _CHECKS.get(name)
     return check(text) if check else None
 
@@ -232,11 +235,7 @@ def _text(value: object) -> str | None:
 
 
 def _provider_fault(text: str) -> str | None:
-    return (
-        None
-        if text in _NEEDED_BY
-        else f"ai_provider must be one of {', '.join(_NEEDED_BY)}, not {text!r}"
-    )
+    return None if text in _NEEDED_BY else f"ai_provider must be one of {', '.join(_NEEDED_BY)}"
 
 
 def _username_fault(text: str) -> str | None:

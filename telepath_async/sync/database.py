@@ -8,6 +8,7 @@ the process.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
@@ -24,6 +25,7 @@ from sqlalchemy.pool import NullPool
 from telepath_async import Secret, TelepathError, UsageError
 from telepath_async.protocol.redaction import as_secret
 
+from .postgres import read_target, split_hosts
 from .schema import write_json
 
 T = TypeVar("T")
@@ -130,10 +132,13 @@ def _driver(database_url: Secret) -> str:
 
 
 def _scheme(database_url: object) -> str | None:
+    if not isinstance(database_url, Secret):
+        return None
     try:
-        return _url(database_url).drivername if isinstance(database_url, Secret) else None
+        url = _url(split_hosts(database_url)[0])
     except (ArgumentError, ValueError):
         return None  # a port that is not a number may be half a password with an @ in it
+    return url.drivername
 
 
 def _url(database_url: Secret) -> URL:
@@ -170,24 +175,9 @@ def _sqlite(database_url: Secret, options: dict[str, Any]) -> AsyncEngine:
 
 
 def _postgresql(database_url: Secret, options: dict[str, Any]) -> AsyncEngine:
-    import asyncpg  # type: ignore[import-untyped]
-
-    dsn = _dsn(database_url)
-
-    async def connect() -> Any:
-        # The lock of a host that has vanished ends within minutes, and not after the two hours that
-        # are usual.
-        return await asyncpg.connect(dsn.reveal(), server_settings={"tcp_keepalives_idle": "60"})
-
-    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)
-
-
-def _dsn(database_url: Secret) -> Secret:
-    """Return the URL for asyncpg, which knows sslmode; `ssl` is how SQLAlchemy spells it."""
-    url = _url(database_url)
-    query = {{"ssl": "sslmode"}.get(name, name): value for name, value in url.query.items()}
-    dsn = url.set(drivername="postgresql", query=query).render_as_string(hide_password=False)
-    return Secret(dsn)
+    importlib.import_module("asyncpg")  # what is missing is named before anything is opened
+    target = read_target(database_url)
+    return create_async_engine("postgresql+asyncpg://", async_creator=target.connect, **options)
 
 
 async def _path(connection: AsyncConnection) -> str:

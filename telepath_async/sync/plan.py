@@ -18,6 +18,7 @@ from attrs import define, evolve, frozen
 from telepath_async.protocol.url import http_date
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
+_NEAR = timedelta(minutes=5)
 _PRESENT = timedelta(minutes=1)  # where calls still appear, and clocks differ
 
 
@@ -108,6 +109,18 @@ def merge(coverage: Coverage | None, walk: Walk) -> Coverage | None:
         return coverage
     since = walk.since if _from(walk.since) < _from(coverage.since) else coverage.since
     return Coverage(since, max(coverage.watermark, watermark))
+
+
+def spans_of(starts: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
+    """Return the spans, in whole seconds, in which calls began; near ones are one span."""
+    spans: list[tuple[datetime, datetime]] = []
+    for start in sorted(starts):
+        first = start.replace(microsecond=0)
+        last = first + timedelta(seconds=1)
+        if spans and first - spans[-1][1] <= _NEAR:
+            first = spans.pop()[0]
+        spans.append((first, last))
+    return spans
 
 
 def up_to_present(walk: Walk, now: datetime) -> list[Walk]:

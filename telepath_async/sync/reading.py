@@ -106,4 +106,4 @@ async def read_rows(
     ).where(calls.c.start_time >= since, calls.c.start_time < until)
     async with connection.stream(wanted) as rows:
         async for part in rows.partitions(_ROWS_AT_ONCE):
-            yield [CallRow(*row) for row in part]
+            yield [CallRow._make(row) for row in part]

@@ -32,12 +32,15 @@ from .plan import (
     may_resume,
     merge,
     server_time,
+    spans_of,
     start_of,
     up_to_present,
 )
 from .store import Changes, Store, open_store
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # as in accounts.toml
+_UNFINISHED_FOR: Final = timedelta(hours=24)
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _UNFINISHED_FOR
 _MOST_WALKS: Final = 3
 _PAGES_AHEAD: Final = (
     16  # 100 requests a second are the API's limit: enough for an answer in 160 ms
@@ -99,8 +102,10 @@ async def sync_calls(
     the hash of the key). The account's trunks go into `telepath_trunks`. `since`,
     `until`: aware datetimes, both inclusive; with `since`, a long first sync reads several ranges
     of time at once. `lookback`: how long after its start a call may still appear or change; each
-    run goes back that far before the watermark. `trunk_id`: only this trunk's calls, with a
-    watermark of their own. `on_progress`: called with a `SyncProgress` after each committed page.
+    run goes back that far before the watermark. A call that had not ended is asked for again until
+    it has; the last time by the run after the watermark has passed its start by 24 hours.
+    `trunk_id`: only this trunk's calls, with a watermark of their own. `on_progress`: called with a
+    `SyncProgress` after each committed page of a walk.
 
     Killed at any moment, the next run goes on after the last page committed. Where the server
     refuses a large offset, the range is read in parts. Calls deleted at the server stay in the
@@ -169,6 +174,7 @@ class _Run:
         await self.store.take_over(self.telepath.key_id, trunks)
         await self.store.save_trunks(trunks)
         self.coverage, cut_off = await self.store.load()
+        await self._ask_for_unfinished()
         if cut_off is not None and may_resume(cut_off, self._fresh_walk(), self.lookback):
             await self._resume(cut_off)
         for _ in range(_MOST_WALKS):
@@ -184,6 +190,22 @@ class _Run:
             watermark=self._watermark(),
             uncertain=self.uncertain,
         )
+
+    async def _ask_for_unfinished(self) -> None:
+        """Read the calls again that had not ended, where the walk begins after them.
+
+        First of all: the watermark says what an earlier run has seen.
+        """
+        start = self._fresh_walk().since
+        if self.coverage is None or start is None:
+            return
+        oldest = max(self.coverage.watermark, _EARLIEST) - _UNFINISHED_FOR
+        for since, until in spans_of(await self.store.unfinished(oldest, start)):
+            calls = self.telepath.calls.list(
+                trunk_id=self.trunk_id, since=since, until=until, prefetch=_PAGES_AHEAD
+            )
+            async for page in calls.pages():
+                self._count(await self.store.save_page(page.items))
 
     def _fresh_walk(self) -> Walk:
         return Walk(

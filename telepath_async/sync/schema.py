@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -39,6 +40,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from telepath_async import Call, Secret, Trunk
 
 Row = dict[str, Any]
+
+_MOST_BYTES_IN_AN_INDEX: Final = 1_000  # PostgreSQL's limit is 2,704 for all columns of an entry
+_LONGEST_BEGINNING: Final = 100
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -116,21 +120,25 @@ sync_state: Final = Table(
 
 
 def call_row(call: Call, account: str, synced_at: datetime) -> Row:
-    """Return the row of a call; what no column can hold (year 0, an infinite figure) is NULL."""
+    """Return the row of a call; what no column can hold (year 0, an infinite figure) is NULL.
+
+    Where that is text, it stands in `extra`.
+    """
+    too_long = _too_long(call)
     return {
-        "id": _text(call.id),
-        "trunk_id": _text(call.trunk_id),
+        "id": _id(call.id),
+        "trunk_id": None if "trunk_id" in too_long else _text(call.trunk_id),
         "from_number": _text(call.from_number),
         "to_number": _text(call.to_number),
         "direction": _text(call.direction),
-        "status": _text(call.status),
+        "status": None if "status" in too_long else _text(call.status),
         "duration_seconds": _figure(call.duration_seconds),
         "start_time": _moment(call.start_time),
         "end_time": _moment(call.end_time),
         "carrier_lag_ms": _figure(call.carrier_lag_ms),
         "ai_latency_ms": _figure(call.ai_latency_ms),
         "gateway_processing_ms": _figure(call.gateway_processing_ms),
-        "extra": _masked(call.extra),
+        "extra": _masked({**call.extra, **too_long}),
         "revision": 1,
         "synced_at": synced_at,
         "account": account,
@@ -140,7 +148,7 @@ def call_row(call: Call, account: str, synced_at: datetime) -> Row:
 def trunk_row(trunk: Trunk, account: str) -> Row:
     """Return the row of a trunk."""
     return {
-        "id": _text(trunk.id),
+        "id": _id(trunk.id),
         "account": account,
         "name": _text(trunk.name),
         "ai_provider": _text(trunk.ai_provider),
@@ -157,10 +165,45 @@ def write_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
+def encodable(row: Row, codec: str) -> Row:
+    """Return the row with `?` for what the database's encoding cannot hold."""
+    return {name: _encodable(value, codec) for name, value in row.items()}
+
+
+def _encodable(value: object, codec: str) -> Any:
+    if isinstance(value, dict):
+        return {_encodable(name, codec): _encodable(item, codec) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_encodable(item, codec) for item in value]
+    if isinstance(value, str):
+        return value.encode(codec, "replace").decode(codec)
+    return value
+
+
+def _id(value: str) -> str | None:
+    """Return an id that an index can hold: of a longer one, the beginning and its hash."""
+    if not _fits_index(value):
+        digest = sha256(value.encode("utf-8", "replace")).hexdigest()
+        value = f"{value[:_LONGEST_BEGINNING]}...{digest}"
+    return _text(value)
+
+
+def _too_long(call: Call) -> dict[str, str]:
+    """Return the values that no index can hold: their columns are NULL, and `extra` has them."""
+    found = {"trunk_id": call.trunk_id, "status": call.status}
+    return {name: str(value) for name, value in found.items() if value and not _fits_index(value)}
+
+
+def _fits_index(value: str) -> bool:
+    return len(value.encode("utf-8", "replace")) <= _MOST_BYTES_IN_AN_INDEX
+
+
 def _text(value: str | None) -> str | None:
-    # PostgreSQL takes no U+0000, neither in text nor in JSON; str() makes a plain string of an
-    # enumeration's.
-    return None if value is None else str(value).replace("\0", "\ufffd")
+    # PostgreSQL takes no U+0000, neither in text nor in JSON, and nothing takes half a character;
+    # str() makes a plain string of an enumeration's.
+    if value is None:
+        return None
+    return str(value).replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _figure(value: float | None) -> float | None:

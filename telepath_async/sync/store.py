@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Table, exists, or_, select, update
+from sqlalchemy import Table, exists, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,9 +19,19 @@ from telepath_async import Call, Trunk
 from .database import account_lock, transact
 from .migration import make_tables, rename_account
 from .plan import Coverage, Walk
-from .schema import call_row, calls, sync_state, trunk_row, trunks
+from .schema import Row, call_row, calls, encodable, sync_state, trunk_row, trunks
 
 AnyInsert = Any  # both dialects have an Insert of their own, alike in all that is used here
+_FINAL: Final = (
+    "completed",
+    "failed",
+    "disconnected",
+    "busy",
+    "no-answer",
+    "canceled",
+    "cancelled",
+)
+_UNDER_WAY: Final = ("queued", "initiated", "ringing", "in-progress", "in_progress", "active")
 _KEY_HASH: Final = re.compile(r"[0-9a-f]{64}")  # of an account that nobody has named
 
 
@@ -41,7 +52,7 @@ async def open_store(
     try:
         async with engine.connect() as connection, account_lock(connection, account):
             await transact(connection, lambda connection: connection.run_sync(make_tables))
-            yield Store(connection, account, trunk_id)
+            yield Store(connection, account, trunk_id, await transact(connection, _codec))
     finally:
         await engine.dispose()
 
@@ -49,10 +60,13 @@ async def open_store(
 class Store:
     """The tables, for one account and one filter (`trunk_id`; None = all)."""
 
-    def __init__(self, connection: AsyncConnection, account: str, trunk_id: str | None) -> None:
+    def __init__(
+        self, connection: AsyncConnection, account: str, trunk_id: str | None, codec: str
+    ) -> None:
         insert = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}[connection.dialect.name]
         self._connection = connection
         self._account = account
+        self._codec = codec
         self._unclaimed = False  # whether there are calls of which nobody knows the account
         self._key = {"account": account, "trunk_id": trunk_id or ""}
         self._upsert_calls = _upsert_changes(insert(calls))
@@ -92,7 +106,7 @@ class Store:
 
     async def save_trunks(self, listed: Collection[Trunk]) -> None:
         """Refresh the account's trunks."""
-        rows = [trunk_row(trunk, self._account) for trunk in listed]
+        rows = self._encodable([trunk_row(trunk, self._account) for trunk in listed])
 
         async def save(connection: AsyncConnection) -> None:
             if rows:
@@ -127,12 +141,26 @@ class Store:
             checkpoint=row.checkpoint,
         )
 
+    async def unfinished(self, since: datetime, until: datetime) -> list[datetime]:
+        """Return when the calls began, from `since` to `until`, that had not ended when read."""
+        status = func.lower(calls.c.status)
+        of_trunk = [calls.c.trunk_id == self._key["trunk_id"]] if self._key["trunk_id"] else []
+        wanted = select(calls.c.start_time).where(
+            calls.c.account == self._account,
+            calls.c.start_time.between(since, until),
+            or_(calls.c.end_time.is_(None), status.in_(_UNDER_WAY)),
+            or_(status.is_(None), status.not_in(_FINAL)),
+            *of_trunk,
+        )
+        found = await transact(self._connection, lambda connection: connection.scalars(wanted))
+        return sorted(found)
+
     async def save_page(
-        self, page: Sequence[Call], coverage: Coverage | None, walk: Walk
+        self, page: Sequence[Call], coverage: Coverage | None = None, walk: Walk | None = None
     ) -> Changes:
-        """Take over the calls of a page together with the place behind it."""
+        """Store the calls of a page, together with the position after it in a walk."""
         now = datetime.now(UTC)
-        rows = [call_row(call, self._account, now) for call in page]
+        rows = self._encodable([call_row(call, self._account, now) for call in page])
         claim = (
             update(calls)
             .where(calls.c.account == "", calls.c.id.in_([row["id"] for row in rows]))
@@ -140,7 +168,8 @@ class Store:
         )
 
         async def save(connection: AsyncConnection) -> Sequence[int]:
-            await connection.execute(self._upsert_state, self._state(coverage, walk, now))
+            if walk is not None:
+                await connection.execute(self._upsert_state, self._state(coverage, walk, now))
             if not rows:
                 return []
             if self._unclaimed:
@@ -158,6 +187,11 @@ class Store:
             self._connection, lambda connection: connection.execute(self._upsert_state, state)
         )
 
+    def _encodable(self, rows: list[Row]) -> list[Row]:
+        if self._codec == "utf-8":
+            return rows
+        return [encodable(row, self._codec) for row in rows]
+
     def _state(self, coverage: Coverage | None, walk: Walk, now: datetime) -> dict[str, Any]:
         return self._key | {
             "complete_since": coverage and coverage.since,
@@ -171,6 +205,19 @@ class Store:
             "checkpoint": walk.checkpoint,
             "updated_at": now,
         }
+
+
+async def _codec(connection: AsyncConnection) -> str:
+    """Return Python's name of the database's encoding; ASCII goes into those that it has not."""
+    if connection.dialect.name != "postgresql":
+        return "utf-8"
+    name = str(await connection.scalar(text("SHOW server_encoding"))).lower()
+    if name == "sql_ascii":  # it keeps the bytes as they come
+        return "utf-8"
+    for spelling in (name, name.replace("win", "cp"), name.replace("koi8", "koi8_")):
+        with suppress(LookupError):
+            return codecs.lookup(spelling).name
+    return "ascii"
 
 
 def _upsert_changes(insert: AnyInsert) -> AnyInsert:

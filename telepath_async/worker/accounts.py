@@ -28,13 +28,15 @@ SECONDS_OF_A_RUN: Final[dict[JobName, float]] = {"sync": 900.0, "watch": 120.0, 
 class SyncPlan:
     """Calls into a database, from `since` on.
 
-    The first time in so many `partitions` of the time from `since` to then.
+    The first time in so many `partitions` of the time from `since` to then. `lookback`: how long
+    after its start a call may still appear or change.
     """
 
     cron: str
     database_url: Secret
     since: datetime | None = None
     partitions: int = 1
+    lookback: timedelta = timedelta(hours=1)
 
 
 @frozen(kw_only=True)

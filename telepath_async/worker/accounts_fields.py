@@ -6,6 +6,8 @@ raises is the fault. How fields depend on each other stands in `accounts_file.py
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -14,15 +16,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NewType, get_args, get_
 from attrs import NOTHING, fields, frozen, has
 from croniter import croniter  # type: ignore[import-untyped]
 
-from telepath_async import Secret, TelepathClient, UsageError
+from telepath_async import Secret, TelepathClient
 from telepath_async.jobs import Threshold
 from telepath_async.protocol.strict import Hook, strict_converter
+from telepath_async.spans import read_span
 from telepath_async.sync.database import make_engine
 
 if TYPE_CHECKING:
     from cattrs import Converter
 
 _LOOPBACK: Final = "http://127.0.0.1"
+_CRON_NAMES: Final = (
+    "@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually",
+)  # fmt: skip
+# Minutes, hours, days, months and weekdays alone: croniter takes seconds, years and chance too.
+_CRON_FIELD: Final = re.compile(
+    r"(?:(?:\*|(?:\d+|[a-z]{3})(?:-(?:\d+|[a-z]{3}))?)(?:/\d+)?(?:,(?!$)|$))+", re.IGNORECASE
+)
+_MOST_SECONDS: Final = 31 * 86_400
 
 
 class Environment:
@@ -36,9 +47,9 @@ class Environment:
         """Return the secret in a variable. Raises ValueError."""
         variable = _text(name)
         self.variables.add(variable)
-        value = Secret(self._values.get(variable, ""))
+        value = Secret(self._values.get(variable, "").strip())
         if not value.reveal():
-            raise ValueError(f"the environment has no variable {variable}")
+            raise ValueError(f"the environment has no variable {variable}, or it is empty")
         return value
 
 
@@ -59,11 +70,17 @@ def _whole(most: int) -> Callable[[object], int]:
 
 def _cron(value: object) -> str:
     try:
-        schedule = _text(value)
+        schedule = _text(value).strip()
+        fields = schedule.split()
+        if schedule not in _CRON_NAMES and not (
+            len(fields) == 5 and all(map(_CRON_FIELD.fullmatch, fields))
+        ):
+            raise ValueError
         croniter(schedule, datetime.now(UTC)).get_next(datetime)
     except (ValueError, KeyError):  # "0 0 30 2 *" is well formed, and never comes
         raise ValueError(
-            "it must be a schedule in cron's five fields (UTC), such as '*/15 * * * *'"
+            "it must be a schedule in cron's five fields (UTC), such as '*/15 * * * *', or one of "
+            f"{', '.join(_CRON_NAMES)}"
         ) from None
     return schedule
 
@@ -79,6 +96,12 @@ def _moment(value: object) -> datetime:
     if value > datetime.now(UTC):
         raise ValueError("it is in the future")
     return value.astimezone(UTC)
+
+
+def _span(value: object) -> timedelta:
+    if isinstance(value, str):
+        return read_span(value)
+    raise ValueError('it must be a span of time in quotes, such as "90m", "6h" or "2d"')
 
 
 def _command(value: object) -> tuple[str, ...]:
@@ -98,7 +121,7 @@ def _journal(value: object) -> str:
 
 
 def _base_url(value: object) -> str:
-    base_url = _text(value)
+    base_url = _text(value).strip()
     TelepathClient(Secret("any"), base_url=base_url)  # opens nothing before its first call
     return base_url
 
@@ -111,7 +134,7 @@ def _api_key(value: Secret) -> Secret:
 def _api_key_in_file(value: object) -> Secret:
     path = _text(value)
     try:
-        key = Secret(Path(path).read_text("utf-8").strip())
+        key = Secret(Path(path).read_text("utf-8-sig").strip())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise ValueError(f"{path} cannot be read: {reason}") from None
@@ -128,7 +151,7 @@ def _no_api_key(value: object) -> None:
 
 
 def _database_url(value: object) -> Secret:
-    url = value if isinstance(value, Secret) else Secret(str(value))
+    url = value if isinstance(value, Secret) else Secret(str(value).strip())
     make_engine(url)
     return url
 
@@ -149,14 +172,23 @@ def _threshold(table: Mapping[str, Any]) -> Threshold:
     """Return `METRIC = limit`, or `METRIC = { limit = …, recovery = …, for_seconds = … }`."""
     known = dict(table)
     try:
-        for_at_least = timedelta(seconds=known.pop("for_seconds", 0))
-        return Threshold(**known, for_at_least=for_at_least)
-    except UsageError:
-        raise
-    except (TypeError, ValueError, OverflowError):
+        seconds = known.pop("for_seconds", 0)
+        return Threshold(**known, for_at_least=timedelta(seconds=_seconds(seconds)))
+    except TypeError:
         raise ValueError(
             "it must be a number, or a table of limit, recovery and for_seconds"
         ) from None
+
+
+def _seconds(value: object) -> float:
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and 0 <= value <= _MOST_SECONDS
+    ):
+        return value
+    raise ValueError(f"for_seconds must be a number of seconds from 0 to {_MOST_SECONDS:,}")
 
 
 Text = Annotated[str, _text]
@@ -172,6 +204,7 @@ class SyncTable:
     cron: Cron
     since: Annotated[datetime, _moment] | None = None
     partitions: Annotated[int, _whole(1000)] = 1
+    lookback: Annotated[timedelta, _span] = timedelta(hours=1)
 
 
 @frozen(kw_only=True)

@@ -48,7 +48,7 @@ def load_accounts(
     secrets = Environment(os.environ if environment is None else environment)
     accounts = Accounts(accounts=())
     try:
-        document = tomllib.loads(Path(path).read_text("utf-8"))
+        document = tomllib.loads(Path(path).read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         found.append(f"the file cannot be read: {reason}")

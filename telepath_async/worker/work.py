@@ -75,7 +75,9 @@ class Run:
             sync_calls(
                 telepath,
                 plan.database_url,
+                account=self.account.name,
                 since=plan.since,
+                lookback=plan.lookback,
                 until=end_of_part(self.status, plan),
                 on_progress=self._progress,
             )

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from telepath_async.cli import analytics
-from telepath_async.cli.exits import AUTH, FAILED, OK, USAGE
+from telepath_async.cli.exits import AUTH, FAILED, OK, PARTLY, USAGE
 from telepath_async.jobs import commands
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, signalled
@@ -77,7 +77,7 @@ def test_an_alert_is_a_panel_for_people(telepath: Telepath, tmp_path: Path) -> N
     relaxed = telepath(
         *SLOW[:2],
         "--min-success-rate",
-        "1",
+        "2",
         "--window",
         "60d",
         "--once",
@@ -111,6 +111,23 @@ def test_an_alert_that_could_not_be_passed_on_is_told_again(
     assert telepath(*SLOW, "--state", state, "--exec", "exit 3").code == OK
 
 
+@pytest.mark.parametrize("style", ["--table", "--json"])
+def test_a_figure_that_the_server_does_not_give_is_told_once_and_is_no_success(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path, style: str
+) -> None:
+    for told in (True, False):
+        sandbox.fail_next(status=200, body={"total_calls": 3, "latency": {"avg": 900}})
+        polled = telepath(*SLOW, style, "--state", tmp_path / "state")
+        assert polled.code == PARTLY
+        assert ("no figure" in polled.out or "no_figure" in polled.out) is told
+
+
+def test_a_figure_in_quotes_is_read(telepath: Telepath, sandbox: Sandbox) -> None:
+    sandbox.fail_next(status=200, body={"total_calls": 3, "avg_ai_latency_ms": "900"})
+    (alert,) = telepath(*SLOW).lines
+    assert (alert["kind"], alert["value"]) == ("crossed", 900.0)
+
+
 def test_a_poll_that_fails_once_gives_its_exit_code(telepath: Telepath, sandbox: Sandbox) -> None:
     sandbox.fail_next(status=401)
     failed = telepath(*SLOW)
@@ -124,6 +141,8 @@ def test_a_poll_that_fails_once_gives_its_exit_code(telepath: Telepath, sandbox:
         (["analytics", "watch", "--once"], "nothing to watch"),
         ([*SLOW[:4], "--interval", "0s"], "interval"),
         ([*SLOW[:4], "--window", "0s"], "window"),
+        ([*SLOW[:4], "--window", "200000w"], "longer than 100 years"),
+        ([*SLOW[:4], "--min-success-rate", "0.95"], "percent, not a fraction"),
         ([*SLOW[:4], "--min-success-rate", "101"], "--min-success-rate"),
     ],
 )

@@ -50,15 +50,28 @@ def test_a_span_is_read(text: str, span: timedelta) -> None:
     "text", ["", "7", "d", "-7d", "7 d", "7D", "7y", "1e3s", "9" * 400 + "d", "9999999999999w"]
 )
 def test_what_is_no_span_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no span of time; write 90s, 30m"):
+    with pytest.raises(
+        UsageError, match=r"is not a span of time; write 90s, 30m|is longer than 100 years"
+    ):
         read_span(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "2026-13-01", "999999w", "9" * 400 + "d", "0001-01-01T00:00:00+10:00"]
+    "text",
+    [
+        "",
+        "yesterday",
+        "2026-13-01",
+        "999999w",
+        "9999w",
+        "9" * 400 + "d",
+        "0001-01-01T00:00:00+10:00",
+    ],
 )
 def test_what_is_no_moment_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no time; write 2026-11-01"):
+    with pytest.raises(
+        UsageError, match=r"is not a time; write 2026-11-01|is longer than 100|is not a span"
+    ):
         read_moment(text, NOW)
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pyarrow
@@ -35,6 +36,11 @@ def written(rows: Any, *calls: Call) -> bytes:
 def from_csv(*calls: Call) -> list[dict[str, str]]:
     text = written(CsvRows, *calls).decode()
     return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def test_a_csv_for_excel_begins_with_its_mark() -> None:
+    assert written(partial(CsvRows, bom=True)).startswith(b"\xef\xbb\xbfid,trunk_id,")
+    assert written(CsvRows).startswith(b"id,trunk_id,")
 
 
 def from_parquet(*calls: Call) -> Any:

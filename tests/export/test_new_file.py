@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from telepath_async import UsageError
+from telepath_async.export import new_file
 from telepath_async.export.new_file import NewFile, in_thread
 
 
@@ -41,6 +44,42 @@ def test_its_mode_is_that_of_an_ordinary_new_file(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "calls.csv").stat().st_mode == ordinary.stat().st_mode
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    target = tmp_path / "calls.csv"
+    target.touch()
+    target.chmod(0o640)
+    write(target)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+def test_the_part_file_of_an_export_that_was_killed_is_removed_and_no_other(tmp_path: Path) -> None:
+    killed, other = tmp_path / ".calls[1].csv.00ff00ff.part", tmp_path / ".else.csv.00ff00ff.part"
+    killed.touch()
+    other.touch()
+    with NewFile(tmp_path / "calls[1].csv") as live:
+        assert not killed.exists()
+        write(tmp_path / "calls[1].csv", b"another export")
+        assert os.path.exists(live.handle.name)
+    assert sorted(tmp_path.iterdir()) == [other, tmp_path / "calls[1].csv"]
+
+
+def test_an_export_whose_part_file_was_taken_for_abandoned_begins_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+
+    def steal(file: BinaryIO) -> bool:
+        held.append(file.name)
+        if len(held) == 1:
+            os.unlink(file.name)
+        return True
+
+    monkeypatch.setattr(new_file, "_lock", steal)
+    assert write(tmp_path / "calls.csv") == 3
+    assert len(held) == 2
+    assert list(tmp_path.iterdir()) == [tmp_path / "calls.csv"]
 
 
 def test_a_link_goes_on_pointing_to_the_file_that_is_replaced(tmp_path: Path) -> None:

@@ -323,9 +323,9 @@ async def test_every_fault_of_every_spec_is_told_before_anything_is_sent_and_no_
         await provision_trunks(telepath, specs, sink=vault.sink)  # type: ignore[list-item]
     assert str(refused.value).splitlines() == [
         "nothing was sent, because 3 faults stand in the batch; correct them:",
-        "  [0] 'one': unknown field 'colour' (put it into extra={…})",
+        "  [0]: unknown field 'colour' (put it into extra={…})",
         "  [3]: must be a TrunkSpec or a mapping of its fields, not int",
-        "  sip_username 'two' stands at [1], [2]; it must be unique",
+        "  one sip_username stands at [1], [2]; it must be unique",
     ]
     frames = traceback.TracebackException.from_exception(refused.value, capture_locals=True).stack
     assert SECRET not in "".join(

@@ -78,13 +78,13 @@ class TestChecks:
         )
         assert str(error).splitlines() == [
             "nothing was sent, because 7 faults stand in the batch; correct them:",
-            "  [1] 'agent-1': sip_password is missing",
-            "  [1] 'agent-1': openai_api_key is missing",
-            "  [2] 'agent 2': unknown field 'colour' (put it into extra={…})",
-            "  [2] 'agent 2': sip_username may only contain letters, digits and hyphens",
-            "  [3] 'agent-3': extra must be a mapping, not int",
+            "  [1]: sip_password is missing",
+            "  [1]: openai_api_key is missing",
+            "  [2]: unknown field 'colour' (put it into extra={…})",
+            "  [2]: sip_username may only contain letters, digits and hyphens",
+            "  [3]: extra must be a mapping, not int",
             "  [4]: must be a TrunkSpec or a mapping of its fields, not int",
-            "  sip_username 'agent-0' stands at [0], [5]; it must be unique",
+            "  one sip_username stands at [0], [5]; it must be unique",
         ]
 
     def test_the_pages_own_batch_example_forgets_password_and_key_and_is_told_so(self) -> None:

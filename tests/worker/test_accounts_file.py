@@ -92,6 +92,53 @@ def test_a_key_and_a_database_url_come_from_files_and_variables(tmp_path: Path) 
     assert acme.sync.since == datetime(2026, 1, 1, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    "cron",
+    ["@midnight", "@annually", "0 3 1 * *", "*/5,7-9 0-23/2 1,15 JAN-mar mon", " 5  4 * * sun "],
+)
+def test_a_schedule_of_five_fields_or_a_known_name_is_taken(tmp_path: Path, cron: str) -> None:
+    (acme,) = load(tmp_path, WHOLE.replace("*/5 * * * *", cron)).accounts
+    assert acme.sync is not None
+    assert acme.sync.cron == cron.strip()
+
+
+def test_how_far_a_sync_looks_back_is_a_span(tmp_path: Path) -> None:
+    (acme,) = load(tmp_path, WHOLE.replace("partitions = 4", 'lookback = "6h"')).accounts
+    assert acme.sync is not None
+    assert acme.sync.lookback == timedelta(hours=6)
+
+
+def test_white_space_around_keys_and_urls_of_the_environment_and_a_bom_are_no_part_of_them(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "key").write_bytes(b"\xef\xbb\xbfsk_live_of_file \r\n")
+    path = tmp_path / "accounts.toml"
+    path.write_bytes(
+        b"\xef\xbb\xbf"
+        + f"""[accounts.a]
+api_key_file = "{tmp_path}/key"
+database_url_env = "DB"
+base_url = "http://127.0.0.1:8080/v1 "
+sync.cron = "@daily"
+[accounts.b]
+api_key_env = "KEY"
+database_url = " sqlite:///b.db"
+sync.cron = "@daily"
+""".encode()
+    )
+    environment = {"DB": "sqlite:///calls.db\n", "KEY": " sk_live_acme\n"}
+    first, second = load_accounts(path, environment=environment).accounts
+    assert (first.api_key.reveal(), first.base_url) == (
+        "sk_live_of_file",
+        "http://127.0.0.1:8080/v1",
+    )
+    assert second.api_key.reveal() == "sk_live_acme"
+    assert first.sync is not None
+    assert second.sync is not None
+    assert first.sync.database_url.reveal() == "sqlite:///calls.db"
+    assert second.sync.database_url.reveal() == "sqlite:///b.db"
+
+
 def test_secrets_are_known_in_every_spelling(tmp_path: Path) -> None:
     text = (
         '[accounts.acme]\napi_key_env = "ACME_KEY"\n'
@@ -118,6 +165,7 @@ KEY = 'api_key_env = "ACME_KEY"'
 BASE = 'base_url = "http://127.0.0.1:8080/v1"'
 DATABASE = 'database_url = "sqlite:///acme.db"'
 SECONDS = "for_seconds = 60"
+EVERY_5 = 'cron = "*/5 * * * *"'
 ACME = "[accounts.acme]"
 LATENCY = "avg_ai_latency_ms = 400"
 COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
@@ -161,13 +209,47 @@ COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
         ),
         (LATENCY, "speed = 4", "watch.thresholds.speed: metric must be one of"),
         (LATENCY, 'avg_ai_latency_ms = "4"', "watch.thresholds.avg_ai_latency_ms: limit must be"),
-        (SECONDS, 'for_seconds = "60"', "watch.thresholds.success_rate: it must be a number, or"),
+        (
+            SECONDS,
+            'for_seconds = "60"',
+            "watch.thresholds.success_rate: for_seconds must",
+        ),
         (SECONDS, "fr_seconds = 60", "watch.thresholds.success_rate: it must be a number, or"),
         (
             "window_minutes = 10",
             "window_minutes = 0",
             "watch.window_minutes: it must be a whole number",
         ),
+        (
+            SECONDS,
+            "for_seconds = -5",
+            "watch.thresholds.success_rate: for_seconds must",
+        ),
+        (
+            SECONDS,
+            "for_seconds = nan",
+            "watch.thresholds.success_rate: for_seconds must",
+        ),
+        (SECONDS, "for_seconds = 1e300", "watch.thresholds.success_rate: for_seconds must be"),
+        ("limit = 95", "limit = nan", "watch.thresholds.success_rate: limit must be a number"),
+        ("limit = 95", "limit = 950", "watch.thresholds.success_rate: limit must be a number"),
+        (
+            "limit = 95",
+            "limit = 0.95",
+            "watch.thresholds.success_rate: limit of success_rate must be percent, not a fraction: "
+            "95 instead of 0.95",
+        ),
+        ("recovery = 97", "recovery = 0.97", "watch.thresholds.success_rate: recovery of success"),
+        (EVERY_5, 'cron = "0 0 3 * * *"', "sync.cron: it must be a schedule"),
+        (EVERY_5, 'cron = "0 0 3 * * * *"', "sync.cron: it must be a schedule"),
+        (EVERY_5, 'cron = "R R * * *"', "sync.cron: it must be a schedule"),
+        (EVERY_5, 'cron = "H H * * *"', "sync.cron: it must be a schedule"),
+        (EVERY_5, 'cron = "1, 2 * * *"', "sync.cron: it must be a schedule"),
+        (EVERY_5, 'cron = "@reboot"', "sync.cron: it must be a schedule"),
+        (EVERY_5, 'cron = "60 * * * *"', "sync.cron: it must be a schedule"),
+        (EVERY_5, EVERY_5 + "\nlookback = 6", "sync.lookback: it must be a span of time"),
+        (EVERY_5, EVERY_5 + '\nlookback = "6 hours"', "sync.lookback: '6 hours' is not a span"),
+        (EVERY_5, EVERY_5 + '\nlookback = "9999w"', "sync.lookback: '9999w' is longer than"),
         (COMMAND, 'command = "page voice"', "watch.command: it must be a list"),
         ('journal = "/var/lib/telepath/acme.journal"', "", "rotate.journal: name the file"),
         (
@@ -254,7 +336,8 @@ def test_all_faults_of_one_table_are_told_at_once(tmp_path: Path) -> None:
         "accounts.one.base_url: it must be a text that is not empty",
         "accounts.one.limit: it must be a whole number from 1 to 1000000",
         "accounts.one.watch.cron: it must be a schedule in cron's five fields (UTC), such as "
-        "'*/15 * * * *'",
+        "'*/15 * * * *', or one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, "
+        "@annually",
         "accounts.one.watch.thresholds.speed: metric must be one of avg_ai_latency_ms, "
         "avg_carrier_lag_ms, avg_gateway_processing_ms, success_rate, not 'speed'",
         "accounts.one.watch.thresholds.success_rate: it must be a number, or a table of limit, "

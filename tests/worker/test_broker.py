@@ -16,7 +16,7 @@ from saq import Status
 
 from telepath_async import Secret, UsageError
 from telepath_async.sandbox import Sandbox
-from telepath_async.sync.database import alone, make_engine
+from telepath_async.sync.database import account_lock, make_engine
 from telepath_async.worker import BrokerUnreachable, broker, dispatch
 from telepath_async.worker.broker import Broker, Fleet
 from telepath_async.worker.service import BrokerUrl
@@ -107,7 +107,7 @@ async def test_a_sync_that_finds_another_one_at_work_is_delivered_again_later(
         async with served(connected, runner_of(accounts, connected.store)):
             async with (
                 engine.connect() as connection,
-                alone(connection, accounts.accounts[0].key_id),
+                account_lock(connection, accounts.accounts[0].name),
             ):
                 end = time.monotonic() + 20
                 while (

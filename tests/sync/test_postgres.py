@@ -1,0 +1,188 @@
+"""PostgreSQL as hosters give it: parameters of URLs, several hosts, poolers, encodings."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from telepath_async import Call, Secret, TelepathClient, UsageError
+from telepath_async.sandbox import Sandbox
+from telepath_async.sync import sync_calls
+from telepath_async.sync.database import make_engine
+from telepath_async.sync.plan import Walk
+from telepath_async.sync.postgres import read_target
+from telepath_async.sync.store import open_store
+from tests.sync.pooler import pooled
+from tests.sync.tables import stored, truth, whole_rows
+
+NO_WALK = Walk(since=None, until=None)
+
+
+@pytest.fixture
+def style() -> str:
+    return "offset"
+
+
+async def shown(url: str, name: str) -> Any:
+    connection = await read_target(Secret(url)).connect()
+    try:
+        return await connection.fetchval(f"SHOW {name}")
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "value"),
+    [
+        ("keepalives_idle=77", "tcp_keepalives_idle", "77"),
+        ("keepalives_interval=7&keepalives_count=3", "tcp_keepalives_count", "3"),
+        ("tcp_user_timeout=9000", "tcp_user_timeout", "9000"),
+        ("application_name=it's", "application_name", "it's"),
+        ("search_path=a,b", "search_path", "a,b"),
+        ("options=-c%20search_path%3Dc%20-c%20statement_timeout%3D5s", "statement_timeout", "5s"),
+        ("options=--search-path%3Dc", "search_path", "c"),
+        ("target_session_attrs=read-write", "tcp_keepalives_idle", "60"),
+        ("sslmode=prefer&connect_timeout=10", "tcp_keepalives_idle", "60"),
+        ("connect_timeout=0&ssl=disable", "tcp_keepalives_idle", "60"),
+    ],
+)
+async def test_what_a_url_says_is_honoured(
+    postgres_server: str, query: str, name: str, value: str
+) -> None:
+    assert await shown(f"{postgres_server}?{query}", name) == value
+
+
+@pytest.mark.parametrize(
+    "query", ["channel_binding=require", "keepalives=1", "gssencmode=disable", "no_such_setting=1"]
+)
+async def test_what_cannot_be_honoured_is_ignored_with_a_word(
+    postgres_server: str, query: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await shown(f"{postgres_server}?{query}", "server_version")
+    assert caplog.messages == [f"ignored in the database's URL: {query.partition('=')[0]}"]
+
+
+async def test_a_timeout_that_is_no_number_is_refused() -> None:
+    with pytest.raises(UsageError, match="connect_timeout"):
+        make_engine("postgresql://h/d?connect_timeout=SECRET")
+
+
+async def test_several_hosts_are_tried_in_turn(postgres_server: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = f"127.0.0.1:{closed.getsockname()[1]}"
+        user, _, rest = postgres_server.removeprefix("postgresql://").rpartition("@")
+        url = f"postgresql://{user}@{nowhere},{rest}?target_session_attrs=any"
+        assert await shown(url, "server_version")
+    target = read_target(Secret("postgres://u:p%40ss@h1,h2:6543/d"))
+    assert target.hosts == {"host": ["h1", "h2"], "port": [5432, 6543]}
+    assert target.dsn.reveal() == "postgresql://u:p%40ss@h1/d"
+
+
+@pytest.fixture
+async def server_schema(postgres_server: str) -> AsyncIterator[str]:
+    """The name of a fresh schema; poolers know no search_path at the start."""
+    schema = f"telepath_{uuid4().hex[:12]}"
+    connection = await asyncpg.connect(postgres_server)
+    await connection.execute(f"CREATE SCHEMA {schema}")
+    yield schema
+    await connection.execute(f"DROP SCHEMA {schema} CASCADE")
+    await connection.close()
+
+
+async def locks(postgres_server: str) -> int:
+    connection = await asyncpg.connect(postgres_server)
+    found = await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+    await connection.close()
+    return int(found)
+
+
+async def test_a_sync_goes_through_a_pooler_in_session_mode(
+    telepath: TelepathClient, sandbox: Sandbox, postgres_server: str, server_schema: str
+) -> None:
+    async with pooled(postgres_server, "session", "lifo") as url:
+        url += f"?search_path={server_schema}"
+        for inserted in (250, 0):
+            assert (await sync_calls(telepath, url)).inserted == inserted
+        assert await stored(url) == truth(sandbox)
+
+
+async def test_a_pooler_whose_backends_are_all_held_is_taken_for_one_in_session_mode(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telepath_async.sync.postgres._SECONDS_FOR_A_POOLER", 0.3)
+    async with pooled(postgres_server, "session", "lifo") as url:
+        first = await asyncpg.connect(url, statement_cache_size=0)
+        assert await first.fetchval("SELECT 1")
+        assert await shown(url, "server_version")
+        await first.close()
+
+
+@pytest.mark.parametrize("order", ["lifo", "fifo"])
+async def test_a_pooler_in_transaction_mode_is_refused_and_no_lock_is_left(
+    telepath: TelepathClient,
+    sandbox: Sandbox,
+    postgres_server: str,
+    order: Literal["lifo", "fifo"],
+) -> None:
+    before = await locks(postgres_server)
+    async with pooled(postgres_server, "transaction", order) as url:
+        with pytest.raises(UsageError, match="pooler in transaction mode"):
+            await sync_calls(telepath, url)
+        assert await locks(postgres_server) == before
+    assert sandbox.requests == []
+
+
+@pytest.fixture
+async def latin1_url(postgres_server: str) -> AsyncIterator[str]:
+    name = f"telepath_{uuid4().hex[:12]}"
+    connection = await asyncpg.connect(postgres_server)
+    await connection.execute(
+        f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+    )
+    yield f"{postgres_server.rpartition('/')[0]}/{name}"
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+async def test_text_that_the_database_cannot_encode_costs_its_own_characters(
+    latin1_url: str,
+) -> None:
+    call = Call(id="call_1", from_number="Büro ☎", extra={"note 🎉": ["é", "🎉", 1]})
+    async with open_store(make_engine(latin1_url), "acme", None) as store:
+        for _ in range(2):
+            changes = await store.save_page([call, Call(id="call_2")], None, NO_WALK)
+    assert changes.unchanged == 2
+    row = (await whole_rows(latin1_url))["call_1"]
+    assert row["from_number"] == "Büro ?"
+    assert row["extra"] == {"note ?": ["é", "?", 1]}
+
+
+async def test_text_that_no_index_can_hold_costs_one_value(database_url: str) -> None:
+    import random
+
+    long = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=12_000))
+    calls = [
+        Call(id=long, trunk_id=long, extra={"a": 1}),
+        Call(id=f"{long}!", from_number=long),
+        Call(id="call_\ud83d", from_number="\ud83d"),
+    ]
+    async with open_store(make_engine(database_url), "acme", None) as store:
+        for inserted in (3, 0):
+            assert (await store.save_page(calls, None, NO_WALK)).inserted == inserted
+    rows = await whole_rows(database_url)
+    first, second = (key for key in rows if key.startswith(long[:100]))
+    assert first != second
+    assert {len(first), len(second)} == {167}
+    by_number = {row["from_number"]: row for row in rows.values()}
+    assert (by_number[None]["trunk_id"], by_number[None]["extra"]) == (
+        None,
+        {"a": 1, "trunk_id": long},
+    )
+    assert by_number[long]["id"] in rows
+    assert by_number["?"]["id"] == "call_?"

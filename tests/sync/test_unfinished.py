@@ -1,0 +1,101 @@
+"""Calls that had not ended when they were read are asked for again until they have."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from telepath_async import TelepathClient
+from telepath_async.sandbox import Sandbox
+from telepath_async.sync import sync_calls
+from tests.sync.tables import asked_for_calls, stored, truth
+
+LOOKBACK = timedelta(hours=1)
+
+
+def ago(**duration: float) -> str:
+    return (datetime.now(UTC) - timedelta(**duration)).isoformat()
+
+
+@pytest.mark.parametrize("calls", [0])
+@pytest.mark.parametrize("status", ["in-progress", None, "Ringing"])
+async def test_a_call_longer_than_the_lookback_gets_its_end(
+    telepath: TelepathClient, sandbox: Sandbox, database_url: str, status: str | None
+) -> None:
+    call = sandbox.add_call(
+        start_time=ago(minutes=150), status=status, end_time=None, duration_seconds=None
+    )
+    sandbox.add_call(status="completed", start_time=ago(minutes=1))
+    await sync_calls(telepath, database_url, lookback=LOOKBACK)
+    sandbox.update_call(
+        call["id"], status="completed", end_time=ago(minutes=0), duration_seconds=9000
+    )
+    report = await sync_calls(telepath, database_url, lookback=LOOKBACK)
+    assert (report.inserted, report.updated) == (0, 1)
+    assert await stored(database_url) == truth(sandbox)
+    asked = asked_for_calls(sandbox)
+    await sync_calls(telepath, database_url, lookback=LOOKBACK)
+    assert asked_for_calls(sandbox) == asked + 1, "a call that has ended is not asked for again"
+
+
+@pytest.mark.parametrize("calls", [0])
+@pytest.mark.parametrize(
+    ("status", "ended"), [("completed", False), ("failed", False), ("connected", True)]
+)
+async def test_a_call_that_has_ended_is_not_asked_for_again(
+    telepath: TelepathClient, sandbox: Sandbox, sqlite_url: str, status: str, ended: bool
+) -> None:
+    sandbox.add_call(
+        start_time=ago(hours=3), status=status, end_time=ago(hours=2) if ended else None
+    )
+    sandbox.add_call(status="completed", start_time=ago(minutes=1))
+    await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+    asked = asked_for_calls(sandbox)
+    await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+    assert asked_for_calls(sandbox) == asked + 1
+
+
+@pytest.mark.parametrize("calls", [0])
+async def test_a_call_that_never_ends_is_given_up_a_day_after_its_start(
+    telepath: TelepathClient, sandbox: Sandbox, sqlite_url: str
+) -> None:
+    sandbox.add_call(start_time=ago(hours=30), status="in-progress", end_time=None)
+    newest = sandbox.add_call(status="completed", start_time=ago(hours=7))
+    await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+    asked = asked_for_calls(sandbox)
+    await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+    assert asked_for_calls(sandbox) == asked + 2, "23 hours before the watermark"
+    sandbox.update_call(newest["id"], start_time=ago(hours=5))
+    await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+    asked = asked_for_calls(sandbox)
+    await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+    assert asked_for_calls(sandbox) == asked + 1, "25 hours before the watermark"
+
+
+@pytest.mark.parametrize("calls", [0])
+async def test_calls_near_each_other_are_asked_for_at_once_and_only_of_the_trunk_wanted(
+    telepath: TelepathClient, sandbox: Sandbox, sqlite_url: str
+) -> None:
+    wanted, other, _ = sandbox.trunks
+    for trunk_id, minutes in ((wanted, 200), (wanted, 199), (wanted, 150), (other, 170)):
+        sandbox.add_call(
+            trunk_id=trunk_id, start_time=ago(minutes=minutes), status="in-progress", end_time=None
+        )
+    sandbox.add_call(trunk_id=wanted, status="completed", start_time=ago(minutes=1))
+    await sync_calls(telepath, sqlite_url, lookback=LOOKBACK, trunk_id=wanted)
+    asked = asked_for_calls(sandbox)
+    report = await sync_calls(telepath, sqlite_url, lookback=LOOKBACK, trunk_id=wanted)
+    assert asked_for_calls(sandbox) == asked + 3
+    assert report.unchanged == 4
+
+
+@pytest.mark.parametrize("calls", [0])
+async def test_a_call_listed_late_is_found_within_the_lookback(
+    telepath: TelepathClient, sandbox: Sandbox, sqlite_url: str
+) -> None:
+    sandbox.add_call(status="completed", start_time=ago(minutes=1))
+    await sync_calls(telepath, sqlite_url, lookback=timedelta(hours=6))
+    late = sandbox.add_call(status="completed", start_time=ago(hours=4))
+    await sync_calls(telepath, sqlite_url, lookback=timedelta(hours=6))
+    assert late["id"] in await stored(sqlite_url)
