@@ -121,6 +121,14 @@ def test_the_workers_jobs_are_read_from_their_broker(
     assert served[0][3] == []
 
 
+def test_a_sandbox_has_a_database_of_its_own(served: list[Any]) -> None:
+    assert main(["dashboard", "--sandbox"]) == 0
+    ((url, (source,), options, _),) = served
+    assert url.endswith("/calls.db")
+    assert source.base_url.startswith("http://127.0.0.1:")
+    assert options.board.sync_seconds == 5.0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -157,3 +157,25 @@ def test_numbers_inside_a_text_are_masked() -> None:
     assert mask_numbers(text, "5550100001", None) == (
         "INVITE sip:+15•••••••35@host\nFrom: 55••••••01\nCall-ID: call_0123456789"
     )
+
+
+async def test_what_has_changed_is_explained_once(sqlite_url: str) -> None:
+    slow = (NOW - timedelta(hours=30), NOW - timedelta(hours=24))
+    rows = [
+        call(
+            number,
+            start_time=start,
+            ai_latency_ms=(250.0 + number % 60) * (2 if slow[0] <= start < slow[1] else 1),
+        )
+        for number in range(1600)
+        for start in (NOW - timedelta(minutes=6 * number),)
+    ]
+    await store(sqlite_url, rows, known=[trunk("trunk_1", name="Night Desk")])
+    async with reading(sqlite_url) as reader:
+        board = Board(reader, BoardOptions(), now=lambda: NOW)
+        found = await board.explain({})
+        assert found["verdict"] == "changed"
+        assert found["summary"].startswith("AI latency of trunk Night Desk (openai), 2026-11-26 ")
+        assert found["evidence"][0].startswith("AI p95 ")
+        assert await board.explain({}) is found
+        assert (await board.explain({"account": "nobody"}))["verdict"] == "too few"

@@ -158,3 +158,8 @@ async def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
     engine = make_reader(f"sqlite:///file:{tmp_path}/a%20b%3Fc.db?uri=true")
     assert sqlite_path(engine) == path
     await engine.dispose()
+
+
+async def test_a_database_that_is_no_file_is_not_looked_for(postgres_url: str) -> None:
+    async with reading(postgres_url) as reader:
+        reader.check_exists()

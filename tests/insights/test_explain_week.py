@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from telepath_async.insights.explanation import Explanation, explain_periods, explain_week
+from telepath_async.insights.explanation import (
+    Explanation,
+    Period,
+    explain_periods,
+    explain_week,
+)
 from telepath_async.insights.groups import Group
 from telepath_async.insights.scan import divergence, standing_out
 
@@ -75,6 +80,15 @@ def test_false_alarms_are_rare() -> None:
         seed for seed in range(200) if explained(week(1000 + seed, 1500)).verdict != "nothing"
     ]
     assert len(alarms) <= 10  # 5 % of 200
+
+
+def test_of_a_quiet_week_nothing_is_said() -> None:
+    assert str(explained(week(7, 3000))) == "nothing has changed beyond chance"
+
+
+def test_a_period_is_written_shortly() -> None:
+    assert str(Period.of(range(491_000, 491_002))) == "2026-01-05 08:00 to 10:00 UTC"
+    assert str(Period.of(range(491_000, 491_030))) == "2026-01-05 08:00 to 2026-01-06 14:00 UTC"
 
 
 def test_few_calls_are_said_to_be_too_few() -> None:
