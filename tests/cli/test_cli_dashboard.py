@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.services import redis_url
+from tests.support.services import redis_url
 
 import telepath_async.dashboard
 from telepath_async.cli import main
