@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, Final, TypeAlias
 
 from aiohttp import web
-from attrs import field, frozen
+from attrs import frozen
 from sqlalchemy.exc import SQLAlchemyError
 from yarl import URL
 
@@ -51,15 +51,19 @@ class Address:
     host: str = LOOPBACK
     port: int = 0
     behind_proxy: str | None = None
-    proxy: URL | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "proxy", _proxy_url(self.behind_proxy))
-        if self.host not in _NAMES and self.proxy is None:
+        proxy = self.proxy
+        if self.host not in _NAMES and proxy is None:
             raise UsageError(
                 f"--host {self.host} would show the calls to the network: put a proxy with TLS and "
                 "a login before it, and give its URL by --behind-proxy"
             )
+
+    @property
+    def proxy(self) -> URL | None:
+        """The URL of the proxy, or None. Raises UsageError where it is not such a URL."""
+        return _proxy_url(self.behind_proxy)
 
 
 def _proxy_url(text: str | None) -> URL | None:

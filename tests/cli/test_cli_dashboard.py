@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.services import redis_url
 
 import telepath_async.dashboard
 from telepath_async.cli import main
+from tests.support.services import redis_url
 
 __all__ = ["redis_url"]
 

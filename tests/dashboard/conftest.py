@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.support.services import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.support.services import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
