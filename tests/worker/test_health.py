@@ -91,7 +91,7 @@ async def test_a_job_that_waits_for_too_long_is_a_fault_unless_it_is_running(
 async def test_a_loop_that_stands_still_is_a_fault(health: Health) -> None:
     health.worker.dispatcher.turned = time.monotonic() - 59
     assert await health.faults() == []
-    health.worker.dispatcher.turned = time.monotonic() - 61
+    health.worker.dispatcher.turned = time.monotonic() - 60.5
     assert await health.faults() == ["the loop that submits jobs stands still"]
 
 
