@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -48,7 +49,8 @@ class Syncer:
             self.error = None
         except TelepathError as error:
             self.error = str(error)
-        except (SQLAlchemyError, OSError) as error:  # their texts may hold the database's URL
+        # Their texts may hold the database's URL.
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             self.error = f"the database does not answer ({type(error).__name__})"
         self.rows = None
 
