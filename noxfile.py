@@ -141,6 +141,19 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Test the dashboard's page in the system's Chromium; skip where there is none.
+
+    `PICTURES=folder` keeps pictures of it.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if not (os.environ.get("CHROMIUM") or any(map(shutil.which, names))):
+        session.skip("there is no Chromium: apt-get install chromium, or set CHROMIUM")
+    session.install("-e", EVERYTHING, *group("test"), *group("browser"))
+    session.run("pytest", *(session.posargs or ["tests/browser"]))
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Drive a mixed load under faults for 10 minutes; fail when a promise broke.
 

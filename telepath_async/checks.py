@@ -203,6 +203,13 @@ def check_key(name: str, value: Secret | None) -> Secret:
         )
     if not _is_text(value):
         raise UsageError(f"{name} must be the key's text or a Secret, not {type(value).__name__}")
+    unusable = ""
+    try:
+        value.reveal()
+    except ValueError as error:
+        unusable = str(error)
+    if unusable:  # out here: no context is shown
+        raise UsageError(f"{name}: {unusable}")
     if not _fits(value, r"\s*[!-~]+\s*"):
         raise UsageError(
             f"{name} is blank, or holds characters that no key has (spaces, control characters, "

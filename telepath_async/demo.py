@@ -108,6 +108,7 @@ async def main(console: Console) -> bool:
         throttled = offset.throttled + cursor.throttled
     console.print(table(steps))
     console.print(limiter_line(meter, elapsed, throttled))
+    console.print("As charts, with calls that keep coming: telepath dashboard --sandbox")
     return all(step.good for step in steps)
 
 

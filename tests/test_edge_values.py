@@ -69,6 +69,7 @@ VALUES: Final[list[Any]] = [
     worker.JobReport(STATUS, "waiting"),
     worker.BrokerUrl(redis=Secret("needle")),
     worker.WorkerOptions(limiter_redis=Secret("needle"), web=8080),
+    worker.HealthOptions(port=9090),
 ]
 
 each_value = pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)

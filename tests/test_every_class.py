@@ -56,6 +56,8 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "openai_api_key": Secret("needle-key"),
         "extra": {"new": 1},
     },
+    "Address": {"behind_proxy": "https://calls.example.com"},
+    "DashboardOptions": {"jobs": None},
     "BrokerUrl": {"redis": Secret("redis://:needle@host"), "postgres": None},
 }
 

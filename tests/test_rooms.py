@@ -82,14 +82,20 @@ ROOMS: Final[dict[str, set[str]]] = {
     "demo": {STDLIB, "attrs", "rich", PUBLIC_FACE, "sandbox", "sync"},
     "cli": {
         STDLIB, "attrs", "msgspec", "rich", "typer", "yaml", PUBLIC_FACE, "version",
-        "demo", "export", "jobs", "models.plain", "sandbox", "sync", "worker", "checks",
+        "dashboard", "demo", "export", "insights", "jobs", "models.plain", "sandbox", "sync",
+        "worker", "checks",
         "protocol.redaction", "spans",
     },
+    "dashboard": {
+        STDLIB, "aiohttp", "attrs", "sqlalchemy", "yarl", PUBLIC_FACE, "insights", "sync",
+        "protocol.redaction",
+    },
+    "insights": {STDLIB, "attrs", "sqlalchemy", PUBLIC_FACE, "sync", "checks"},
     "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
     "worker": {
-        STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "psycopg", "psycopg_pool", "redis",
-        "saq", PUBLIC_FACE, "checks", "jobs", "otel", "sync", "protocol.redaction",
-        "protocol.strict", "spans",
+        STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "prometheus_client", "psycopg",
+        "psycopg_pool", "redis", "saq", PUBLIC_FACE, "checks", "jobs", "otel", "sync",
+        "protocol.redaction", "protocol.strict", "spans",
     },
     # A limiter of the core that stands outside of it: it counts by the core's own arithmetic.
     "redis": {

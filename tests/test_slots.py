@@ -164,11 +164,12 @@ async def test_a_call_that_finds_no_permit_in_its_time_names_the_remedy() -> Non
     async with Slow(lambda: 0.0) as server, client_at(server.url, limit=60) as client:
         await get(client)
         waiting = [asyncio.ensure_future(get(client)) for _ in range(2)]
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         bulk = client.with_options(priority="bulk", timeout=5.0)
         late = asyncio.ensure_future(get(bulk))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         waiting += [asyncio.ensure_future(get(client)) for _ in range(9)]
+        await asyncio.sleep(0.01)
         with pytest.raises(ThrottledError, match=remedy):  # at once
             await client.with_options(timeout=5.0).request("GET", "/x")
         assert now() == pytest.approx(0, abs=0.1)

@@ -11,7 +11,7 @@ import typer
 
 from telepath_async.version import __version__
 
-from . import analytics, calls, jobs, numbers, sandbox, trunks, worker
+from . import analytics, calls, dashboard, explain, jobs, numbers, sandbox, trunks, worker
 from .exits import FAILED, INTERRUPTED, MEANINGS, USAGE
 from .output import tell
 from .shell import example_text, help_lines, pipe_closed
@@ -60,11 +60,13 @@ def _options(
 
 
 app.add_typer(trunks.group, name="trunks")
+explain.add_to(calls.group)
 app.add_typer(calls.group, name="calls")
 app.add_typer(analytics.group, name="analytics")
 app.add_typer(numbers.group, name="numbers")
 app.add_typer(jobs.group, name="jobs")
 app.add_typer(worker.group, name="worker")
+dashboard.add_to(app)
 sandbox.add_to(app)
 
 

@@ -56,7 +56,8 @@ _CODES: Final[dict[type[Exception], int]] = {
 _HOPELESS: Final = (
     UsageError, AuthenticationError, PermissionDeniedError, NotFoundError, BadRequestError,
 )  # fmt: skip
-_BUSY: Final = ("SyncBusy", "JournalBusy")  # of edges that are not imported before they are needed
+# Of edges that are not imported before they are needed.
+_BUSY: Final = ("SyncBusy", "JournalBusy", "StateBusy")
 
 
 def code_of(error: Exception) -> int:

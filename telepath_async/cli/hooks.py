@@ -8,6 +8,8 @@ from tempfile import TemporaryFile
 
 from telepath_async import Secret, UsageError
 
+from .output import write_text
+
 
 def check_hook(option: str, command: str) -> None:
     """Raise UsageError for a command that is empty or cannot be started.
@@ -45,5 +47,6 @@ async def run_hook(command: str, line: bytes) -> None:
         finally:
             printed.seek(0)
             with suppress(OSError):  # what it did does not depend on who reads what it prints
-                sys.stderr.write(printed.read().decode(errors="replace"))
-                sys.stderr.flush()
+                text = printed.read().decode(errors="replace")
+                if text:
+                    write_text(sys.stderr, text.removesuffix("\n"))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from .output import printable, tell
+from .output import print_traceback, tell
 
 _MOST_PAGES: Final = 10
 
@@ -21,8 +20,8 @@ class _Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Tell a warning like one of our own."""
         if self._debug and record.exc_info:
-            traceback.print_exception(record.exc_info[1])
-        tell(printable(record.getMessage()), kind="warning")
+            print_traceback(record.exc_info[1])
+        tell(record.getMessage(), kind="warning")
 
 
 @contextmanager
@@ -49,7 +48,7 @@ def odd_rows_last() -> Iterator[None]:
     finally:
         logger.removeFilter(pages)
         for line in pages.first:
-            tell(printable(line), kind="warning")
+            tell(line, kind="warning")
         if pages.others:
             tell(f"{pages.others:,} more pages have such rows")
 

@@ -6,10 +6,13 @@ and without markup. rich is imported where a table is drawn: NDJSON does without
 
 from __future__ import annotations
 
+import json
+import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TextIO, TypeVar
 
 import msgspec
 from attrs import frozen
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NONE: Final = "-"
+_DELETE: Final = b"\x7f"
+_NOT_ASCII: Final = re.compile(r"[\x7f-\U0010ffff]")
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -46,9 +51,25 @@ def write_ndjson(values: Iterable[object], *, show_secrets: bool) -> None:
     Models keep their field names; times are ISO 8601 in UTC.
     """
     show = Secret.reveal if show_secrets else str
+    lines = _encoder.encode_lines([plain(value, show) for value in values])
     sys.stdout.flush()
-    sys.stdout.buffer.write(_encoder.encode_lines([plain(value, show) for value in values]))
+    sys.stdout.buffer.write(escaped_json(lines))
     sys.stdout.buffer.flush()
+
+
+def escaped_json(lines: bytes) -> bytes:
+    r"""Return JSON of the same meaning with `\u` escapes for what could drive a terminal.
+
+    JSON itself escapes only the controls below U+0020.
+    """
+    if lines.isascii() and _DELETE not in lines:
+        return lines
+    return _NOT_ASCII.sub(_escaped, lines.decode()).encode()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def json_line(value: object) -> bytes:
@@ -58,8 +79,18 @@ def json_line(value: object) -> bytes:
 
 def tell(text: str, *, kind: Literal["error", "warning", "note"] = "note") -> None:
     """Say something on standard error."""
-    sys.stderr.write(f"{kind}: {text}\n")
-    sys.stderr.flush()
+    write_text(sys.stderr, f"{kind}: {text}")
+
+
+def print_traceback(error: BaseException | None) -> None:
+    """Print where an error came from on standard error."""
+    write_text(sys.stderr, "".join(traceback.format_exception(error)).rstrip("\n"))
+
+
+def write_text(stream: TextIO, text: str) -> None:
+    """Write lines for people, without what could drive their terminal."""
+    stream.write("".join(f"{printable(line.expandtabs())}\n" for line in text.split("\n")))
+    stream.flush()
 
 
 def counted(number: int, thing: str) -> str:

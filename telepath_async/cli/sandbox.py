@@ -36,6 +36,13 @@ def sandbox(
     rate_limit: Annotated[int, typer.Option(metavar="N", help="Requests a minute.")] = 6000,
     latency: Annotated[float, typer.Option(metavar="SECONDS", help="Added to every answer.")] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed makes up the same data.")] = 0,
+    order: Annotated[
+        Literal["newest", "oldest", "name"], typer.Option(help="Of lists: newest first, and so on.")
+    ] = "newest",
+    incident: Annotated[
+        bool, typer.Option(help="The busiest trunk was slow for four hours yesterday.")
+    ] = True,
+    live: Annotated[bool, typer.Option(help="More calls come while it runs.")] = True,
     api_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Of the sandbox; random when not given.")
     ] = None,
@@ -55,6 +62,9 @@ def sandbox(
                 rate_limit=rate_limit,
                 latency=latency,
                 seed=seed,
+                order=order,
+                incident=incident,
+                live=live,
                 api_key=api_key,
             )
         except ValueError as error:

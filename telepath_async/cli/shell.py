@@ -11,9 +11,8 @@ import inspect
 import os
 import signal
 import sys
-import traceback
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 
@@ -25,7 +24,7 @@ from telepath_async import TelepathClient, UsageError
 from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
 from .exits import OK, PIPE_CLOSED, SIGNALLED, can_go_on, code_of, line_of
 from .log import log_told
-from .output import tell, write_ndjson
+from .output import print_traceback, tell, write_ndjson
 from .progress import Meter, progress_bar
 from .times import read_moment, read_span
 
@@ -166,22 +165,27 @@ _SHARED: Final = [
     parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
     for parameter in inspect.signature(Shell, eval_str=True).parameters.values()
 ]
+_NAMES: Final = frozenset(parameter.name for parameter in _SHARED)
 
 
 def command(
-    group: typer.Typer, name: str, *, examples: Iterable[str]
+    group: typer.Typer, name: str, *, examples: Iterable[str], options: Container[str] = _NAMES
 ) -> Callable[[Command[P]], Command[P]]:
-    """Add a coroutine function to a group as a command with the common options and examples."""
+    """Add a coroutine function to a group as a command with examples.
+
+    `options`: which of the common options it has.
+    """
+    shared = [parameter for parameter in _SHARED if parameter.name in options]
 
     def add(function: Command[P]) -> Command[P]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
         def invoke(**values: Any) -> int:
-            shell = Shell(**{parameter.name: values.pop(parameter.name) for parameter in _SHARED})
+            shell = Shell(**{parameter.name: values.pop(parameter.name) for parameter in shared})
             return run(function(shell, **values), debug=shell.debug)  # type: ignore[call-arg]
 
         invoke.__doc__ = function.__doc__
-        invoke.__signature__ = inspect.Signature([*own, *_SHARED])  # type: ignore[attr-defined]
+        invoke.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
         group.command(name, epilog=example_text(examples))(invoke)
         return function
 
@@ -198,13 +202,14 @@ def help_lines(title: str, lines: Iterable[str]) -> str:
     return "\n".join(["\b", title, *(f"  {line}" for line in lines)])
 
 
-def run(work: Coroutine[Any, Any, int | None], *, debug: bool) -> int:
+def run(work: Coroutine[Any, Any, int | None], *, debug: bool, logs_itself: bool = False) -> int:
     """Run a command to its end and return its exit code.
 
-    SIGINT and SIGTERM cancel it; a second one ends it at once.
+    SIGINT and SIGTERM cancel it; a second one ends it at once. `logs_itself`: it writes the log of
+    the jobs where it belongs.
     """
     signals: list[int] = []
-    with log_told(debug=debug):
+    with nullcontext() if logs_itself else log_told(debug=debug):
         try:
             code = asyncio.run(_cancelled_by_signals(work, signals))
             sys.stdout.flush()
@@ -214,7 +219,7 @@ def run(work: Coroutine[Any, Any, int | None], *, debug: bool) -> int:
             return pipe_closed()
         except Exception as error:  # noqa: BLE001  # the edge of the program: whatever it is, a person reads it
             if debug:
-                traceback.print_exception(error)
+                print_traceback(error)
             tell(line_of(error), kind="error")
             return code_of(error)
     return OK if code is None else code

@@ -1,46 +1,66 @@
 """Run the jobs of many accounts (`telepath worker`), and show their state (`… status`).
 
-A worker runs alone or as a part of a fleet.
+A worker runs alone, or shares the jobs with others through a broker.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from telepath_async import Secret, TelepathError, UsageError
+from telepath_async import Secret, UsageError
 from telepath_async.protocol.redaction import url_secrets
 
-FAILED: Final = 1
-USAGE: Final = 2
+from .output import NONE, Column, draw, draw_rows, printable, tell
+from .shell import Shell, command, example_text, run
+
+if TYPE_CHECKING:
+    from telepath_async.worker import BrokerUrl, HealthOptions, JobReport
+
 _REDIS: Final = "TELEPATH_WORKER_REDIS"
 _POSTGRES: Final = "TELEPATH_WORKER_POSTGRES"
 _LIMITER_REDIS: Final = "TELEPATH_LIMITER_REDIS"
-_NEVER: Final = "-"
+_LOOPBACK: Final = "127.0.0.1"
 
 group: Final = typer.Typer(
-    name="worker",
     help="Run sync, alerts and rotation for many accounts at their times: in this "
-    "process, or as a part of a fleet.",
-    epilog="\n".join(
+    "process, or shared with other workers.",
+    epilog=example_text(
         [
-            "\b",
-            "Examples:",
-            "  telepath worker --accounts accounts.toml",
-            "  telepath worker --accounts accounts.toml --redis redis://127.0.0.1:6379/0",
-            "  telepath worker status --redis redis://127.0.0.1:6379/0",
+            "telepath worker --accounts accounts.toml",
+            "telepath worker --accounts accounts.toml --redis redis://127.0.0.1:6379/0",
+            "telepath worker status --redis redis://127.0.0.1:6379/0",
         ]
     ),
     invoke_without_command=True,
-    pretty_exceptions_enable=False,  # rich's tracebacks show locals, and these hold keys
 )
+
+
+def _time(moment: datetime | None) -> str:
+    return NONE if moment is None else f"{moment:%m-%d %H:%M:%S}"
+
+
+_COLUMNS: Final[tuple[Column[JobReport], ...]] = (
+    Column("account", lambda report: report.status.account),
+    Column("job", lambda report: _job(report)),
+    Column("state", lambda report: report.state),
+    Column("next run (UTC)", lambda report: _time(report.status.next_run)),
+    Column("last success", lambda report: _time(report.status.last_success)),
+    Column("rows", lambda report: report.status.rows, justify="right"),
+    Column("last failure", lambda report: _time(report.status.last_failure)),
+)
+
+
+def _job(report: JobReport) -> str:
+    return " ".join(filter(None, (report.status.job, report.status.part_name)))
+
 
 Accounts = Annotated[
     str, typer.Option("--accounts", metavar="FILE", help="What to do, when, and for whom.")
@@ -52,7 +72,7 @@ Redis = Annotated[
         metavar="URL",
         envvar=_REDIS,
         show_envvar=True,
-        help="The fleet's broker: Redis or Valkey.",
+        help="The workers' broker: Redis or Valkey.",
     ),
 ]
 Postgres = Annotated[
@@ -62,10 +82,10 @@ Postgres = Annotated[
         metavar="URL",
         envvar=_POSTGRES,
         show_envvar=True,
-        help="The fleet's broker: PostgreSQL.",
+        help="The workers' broker: PostgreSQL.",
     ),
 ]
-Queue = Annotated[str, typer.Option("--queue", help="The fleet's name at its broker.")]
+Queue = Annotated[str, typer.Option("--queue", help="The queue's name at the broker.")]
 State = Annotated[
     str | None,
     typer.Option(
@@ -77,7 +97,7 @@ State = Annotated[
 
 
 @group.callback()
-def run(
+def work(
     context: typer.Context,
     accounts: Accounts = "accounts.toml",
     redis: Redis = None,
@@ -102,6 +122,19 @@ def run(
         int | None,
         typer.Option(metavar="PORT", min=0, max=65_535, help="Serve SAQ's page at 127.0.0.1."),
     ] = None,
+    health: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Answer /healthz and /metrics (Prometheus), at 127.0.0.1 without a HOST.",
+        ),
+    ] = None,
+    late_after: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="MINUTES", help="/healthz fails when a due job has waited for so long."
+        ),
+    ] = 15,
     otel: Annotated[
         bool,
         typer.Option(
@@ -109,25 +142,28 @@ def run(
             help="Spans and metrics of each account; start it by opentelemetry-instrument.",
         ),
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> None:  # fmt: skip
     """Run the jobs of many accounts until SIGTERM or Ctrl-C, and log a JSON line for each."""
     if context.invoked_subcommand is not None:
         return
     _warn_of_passwords(context, redis=redis, postgres=postgres, limiter_redis=limiter_redis)
-    from telepath_async.worker import BrokerUrl, WorkerOptions, load_accounts, log_lines, run_worker
 
-    async def work() -> None:
+    async def serve() -> None:
+        from telepath_async.worker import WorkerOptions, load_accounts, log_lines, run_worker
+
         if state is not None and (redis or postgres):
             raise UsageError("--state is of a worker without a broker; give one or the other")
-        broker = _broker(BrokerUrl, redis, postgres, queue)
+        broker = _broker(redis, postgres, queue)
         if web is not None and broker is None:
             raise UsageError("--web shows a broker's queues; give --redis or --postgres")
         options = WorkerOptions(
             concurrency=concurrency, limiter_redis=_secret(limiter_redis),
             expected_processes=expected_processes, web=web, otel=otel,
+            health=None if health is None else _health(health, late_after),
         )  # fmt: skip
         stop, loaded = asyncio.Event(), load_accounts(accounts, distributed=broker is not None)
-        with log_lines(sys.stdout, loaded, broker, options), _set_by_signals(stop):
+        with log_lines(sys.stdout, loaded, broker, options), _set_by_signal(stop):
             await run_worker(
                 loaded,
                 broker=broker,
@@ -136,76 +172,57 @@ def run(
                 stop=stop,
             )
 
-    _ended(work())
+    raise typer.Exit(run(serve(), debug=debug, logs_itself=True))
 
 
-@group.command("status")
-def status(
+@command(
+    group,
+    "status",
+    examples=["telepath worker status --json | jq 'select(.failures > 0)'"],
+    options=("json", "debug"),
+)
+async def status(
+    shell: Shell,
     accounts: Accounts = "accounts.toml",
     redis: Redis = None,
     postgres: Postgres = None,
     queue: Queue = "telepath",
     state: State = None,
-    as_json: Annotated[
-        bool | None,
-        typer.Option(
-            "--json/--table",
-            help="NDJSON, or a table; NDJSON when standard output is not a terminal.",
-        ),
-    ] = None,
 ) -> None:
     """Show each job: its state, its last success and failure, its rows, and its next run."""
-    from telepath_async.worker import BrokerUrl, JobReport, read_report
+    from telepath_async.worker import read_report
 
-    async def tell() -> None:
-        broker = _broker(BrokerUrl, redis, postgres, queue)
-        reports: list[JobReport] = await read_report(broker, state or f"{accounts}.state")
-        rows = [report.to_dict() for report in reports]
-        if as_json or (as_json is None and not sys.stdout.isatty()):
-            sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
-        else:
-            _draw(rows)
-
-    _ended(tell())
-
-
-def _draw(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("account", "job", "state", "last success (UTC)", "last failure"):
-        table.add_column(title)
-    table.add_column("rows", justify="right")
-    table.add_column("next run")
-    for row in rows:
-        part = f" {row['partition']}" if row["partition"] else ""
-        rows_told = _NEVER if row["rows"] is None else f"{row['rows']:,}"
-        table.add_row(
-            Text(row["account"]), row["job"] + part, row["state"], _time(row["last_success"]),
-            _time(row["last_failure"]), rows_told, _time(row["next_run"]),
-        )  # fmt: skip
-    console = Console(highlight=False, emoji=False, markup=False)
-    console.print(table)
-    for row in rows:
-        if row["error"]:
-            console.print(Text(f"{row['account']} {row['job']}: {row['error']}"))
-
-
-def _time(text: str | None) -> str:
-    return _NEVER if text is None else text[5:19].replace("T", " ")
+    reports = await read_report(_broker(redis, postgres, queue), state or f"{accounts}.state")
+    if shell.as_json:
+        shell.write(*(report.to_dict() for report in reports))
+    else:
+        draw_rows(reports, _COLUMNS)
+        errors = [report for report in reports if report.status.error]
+        draw(*(printable(f"{report.status.key}: {report.status.error}") for report in errors))
 
 
 def _secret(text: str | None) -> Secret | None:
     return None if text is None else Secret(text)
 
 
-def _broker(make: Any, redis: str | None, postgres: str | None, queue: str) -> Any:
+def _broker(redis: str | None, postgres: str | None, queue: str) -> BrokerUrl | None:
     """Return where the broker is, or None without one. Raises UsageError where there are two."""
+    from telepath_async.worker import BrokerUrl
+
     if redis is None and postgres is None:
         return None
-    return make(redis=_secret(redis), postgres=_secret(postgres), queue=queue)
+    return BrokerUrl(redis=_secret(redis), postgres=_secret(postgres), queue=queue)
+
+
+def _health(address: str, late_after: int) -> HealthOptions:
+    from telepath_async.worker import HealthOptions
+
+    host, _, port = address.rpartition(":")
+    if not (port.isdecimal() and port.isascii() and int(port) <= 65_535):
+        raise UsageError(f"--health must be a port, or HOST:PORT, not {address!r}")
+    return HealthOptions(
+        host=host.strip("[]") or _LOOPBACK, port=int(port), late_after_minutes=late_after
+    )
 
 
 def _warn_of_passwords(context: typer.Context, **urls: str | None) -> None:
@@ -217,42 +234,33 @@ def _warn_of_passwords(context: typer.Context, **urls: str | None) -> None:
             and source.name == "COMMANDLINE"
             and url_secrets(Secret(url))
         ):
-            _say(
-                "warning",
+            tell(
                 "other users of this machine can read the password in "
                 f"--{name.replace('_', '-')}: set its variable",
+                kind="warning",
             )
 
 
 @contextmanager
-def _set_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Stop at the first SIGTERM or SIGINT.
+def _set_by_signal(stop: asyncio.Event) -> Iterator[None]:
+    """Stop at the first SIGTERM or SIGINT; the next one ends the command as it ends others.
 
     Not `loop.add_signal_handler`, which Windows does not have.
     """
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set)) for number in numbers
-    ]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop_at_first(*_: Any) -> None:
+        restore()
+        loop.call_soon_threadsafe(stop.set)
+
+    for number in before:
+        signal.signal(number, stop_at_first)
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _ended(work: Coroutine[Any, Any, None]) -> None:
-    """Run it, and exit with a code where it ends by an error of ours."""
-    try:
-        asyncio.run(work)
-    except TelepathError as error:
-        _say("error", str(error))
-        code = USAGE if isinstance(error, UsageError) else FAILED
-    else:
-        return
-    raise typer.Exit(code)
-
-
-def _say(kind: str, text: str) -> None:
-    sys.stderr.write(f"{kind}: {text}\n")
+        restore()

@@ -58,12 +58,13 @@ async def run_command(
 ) -> None:
     """Give the command the document, and wait until it has ended.
 
-    When `seconds` are over, and on cancellation, it is ended with all that it has started: by
-    SIGTERM, and by SIGKILL two seconds later. It sees no variable in `hidden`, and none of ours
-    that may hold a secret. `output`: where it prints to. Raises CommandFailed.
+    When `seconds` are over, on cancellation, and when it has failed, all that it has started is
+    ended: by SIGTERM, and by SIGKILL two seconds later. It sees no variable in `hidden`, and none
+    of ours that may hold a secret. `output`: where it prints to. Raises CommandFailed.
     """
     kind: type[CommandFailed] = CommandFailed
     spawning = asyncio.ensure_future(_spawn(command, hidden, output))
+    failure: str | None = "has not ended"
     try:
         async with asyncio.timeout(seconds):
             process = await asyncio.shield(spawning)
@@ -79,7 +80,7 @@ async def run_command(
         # Cancelled before it is there, it would be out of our reach.
         with suppress(OSError):
             process = await spawning
-            if process.returncode is None:
+            if failure is not None:
                 await _end_group(process)
     if failure is not None:
         raise kind(f"{_name(command)} {failure}")

@@ -7,9 +7,11 @@ milliseconds a trunk, and no cancellation can come between an answer and its lin
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from telepath_async import TelepathError, UsageError
@@ -17,6 +19,7 @@ from telepath_async import TelepathError, UsageError
 from .ledger import DamagedLine, Entry, note, read_entries, write_line, write_lines
 
 _OWNER_ONLY: Final = 0o600
+_OTHERS: Final = 0o077
 
 
 class JournalBusy(TelepathError):
@@ -35,7 +38,7 @@ class Journal:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._fd = _open(path, os.O_RDWR | os.O_APPEND)
+        self._fd = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             self.entries = self._load()
         except BaseException:
@@ -61,7 +64,7 @@ class Journal:
     def write(self, entry: Entry) -> None:
         """Append what is known of a trunk now, and return when it is on the disk.
 
-        Raises OSError when it cannot be, and ever after: a line behind a torn one would be lost.
+        Raises OSError when it cannot be, and from then on: a line after a torn one would be lost.
         """
         try:
             _write(self._fd, memoryview(write_line(entry)))
@@ -73,7 +76,7 @@ class Journal:
     def compact(self) -> None:
         """Replace the file by one of what is known now: without passwords of finished rotations."""
         shorter = f"{self._path}.new"
-        fd = _open(shorter, os.O_WRONLY | os.O_TRUNC)
+        fd = _open(shorter, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             _write(fd, memoryview(write_lines(self.entries.values())))
         finally:
@@ -96,13 +99,13 @@ def open_journal(path: str | os.PathLike[str]) -> Iterator[Journal]:
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise UsageError(
-            f"{os.fspath(path)!r} is no file; a journal must be one that can be replaced"
+            f"{os.fspath(path)!r} is not a file; a journal must be one that can be replaced"
         )
-    path = os.path.realpath(
-        path
-    )  # a link would be replaced by `compact`, and leave its secrets where it points to
+    # A link would be replaced by `compact`, and leave its secrets where it points to.
+    path = os.path.realpath(path)
     lock = _locked(f"{path}.lock")
     try:
+        _remove_leftover(f"{path}.new")
         journal = Journal(path)
         try:
             yield journal
@@ -120,7 +123,7 @@ def _locked(path: str) -> int:
     """
     import fcntl  # of POSIX: the other jobs run without it
 
-    fd = _open(path, os.O_RDWR)
+    fd = _open(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -133,9 +136,45 @@ def _locked(path: str) -> int:
 
 
 def _open(path: str, flags: int) -> int:
-    fd = os.open(path, flags | os.O_CREAT, _OWNER_ONLY)
-    os.fchmod(fd, _OWNER_ONLY)
-    return fd
+    """Open a file that is its owner's alone from its first byte on, and no link.
+
+    What is checked is the open file: its name may be another's by now. Raises UsageError.
+    """
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, _OWNER_ONLY)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    else:
+        refusal = _refusal(os.fstat(fd))
+        if refusal is None:
+            return fd
+        os.close(fd)
+        raise UsageError(f"{path} {refusal}")
+    raise UsageError(
+        f"{path} is a symbolic link, which we did not make: look at what it points to, remove it"
+    )
+
+
+def _refusal(status: os.stat_result) -> str | None:
+    """Return why a file may not hold passwords, and the remedy."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a file; remove it"
+    if status.st_uid != os.geteuid():
+        return f"belongs to another user ({status.st_uid}): chown it, or name another journal"
+    if stat.S_IMODE(status.st_mode) & _OTHERS:
+        return (
+            "can be read or written by other users: chmod 600 it, and rotate the passwords that "
+            "stand in it"
+        )
+    return None
+
+
+def _remove_leftover(path: str) -> None:
+    """Remove what a killed compaction has left."""
+    with suppress(FileNotFoundError):
+        os.close(_open(path, os.O_RDONLY))
+        os.unlink(path)
 
 
 def _write(fd: int, rest: memoryview) -> None:

@@ -143,9 +143,10 @@ class Redactor:
         return text
 
     def error(self, error: BaseException) -> str:
-        """Return an error's class and the first line of its message, masked."""
+        """Return an error's class and the first line of its message, masked and printable."""
         first_line = (str(error).splitlines() or [""])[0]
-        return self.text(f"{type(error).__name__}: {first_line}")[:_LONGEST_ERROR].rstrip(": ")
+        text = sanitize(self.text(f"{type(error).__name__}: {first_line}"))
+        return text[:_LONGEST_ERROR].rstrip(": ")
 
 
 def _spellings(secret: str) -> set[str]:

@@ -154,11 +154,11 @@ class Trunks:
         meanwhile come last, after one look-up for them all. Leaving the loop early cancels what is
         under way.
         """
+        checked = check_specs(specs)
+        del specs  # a traceback keeps this frame, and they may hold passwords in plain text
         check_whole("concurrency", concurrency)
         if if_exists not in ("fail", "skip"):
             raise UsageError(f"if_exists must be 'fail' or 'skip', not {if_exists!r}")
-        checked = check_specs(specs)
-        del specs  # a traceback keeps this frame, and they may hold passwords in plain text
         if isinstance(checked, UsageError):
             raise checked
         return Batch(

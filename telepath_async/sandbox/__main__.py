@@ -64,6 +64,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-offset", type=int, metavar="N", help="refuse a larger offset with 400"
     )
+    parser.add_argument(
+        "--incident",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="the busiest trunk was slow for four hours yesterday",
+    )
+    parser.add_argument(
+        "--live",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="more calls come while it runs",
+    )
     parser.add_argument("--api-key", metavar="KEY", help="random when not given")
     return parser
 

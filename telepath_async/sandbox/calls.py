@@ -90,6 +90,10 @@ class CallLog(Mapping[str, Call]):
         self._put(serial, call)
         return dict(call)
 
+    def arrive(self, end: int) -> None:
+        """Let a made-up call come that ended at `end` (Unix seconds)."""
+        self._insert(self._generator.add_ended(end))
+
     def update(self, call_id: str, **fields: Any) -> Call:
         """Change just these fields of a call. Raises KeyError for an unknown id."""
         serial = self._serial(call_id)
@@ -113,6 +117,9 @@ class CallLog(Mapping[str, Call]):
     def _put(self, serial: int, call: Call) -> None:
         self._edited[serial] = call
         self._serials[call["id"]] = serial
+        self._insert(serial)
+
+    def _insert(self, serial: int) -> None:
         key = self._key(serial)
         insort(self._keys, key)
         for wanted, keys in self._filters.items():

@@ -148,6 +148,7 @@ class Gateway:
         try:
             if refusal:
                 raise refusal
+            self._world.catch_up()
             handler, resource_id = find_handler(record.method, path_segments(record.path))
             invocation = Invocation(
                 self._world, self._dialect, resource_id, dict(record.query), record.body

@@ -31,7 +31,10 @@ class Sandbox:
     - `style`: `"offset"` (bare objects, `ai_provider`) or `"cursor"` (everything under `data`,
       `provider`).
     - `trunks`, `calls`: how many are made up, from `seed` alone. The calls start in the 30 days
-      before `now`, a Unix time in seconds (the present when None).
+      before `now`, a Unix time in seconds (the present when None), in a rhythm over day and week;
+      the newest are seconds old. Three trunks have most of them, and providers differ.
+    - `incident`: yesterday from 13:00 to 17:00 UTC, the AI latency of the busiest trunk was double.
+    - `live`: more calls come while it runs, at least three a minute, each when it has ended.
     - `order`: how lists are ordered: `"newest"` or `"oldest"` first, or by `"name"` (calls: by
       their ids).
     - `max_offset`: a larger offset is refused with 400; None: none is.
@@ -60,6 +63,8 @@ class Sandbox:
         port: int = 0,
         api_key: str | None = None,
         now: int | None = None,
+        incident: bool = True,
+        live: bool = False,
         order: Order = "newest",
         max_offset: int | None = None,
     ) -> None:
@@ -77,6 +82,8 @@ class Sandbox:
             raise ValueError(f"rate_period must be a number of seconds above 0, not {rate_period}")
         if api_key == "":
             raise ValueError("api_key must not be empty")
+        if live and now is not None:
+            raise ValueError("a live sandbox is in the present: leave out now, or live")
         self.api_key = api_key or f"sk_live_sandbox_{secrets.token_hex(8)}"
         dialect = DIALECTS[style]()
         now = timestamps.now() if now is None else now
@@ -87,6 +94,8 @@ class Sandbox:
             calls=calls,
             seed=seed,
             now=now,
+            incident=incident,
+            live=live,
             order=order,
             max_offset=max_offset,
         )
@@ -196,6 +205,7 @@ class Sandbox:
 
         Look-ups give copies, made when asked for.
         """
+        self._world.catch_up()
         return self._world.calls
 
     def add_trunk(self, **fields: Any) -> Item:

@@ -158,10 +158,14 @@ class TrunkBook(Mapping[str, Trunk]):
 
     def _made_up(self, number: int) -> Trunk:
         role = self._rng.choice(_ROLES)
+        status = self._rng.choices(("active", "inactive", "error"), (80, 14, 6))[0]
+        provider = self._rng.choices(PROVIDERS, (6, 3, 1))[0]
+        if number <= len(PROVIDERS):  # the oldest have most of the calls
+            status, provider = "active", PROVIDERS[number - 1]
         return {
             "name": f"{role} {number}",
-            "status": self._rng.choices(("active", "inactive", "error"), (80, 14, 6))[0],
-            "provider": self._rng.choices(PROVIDERS, (6, 3, 1))[0],
+            "status": status,
+            "provider": provider,
             "sip_username": f"{role.lower().replace(' ', '-')}-{number:02d}",
         }
 

@@ -4,6 +4,8 @@ try:
     from .accounts import Account, Accounts
     from .accounts_file import load_accounts
     from .brokers import BrokerUnreachable
+    from .file_store import StateBusy
+    from .health import HealthOptions
     from .report import JobReport
     from .service import BrokerUrl, WorkerOptions, log_lines, read_report, run_worker
 except ModuleNotFoundError as error:
@@ -15,7 +17,9 @@ __all__ = [
     "Accounts",
     "BrokerUnreachable",
     "BrokerUrl",
+    "HealthOptions",
     "JobReport",
+    "StateBusy",
     "WorkerOptions",
     "load_accounts",
     "log_lines",

@@ -25,11 +25,13 @@ from functools import partial
 from typing import Any, Final
 
 from saq import Job as QueuedJob
-from saq import Queue, Status, Worker
+from saq import Queue, Status
+from saq import Worker as SaqWorker
 
 from .accounts import Job
 from .dispatch import Dispatcher
 from .log import JobFailed, log_event
+from .outage import Outage
 from .runner import Runner
 from .status import JobStatus
 from .stores import StatusStore
@@ -52,7 +54,7 @@ _SECONDS_TO_LEAVE: Final = 1.0
 class Broker:
     """The queues of a fleet, by host (None: of all hosts), and where its statuses are.
 
-    `make_queue`: by name; `outages`: what is raised while the broker cannot be reached.
+    `make_queue`: by name; `connection_errors`: what is raised while it cannot be reached.
     """
 
     def __init__(
@@ -60,11 +62,11 @@ class Broker:
         name: str,
         make_queue: Callable[[str], Queue],
         store: StatusStore,
-        outages: tuple[type[Exception], ...],
+        connection_errors: tuple[type[Exception], ...],
     ) -> None:
         self.name = name
         self.store = store
-        self.outages = outages
+        self.connection_errors = connection_errors
         self._make_queue = make_queue
         self._queues: dict[str | None, Queue] = {}
 
@@ -130,14 +132,15 @@ def _key(queue: Queue, status: JobStatus) -> str:
     return ":".join(filter(None, (queue.name, status.key, status.part_name)))
 
 
-class Fleet:
+class Worker:
     """This process's part in a fleet: its dispatcher, and workers for all hosts and this one."""
 
-    def __init__(self, broker: Broker, runner: Runner, concurrency: int) -> None:
+    def __init__(self, broker: Broker, runner: Runner, outage: Outage, concurrency: int) -> None:
         self._broker = broker
         self._runner = runner
+        self._outage = outage
         self._concurrency = concurrency
-        self._dispatcher = Dispatcher(runner=runner, submit=self._submit, outages=broker.outages)
+        self.dispatcher = Dispatcher(runner=runner, submit=self._submit)
 
     @property
     def hosts(self) -> list[str | None]:
@@ -151,7 +154,7 @@ class Fleet:
         workers = [self._worker(await self._broker.queue(host)) for host in self.hosts]
         work = [
             asyncio.ensure_future(item)
-            for item in (*(worker.start() for worker in workers), self._dispatcher.serve())
+            for item in (*(worker.start() for worker in workers), self.dispatcher.serve())
         ]
         stopping = asyncio.ensure_future(stop.wait())
         try:
@@ -175,10 +178,15 @@ class Fleet:
                     error="not all jobs could be given back; others take them over",
                 )
 
-    def _worker(self, queue: Queue) -> Worker[Any]:
+    async def running(self, statuses: Sequence[JobStatus]) -> set[str]:
+        """Return which of these jobs are running, here or elsewhere, by key."""
+        under_way = await self._broker.under_way(statuses)
+        return {key for key, state in under_way.items() if state == "running"}
+
+    def _worker(self, queue: Queue) -> SaqWorker[Any]:
         # What upkeep calls: see the top of this file.
         queue.sweep = partial(queue.sweep, abort=_SECONDS_TO_ANSWER_A_SWEEP)  # type: ignore[method-assign]
-        return _Worker(
+        return _SaqWorker(
             queue,
             functions=[(_FUNCTION, self._run)],
             concurrency=self._concurrency,
@@ -190,7 +198,8 @@ class Fleet:
         )
 
     async def _submit(self, job: Job, status: JobStatus) -> None:
-        await self._broker.submit(job, status, self._runner.seconds[job.name])
+        seconds = self._runner.seconds[job.name]
+        await self._outage.wait_out(lambda: self._broker.submit(job, status, seconds))
 
     async def _run(
         self, context: dict[str, Any], *, job: str, part: str | None = None
@@ -201,7 +210,7 @@ class Fleet:
         work = asyncio.ensure_future(self._runner.run(job, part, runs.append))
         try:
             while not (await asyncio.wait([work], timeout=_SECONDS_BETWEEN_BEATS))[0]:
-                await self._beat(queued, runs, work)
+                await self._outage.wait_out(lambda: self._beat(queued, runs, work))
             context["outcome"] = outcome = await work
         except JobFailed:
             queued.retries = 0  # when it is tried again stands in its status
@@ -212,31 +221,23 @@ class Fleet:
         return {"outcome": outcome, "rows": runs[0].rows if runs else 0}
 
     async def _beat(self, queued: QueuedJob, runs: list[Run], work: asyncio.Future[Any]) -> None:
-        """Say that we are alive; let go of a job that is not ours any more, and have SAQ do so."""
-        try:
-            stored = await queued.get_queue().job(queued.key)
-            if stored is None or (stored.worker_id, stored.attempts) != (
-                queued.worker_id,
-                queued.attempts,
-            ):
-                work.cancel()
-                return
-            queued.meta = {"rows": runs[0].rows} if runs else {}
-            await queued.update()
-        except self._broker.outages as error:
-            log_event(
-                "outage",
-                level=logging.WARNING,
-                error=self._runner.mask.error(error),
-                worker=self._runner.worker,
-            )
+        """Send a heartbeat; cancel a job that is another worker's by now, as SAQ does then."""
+        stored = await queued.get_queue().job(queued.key)
+        if stored is None or (stored.worker_id, stored.attempts) != (
+            queued.worker_id,
+            queued.attempts,
+        ):
+            work.cancel()
+            return
+        queued.meta = {"rows": runs[0].rows} if runs else {}
+        await queued.update()
 
     async def _after(self, context: dict[str, Any]) -> None:
-        """Look when the job is due again, now that the queue would take it."""
+        """Look at the job again, now that the queue takes it again."""
         queued: QueuedJob = context["job"]
         if context.get("outcome") != "busy":  # that one would be due again at once
-            self._dispatcher.look_at((queued.kwargs or {}).get("job", ""))
+            self.dispatcher.look_at((queued.kwargs or {}).get("job", ""))
 
 
-class _Worker(Worker[Any]):
+class _SaqWorker(SaqWorker[Any]):
     SIGNALS = []  # ours: there are two workers in a process, and a dispatcher

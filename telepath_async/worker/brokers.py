@@ -36,7 +36,7 @@ async def redis_broker(url: Secret, name: str) -> AsyncIterator[Broker]:
     """
     import redis.asyncio as redis
 
-    from .redis_queue import PatientRedisQueue
+    from .redis_queue import PatchedRedisQueue
 
     try:
         client = redis.Redis.from_url(
@@ -48,12 +48,15 @@ async def redis_broker(url: Secret, name: str) -> AsyncIterator[Broker]:
         client = None
     if client is None:
         raise UsageError("redis must be a URL such as redis://127.0.0.1:6379/0")
-    outages = (redis.RedisError, OSError, TimeoutError)
+    connection_errors = (redis.RedisError, OSError, TimeoutError)
     broker = Broker(
-        name, lambda queue: PatientRedisQueue(client, queue), RedisStore(client, name), outages
+        name,
+        lambda queue: PatchedRedisQueue(client, queue),
+        RedisStore(client, name),
+        connection_errors,
     )
     try:
-        await _reached(client.ping(), outages)
+        await _reached(client.ping(), connection_errors)
         yield broker
     finally:
         await broker.close()
@@ -71,7 +74,7 @@ async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> As
     from psycopg import conninfo
     from psycopg_pool import AsyncConnectionPool
 
-    from .postgres_queue import PatientPostgresQueue
+    from .postgres_queue import PatchedPostgresQueue
 
     try:
         conninfo.conninfo_to_dict(url.reveal())
@@ -90,20 +93,20 @@ async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> As
         check=AsyncConnectionPool.check_connection,
         open=False,
     )
-    outages = (psycopg.Error, OSError, TimeoutError)
+    connection_errors = (psycopg.Error, OSError, TimeoutError)
     async with pool:
-        await _reached(pool.wait(_SECONDS_TO_CONNECT), outages)
+        await _reached(pool.wait(_SECONDS_TO_CONNECT), connection_errors)
         store = PostgresStore(pool, name)
         await store.open()
         # SAQ's locks are the whole database's: another fleet's, in another schema, would keep ours
         # from being swept.
         make = partial(
-            PatientPostgresQueue,
+            PatchedPostgresQueue,
             pool,
             manage_pool_lifecycle=False,
             saq_lock_keyspace=await store.lock_keyspace(),
         )
-        broker = Broker(name, lambda queue: make(name=queue), store, outages)
+        broker = Broker(name, lambda queue: make(name=queue), store, connection_errors)
         try:
             await _tables_made(cast("PostgresQueue", await broker.queue(None)))
             yield broker
@@ -111,10 +114,10 @@ async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> As
             await broker.close()
 
 
-async def _reached(answer: Awaitable[object], outages: tuple[type[Exception], ...]) -> None:
+async def _reached(answer: Awaitable[object], errors: tuple[type[Exception], ...]) -> None:
     try:
         await answer
-    except outages as error:
+    except errors as error:
         failure = type(error).__name__
     else:
         return

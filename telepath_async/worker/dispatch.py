@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
@@ -11,29 +11,31 @@ from typing import Final
 from attrs import define, field
 
 from .accounts import Job
-from .log import log_event
-from .runner import Runner, utc_now
+from .clocks import utc_now
+from .runner import Runner
 from .status import JobStatus
 
 # A job that was submitted and is still due has been lost with its worker, is under way, or waits:
 # submitting it again does nothing in the last two cases.
 _SECONDS_TO_LOOK_AGAIN: Final = 5.0
-_MOST_SECONDS_TO_SLEEP: Final = 5.0  # the wall clock may be set
-_SECONDS_OF_AN_OUTAGE: Final = 1.0
+_MAX_SECONDS_TO_SLEEP: Final = 5.0  # the wall clock may be set
 
 
 @define(kw_only=True)
 class Dispatcher:
-    """Submits what is due. Every worker has one: none is the first among them, and a submission
-    twice over is one.
+    """Submits what is due. Every worker has one: none is the first among them, and a job that is
+    submitted twice is queued once.
 
-    `outages`: what a broker raises that cannot be reached; we go on when it can.
+    `due`: the jobs that were due when they were last looked at; `turned`: when the loop last turned
+    (monotonic).
     """
 
     runner: Runner
     submit: Callable[[Job, JobStatus], Awaitable[object]]
-    outages: tuple[type[Exception], ...] = ()
+    due: dict[str, JobStatus] = field(factory=dict, init=False)
+    turned: float = field(factory=time.monotonic, init=False)
     _looks: dict[str, float] = field(init=False)
+    _last: float = field(default=0.0, init=False)
     _woken: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -49,35 +51,27 @@ class Dispatcher:
         """Submit until cancelled."""
         task = asyncio.current_task()
         assert task is not None
-        while (
-            not task.cancelling()
-        ):  # redis-py can turn a cancellation, while it connects, into an error of its own
+        while not task.cancelling():  # redis-py can lose a cancellation while it connects
             self._woken.clear()
+            await self._round(utc_now())
+            self.turned = time.monotonic()
+            pause = min(self._looks.values(), default=float("inf")) - utc_now().timestamp()
             try:
-                await self._round(utc_now())
-                now = utc_now().timestamp()
-                pause = min(
-                    [_MOST_SECONDS_TO_SLEEP, *(look - now for look in self._looks.values())]
-                )
-            except self.outages as error:
-                log_event(
-                    "outage",
-                    level=logging.WARNING,
-                    error=self.runner.mask.error(error),
-                    worker=self.runner.worker,
-                )
-                pause = _SECONDS_OF_AN_OUTAGE
-            try:
-                async with asyncio.timeout(max(pause, 0.0)):
+                async with asyncio.timeout(min(max(pause, 0.0), _MAX_SECONDS_TO_SLEEP)):
                     await self._woken.wait()
             except TimeoutError:
                 pass
 
     async def _round(self, now: datetime) -> None:
-        due = [key for key, look in self._looks.items() if look <= now.timestamp()]
-        for status in await self.runner.statuses(due):
+        if now.timestamp() < self._last:  # the clock was set back: what we wait for may be far
+            self._looks = dict.fromkeys(self._looks, 0.0)
+        self._last = now.timestamp()
+        looked_at = [key for key, look in self._looks.items() if look <= now.timestamp()]
+        for status in await self.runner.statuses(looked_at):
+            self.due.pop(status.key, None)
             if status.next_run > now:
                 self._looks[status.key] = status.next_run.timestamp()
                 continue
+            self.due[status.key] = status
             self._looks[status.key] = now.timestamp() + _SECONDS_TO_LOOK_AGAIN
             await self.submit(self.runner.jobs[status.key], status)

@@ -1,4 +1,4 @@
-"""What `telepath worker status` tells: each job's status, and what it is doing."""
+"""What `telepath worker status` shows: each job's status, and what it is doing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class JobReport:
     def to_dict(self) -> dict[str, Any]:
         """Return what `--json` prints."""
         status = self.status
-        told = status.to_dict()
+        fields = status.to_dict()
         names = (
             "account",
             "job",
@@ -45,7 +45,7 @@ class JobReport:
         )
         return {
             "state": self.state,
-            **{name: told[name] for name in names},
+            **{name: fields[name] for name in names},
             "partition": status.part_name,
         }
 
@@ -69,5 +69,5 @@ def _state(status: JobStatus, under_way: str | None, now: datetime) -> State:
     if now - status.next_run > _OVERDUE_AFTER:
         return "overdue"
     if status.failures:
-        return "fault" if status.fault else "failed"
+        return "fault" if status.permanent else "failed"
     return "waiting"

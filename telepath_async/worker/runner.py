@@ -1,4 +1,4 @@
-"""One run of one job: begun, cut off in time, its end written down and logged.
+"""One run of one job: begun, ended in time, its end written down and logged.
 
 The same with and without a broker.
 """
@@ -10,7 +10,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from attrs import define, field, frozen
@@ -19,18 +18,29 @@ from telepath_async import TelepathClient
 from telepath_async.protocol.redaction import Redactor
 
 from .accounts import SECONDS_OF_A_RUN, Job, JobName
+from .clocks import utc_now
 from .commands import Commands
 from .limits import Limiters
 from .log import JobFailed, log_event
-from .status import JobStatus, current, cut_off, failed, first_status, started, succeeded
+from .metrics import Metrics
+from .status import (
+    JobStatus,
+    current,
+    distrust,
+    failed,
+    first_status,
+    started,
+    succeeded,
+    timed_out,
+)
 from .stores import StatusStore
-from .work import BUSY, FAULTS, Result, Run
+from .work import BUSY, PERMANENT, Result, Run
 
 if TYPE_CHECKING:
     from telepath_async.otel import Telemetry
 
 Outcome: TypeAlias = Literal[
-    "success", "failure", "fault", "cut off", "busy", "not due", "stopped", "unknown job"
+    "success", "failure", "fault", "timed out", "busy", "not due", "stopped", "unknown job"
 ]
 
 _SECONDS_OF_GRACE: Final = 5.0  # the clocks of two hosts differ
@@ -47,11 +57,6 @@ class _End:
     status: JobStatus | None = None
 
 
-def utc_now() -> datetime:
-    """Return the present."""
-    return datetime.now(UTC)
-
-
 @define(kw_only=True)
 class Runner:
     """Runs jobs by their key.
@@ -64,20 +69,26 @@ class Runner:
     store: StatusStore
     limiters: Limiters
     commands: Commands
-    mask: Redactor
+    redactor: Redactor
     worker: str
     telemetry: Mapping[str, Telemetry] = field(factory=dict)
+    metrics: Metrics = field(factory=Metrics)
     seconds: Mapping[JobName, float] = field(factory=lambda: dict(SECONDS_OF_A_RUN))
 
     async def statuses(self, keys: list[str]) -> list[JobStatus]:
         """Return how jobs stand under their present plans; write what nobody has written yet."""
         statuses: list[JobStatus] = []
         for key, found in zip(keys, await self.store.read(keys), strict=True):
+            job, now = self.jobs[key], utc_now()
             if found is None:
-                statuses.append(first_status(self.jobs[key], utc_now()))
+                statuses.append(first_status(job, now))
                 await self.store.write(statuses[-1], keep=True)
-            else:
-                statuses.append(current(found, self.jobs[key], utc_now()))
+                continue
+            kept = distrust(found, job, now)
+            if kept is not found:
+                log_event("clock was wrong", level=logging.WARNING, job=key, worker=self.worker)
+                await self.store.write(kept)
+            statuses.append(current(kept, job, now))
         return statuses
 
     async def run(
@@ -112,7 +123,8 @@ class Runner:
         begun, end = time.monotonic(), _End("stopped")
         on_run(run)
         try:
-            end = await self._end(run, begun)
+            with self.metrics.running.track_inprogress():
+                end = await self._end(run, begun)
             if end.status is not None:
                 await self.store.write(end.status)
         finally:
@@ -126,17 +138,17 @@ class Runner:
         try:
             result = await self._do(run)
         except BUSY as busy:  # nothing has changed: it is due as it was
-            return _End("busy", self.mask.error(busy))
+            return _End("busy", self.redactor.error(busy))
         except _TimeIsUp as up:
             if job.name == "sync":
                 return _End(
-                    "cut off",
+                    "timed out",
                     None,
-                    cut_off(status, utc_now(), rows=run.rows, seconds=time.monotonic() - begun),
+                    timed_out(status, utc_now(), rows=run.rows, seconds=time.monotonic() - begun),
                 )
-            error, fault = str(up), False
+            error, permanent = str(up), False
         except Exception as failure:  # noqa: BLE001  # whatever a database's driver raises: written down and logged, masked
-            error, fault = self.mask.error(failure), isinstance(failure, FAULTS)
+            error, permanent = self.redactor.error(failure), isinstance(failure, PERMANENT)
         else:
             seconds = time.monotonic() - begun
             after = succeeded(
@@ -148,12 +160,12 @@ class Runner:
             job,
             utc_now(),
             error=error,
-            fault=fault,
+            permanent=permanent,
             rows=run.rows,
             seconds=time.monotonic() - begun,
             jitter=random.random(),
         )
-        return _End("fault" if fault else "failure", error, after)
+        return _End("fault" if permanent else "failure", error, after)
 
     async def _do(self, run: Run) -> Result:
         account, seconds = run.account, self.seconds[run.job.name]
@@ -173,6 +185,7 @@ class Runner:
         raise _TimeIsUp(f"it took more than {seconds:g} s, and was ended")
 
     def _log(self, run: Run, end: _End, seconds: float) -> None:
+        self.metrics.count(run.job, end.outcome, rows=run.rows, seconds=seconds)
         log_event(
             "job",
             level=logging.WARNING if end.error else logging.INFO,

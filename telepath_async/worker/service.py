@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING, TextIO
@@ -17,15 +18,19 @@ from telepath_async.jobs.commands import CommandFailed, check_command
 from telepath_async.protocol.redaction import Redactor, url_secrets
 
 from .accounts import Accounts, Job
-from .broker import Broker, Fleet
+from .broker import Broker, Worker
 from .brokers import postgres_broker, redis_broker
+from .clocks import utc_now
 from .commands import Commands
-from .embedded import Embedded
+from .file_store import FileStore, is_served, lock_file
+from .health import Health, HealthOptions, serve_health
 from .limits import Limiters, local_limiter
-from .log import JsonFormatter, is_news, log_event, logger
+from .local import LocalWorker
+from .log import Duplicates, JsonFormatter, LogHandler, log_event, logger
+from .outage import Outage
 from .report import JobReport, report_jobs
-from .runner import Runner, utc_now
-from .stores import FileStore, StatusStore, is_served, lock_file
+from .runner import Runner
+from .stores import StatusStore, WaitingStore
 from .web import serve_page
 
 if TYPE_CHECKING:
@@ -64,14 +69,16 @@ class WorkerOptions:
 
     `concurrency`: jobs at once (with a broker: of each queue). `limiter_redis`: where the limiters
     are shared; None: at the broker, where that is Redis. `expected_processes`: how many share a
-    key's limit when they cannot ask each other. `web`: the port of SAQ's page. `otel`: whether each
-    account has spans and metrics, with `telepath.account`, at the global providers.
+    key's limit when they cannot ask each other. `web`: the port of SAQ's page. `health`: where
+    `/healthz` and `/metrics` are answered. `otel`: whether each account has spans and metrics, with
+    `telepath.account`, at the global providers.
     """
 
     concurrency: int = 10
     limiter_redis: Secret | None = None
     expected_processes: int = 4
     web: int | None = None
+    health: HealthOptions | None = None
     otel: bool = False
 
 
@@ -99,7 +106,12 @@ async def run_worker(
             else await stack.enter_async_context(broker.connect(options.concurrency))
         )
         store = _file_store(state, stack) if connected is None else connected.store
-        runner = _runner(accounts, store, broker, options)
+        outage = Outage(
+            errors=(sqlite3.Error,) if connected is None else connected.connection_errors,
+            redactor=_redactor(accounts, broker, options),
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        runner = _runner(accounts, WaitingStore(store, outage), broker, options, outage)
         _check_commands(runner.jobs.values())
         log_event(
             "start",
@@ -107,16 +119,21 @@ async def run_worker(
             jobs=len(runner.jobs),
             elsewhere=len(accounts.jobs) - len(runner.jobs),
         )
+        worker: LocalWorker | Worker
         if connected is None:
-            await Embedded(runner, options.concurrency).serve(stop)
+            worker = LocalWorker(runner, options.concurrency)
         else:
-            fleet = Fleet(connected, runner, options.concurrency)
+            worker = Worker(connected, runner, outage, options.concurrency)
             if options.web is not None:
-                queues = [await connected.queue(host) for host in fleet.hosts]
+                queues = [await connected.queue(host) for host in worker.hosts]
                 log_event(
                     "web", url=await stack.enter_async_context(serve_page(queues, options.web))
                 )
-            await fleet.serve(stop)
+        if options.health is not None:
+            health = Health(worker=worker, store=store, outage=outage, options=options.health)
+            url = await stack.enter_async_context(serve_health(health, runner.metrics))
+            log_event("health", url=url)
+        await worker.serve(stop)
         log_event("stop", worker=runner.worker)
 
 
@@ -125,9 +142,9 @@ def log_lines(
     stream: TextIO, accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions
 ) -> Iterator[None]:
     """Write what the workers and libraries log to a stream: JSON lines, without secrets."""
-    handler = logging.StreamHandler(stream)
+    handler = LogHandler(stream)
     handler.setFormatter(JsonFormatter(_redactor(accounts, broker, options)))
-    handler.addFilter(is_news)
+    handler.addFilter(Duplicates())
     logger.setLevel(logging.INFO)
     logging.getLogger().addHandler(handler)
     try:
@@ -162,17 +179,16 @@ async def _read_file(state: str) -> list[JobReport]:
 
 
 def _file_store(state: str, stack: AsyncExitStack) -> StatusStore:
-    lock = lock_file(state)
-    if lock is None:
-        raise UsageError(
-            f"another worker runs on {state}: stop it, name another state file, or share a broker"
-        )
-    stack.enter_context(closing(lock))
+    stack.enter_context(closing(lock_file(state)))
     return stack.enter_context(closing(FileStore(state)))
 
 
 def _runner(
-    accounts: Accounts, store: StatusStore, broker: BrokerUrl | None, options: WorkerOptions
+    accounts: Accounts,
+    store: StatusStore,
+    broker: BrokerUrl | None,
+    options: WorkerOptions,
+    outage: Outage,
 ) -> Runner:
     host = socket.gethostname()
     return Runner(
@@ -180,8 +196,8 @@ def _runner(
         store=store,
         limiters=_limiters(accounts, broker, options),
         commands=Commands(accounts.secret_variables),
-        mask=_redactor(accounts, broker, options),
-        worker=f"{host}:{os.getpid()}",
+        redactor=outage.redactor,
+        worker=outage.worker,
         telemetry=_telemetry(accounts) if options.otel else {},
     )
 

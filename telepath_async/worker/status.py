@@ -16,13 +16,14 @@ from croniter import croniter  # type: ignore[import-untyped]
 from telepath_async.protocol.strict import strict_converter, structure_json
 
 from .accounts import Job, JobName, SyncPlan
+from .clocks import CLOCK_TOLERANCE, is_ahead
 
 if TYPE_CHECKING:
     from cattrs import Converter
 
 _FIRST_BACKOFF: Final = timedelta(seconds=5)
 _LONGEST_BACKOFF: Final = timedelta(minutes=15)
-_FAULT_PAUSE: Final = timedelta(hours=1)
+_PERMANENT_PAUSE: Final = timedelta(hours=1)
 
 
 @frozen(kw_only=True)
@@ -31,11 +32,11 @@ class JobStatus:
     status`.
 
     `next_run`: when it is due; `rows`, `seconds`: of the last run that ended; `failures`: since the
-    last success; `fault`: repeating the last run cannot cure what it failed by, so it waits for at
-    least an hour, or for a change of the configuration. `running_since`: of a run that has not said
-    how it ended. `began`: when the scheduled run began that is being tried again. `parts_done` of
-    so many `parts`: partitions of the first sync, of the time up to `first_until`. `alerts`: how
-    they stand. `plan`: the job's, when this was written.
+    last success; `permanent`: repeating the last run cannot cure what it failed by, so it waits for
+    at least an hour, or for a change of the configuration. `running_since`: of a run whose end is
+    not known. `began`: when the scheduled run began that is being tried again. `parts_done` of so
+    many `parts`: partitions of the first sync, of the time up to `first_until`. `alerts`: how they
+    stand. `plan`: the job's, when this was written.
     """
 
     account: str
@@ -48,7 +49,7 @@ class JobStatus:
     last_failure: datetime | None = None
     error: str | None = None
     failures: int = 0
-    fault: bool = False
+    permanent: bool = False
     rows: int | None = None
     seconds: float | None = None
     began: datetime | None = None
@@ -109,6 +110,36 @@ def first_status(job: Job, now: datetime) -> JobStatus:
     )
 
 
+def distrust(status: JobStatus, job: Job, now: datetime) -> JobStatus:
+    """Return the status without what a wrong clock has written; the same where there is nothing.
+
+    A moment that is over, and lies ahead, is not known. A next run further ahead than its schedule,
+    and the pause after a failure, can explain is due as that of a job that nobody has run.
+    """
+    past = ("running_since", "last_success", "last_failure", "began", "first_until")
+    wrong: dict[str, Any] = {name: None for name in past if is_ahead(getattr(status, name), now)}
+    first = first_status(job, now)
+    if "first_until" in wrong:
+        wrong["first_until"] = first.first_until
+    if wrong or _is_unexplained(status, job, now):
+        return evolve(status, **wrong, next_run=first.next_run)
+    return status
+
+
+def _is_unexplained(status: JobStatus, job: Job, now: datetime) -> bool:
+    if status.plan != job.plan or not is_ahead(status.next_run, now):
+        return False
+    pause = _PERMANENT_PAUSE if status.permanent else _LONGEST_BACKOFF
+    after = now + (pause if status.failures else timedelta(0)) + CLOCK_TOLERANCE
+    return status.next_run > _next_time(job, after)
+
+
+def tried_for(status: JobStatus, job: Job, now: datetime) -> timedelta:
+    """Return how long the run of the latest scheduled time has been tried, by all its runs."""
+    scheduled: datetime = croniter(job.cron, now.astimezone(UTC)).get_prev(datetime)
+    return now - min(max(status.began or now, scheduled), now)
+
+
 def current(status: JobStatus, job: Job, now: datetime) -> JobStatus:
     """Return the status under the plan as it is now.
 
@@ -120,9 +151,12 @@ def current(status: JobStatus, job: Job, now: datetime) -> JobStatus:
         return status
     again = (
         now
-        if status.fault
+        if status.permanent
         else _next_time(
-            job, max(filter(None, (status.last_success, status.last_failure)), default=now)
+            job,
+            max(filter(None, (status.last_success, status.last_failure)), default=None)
+            or status.first_until
+            or now,
         )
     )
     return evolve(
@@ -162,7 +196,7 @@ def succeeded(
         last_success=now,
         error=None,
         failures=0,
-        fault=False,
+        permanent=False,
         rows=rows,
         seconds=seconds,
         began=None,
@@ -174,7 +208,7 @@ def succeeded(
     )
 
 
-def cut_off(status: JobStatus, now: datetime, *, rows: int | None, seconds: float) -> JobStatus:
+def timed_out(status: JobStatus, now: datetime, *, rows: int | None, seconds: float) -> JobStatus:
     """Return the status after a run that had no more time: it goes on at once."""
     return evolve(status, running_since=None, next_run=now, rows=rows, seconds=seconds)
 
@@ -185,7 +219,7 @@ def failed(
     now: datetime,
     *,
     error: str,
-    fault: bool,
+    permanent: bool,
     rows: int | None,
     seconds: float,
     jitter: float,
@@ -193,7 +227,7 @@ def failed(
     """Return the status after a run that failed.
 
     It is tried again after 5 s, 10 s, … up to 15 minutes, of which `jitter` (0 to 1) takes off up
-    to a half; what repeating cannot cure (`fault`), at its next time that is an hour away.
+    to a half; what repeating cannot cure (`permanent`), at its next time that is an hour away.
     """
     failures = status.failures + 1
     backoff = min(_FIRST_BACKOFF * 2 ** min(failures - 1, 16), _LONGEST_BACKOFF) * (1 - jitter / 2)
@@ -203,11 +237,11 @@ def failed(
         last_failure=now,
         error=error,
         failures=failures,
-        fault=fault,
+        permanent=permanent,
         rows=rows,
         seconds=seconds,
-        began=None if fault else status.began,
-        next_run=_next_time(job, now + _FAULT_PAUSE) if fault else now + backoff,
+        began=None if permanent else status.began,
+        next_run=_next_time(job, now + _PERMANENT_PAUSE) if permanent else now + backoff,
     )
 
 

@@ -1,17 +1,16 @@
-"""Keep how each job stands: beside the broker's queue, or, without a broker, in a SQLite file."""
+"""Keep how each job stands, beside the broker's queue; without a broker: `file_store.py`."""
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Final, Protocol
 
-from telepath_async import UsageError
+from attrs import frozen
 
 from .log import log_event
+from .outage import Outage
 from .status import JobStatus, read_status
 
 if TYPE_CHECKING:
@@ -41,7 +40,27 @@ class StatusStore(Protocol):
         ...
 
 
-class _TextStore(ABC):
+@frozen
+class WaitingStore:
+    """A store whose outages are waited out."""
+
+    store: StatusStore
+    outage: Outage
+
+    async def read(self, keys: Sequence[str]) -> list[JobStatus | None]:
+        """Return the statuses of these keys, in their order."""
+        return await self.outage.wait_out(lambda: self.store.read(keys))
+
+    async def read_all(self) -> list[JobStatus]:
+        """Return every status."""
+        return await self.outage.wait_out(self.store.read_all)
+
+    async def write(self, status: JobStatus, *, keep: bool = False) -> None:
+        """Replace a status; `keep`: unless there is one."""
+        await self.outage.wait_out(lambda: self.store.write(status, keep=keep))
+
+
+class TextStore(ABC):
     """Statuses as JSON text by key. A damaged one costs its own job's status and no other's."""
 
     async def read(self, keys: Sequence[str]) -> list[JobStatus | None]:
@@ -77,7 +96,7 @@ def _readable(key: str, text: str | bytes) -> JobStatus | None:
         return None
 
 
-class RedisStore(_TextStore):
+class RedisStore(TextStore):
     """A hash beside the queue's keys."""
 
     def __init__(self, redis: Redis, queue: str) -> None:
@@ -103,7 +122,7 @@ class RedisStore(_TextStore):
         await self._redis.hdel(self._hash, key)
 
 
-class PostgresStore(_TextStore):
+class PostgresStore(TextStore):
     """A table beside SAQ's."""
 
     def __init__(self, pool: Pool, queue: str) -> None:
@@ -150,82 +169,3 @@ class PostgresStore(_TextStore):
         delete = "DELETE FROM telepath_worker_status WHERE queue = %s AND key = %s AND status = %s"
         async with self._pool.connection() as connection:
             await connection.execute(delete, (self._queue, key, text))
-
-
-class FileStore(_TextStore):
-    """A SQLite file, for the worker that has no broker.
-
-    A write is on the disk when it returns, within milliseconds.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        try:
-            with ExitStack() as unless_usable:
-                self._database = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-                unless_usable.callback(self._database.close)
-                # Readers, such as the status, go on while it is written.
-                self._database.execute("PRAGMA journal_mode=WAL")
-                self._database.execute(
-                    "CREATE TABLE IF NOT EXISTS status (key TEXT PRIMARY KEY, status TEXT NOT NULL)"
-                )
-                unless_usable.pop_all()
-        except sqlite3.Error as error:
-            raise UsageError(
-                f"{path} cannot be used as the worker's state file: {error}; name another one"
-            ) from None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
-
-    async def write(self, status: JobStatus, *, keep: bool = False) -> None:
-        """Replace a status; `keep`: unless there is one."""
-        insert = (
-            "INSERT OR IGNORE INTO status VALUES (?, ?)"
-            if keep
-            else "INSERT OR REPLACE INTO status VALUES (?, ?)"
-        )
-        self._database.execute(insert, (status.key, status.to_json()))
-
-    async def _texts(self, keys: Sequence[str] | None) -> dict[str, str | bytes]:
-        texts = dict(self._database.execute("SELECT key, status FROM status"))
-        return texts if keys is None else {key: texts[key] for key in keys if key in texts}
-
-    async def _discard(self, key: str, text: str | bytes) -> None:
-        self._database.execute("DELETE FROM status WHERE key = ? AND status = ?", (key, text))
-
-
-def lock_file(path: str) -> sqlite3.Connection | None:
-    """Return the lock of a state file, held until it is closed or its process ends; None: another
-    worker holds it.
-
-    It is a database of no content, for SQLite knows how to lock a file on every system.
-    """
-    try:
-        # Those who ask whether a worker runs hold the lock for an instant.
-        lock = _connect_to_lock(path, timeout=1.0)
-    except sqlite3.Error as error:
-        raise UsageError(
-            f"{path} cannot be used as the worker's state file: {error}; name another one"
-        ) from None
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
-        lock.close()
-        return None
-    return lock
-
-
-def is_served(path: str) -> bool:
-    """Whether a worker runs on this state file."""
-    with closing(_connect_to_lock(path, timeout=0.0)) as lock:
-        try:
-            lock.execute("SELECT * FROM sqlite_master")
-        except sqlite3.OperationalError:
-            return True
-    return False
-
-
-def _connect_to_lock(path: str, *, timeout: float) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path}-worker", timeout=timeout, isolation_level=None)

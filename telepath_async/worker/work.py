@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import define, frozen
@@ -20,9 +20,10 @@ from telepath_async.jobs.commands import check_command
 from telepath_async.sync import SyncBusy, SyncProgress, sync_calls
 
 from .accounts import Account, Job
+from .clocks import utc_now
 from .commands import Commands, alert_document, credentials_document
 from .log import JobFailed
-from .status import JobStatus, end_of_part
+from .status import JobStatus, end_of_part, tried_for
 
 if TYPE_CHECKING:
     from telepath_async.otel import Telemetry
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BUSY: Final = (SyncBusy, JournalBusy)
-FAULTS: Final = (UsageError, AuthenticationError, PermissionDeniedError, JournalDamaged)
+PERMANENT: Final = (UsageError, AuthenticationError, PermissionDeniedError, JournalDamaged)
 _NOT_ROTATED_AGAIN_WITHIN: Final = timedelta(hours=1)
 
 
@@ -44,7 +45,7 @@ class Result:
 
 @define(kw_only=True)
 class Run:
-    """A run of a job. `telemetry`: who listens to it; `rows`: so far."""
+    """A run of a job. `telemetry`: its observer; `rows`: so far."""
 
     job: Job
     status: JobStatus
@@ -63,15 +64,15 @@ class Run:
             self.job.name
         ](telepath)
 
-    async def _seen(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await the job itself, in a span that counts what its report says."""
+    async def _observe(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await the job itself, in a span that counts what is in its report."""
         return await (work if self.telemetry is None else self.telemetry.job(self.job.name, work))
 
     async def _sync(self, telepath: TelepathClient) -> Result:
         """Sync from the table's watermark to the end of the partition, or to the present."""
         plan = self.account.sync
         assert plan is not None
-        report = await self._seen(
+        report = await self._observe(
             sync_calls(
                 telepath,
                 plan.database_url,
@@ -98,7 +99,7 @@ class Run:
         plan = self.account.watch
         assert plan is not None
         check_command(plan.command)  # a pager that is missing fails now, not at the first alert
-        poll = await self._seen(
+        poll = await self._observe(
             poll_latency(telepath, plan.thresholds, self.status.alerts, window=plan.window)
         )
         if poll.overview is None and poll.error is not None:
@@ -119,23 +120,23 @@ class Run:
                 plan.command, credentials_document(self.account.name, credentials)
             )
 
-        tried_for = datetime.now(UTC) - (self.status.began or datetime.now(UTC))
-        report = await self._seen(
+        report = await self._observe(
             rotate_passwords(
                 telepath,
                 telepath.trunks.list(),
                 apply,
                 plan.journal,
-                not_again_within=_NOT_ROTATED_AGAIN_WITHIN + tried_for,
+                not_again_within=_NOT_ROTATED_AGAIN_WITHIN
+                + tried_for(self.status, self.job, utc_now()),
             )
         )
         self.rows = len(report.applied)
-        behind = [*report.pending, *report.untouched]
-        if behind:
+        unfinished = [*report.pending, *report.untouched]
+        if unfinished:
             raise JobFailed(
                 f"{len(report.pending)} carriers may hold a dead password, "
                 f"{len(report.untouched)} trunks are untouched; "
-                f"{behind[0].trunk_id}: {behind[0].why}"
+                f"{unfinished[0].trunk_id}: {unfinished[0].why}"
             )
         if report.uncertain:
             raise JobFailed(

@@ -33,6 +33,7 @@ def served(**options: Any) -> Iterator[Sandbox]:
         async with sandbox:
             up.set()
             await stop.wait()
+        await asyncio.sleep(0)  # the transports that it closed end in the next turn of the loop
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()

@@ -10,7 +10,9 @@ import pytest
 
 from .generated import DOCS, GENERATED
 
-PUBLIC = ["", ".export", ".jobs", ".redis", ".sandbox", ".sync", ".worker"]
+PUBLIC = [
+    "", ".dashboard", ".export", ".insights", ".jobs", ".redis", ".sandbox", ".sync", ".worker",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "text"), GENERATED.items(), ids=GENERATED)

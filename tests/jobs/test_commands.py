@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,21 @@ async def test_time_that_is_up_ends_a_command_and_its_children(tmp_path: Path) -
     with pytest.raises(CommandFailed, match=r"took more than 0.5 s, and was ended"):
         await run_command(with_a_child(tmp_path), Secret("x"), seconds=0.5)
     assert not any(map(is_running, await pids_in(tmp_path)))
+
+
+async def test_a_command_that_fails_leaves_no_child_that_goes_on(tmp_path: Path) -> None:
+    line = f"sleep 60 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pids; exit 1"
+    with pytest.raises(CommandFailed, match="ended with exit code 1"):
+        await run_command(line, Secret("x"))
+    await until(lambda: not any(map(is_running, [int((tmp_path / "pids").read_text())])))
+
+
+async def test_a_command_that_succeeds_may_leave_a_child(tmp_path: Path) -> None:
+    line = f"sleep 60 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pids"
+    await run_command(line, Secret("x"))
+    (pid,) = await pids_in(tmp_path)
+    assert is_running(pid)
+    os.kill(pid, signal.SIGKILL)
 
 
 async def test_cancellation_ends_a_command_and_its_children(tmp_path: Path) -> None:

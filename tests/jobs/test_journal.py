@@ -49,10 +49,97 @@ def test_journal_and_lock_are_for_their_owner_only_whatever_the_umask(journal: P
     }
 
 
-def test_a_journal_that_others_can_read_is_closed_to_them(journal: Path) -> None:
-    journal.touch(mode=0o644)
-    with open_journal(journal):
-        assert mode(journal) == 0o600
+@pytest.mark.parametrize("others", [0o640, 0o604, 0o620, 0o602, 0o610])
+@pytest.mark.parametrize("suffix", ["", ".lock", ".new"])
+def test_a_file_that_others_can_open_is_refused_with_the_remedy(
+    journal: Path, suffix: str, others: int
+) -> None:
+    path = journal.with_name(journal.name + suffix)
+    path.touch()
+    path.chmod(others)
+    with (
+        pytest.raises(UsageError, match=rf"{path} can be read or written by .*chmod 600"),
+        open_journal(journal),
+    ):
+        pass
+    assert mode(path) == others
+
+
+@pytest.mark.parametrize("suffix", [".lock", ".new"])
+@pytest.mark.parametrize("target", ["victim", "nowhere"])
+def test_a_link_in_the_place_of_a_file_of_ours_is_refused_and_its_target_left_alone(
+    journal: Path, suffix: str, target: str
+) -> None:
+    victim = journal.with_name("victim")
+    victim.write_text("precious")
+    victim.chmod(0o644)
+    link = journal.with_name(journal.name + suffix)
+    link.symlink_to(journal.with_name(target))
+    with pytest.raises(UsageError, match="is a symbolic link"), open_journal(journal):
+        pass
+    assert (victim.read_text(), mode(victim)) == ("precious", 0o644)
+    assert link.is_symlink()
+    assert not journal.with_name("nowhere").exists()
+
+
+def test_a_link_that_is_planted_during_the_run_gets_no_password(journal: Path) -> None:
+    victim = journal.with_name("victim")
+    victim.write_text("precious")
+    with open_journal(journal) as opened:
+        opened.write(rotated())
+        journal.with_name(f"{journal.name}.new").symlink_to(victim)
+        with pytest.raises(FileExistsError):
+            opened.compact()
+    assert victim.read_text() == "precious"
+    assert SECRET in journal.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to give a file away")
+@pytest.mark.parametrize("suffix", ["", ".lock", ".new"])
+def test_a_file_of_another_user_is_refused(journal: Path, suffix: str) -> None:
+    path = journal.with_name(journal.name + suffix)
+    path.touch(mode=0o600)
+    os.chown(path, 12_345, -1)
+    with (
+        pytest.raises(UsageError, match=r"belongs to another user \(12345\): chown it"),
+        open_journal(journal),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("suffix", [".lock", ".new"])
+def test_a_pipe_in_the_place_of_a_file_of_ours_is_refused_and_waited_for_by_nobody(
+    journal: Path, suffix: str
+) -> None:
+    os.mkfifo(journal.with_name(journal.name + suffix), 0o600)
+    with pytest.raises(UsageError, match="is not a file; remove it"), open_journal(journal):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_ordinary_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), open_journal(tmp_path / "nowhere" / "journal"):
+        pass
+
+
+def test_a_new_file_is_for_its_owner_from_its_first_byte(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    write = os.write
+
+    def record(fd: int, data: Any) -> int:
+        modes.append(stat.S_IMODE(os.fstat(fd).st_mode))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", record)
+    before = os.umask(0)
+    try:
+        with open_journal(journal) as opened:
+            opened.write(rotated())
+            opened.compact()
+    finally:
+        os.umask(before)
+    assert modes == [0o600, 0o600]
 
 
 def test_what_is_written_is_there_when_it_is_opened_again(journal: Path) -> None:
@@ -89,6 +176,7 @@ def test_a_last_line_without_its_end_is_kept_and_gets_one(journal: Path) -> None
 
 
 def test_another_file_is_refused_and_stays_as_it_is(journal: Path) -> None:
+    journal.touch(mode=0o600)
     journal.write_text('[{"name":"A","sip_password":"only-copy-of-it"}]')
     with pytest.raises(JournalDamaged), open_journal(journal):
         pass
@@ -97,12 +185,13 @@ def test_another_file_is_refused_and_stays_as_it_is(journal: Path) -> None:
 
 def test_what_is_no_file_is_refused_and_keeps_its_mode(tmp_path: Path) -> None:
     before = mode(tmp_path)
-    with pytest.raises(UsageError, match="is no file"), open_journal(tmp_path):
+    with pytest.raises(UsageError, match="is not a file"), open_journal(tmp_path):
         pass
     assert mode(tmp_path) == before
 
 
 def test_a_damaged_journal_is_refused_and_nothing_of_it_is_shown(journal: Path) -> None:
+    journal.touch(mode=0o600)
     journal.write_bytes(f'{{"sip_password": "{SECRET}"}}\n'.encode())
     with (
         pytest.raises(JournalDamaged, match=r"line 1 of .*rotation\.ndjson") as refused,
@@ -190,7 +279,9 @@ def test_everything_is_on_the_disk_before_the_next_step(
 
 
 def test_what_a_killed_compaction_left_is_in_nobodys_way(journal: Path) -> None:
-    journal.with_name("rotation.ndjson.new").write_text(SECRET * 100)
+    leftover = journal.with_name("rotation.ndjson.new")
+    leftover.touch(mode=0o600)
+    leftover.write_text(SECRET * 100)
     with open_journal(journal) as opened:
         opened.write(finished())
         opened.compact()

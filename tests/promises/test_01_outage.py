@@ -94,7 +94,7 @@ async def test_300_calls_into_a_server_that_is_silent_cost_at_most_420_attempts(
     seen: list[Event] = []
     async with (
         Hostile([HANG]) as server,
-        client_at(server.url, attempt_timeout=1.0, on_event=seen.append) as client,
+        client_at(server.url, attempt_timeout=3.0, on_event=seen.append) as client,
     ):
         # There are connections for 110 at a time: the others wait, and then have their time.
         assert await outcomes_of([call(client, n) for n in range(300)]) == errors

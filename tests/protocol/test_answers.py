@@ -304,6 +304,12 @@ def test_metrics_that_are_no_object_are_odd_beside_a_latency_of_the_call() -> No
     }
 
 
+def test_a_second_name_of_a_field_that_is_null_is_left_out() -> None:
+    given = {"call_count": 5, "total_calls": None, "success_rate": "high"}
+    found = read_object(AnalyticsOverview, answer(given))
+    assert (found.total_calls, found.extra) == (5, {"success_rate": "high"})
+
+
 @pytest.mark.parametrize("first", [0, 5])
 def test_a_second_name_of_a_field_that_has_its_value_is_not_odd(first: int) -> None:
     found = read_object(AnalyticsOverview, answer({"call_count": first, "total_calls": 6}))
@@ -358,6 +364,12 @@ def test_a_latency_stands_beside_the_metrics_and_in_them(metrics: dict[str, Any]
     found = details(carrier_lag_ms=50, **metrics)
     assert (found.ai_latency_ms, found.metrics.ai_latency_ms) == (300, 300)
     assert (found.carrier_lag_ms, found.metrics.carrier_lag_ms) == (50, 50)
+
+
+def test_two_latencies_that_differ_stay_as_the_server_sent_them() -> None:
+    found = details(ai_latency_ms=300, carrier_lag_ms=50, metrics={"ai_latency_ms": 310})
+    assert (found.ai_latency_ms, found.metrics.ai_latency_ms) == (300, 310)
+    assert found.metrics.carrier_lag_ms == 50
 
 
 @pytest.mark.parametrize("body", [[], None, "text", {}, {"data": {}}, {"data": []}])

@@ -96,7 +96,8 @@ def test_a_checkpoint_of_another_list_is_refused() -> None:
 )
 def test_a_text_that_is_no_checkpoint_is_refused(text: str) -> None:
     with pytest.raises(
-        UsageError, match=r"resume cannot be used: .+; pass the checkpoint that a list gave"
+        UsageError,
+        match=r"resume cannot be used: .+; pass the checkpoint that a list gave, unchanged",
     ):
         read(text)
 

@@ -74,7 +74,11 @@ async def test_each_sync_refreshes_the_trunks(
     assert (await named())[first] == "Renamed"
     assert set(await named()) >= {first, second}
     row = await read(database_url, select(trunks).where(trunks.c.id == first))
-    assert row[0][3:6] == ("openai", "active", sandbox.trunks[first]["sip_username"])
+    assert row[0][3:6] == (
+        sandbox.trunks[first]["provider"],
+        "active",
+        sandbox.trunks[first]["sip_username"],
+    )
 
 
 def nearest_rank(figures: list[float], percent: int) -> float | None:

@@ -14,9 +14,10 @@ from telepath_async.protocol.redaction import Redactor
 from telepath_async.sandbox import Sandbox
 from telepath_async.worker import Account, Accounts, load_accounts
 from telepath_async.worker.commands import Commands
+from telepath_async.worker.file_store import FileStore
 from telepath_async.worker.limits import Limiters
 from telepath_async.worker.runner import Runner
-from telepath_async.worker.stores import FileStore, StatusStore
+from telepath_async.worker.stores import StatusStore
 
 
 def accounts_of(
@@ -50,7 +51,7 @@ def runner_of(accounts: Accounts, store: StatusStore, **options: Any) -> Runner:
         "store": store,
         "limiters": Limiters(None, 1),
         "commands": Commands(),
-        "mask": Redactor(accounts.secrets()),
+        "redactor": Redactor(accounts.secrets()),
         "worker": "here:1",
     }
     return Runner(**{**defaults, **options})

@@ -27,14 +27,14 @@ def sync_job(
 
 
 def a_failure(
-    status: JobStatus, *, job: Job | None = None, fault: bool = False, jitter: float = 0.0
+    status: JobStatus, *, job: Job | None = None, permanent: bool = False, jitter: float = 0.0
 ) -> JobStatus:
     return failed(
         status,
         job or sync_job(),
         LATER,
         error="E: no",
-        fault=fault,
+        permanent=permanent,
         rows=7,
         seconds=2.0,
         jitter=jitter,

@@ -420,3 +420,15 @@ def test_many_hosts_need_to_know_where_a_file_is(tmp_path: Path) -> None:
         "accounts.acme.host: the rotation's journal is a file of one host",
     ]
     assert load(tmp_path, WHOLE.replace('host = "voice-1"', ""))
+
+
+@pytest.mark.parametrize("thresholds", ["{}", "5", '"success_rate"', "[]"])
+def test_thresholds_are_a_table_that_is_not_empty(tmp_path: Path, thresholds: str) -> None:
+    text = (
+        '[accounts.one]\napi_key_env = "ACME_KEY"\n[accounts.one.watch]\ncron = "@daily"\n'
+        f'command = ["/bin/true"]\nthresholds = {thresholds}\n'
+    )
+    assert faults(tmp_path, text) == [
+        "accounts.one.watch.thresholds: there are none, such as thresholds = "
+        "{ avg_ai_latency_ms = 400, success_rate = 95 }"
+    ]

@@ -15,12 +15,17 @@ from saq import Job as QueuedJob
 from saq import Status
 
 from telepath_async import Secret, UsageError
+from telepath_async.protocol.redaction import Redactor
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync.database import account_lock, make_engine
-from telepath_async.worker import BrokerUnreachable, broker, dispatch
-from telepath_async.worker.broker import Broker, Fleet
+from telepath_async.worker import BrokerUnreachable, broker, dispatch, outage
+from telepath_async.worker.broker import Broker, Worker
+from telepath_async.worker.log import LogEvent
+from telepath_async.worker.outage import Outage
 from telepath_async.worker.service import BrokerUrl
+from telepath_async.worker.stores import WaitingStore
 from tests.sync.tables import stored, truth
+from tests.worker.proxy import proxied
 from tests.worker.running import OFTEN, accounts_of, runner_of, until
 
 WATCH = (
@@ -52,16 +57,22 @@ def url(broker_arguments: list[str]) -> BrokerUrl:
 
 
 @asynccontextmanager
-async def served(connected: Broker, runner: Any) -> AsyncIterator[Fleet]:
+async def served(
+    connected: Broker, runner: Any, around: Outage | None = None
+) -> AsyncIterator[Worker]:
     """Run a worker, and stop it in the end."""
-    fleet, stop = Fleet(connected, runner, 2), asyncio.Event()
-    serving = asyncio.create_task(fleet.serve(stop))
+    worker, stop = Worker(connected, runner, around or outage_of(connected), 2), asyncio.Event()
+    serving = asyncio.create_task(worker.serve(stop))
     try:
-        yield fleet
+        yield worker
     finally:
         stop.set()
         async with asyncio.timeout(10):
             await serving
+
+
+def outage_of(connected: Broker) -> Outage:
+    return Outage(errors=connected.connection_errors, redactor=Redactor(), worker="here:1")
 
 
 async def rows_in(folder: Path) -> int:
@@ -79,8 +90,8 @@ async def test_a_sync_with_partitions_runs_to_its_end_and_on(
 ) -> None:
     async with url.connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), connected.store)
-        async with served(connected, runner) as fleet:
-            assert fleet.hosts == [None]
+        async with served(connected, runner) as worker:
+            assert worker.hosts == [None]
             await until(
                 lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 5
             )
@@ -134,7 +145,7 @@ async def test_what_is_bound_to_a_host_goes_into_its_queue(
             await connected.submit(job, status, 10)
         assert await (await connected.queue("voice-1")).count("queued") == 1
         assert await (await connected.queue(None)).count("queued") == 1
-        assert Fleet(connected, runner, 1).hosts == [None, "voice-1"]
+        assert Worker(connected, runner, outage_of(connected), 1).hosts == [None, "voice-1"]
         assert await connected.under_way(await connected.store.read_all()) == {
             "acme:sync": "queued",
             "acme:watch": "queued",
@@ -158,7 +169,9 @@ async def test_a_job_that_fails_is_failed_at_the_broker_and_not_repeated_by_it(
             await asyncio.sleep(0.7)
         assert job.error is not None
         assert "JobFailed: AuthenticationError: 401" in job.error
-        assert len(sandbox.requests) == 1
+        assert [request.path.rsplit("/", 1)[-1] for request in sandbox.requests].count(
+            "overview"
+        ) == 1
 
 
 async def test_a_stopped_worker_gives_its_job_back_and_another_one_takes_it(
@@ -204,17 +217,21 @@ async def test_a_long_job_keeps_its_heartbeat_and_tells_its_rows(
 
 
 async def test_a_worker_lets_go_of_a_job_that_another_one_has_taken(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(broker, "_HEARTBEAT_SECONDS", 60)  # nothing is swept
     sandbox.fail_next(delay=60.0)
     async with url.connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
         async with served(connected, runner):
             await until(lambda: sandbox.requests)
-            job = await queued_job(connected, "telepath:acme:watch")
-            job.worker_id = "another"
-            await job.update()
-            await asyncio.sleep(0.5)  # five beats, and too early for a sweep
+            end = time.monotonic() + 20
+            while runner.metrics.running._value.get():  # once more, after a beat in between
+                assert time.monotonic() < end
+                job = await queued_job(connected, "telepath:acme:watch")
+                job.worker_id = "another"
+                await job.update()
+                await asyncio.sleep(0.3)
             taken = await queued_job(connected, "telepath:acme:watch")
             assert (taken.status, taken.worker_id) == (Status.ACTIVE, "another")
         assert (await connected.store.read_all())[0].last_success is None
@@ -239,6 +256,45 @@ async def test_a_job_whose_worker_has_vanished_is_put_back(
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.parametrize("moment", ["started", "touched"])
+async def test_a_vanished_worker_whose_clock_was_ahead_holds_its_job_no_longer(
+    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path, moment: str
+) -> None:
+    async with url.connect(4) as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
+        (status,) = await runner.statuses(["acme:watch"])
+        await connected.submit(runner.jobs["acme:watch"], status, 10)
+        queue = await connected.queue(None)
+        job = await queue.dequeue(5)
+        assert job is not None
+        job.started = job.touched = int(time.time() * 1000)
+        setattr(job, moment, int((time.time() + 400 * 86_400) * 1000))
+        await job.update(status=Status.ACTIVE, touched=job.touched)
+        async with served(connected, runner):
+            end = time.monotonic() + 30
+            while (await connected.store.read_all())[0].last_success is None:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_job_that_a_clock_ahead_has_queued_is_delivered(
+    postgres_broker_url: str, sandbox: Sandbox, tmp_path: Path, ended: bool
+) -> None:
+    async with BrokerUrl(postgres=Secret(postgres_broker_url)).connect(4) as connected:
+        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
+        (status,) = await runner.statuses(["acme:watch"])
+        await connected.submit(runner.jobs["acme:watch"], status, 10)
+        job = await queued_job(connected, "telepath:acme:watch")
+        job.scheduled = int(time.time()) + 400 * 86_400
+        await job.update(status=Status.COMPLETE if ended else Status.QUEUED)
+        async with served(connected, runner):
+            end = time.monotonic() + 30
+            while (await connected.store.read_all())[0].last_success is None:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.1)
+
+
 async def test_another_fleet_in_the_same_database_holds_nothing_up(
     postgres_broker_url: str, postgres_server: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -255,23 +311,40 @@ async def test_another_fleet_in_the_same_database_holds_nothing_up(
     await other.close()
 
 
-async def test_a_heartbeat_outlives_an_outage_of_the_broker(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+async def test_a_run_outlives_an_outage_of_the_broker_and_its_end_is_written_down(
+    broker_arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with url.connect() as connected:
-        fleet = Fleet(
-            connected, runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store), 1
-        )
-
-        class Cut:
-            key = "k"
-
-            def get_queue(self) -> object:
-                raise connected.outages[0]("gone")
-
-        work: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        await fleet._beat(Cut(), [], work)  # type: ignore[arg-type]
-        assert not work.cancelled()
+    monkeypatch.setattr(outage, "_SECONDS_BETWEEN_TRIES", 0.05)
+    monkeypatch.setattr(broker, "_HEARTBEAT_SECONDS", 60)
+    caplog.set_level("INFO", "telepath_async.worker")
+    option, broker_url = broker_arguments
+    async with (
+        Sandbox(latency=1.0) as sandbox,
+        proxied(broker_url) as (url, proxy),
+        BrokerUrl(**{option.removeprefix("--"): Secret(url)}).connect(4) as connected,
+    ):
+        around = outage_of(connected)
+        accounts = accounts_of(tmp_path, sandbox, WATCH)
+        runner = runner_of(accounts, WaitingStore(connected.store, around))
+        async with served(connected, runner, around):
+            await until(lambda: sandbox.requests)
+            proxy.cut()
+            await until(lambda: around.error)
+            await until(lambda: not runner.metrics.running._value.get())
+            proxy.down = False
+            await until(lambda: not around.error)
+            end = time.monotonic() + 20
+            while (await connected.store.read_all())[0].last_success is None:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.05)
+        assert [request.path.rsplit("/", 1)[-1] for request in sandbox.requests].count(
+            "overview"
+        ) == 1
+    events = [record.msg.event for record in caplog.records if isinstance(record.msg, LogEvent)]
+    assert [event for event in events if event.startswith("outage")] == ["outage", "outage over"]
 
 
 async def test_jobs_that_cannot_be_given_back_in_time_are_left_to_others(
@@ -281,22 +354,21 @@ async def test_jobs_that_cannot_be_given_back_in_time_are_left_to_others(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    stop_worker = broker._Worker.stop
+    stop_worker = broker._SaqWorker.stop
 
-    async def hangs(worker: broker._Worker) -> None:
+    async def hangs(worker: broker._SaqWorker) -> None:
         try:
             await asyncio.sleep(60)
         finally:
             await stop_worker(worker)
 
     async with url.connect() as connected:
-        fleet = Fleet(
-            connected, runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store), 1
-        )
+        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
+        worker = Worker(connected, runner, outage_of(connected), 1)
         monkeypatch.setattr(broker, "_SECONDS_TO_STOP", 0.1)
-        monkeypatch.setattr(broker._Worker, "stop", hangs)
+        monkeypatch.setattr(broker._SaqWorker, "stop", hangs)
         stop = asyncio.Event()
-        serving = asyncio.create_task(fleet.serve(stop))
+        serving = asyncio.create_task(worker.serve(stop))
         await until(lambda: sandbox.requests)
         stop.set()
         async with asyncio.timeout(10):

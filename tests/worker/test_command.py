@@ -9,24 +9,28 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
 from redis import Redis
-from typer.testing import CliRunner
 
 from telepath_async import Secret
-from telepath_async.cli.worker import group
+from telepath_async.cli import exits, main
 from telepath_async.sandbox import Sandbox
-from telepath_async.worker import WorkerOptions
+from telepath_async.worker import HealthOptions, WorkerOptions
+from telepath_async.worker.file_store import FileStore, is_served
 from telepath_async.worker.status import first_status, succeeded
-from telepath_async.worker.stores import FileStore, is_served
+from tests.cli.test_cli_output import HOSTILE, is_harmless
 from tests.worker.processes import Workers, workers
 from tests.worker.statuses import LATER, NOW, a_failure, sync_job
 
@@ -34,6 +38,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 KEY = "sk_live_0123456789abcdef"
 DATABASE_PASSWORD = "pw-of-the-database"
+STATUS = [sys.executable, "-m", "telepath_async.cli", "worker", "status"]
 BOTH = """
     [accounts.acme]
     api_key_env = "ACME_KEY"
@@ -87,9 +92,13 @@ async def logged(fleet: Workers, number: int, **wanted: object) -> None:
 
 
 async def status(*arguments: str) -> list[dict[str, Any]]:
-    result = await asyncio.to_thread(CliRunner().invoke, group, ["status", "--json", *arguments])
-    assert result.exit_code == 0, result.output
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    process = await asyncio.create_subprocess_exec(
+        *STATUS, *arguments,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return [json.loads(line) for line in out.splitlines()]
 
 
 async def everything_in(broker_arguments: list[str]) -> str:
@@ -173,10 +182,10 @@ def test_the_command_runs_until_a_signal(
         "--accounts", str(accounts), **secrets, ACME_DB=f"sqlite:///{tmp_path}/other.db"
     )
     stopping.join()
-    assert result.exit_code == 0
+    assert result.code == 0
     assert [
         json.loads(line)["event"]
-        for line in (result.stdout.splitlines()[0], result.stdout.splitlines()[-1])
+        for line in (result.out.splitlines()[0], result.out.splitlines()[-1])
     ] == [
         "start",
         "stop",
@@ -195,7 +204,7 @@ async def test_without_a_broker_the_same_jobs_run_and_a_restart_goes_on(
         await fleet.start(1)
         await logged(fleet, 2, event="job", account="other", outcome="failure")
         await fleet.start(2)
-        assert await fleet.end("wait", 2) == 2
+        assert await fleet.end("wait", 2) == exits.CONFLICT
         acme, other = await status(*arguments)
         assert (acme["state"], acme["rows"]) == ("waiting", 300)
         assert other["failures"] >= 2
@@ -207,16 +216,32 @@ async def test_without_a_broker_the_same_jobs_run_and_a_restart_goes_on(
     assert [secret for secret in secrets.values() if secret in said] == []
 
 
-def invoke(*arguments: str, **environment: str) -> Any:
-    return CliRunner().invoke(group, arguments, env=environment)
+@frozen
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def invoke(*arguments: str, **environment: str) -> Ended:
+    """Run `telepath worker` in this process."""
+    out, err = TextIOWrapper(BytesIO()), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        code = main(["worker", *arguments])
+    out.flush()
+    return Ended(code, out.buffer.getvalue().decode(), err.getvalue())  # type: ignore[attr-defined]
 
 
 def test_faults_of_the_file_end_the_command_with_2(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("[accounts.a]\n")
     result = invoke("--accounts", str(tmp_path / "a.toml"))
-    assert result.exit_code == 2
-    assert "error: " in result.stderr
-    assert "accounts.a.api_key_env" in result.stderr
+    assert result.code == 2
+    assert "error: " in result.err
+    assert "accounts.a.api_key_env" in result.err
 
 
 @pytest.mark.parametrize(
@@ -237,15 +262,15 @@ def test_faults_of_the_file_end_the_command_with_2(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_done_is_said(arguments: list[str], said: str) -> None:
     result = invoke(*arguments)
-    assert said in result.stderr
-    assert "secret@" not in result.stderr
+    assert said in result.err
+    assert "secret@" not in result.err
 
 
 def test_a_password_from_the_environment_needs_no_warning(tmp_path: Path) -> None:
     result = invoke(
         "--accounts", str(tmp_path / "none"), TELEPATH_WORKER_REDIS="redis://:secret@127.0.0.1:1"
     )
-    assert "warning" not in result.stderr
+    assert "warning" not in result.err
 
 
 def test_what_the_command_is_given_reaches_the_worker(
@@ -269,11 +294,89 @@ def test_what_the_command_is_given_reaches_the_worker(
         "--otel",
         **secrets,
     )
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.code, result.err) == (0, "")
     limiter = Secret("redis://l")
     assert given == [
         WorkerOptions(concurrency=3, limiter_redis=limiter, expected_processes=2, web=0, otel=True)
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "port"),
+    [("9090", "127.0.0.1", 9090), ("0.0.0.0:0", "0.0.0.0", 0), ("[::1]:65535", "::1", 65_535)],
+)
+def test_the_address_of_the_health_reaches_the_worker(
+    accounts: Path,
+    secrets: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    given: str,
+    host: str,
+    port: int,
+) -> None:
+    options: list[WorkerOptions] = []
+
+    async def run(*_: object, **given: Any) -> None:
+        options.append(given["options"])
+
+    monkeypatch.setattr("telepath_async.worker.run_worker", run)
+    arguments = ["--redis", "redis://h", "--health", given, "--late-after", "30"]
+    assert invoke("--accounts", str(accounts), *arguments, **secrets).code == 0
+    assert options[0].health == HealthOptions(host=host, port=port, late_after_minutes=30)
+
+
+@pytest.mark.parametrize("address", ["http", "127.0.0.1:", "1:65536", "-1", "٣"])
+def test_an_address_that_is_none_is_refused(
+    accounts: Path, secrets: dict[str, str], address: str
+) -> None:
+    result = invoke("--accounts", str(accounts), f"--health={address}", **secrets)
+    assert (result.code, result.out) == (exits.USAGE, "")
+    assert "--health must be a port, or HOST:PORT" in result.err
+
+
+def test_a_failure_of_any_kind_is_one_line_and_has_its_exit_code(
+    accounts: Path, secrets: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a\x1b[2Jbug")
+
+    monkeypatch.setattr("telepath_async.worker.run_worker", run)
+    arguments = ["--accounts", str(accounts), "--redis", "redis://h"]
+    result = invoke(*arguments, **secrets)
+    said = "error: ZeroDivisionError: a·[2Jbug (--debug shows where)\n"
+    assert (result.code, result.err) == (exits.FAILED, said)
+    assert "Traceback" in invoke(*arguments, "--debug", **secrets).err
+    assert invoke("status", "--redis", "redis://127.0.0.1:1").code == exits.FAILED
+
+
+def test_a_second_signal_ends_what_does_not_stop(
+    accounts: Path, secrets: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(*_: object, stop: asyncio.Event, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("telepath_async.worker.run_worker", run)
+    result = invoke("--accounts", str(accounts), "--redis", "redis://h", **secrets)
+    assert result.code == exits.SIGNALLED + signal.SIGTERM
+
+
+async def test_the_status_of_a_hostile_server_s_trunk_drives_no_terminal(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    hostile = f"E: conn_{HOSTILE} is not well"
+    store = FileStore(str(tmp_path / "state"))
+    await store.write(evolve(a_failure(first_status(sync_job(), NOW)), error=hostile))
+    store.close()
+    for form in ("--table", "--json"):
+        result = await asyncio.to_thread(
+            subprocess.run,
+            [*STATUS, form, "--state", str(tmp_path / "state")],
+            capture_output=True, check=True, text=True,
+        )  # fmt: skip
+        assert is_harmless(result.stdout)
+        assert "is not well" in result.stdout
 
 
 def test_the_status_is_a_table_for_people(accounts: Path, tmp_path: Path) -> None:
@@ -286,23 +389,17 @@ def test_the_status_is_a_table_for_people(accounts: Path, tmp_path: Path) -> Non
     asyncio.run(store.write(evolve(done, account="other")))
     store.close()
     result = invoke("status", "--table", "--state", str(state), COLUMNS="100")
-    lines = result.stdout.splitlines()
-    assert lines[0].split() == [
-        "account",
-        "job",
-        "state",
-        "last",
-        "success",
-        "(UTC)",
-        "last",
-        "failure",
-        "rows",
-        "next",
-        "run",
-    ]
+    lines = result.out.splitlines()
+    titles = "account job state next run (UTC) last success rows last failure"
+    assert " ".join(lines[0].split()) == titles
     assert lines[1].split() == [
-        "acme", "sync", "2of3", "overdue", "06-01", "12:03:10", "06-01", "12:03:10", "7", "06-01",
-        "12:03:15",
+        "acme", "sync", "2of3", "overdue", "06-01", "12:03:15", "06-01", "12:03:10", "7", "06-01",
+        "12:03:10",
     ]  # fmt: skip
     assert lines[2].split()[0] == "other"
-    assert lines[3:] == ["acme sync: E: no"]
+    assert lines[3:] == ["acme:sync: E: no"]
+    result = invoke("status", "--json", "--state", str(state))
+    acme, other = map(json.loads, result.out.splitlines())
+    assert (acme["partition"], acme["error"], other["next_run"]) == (
+        "2of3", "E: no", LATER.isoformat(),
+    )  # fmt: skip

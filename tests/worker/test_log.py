@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+from typing import Any
 
 import pytest
 
 from telepath_async.protocol.redaction import Redactor
 from telepath_async.secret import Secret
-from telepath_async.worker.log import JobFailed, JsonFormatter, is_news, log_event, logger
+from telepath_async.worker.log import (
+    Duplicates,
+    JobFailed,
+    JsonFormatter,
+    LogEvent,
+    LogHandler,
+    log_event,
+    logger,
+)
 
 REDACTOR = Redactor([Secret("pw"), Secret("pw-long")])
 
 
-def record(name: str, message: str, error: BaseException | None = None) -> logging.LogRecord:
+def record(name: str, message: Any, error: BaseException | None = None) -> logging.LogRecord:
     return logging.LogRecord(
         name, logging.ERROR, "", 0, message, (), error and (type(error), error, None)
     )
@@ -28,10 +38,39 @@ def test_an_event_is_a_json_line_without_what_is_none(caplog: pytest.LogCaptureF
     assert line == {"event": "job", "account": "acme", "rows": 0}
 
 
-def test_our_lines_are_masked_too() -> None:
-    assert (
-        JsonFormatter(REDACTOR).format(record(logger.name, '{"x": "pw"}')) == '{"x": "**********"}'
-    )
+@pytest.mark.parametrize("secret", ["1", 'a"b', "back\\slash", "é\u202e", "2026", ":", "true"])
+def test_a_line_is_json_without_the_secret_whatever_the_secret_is(secret: str) -> None:
+    event = LogEvent("job", {"error": f"no way to {secret}!", "rows": 1, "up": True})
+    line = JsonFormatter(Redactor([Secret(secret)])).format(record(logger.name, event))
+    values = json.loads(line)
+    assert values["error"] == "no way to **********!"
+    assert (values["event"], values["rows"], values["up"]) == ("job", 1, True)
+
+
+def test_what_a_stranger_sends_drives_no_terminal_that_shows_the_log() -> None:
+    event = LogEvent("job", {"error": "\x1b[2J\x7f\x9b2J\u202e\n{}"})
+    line = JsonFormatter(REDACTOR).format(record(logger.name, event))
+    assert line.isprintable()
+    assert json.loads(line)["error"] == " [2J  2J  {}"
+
+
+def test_an_event_without_our_formatter_is_json_too() -> None:
+    assert json.loads(str(LogEvent("job", {"rows": 1})))["rows"] == 1
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError("No space left on device")
+
+
+def test_a_log_that_cannot_be_written_is_told_once_and_shows_no_value(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler = LogHandler(Full())
+    for _ in range(3):
+        handler.handle(record(logger.name, LogEvent("job", {"error": "pw"})))
+    told = capsys.readouterr().err
+    assert told == "error: the log cannot be written: No space left on device\n"
 
 
 def test_a_library_s_line_is_json_without_its_traceback() -> None:
@@ -48,16 +87,34 @@ def test_a_library_s_line_is_json_without_its_traceback() -> None:
     assert "error" not in json.loads(JsonFormatter(REDACTOR).format(record("saq", "Hello")))
 
 
-def test_what_has_been_said_is_not_said_again() -> None:
-    assert not is_news(record("saq", "Error processing job", JobFailed("x")))
-    assert not is_news(
+def test_what_has_been_logged_is_not_logged_again() -> None:
+    is_new = Duplicates().filter
+    assert not is_new(record("saq", "Error processing job", JobFailed("x")))
+    assert not is_new(
         record(
             "saq",
             "Some tasks did not finish within the shutdown grace period, requesting cancellation",
         )
     )
-    assert is_news(record("saq", "Upkeep task failed unexpectedly", OSError()))
-    assert is_news(record("saq", "Swept"))
+    assert is_new(record("saq", "Swept"))
+    assert is_new(record("saq", "Swept"))
+
+
+def test_a_failure_that_goes_on_is_logged_once_a_minute() -> None:
+    is_new = Duplicates().filter
+
+    def failed_at(seconds: float, message: str = "Upkeep failed", error: Any = OSError) -> bool:
+        failure = record("saq", message, error("gone"))
+        failure.created = 1_000 + seconds
+        return is_new(failure)
+
+    assert failed_at(0)
+    assert not failed_at(1)
+    assert failed_at(2, "Fetching failed")
+    assert failed_at(3, error=ValueError)
+    assert not failed_at(59.9)
+    assert failed_at(60)
+    assert not failed_at(61)
 
 
 def test_a_library_s_line_of_several_is_cut_to_its_first() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -70,3 +71,28 @@ async def test_a_sweep_that_takes_too_long_is_left_to_the_next(
     assert await queues[0].sweep(1, 0.1) == []
     monkeypatch.undo()
     assert len(await queues[1].sweep(1, 0.1)) == 1
+
+
+async def test_a_sweeper_that_stands_still_holds_up_nobody_for_long(
+    queues: list[Queue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = queues
+    await lost(third, "a")
+    monkeypatch.setattr(postgres_queue, "_STANDS_STILL_AFTER", "500ms")
+    sweep, hanging = postgres_queue.PostgresQueue.sweep, asyncio.Event()
+
+    async def hangs(self: Queue, lock: int, abort: float) -> list[str]:
+        hanging.set()
+        await asyncio.sleep(60)
+        return []
+
+    with monkeypatch.context() as patched:
+        patched.setattr(postgres_queue.PostgresQueue, "sweep", hangs)
+        standing_still = asyncio.create_task(first.sweep(1, 0.1))
+        await hanging.wait()
+        patched.setattr(postgres_queue.PostgresQueue, "sweep", sweep)
+        async with asyncio.timeout(20):
+            while not await second.sweep(1, 0.1):
+                await asyncio.sleep(0.05)
+    standing_still.cancel()
+    await asyncio.wait([standing_still])

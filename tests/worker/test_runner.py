@@ -17,10 +17,10 @@ from attrs import evolve
 
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync.database import account_lock, make_engine
+from telepath_async.worker.file_store import FileStore
 from telepath_async.worker.log import JobFailed
 from telepath_async.worker.runner import Runner
 from telepath_async.worker.status import JobStatus
-from telepath_async.worker.stores import FileStore
 from telepath_async.worker.work import Run
 from tests.support.totals import overstate_total
 from tests.sync.tables import stored, truth
@@ -140,7 +140,7 @@ async def test_what_repeating_cannot_cure_is_not_repeated(
     with pytest.raises(JobFailed, match="AuthenticationError: 401"):
         await runner.run("acme:sync")
     status = await status_of(runner, "acme:sync")
-    assert status.fault
+    assert status.permanent
     assert status.next_run - datetime.now(UTC) > timedelta(minutes=59)
     assert await runner.run("acme:sync") == "not due"
     assert len(sandbox.requests) == 1
@@ -155,7 +155,7 @@ async def test_a_database_that_fails_is_tried_again_soon_and_told_by_its_class(
     with pytest.raises(JobFailed, match="DatabaseError: "):
         await runner.run("acme:sync")
     status = await status_of(runner, "acme:sync")
-    assert (status.fault, status.failures, status.running_since) == (False, 1, None)
+    assert (status.permanent, status.failures, status.running_since) == (False, 1, None)
     assert status.next_run - datetime.now(UTC) < timedelta(seconds=6)
 
 
@@ -179,11 +179,11 @@ async def test_a_sync_without_more_time_keeps_its_rows_and_goes_on(
 ) -> None:
     async with Sandbox(calls=3_000, latency=0.1, rate_limit=1_000_000) as sandbox:
         runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store, seconds={"sync": 0.3})
-        outcomes = ["cut off"]
-        while outcomes[-1] == "cut off":
+        outcomes = ["timed out"]
+        while outcomes[-1] == "timed out":
             outcomes.append(await runner.run("acme:sync"))
             runner.seconds = {"sync": 2 * runner.seconds["sync"]}
-        assert outcomes[1] == "cut off"
+        assert outcomes[1] == "timed out"
         assert outcomes[-1] == "success"
         assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
 
@@ -372,3 +372,37 @@ async def test_a_rotation_that_carriers_refuse_is_finished_by_the_next_try_witho
     await is_due(mended, "acme:rotate")
     assert await mended.run("acme:rotate") == "success"
     assert rotated == {trunk_id: sandbox.sip_password(trunk_id) for trunk_id in sandbox.trunks}
+
+
+async def test_what_a_wrong_clock_has_written_is_mended_in_the_store_and_logged(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+) -> None:
+    jobs = ROTATE.format(journal=tmp_path / "journal", command='["/bin/true"]')
+    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC + jobs), store)
+    keys = ["acme:sync", "acme:rotate"]
+    for status in await runner.statuses(keys):
+        ahead = datetime.now(UTC) + timedelta(days=800)
+        await store.write(evolve(status, next_run=ahead, last_success=ahead))
+    mended = await runner.statuses(keys)
+    assert mended[0].next_run <= datetime.now(UTC) < mended[1].next_run
+    assert await store.read(keys) == mended
+    assert [(event["event"], event["job"]) for event in events] == [
+        ("clock was wrong", "acme:sync"), ("clock was wrong", "acme:rotate"),
+    ]  # fmt: skip
+    assert await runner.statuses(keys) == mended
+    assert await runner.run("acme:sync") == "success"
+
+
+async def test_what_a_stranger_sends_is_one_clean_line_of_the_status(
+    sandbox: Sandbox, store: FileStore, tmp_path: Path
+) -> None:
+    async def fails(run: Run, telepath: object) -> None:
+        raise JobFailed("conn_\x1b]0;owned\x07\x9b2J\u202e is not\nwell")
+
+    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "do", fails)
+        with pytest.raises(JobFailed):
+            await runner.run("acme:sync")
+    error = (await status_of(runner, "acme:sync")).error
+    assert error == "JobFailed: conn_ ]0;owned  2J  is not"

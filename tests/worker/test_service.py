@@ -13,8 +13,8 @@ import pytest
 
 from telepath_async import Secret, UsageError
 from telepath_async.sandbox import Sandbox
-from telepath_async.worker import BrokerUrl, WorkerOptions, read_report, run_worker
-from telepath_async.worker.stores import lock_file
+from telepath_async.worker import BrokerUrl, StateBusy, WorkerOptions, read_report, run_worker
+from telepath_async.worker.file_store import lock_file
 from tests.sync.tables import stored, truth
 from tests.worker.running import accounts_of
 
@@ -117,8 +117,7 @@ async def test_commands_that_cannot_be_started_here_are_refused_all_at_once(
 async def test_a_state_file_in_use_is_refused(sandbox: Sandbox, tmp_path: Path) -> None:
     state = str(tmp_path / "state")
     lock = lock_file(state)
-    assert lock is not None
-    with pytest.raises(UsageError, match="another worker runs on"):
+    with pytest.raises(StateBusy, match="another worker runs on"):
         await run_worker(
             accounts_of(tmp_path, sandbox, SYNC),
             broker=None,

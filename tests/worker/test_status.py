@@ -15,12 +15,15 @@ from telepath_async.worker.accounts import Account, Job, RotatePlan
 from telepath_async.worker.report import report_jobs
 from telepath_async.worker.status import (
     current,
-    cut_off,
+    distrust,
     end_of_part,
+    failed,
     first_status,
     read_status,
     started,
     succeeded,
+    timed_out,
+    tried_for,
 )
 from tests.worker.statuses import LATER, NOW, a_failure, sync_job
 
@@ -81,13 +84,13 @@ def test_a_hundred_thousand_failures_are_no_overflow() -> None:
 
 
 def test_what_repeating_cannot_cure_waits_for_an_hour() -> None:
-    status = a_failure(started(first_status(sync_job(), NOW), NOW), fault=True)
+    status = a_failure(started(first_status(sync_job(), NOW), NOW), permanent=True)
     assert status.next_run == datetime(2026, 6, 1, 13, 5, tzinfo=UTC)
-    assert (status.fault, status.began) == (True, None)
+    assert (status.permanent, status.began) == (True, None)
 
 
 def test_a_run_without_more_time_goes_on_at_once() -> None:
-    status = cut_off(started(first_status(sync_job(), NOW), NOW), LATER, rows=9, seconds=900.0)
+    status = timed_out(started(first_status(sync_job(), NOW), NOW), LATER, rows=9, seconds=900.0)
     assert (status.next_run, status.rows, status.failures, status.running_since) == (
         LATER,
         9,
@@ -133,7 +136,7 @@ def test_without_partitions_a_sync_goes_up_to_the_present() -> None:
 
 
 def test_a_status_survives_its_json() -> None:
-    status = a_failure(started(first_status(sync_job(partitions=3), NOW), NOW), fault=True)
+    status = a_failure(started(first_status(sync_job(partitions=3), NOW), NOW), permanent=True)
     assert read_status(status.to_json()) == status
     assert read_status(status.to_json().replace("{", '{"of_a_later_version": 1, ', 1)) == status
 
@@ -168,9 +171,9 @@ def test_a_changed_plan_waits_for_its_own_time_and_begins_its_partitions_anew() 
 
 def test_a_changed_plan_lets_a_fault_be_tried_at_once() -> None:
     after = current(
-        a_failure(first_status(sync_job(), NOW), fault=True), sync_job(cron="@daily"), LATER
+        a_failure(first_status(sync_job(), NOW), permanent=True), sync_job(cron="@daily"), LATER
     )
-    assert (after.next_run, after.fault) == (LATER, False)
+    assert (after.next_run, after.permanent) == (LATER, False)
 
 
 def test_a_plan_changes_with_the_key_the_server_and_the_database_but_not_with_a_password() -> None:
@@ -191,7 +194,7 @@ def test_a_report_tells_what_each_job_is_doing(tmp_path: Path) -> None:
     jobs = {name: evolve(base, account=name) for name in ("a", "b", "c", "d", "e", "f")}
     jobs["c"] = evolve(jobs["c"], next_run=NOW - timedelta(seconds=61))
     jobs["d"] = evolve(a_failure(jobs["d"]), next_run=NOW)
-    jobs["e"] = a_failure(jobs["e"], fault=True)
+    jobs["e"] = a_failure(jobs["e"], permanent=True)
     reports = report_jobs(reversed(jobs.values()), {"a:sync": "running", "b:sync": "queued"}, NOW)
     assert [(report.status.account, report.state) for report in reports] == [
         ("a", "running"), ("b", "queued"), ("c", "overdue"), ("d", "failed"), ("e", "fault"),
@@ -220,3 +223,97 @@ def test_a_run_a_little_early_does_not_bring_its_moment_again() -> None:
         seconds=0.1,
     )
     assert after.next_run == due + timedelta(minutes=5)
+
+
+YEAR = timedelta(days=400)
+
+
+@pytest.mark.parametrize("job", [sync_job(), rotate_job()], ids=["sync", "rotate"])
+def test_no_moment_that_a_clock_ahead_has_written_is_waited_for(job: Job) -> None:
+    ahead = NOW + YEAR
+    first = started(first_status(job, ahead), ahead)
+    for status in (
+        first,
+        succeeded(first, job, ahead, rows=1, seconds=1.0),
+        failed(first, job, ahead, error="E", permanent=True, rows=1, seconds=1.0, jitter=0.0),
+    ):
+        after = distrust(status, job, NOW)
+        assert after.next_run == first_status(job, NOW).next_run
+        assert after.first_until == first_status(job, NOW).first_until
+        assert (after.running_since, after.began) == (None, None)
+        assert (after.last_success, after.last_failure) == (None, None)
+        assert (after.rows, after.error, after.failures) == (
+            status.rows, status.error, status.failures,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("cron", ["* * * * *", "*/5 * * * *", "@hourly", "@yearly"])
+def test_every_moment_that_a_right_clock_has_written_is_kept(cron: str) -> None:
+    job = sync_job(cron=cron, partitions=2)
+    first = started(first_status(job, NOW), NOW)
+    early = evolve(first, parts=1, next_run=NOW + timedelta(seconds=5))
+    for status in (
+        first,
+        succeeded(first, job, NOW, rows=1, seconds=1.0),
+        succeeded(early, job, NOW, rows=1, seconds=1.0),
+        timed_out(first, NOW, rows=1, seconds=1.0),
+        *(
+            failed(
+                evolve(first, failures=failures), job, NOW, error="E", permanent=permanent,
+                rows=1, seconds=1.0, jitter=0.0,
+            )
+            for failures in (0, 20)
+            for permanent in (False, True)
+        ),
+    ):  # fmt: skip
+        for seconds in (0, -30, 60):  # clocks differ, and time goes on
+            assert distrust(status, job, NOW + timedelta(seconds=seconds)) is status
+
+
+def test_a_pause_is_explained_by_a_failure_alone() -> None:
+    job = sync_job(cron="* * * * *")
+    soon = evolve(first_status(job, NOW), next_run=NOW + timedelta(minutes=3))
+    assert distrust(soon, job, NOW).next_run == NOW
+    assert distrust(evolve(soon, failures=1), job, NOW).next_run == soon.next_run
+    later = evolve(soon, failures=1, next_run=NOW + timedelta(minutes=40))
+    assert distrust(later, job, NOW).next_run == NOW
+    assert distrust(evolve(later, permanent=True), job, NOW).next_run == later.next_run
+
+
+def test_the_partitions_that_are_left_keep_their_borders_when_only_the_next_run_is_wrong() -> None:
+    job = sync_job(partitions=3)
+    status = succeeded(first_status(job, NOW), job, NOW, rows=1, seconds=1.0)
+    after = distrust(evolve(status, next_run=NOW + YEAR), job, LATER)
+    assert (after.first_until, after.parts_done) == (status.first_until, 1)
+    assert after.next_run == LATER
+
+
+def test_a_next_run_of_another_plan_is_left_to_the_change_of_plan() -> None:
+    status = succeeded(
+        first_status(sync_job(cron="@yearly"), NOW), sync_job(cron="@yearly"), NOW, rows=1,
+        seconds=1.0,
+    )  # fmt: skip
+    changed = sync_job(cron="* * * * *")
+    assert distrust(status, changed, NOW) is status
+    assert current(status, changed, NOW).next_run < NOW + timedelta(minutes=1)
+
+
+def test_a_plan_that_changes_before_a_rotation_s_first_run_keeps_its_time() -> None:
+    status = first_status(rotate_job(), NOW)
+    changed = evolve(rotate_job(), account=evolve(rotate_job().account, key_id="2f"))
+    due = datetime(2026, 7, 1, 3, tzinfo=UTC)
+    assert current(status, changed, NOW).next_run == due
+    assert current(status, changed, due + timedelta(seconds=1)).next_run == due
+
+
+def test_a_rotation_has_been_tried_since_its_latest_scheduled_time_at_most() -> None:
+    job = rotate_job()
+    status = first_status(job, NOW)
+    now = datetime(2026, 7, 1, 3, 30, tzinfo=UTC)
+    assert tried_for(status, job, now) == timedelta(0)
+    begun = evolve(status, began=now - timedelta(minutes=20))
+    assert tried_for(begun, job, now) == timedelta(minutes=20)
+    of_1970 = evolve(status, began=datetime(1970, 1, 1, tzinfo=UTC))
+    assert tried_for(of_1970, job, now) == timedelta(minutes=30)
+    of_2028 = evolve(status, began=now + YEAR)
+    assert tried_for(of_2028, job, now) == timedelta(0)

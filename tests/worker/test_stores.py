@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
-from telepath_async import Secret, UsageError
+from telepath_async import Secret
+from telepath_async.worker.file_store import FileStore
 from telepath_async.worker.service import BrokerUrl
 from telepath_async.worker.status import first_status
-from telepath_async.worker.stores import (
-    FileStore,
-    PostgresStore,
-    RedisStore,
-    StatusStore,
-    is_served,
-    lock_file,
-)
+from telepath_async.worker.stores import PostgresStore, RedisStore, StatusStore
 from tests.worker.running import file_store
 from tests.worker.statuses import LATER, NOW, sync_job
 
@@ -91,46 +84,3 @@ async def overwrite(store: StatusStore, key: str, text: str) -> None:
         update = "UPDATE telepath_worker_status SET status = %s WHERE key = %s"
         async with store._pool.connection() as connection:
             await connection.execute(update, (text, key))
-
-
-def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    path.write_text("something else " * 100)
-    with pytest.raises(
-        UsageError, match="cannot be used as the worker's state file: file is not a database"
-    ):
-        FileStore(str(path))
-
-
-def test_a_state_file_serves_one_worker(tmp_path: Path) -> None:
-    path = str(tmp_path / "state")
-    assert not is_served(path)
-    lock = lock_file(path)
-    assert lock is not None
-    assert lock_file(path) is None
-    assert is_served(path)
-    lock.close()
-    assert not is_served(path)
-
-
-def test_asking_whether_a_worker_runs_keeps_none_from_starting(tmp_path: Path) -> None:
-    path = str(tmp_path / "state")
-    with ThreadPoolExecutor(3) as threads:
-        asking = [threads.submit(is_served, path) for _ in range(1_000)]
-        while not all(asked.done() for asked in asking):
-            lock = lock_file(path)
-            assert lock is not None
-            lock.close()
-
-
-def test_two_who_ask_do_not_take_each_other_for_a_worker(tmp_path: Path) -> None:
-    path = str(tmp_path / "state")
-    with ThreadPoolExecutor(2) as threads:
-        assert not any(threads.map(is_served, [path] * 400))
-
-
-def test_a_state_file_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match="cannot be used as the worker's state file: unable to open"
-    ):
-        lock_file(str(tmp_path / "nowhere" / "state"))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+
 import aiohttp
 import pytest
 from saq import Job
 
-from telepath_async import Secret
+from telepath_async import Secret, UsageError
 from telepath_async.worker.service import BrokerUrl
 from telepath_async.worker.web import serve_page
 
@@ -39,3 +43,37 @@ async def test_the_page_answers_to_itself_only(
             ) as answer:
                 assert answer.status == status
         assert await queue.count("incomplete") == (0 if status == 200 else 1)
+
+
+async def test_the_page_can_be_shown_in_no_frame_and_runs_its_own_scripts_alone(
+    redis_url: str,
+) -> None:
+    async with BrokerUrl(redis=Secret(redis_url)).connect() as broker:
+        queue = await broker.queue(None)
+        async with serve_page([queue], 0) as url, aiohttp.ClientSession() as session:
+            for path in ("", "static/app.js", "api/queues/telepath", "nowhere"):
+                async with session.get(f"{url}{path}") as answer:
+                    text = await answer.text()
+                    policy = answer.headers["Content-Security-Policy"]
+                    assert answer.headers["X-Frame-Options"] == "DENY"
+                    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                    assert "frame-ancestors 'none'" in policy
+                    assert "default-src 'none'" in policy
+                if not path:
+                    page = text
+            async with session.get(url, headers={"Host": "evil.example"}) as refused:
+                assert refused.headers["X-Frame-Options"] == "DENY"
+    (inline,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+    assert f"script-src 'self' 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+
+
+async def test_a_port_in_use_is_refused(redis_url: str) -> None:
+    async with BrokerUrl(redis=Secret(redis_url)).connect() as broker:
+        queue = await broker.queue(None)
+        async with serve_page([queue], 0) as url:
+            port = int(url.rstrip("/").rpartition(":")[2])
+            with pytest.raises(UsageError, match="cannot be had"):
+                async with serve_page([queue], port):
+                    pass

@@ -19,7 +19,7 @@ import signal
 import sys
 from typing import Any
 
-from telepath_async.cli.worker import group
+from telepath_async.cli import main
 from telepath_async.worker import accounts_fields, broker, dispatch, redis_queue
 from telepath_async.worker.log import log_event
 from telepath_async.worker.runner import Runner
@@ -67,7 +67,7 @@ if __name__ == "__main__":
             children[number] = os.fork()
             if children[number] == 0:
                 os.dup2(2, 1)
-                group(sys.argv[1:], prog_name="worker")
+                sys.exit(main(["worker", *sys.argv[1:]]))
             print(children[number], flush=True)
         elif word == "stop":
             os.kill(children[number], signal.SIGTERM)

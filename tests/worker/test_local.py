@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ import pytest
 from telepath_async.sandbox import Sandbox
 from telepath_async.worker import dispatch
 from telepath_async.worker.dispatch import Dispatcher
-from telepath_async.worker.embedded import Embedded
+from telepath_async.worker.file_store import FileStore
+from telepath_async.worker.local import LocalWorker
 from telepath_async.worker.log import JobFailed
 from telepath_async.worker.runner import Runner
-from telepath_async.worker.status import JobStatus
-from telepath_async.worker.stores import FileStore
+from telepath_async.worker.status import JobStatus, succeeded
 from tests.sync.tables import stored, truth
 from tests.worker.running import OFTEN, accounts_of, file_store, runner_of, until
 
@@ -37,7 +38,7 @@ class Counting(Runner):
             store=runner.store,
             limiters=runner.limiters,
             commands=runner.commands,
-            mask=runner.mask,
+            redactor=runner.redactor,
             worker="w",
         )
         self.endings = endings
@@ -62,7 +63,7 @@ async def test_a_first_sync_and_those_after_it_run_until_the_worker_is_stopped(
 ) -> None:
     async with Sandbox(calls=300, rate_limit=1_000_000) as sandbox:
         runner, stop = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), asyncio.Event()
-        serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
+        serving = asyncio.create_task(LocalWorker(runner, 2).serve(stop))
         await until(
             lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 8
         )
@@ -80,7 +81,7 @@ async def test_a_first_sync_and_those_after_it_run_until_the_worker_is_stopped(
 async def test_a_stop_cuts_off_what_is_under_way(tmp_path: Path, store: FileStore) -> None:
     async with Sandbox(latency=60.0) as sandbox:
         runner, stop = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), asyncio.Event()
-        serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
+        serving = asyncio.create_task(LocalWorker(runner, 2).serve(stop))
         await until(lambda: sandbox.requests)
         stop.set()
         async with asyncio.timeout(10):
@@ -93,7 +94,7 @@ async def test_a_cancellation_while_it_stops_is_not_swallowed(
 ) -> None:
     async with Sandbox(latency=60.0) as sandbox:
         runner, stop = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), asyncio.Event()
-        serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
+        serving = asyncio.create_task(LocalWorker(runner, 2).serve(stop))
         await until(lambda: sandbox.requests)
         stop.set()
         for _ in range(turns):
@@ -111,7 +112,7 @@ async def test_a_job_that_failed_or_was_busy_is_looked_at_again_and_runs_once_at
     async with Sandbox() as sandbox:
         runner = Counting(runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), [ending])
         stop = asyncio.Event()
-        serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
+        serving = asyncio.create_task(LocalWorker(runner, 2).serve(stop))
         await until(lambda: runner.runs >= 3)
         stop.set()
         await serving
@@ -124,7 +125,7 @@ async def test_a_job_that_was_busy_is_not_tried_again_at_once(
     async with Sandbox() as sandbox:
         runner = Counting(runner_of(accounts_of(tmp_path, sandbox, OFTEN), store), ["busy"])
         stop = asyncio.Event()
-        serving = asyncio.create_task(Embedded(runner, 2).serve(stop))
+        serving = asyncio.create_task(LocalWorker(runner, 2).serve(stop))
         await until(lambda: runner.runs == 1)
         await asyncio.sleep(0.5)
         stop.set()
@@ -132,53 +133,51 @@ async def test_a_job_that_was_busy_is_not_tried_again_at_once(
         assert runner.runs == 1
 
 
-async def test_a_broker_that_is_out_of_reach_is_tried_again(
-    tmp_path: Path, store: FileStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatch, "_SECONDS_OF_AN_OUTAGE", 0.01)
-    monkeypatch.setattr(dispatch, "_SECONDS_TO_LOOK_AGAIN", 0.01)
-    tries: list[str] = []
-
-    async def submit(job: object, status: JobStatus) -> None:
-        tries.append(status.key)
-        if len(tries) < 3:
-            raise ConnectionError
-
-    async with Sandbox() as sandbox:
-        runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store)
-        dispatching = asyncio.create_task(
-            Dispatcher(runner=runner, submit=submit, outages=(ConnectionError,)).serve()
-        )
-        await until(lambda: len(tries) >= 4)
-        dispatching.cancel()
-        await asyncio.wait([dispatching])
-
-
-async def test_a_dispatcher_ends_though_a_library_takes_its_cancellation_for_an_outage(
+async def test_a_dispatcher_ends_though_a_library_loses_its_cancellation(
     tmp_path: Path, store: FileStore
 ) -> None:
     begun = asyncio.Event()
 
     async def submit(job: object, status: JobStatus) -> None:
-        if begun.is_set():
-            return
         begun.set()
-        try:
+        with suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            raise ConnectionError from None
 
     async with Sandbox() as sandbox:
         runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), store)
-        dispatching = asyncio.create_task(
-            Dispatcher(runner=runner, submit=submit, outages=(ConnectionError,)).serve()
-        )
+        dispatching = asyncio.create_task(Dispatcher(runner=runner, submit=submit).serve())
         await begun.wait()
         dispatching.cancel()
         done, _ = await asyncio.wait([dispatching], timeout=5)
         dispatching.cancel()
         await asyncio.wait([dispatching])
         assert done
+
+
+async def test_a_clock_that_is_set_back_keeps_no_job_waiting(
+    tmp_path: Path, store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[JobStatus] = []
+
+    async def submit(job: object, status: JobStatus) -> None:
+        submitted.append(status)
+
+    async with Sandbox() as sandbox:
+        accounts = accounts_of(tmp_path, sandbox, '[accounts.acme.sync]\ncron = "@hourly"\n')
+        runner = runner_of(accounts, store)
+        dispatcher = Dispatcher(runner=runner, submit=submit)
+        ahead = datetime.now(UTC) + timedelta(days=400)
+        with monkeypatch.context() as patched:
+            for module in ("runner", "dispatch"):
+                patched.setattr(f"telepath_async.worker.{module}.utc_now", lambda: ahead)
+            (status,) = await runner.statuses(["acme:sync"])
+            await store.write(succeeded(status, runner.jobs["acme:sync"], ahead, rows=0, seconds=1))
+            await dispatcher._round(ahead)
+        assert (submitted, dispatcher.due) == ([], {})
+        for _ in range(2):  # what was mended is due from the moment on at which it was
+            await dispatcher._round(datetime.now(UTC))
+        assert [status.next_run <= datetime.now(UTC) for status in submitted] == [True]
+        assert list(dispatcher.due) == ["acme:sync"]
 
 
 async def test_a_dispatcher_looks_at_nothing_that_it_does_not_know(
