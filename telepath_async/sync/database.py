@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from functools import partial
@@ -70,20 +71,17 @@ async def named_failures(database_url: Secret) -> AsyncIterator[None]:
     """Add to what the database or its driver raises that it is of the database."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, OSError, _driver_errors()) as error:
+    except _failures() as error:
         if not isinstance(error, TelepathError):
             is_file = _driver(database_url).startswith("sqlite")
             error.add_note(f"the database {_url(database_url).database if is_file else ''}".strip())
         raise
 
 
-def _driver_errors() -> type[Exception]:
-    """Return what asyncpg raises; None of its errors where it is not there."""
-    try:
-        import asyncpg  # type: ignore[import-untyped]
-    except ModuleNotFoundError:
-        return SQLAlchemyError
-    return asyncpg.PostgresError  # type: ignore[no-any-return]
+def _failures() -> tuple[type[Exception], ...]:
+    """Return what databases raise; asyncpg has been imported where it is used."""
+    drivers = [module for name, module in sys.modules.items() if name == "asyncpg"]
+    return (SQLAlchemyError, sqlite3.Error, OSError, *(one.PostgresError for one in drivers))
 
 
 @asynccontextmanager
@@ -93,6 +91,7 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     A cancellation waits until an SQLite file is open: aiosqlite forgets a connection whose opening
     is cut off, and leaves it open.
     """
+    _check_file(engine)
     connection = engine.connect()
     try:
         opening = connection.start()
@@ -103,7 +102,7 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             await asyncio.shield(connection.close())
 
 
-def check_file(engine: AsyncEngine) -> None:
+def _check_file(engine: AsyncEngine) -> None:
     """Open a SQLite file and close it: aiosqlite's thread outlives an opening that fails."""
     if engine.dialect.name == "sqlite":
         arguments, options = engine.dialect.create_connect_args(engine.url)

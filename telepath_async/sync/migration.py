@@ -76,13 +76,13 @@ def _add_account(connection: Connection, account: str) -> None:
 def _add_to_key(connection: Connection, account: str) -> None:
     key = inspect(connection).get_pk_constraint(calls.name)["name"]
     quoted = connection.dialect.identifier_preparer.quote(str(key))
+    alter = f"ALTER TABLE {calls.name}"
     # A constant default costs no rewriting of the rows. The account is the hash of a key, or "".
-    for change in (
-        f"ADD COLUMN account TEXT NOT NULL DEFAULT '{account}'",
-        "ALTER COLUMN account DROP DEFAULT",
-        f"DROP CONSTRAINT {quoted}, ADD PRIMARY KEY (id, account)",
-    ):
-        connection.exec_driver_sql(f"ALTER TABLE {calls.name} {change}")
+    connection.exec_driver_sql(
+        f"{alter} ADD COLUMN account TEXT NOT NULL DEFAULT '{account}', "
+        f"DROP CONSTRAINT {quoted}, ADD PRIMARY KEY (id, account)"
+    )
+    connection.exec_driver_sql(f"{alter} ALTER COLUMN account DROP DEFAULT")
 
 
 def _copy_with_account(connection: Connection, account: str) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from telepath_async import Call, Trunk
 
-from .database import account_lock, check_file, connect, transact
+from .database import account_lock, connect, transact
 from .migration import make_tables, rename_account
 from .plan import Coverage, Walk
 from .schema import Row, call_row, calls, encodable, sync_state, trunk_row, trunks
@@ -49,7 +49,6 @@ async def open_store(
     engine: AsyncEngine, account: str, trunk_id: str | None
 ) -> AsyncIterator[Store]:
     """Connect, lock, bring the tables up to date; dispose of the engine at the end."""
-    check_file(engine)
     try:
         async with connect(engine) as connection, account_lock(connection, account):
             await transact(connection, lambda connection: connection.run_sync(make_tables))

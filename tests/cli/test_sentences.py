@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from telepath_async.cli import credentials, exits
+from telepath_async import cli
+from telepath_async.cli import app, credentials, exits
 from telepath_async.cli.exits import FAILED, OK, USAGE, line_of
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath
@@ -73,6 +75,23 @@ def test_a_help_that_cannot_be_printed_is_told(sandbox: Sandbox) -> None:
     ended = shell("telepath --help > /dev/full", sandbox)
     assert ended.returncode == FAILED
     assert ended.stderr == "error: standard output: No space left on device\n"
+
+
+def test_a_disk_that_is_full_is_told(telepath: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(app, "app", full)
+    monkeypatch.setattr(app, "pipe_closed", lambda: exits.PIPE_CLOSED)
+    ended = telepath("--help")
+    assert (ended.code, ended.err) == (FAILED, "error: standard output: No space left on device\n")
+
+
+def test_closed_streams_are_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    assert cli.main(["--version"]) == OK
+    sys.stderr.close()  # of /dev/null, until the process ends
 
 
 def test_an_input_that_ends_at_a_prompt_is_told(
@@ -206,6 +225,15 @@ def test_a_failure_of_the_database_says_so_in_its_own_words(
     refused = telepath("calls", "sync", "postgresql://postgres@127.0.0.1:1/none")
     assert "error: the database: " in refused.err
     assert "sqlalchemy" not in ended.err + refused.err
+
+
+def test_a_failure_of_the_api_is_not_one_of_the_database(
+    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.fail_next(delay=5.0, path="/calls", times=20)
+    ended = telepath("calls", "sync", f"sqlite:///{tmp_path}/calls.db", "--timeout", "0.3")
+    assert ended.code == FAILED
+    assert "error: the database" not in ended.err
 
 
 def test_a_failure_without_words_is_its_kind() -> None:

@@ -27,7 +27,7 @@ class Backend:
 
     reader: StreamReader
     writer: StreamWriter
-    greeting: bytes
+    greeting: bytes = b""
 
 
 @define
@@ -47,17 +47,18 @@ class Pooler:
     async def open_backend(self) -> Backend:
         url = urlsplit(self.server_url)
         reader, writer = await asyncio.open_connection(url.hostname, url.port or 5432)
+        backend = Backend(reader, writer)
+        self.opened.append(backend)
         fields = f"user\0{url.username}\0database\0{url.path[1:]}\0\0".encode()
         writer.write(struct.pack("!II", 8 + len(fields), 3 << 16) + fields)
-        greeting = b""
         while True:
             kind, message = await read_message(reader)
             assert kind != b"E", message
             if kind == b"Z":
-                self.opened.append(Backend(reader, writer, greeting))
-                return self.opened[-1]
+                return backend
             # The process that a client of a pooler hears of is none of the server's.
-            greeting += message if kind != b"K" else b"K" + struct.pack("!III", 12, 999_999, 1)
+            process = b"K" + struct.pack("!III", 12, 999_999, 1)
+            backend.greeting += process if kind == b"K" else message
 
     async def take(self) -> Backend:
         async with self.freed:

@@ -145,7 +145,14 @@ class BrokenDisk(sqlite3.Connection):
 async def test_a_lock_that_fails_for_another_reason_is_no_busy_sync(
     telepath: TelepathClient, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database.sqlite3, "connect", partial(sqlite3.connect, factory=BrokenDisk))
+    connect: Any = sqlite3.connect
+
+    def of_the_lock(path: str, **options: Any) -> sqlite3.Connection:
+        kind = {"factory": BrokenDisk} if "-sync-" in path else {}
+        opened: sqlite3.Connection = connect(path, **options, **kind)
+        return opened
+
+    monkeypatch.setattr(database.sqlite3, "connect", of_the_lock)
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
         await sync_calls(telepath, sqlite_url)
 

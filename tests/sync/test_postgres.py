@@ -139,11 +139,17 @@ async def test_a_pooler_in_transaction_mode_is_refused_and_no_lock_is_left(
 
 
 @pytest.fixture
-async def latin1_url(postgres_server: str) -> AsyncIterator[str]:
+def encoding() -> str:
+    return "LATIN1"
+
+
+@pytest.fixture
+async def other_url(postgres_server: str, encoding: str) -> AsyncIterator[str]:
+    """The URL of a database in another encoding."""
     name = f"telepath_{uuid4().hex[:12]}"
     connection = await asyncpg.connect(postgres_server)
     await connection.execute(
-        f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+        f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
     )
     yield f"{postgres_server.rpartition('/')[0]}/{name}"
     await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -151,16 +157,31 @@ async def latin1_url(postgres_server: str) -> AsyncIterator[str]:
 
 
 async def test_text_that_the_database_cannot_encode_costs_its_own_characters(
-    latin1_url: str,
+    other_url: str,
 ) -> None:
     call = Call(id="call_1", from_number="Büro ☎", extra={"note 🎉": ["é", "🎉", 1]})
-    async with open_store(make_engine(latin1_url), "acme", None) as store:
+    async with open_store(make_engine(other_url), "acme", None) as store:
         for _ in range(2):
             changes = await store.save_page([call, Call(id="call_2")], None, NO_WALK)
     assert changes.unchanged == 2
-    row = (await whole_rows(latin1_url))["call_1"]
+    row = (await whole_rows(other_url))["call_1"]
     assert row["from_number"] == "Büro ?"
     assert row["extra"] == {"note ?": ["é", "?", 1]}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kept"),
+    [
+        ("SQL_ASCII", "é я ☎"),
+        ("WIN1252", "é ? ?"),
+        ("KOI8R", "? я ?"),
+        ("EUC_TW", "? ? ?"),  # Python has no such encoding
+    ],
+)
+async def test_each_encoding_keeps_what_it_can(other_url: str, kept: str) -> None:
+    async with open_store(make_engine(other_url), "acme", None) as store:
+        await store.save_page([Call(id="call_1", from_number="é я ☎")], None, NO_WALK)
+    assert (await whole_rows(other_url))["call_1"]["from_number"] == kept
 
 
 async def test_text_that_no_index_can_hold_costs_one_value(database_url: str) -> None:
