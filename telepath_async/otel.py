@@ -50,6 +50,7 @@ T = TypeVar("T")
 Value = str | bool | int | float
 
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.27.0"  # the first that knows all names below
+# The conventions' own.
 _BOUNDARIES: Final = (
     0.005,
     0.01,
@@ -65,7 +66,7 @@ _BOUNDARIES: Final = (
     5.0,
     7.5,
     10.0,
-)  # the conventions' own
+)
 _JOB_BOUNDARIES: Final = (
     0.1,
     0.5,

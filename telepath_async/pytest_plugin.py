@@ -17,9 +17,8 @@ from telepath_async.sandbox import Sandbox
 try:
     import pytest_asyncio
 
-    fixture = (
-        pytest_asyncio.fixture
-    )  # in its strict mode, pytest-asyncio runs no other async fixtures than its own
+    # In its strict mode, pytest-asyncio runs no other async fixtures than its own.
+    fixture = pytest_asyncio.fixture
 except ImportError:  # pragma: no cover  # our own tests run under pytest-asyncio
     fixture = pytest.fixture  # type: ignore[assignment]
 

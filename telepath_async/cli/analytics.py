@@ -100,7 +100,7 @@ async def watch(
     state: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Remember here what has been told, from one run to the next."
+            metavar="FILE", help="Remember here which alerts were sent, from one run to the next."
         ),
     ] = None,
     exec_: Annotated[
@@ -116,7 +116,7 @@ async def watch(
 
     Once when a figure crosses its limit, with the calls that explain it, once when it has
     recovered, and once when the server gives no such figure (with --once: exit code 8). An alert
-    whose --exec command fails, or has not ended after a minute, is told again at the next poll.
+    whose --exec command fails, or has not ended after a minute, is sent again at the next poll.
     """
     from telepath_async.jobs import LatencyPoll, Threshold, watch_latency
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -25,6 +26,10 @@ from .listing import (
 from .log import odd_rows_last
 from .output import Column, draw, fields_table, printable, tell
 from .shell import Shell, Since, TrunkId, Until, command, going_on, span_option
+
+if TYPE_CHECKING:
+    from telepath_async.export import ExportReport
+    from telepath_async.sync import SyncReport
 
 group: Final = typer.Typer(
     help="Call history, and where the time of a call went.", no_args_is_help=True
@@ -185,25 +190,16 @@ async def sync(
                     trunk_id=trunk_id,
                     on_progress=show,
                 )
-        if shell.as_json:
-            shell.write(report)
-        else:
-            fields = {
-                "inserted": report.inserted,
-                "updated": report.updated,
-                "unchanged": report.unchanged,
-                "pages": report.pages,
-                "seconds": report.seconds,
-                "complete up to (UTC)": report.watermark,
-            }
-            draw(fields_table(fields.items()))
-    return verdict(
-        "calls",
-        rejected=report.rejected,
-        odd=report.odd,
-        uncertain=report.uncertain,
-        remedy="the next run goes back to them",
-    )
+        fields = {
+            "inserted": report.inserted,
+            "updated": report.updated,
+            "unchanged": report.unchanged,
+            "pages": report.pages,
+            "seconds": report.seconds,
+            "complete up to (UTC)": report.watermark,
+        }
+        _show(shell, report, fields)
+    return _verdict(report, "the next run goes back to them")
 
 
 _LONG_HISTORY: Final = 10_000
@@ -228,9 +224,7 @@ async def export(
     shell: Shell,
     path: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE", help="What it is to hold is told by its ending, or by --format."
-        ),
+        typer.Argument(metavar="FILE", help="Its ending says the format, or --format does."),
     ],
     *,
     format: Annotated[  # noqa: A002
@@ -274,20 +268,28 @@ async def export(
                     bom=bom,
                     on_progress=show,
                 )
-        if shell.as_json:
-            shell.write(report)
-        else:
-            fields = {
-                "path": str(report.path),
-                "rows": report.rows,
-                "bytes": report.bytes,
-                "seconds": report.seconds,
-            }
-            draw(fields_table(fields.items()))
+        fields = {
+            "path": str(report.path),
+            "rows": report.rows,
+            "bytes": report.bytes,
+            "seconds": report.seconds,
+        }
+        _show(shell, report, fields)
+    return _verdict(report, "export again, with --until")
+
+
+def _show(shell: Shell, report: SyncReport | ExportReport, fields: Mapping[str, object]) -> None:
+    if shell.as_json:
+        shell.write(report)
+    else:
+        draw(fields_table(fields.items()))
+
+
+def _verdict(report: SyncReport | ExportReport, remedy: str) -> int:
     return verdict(
         "calls",
         rejected=report.rejected,
         odd=report.odd,
         uncertain=report.uncertain,
-        remedy="export again, with --until",
+        remedy=remedy,
     )

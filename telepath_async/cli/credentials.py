@@ -101,7 +101,7 @@ def _first_line(source: Source, file: str) -> Secret:
         with _signals_raise():  # it may be a pipe to which nobody writes
             text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise UsageError(f"{source.option}: {file} is no text in UTF-8") from None
+        raise UsageError(f"{source.option}: {file} is not text in UTF-8") from None
     except OSError as error:
         raise UsageError(f"{source.option}: cannot read {file}: {error.strerror}") from None
     lines = text.removeprefix("\ufeff").split("\n")

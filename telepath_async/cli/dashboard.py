@@ -6,8 +6,9 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,10 +19,12 @@ from telepath_async import Secret, UsageError
 from .credentials import API_KEY, given_secret, read_secret
 from .exits import OK
 from .output import tell
-from .shell import example_text, run, span_option
+from .shell import Shell, command, span_option
+from .worker import broker_url
 
 if TYPE_CHECKING:
     from telepath_async.dashboard import Source
+    from telepath_async.worker import BrokerUrl
 
 _SANDBOX_CALLS = 20_000
 _SANDBOX_SYNC_SECONDS = 5.0
@@ -35,10 +38,13 @@ def add_to(app: typer.Typer) -> None:
         "telepath dashboard --accounts accounts.toml --database postgresql://me@db/calls",
         "telepath dashboard --no-sync --database sqlite:///calls.db",
     ]
-    app.command("dashboard", epilog=example_text(examples))(dashboard)
+    options = ("api_key_file", "base_url", "debug")
+    command(app, "dashboard", examples=examples, options=options)(dashboard)
 
 
-def dashboard(
+async def dashboard(
+    shell: Shell,
+    *,
     accounts: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Many accounts, not the one of TELEPATH_API_KEY."),
@@ -93,63 +99,47 @@ def dashboard(
     behind_proxy: Annotated[
         str | None, typer.Option(metavar="URL", help="Of a proxy with TLS and a login before it.")
     ] = None,
-    api_key_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Not TELEPATH_API_KEY; - is standard input.")
-    ] = None,
-    base_url: Annotated[str | None, typer.Option(metavar="URL")] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
 ) -> int:  # fmt: skip
     """Sync the calls and show them on a page at 127.0.0.1, until Ctrl-C.
 
     Charts of calls, latencies and failures, by trunk and account; each call with its turns.
     """
-    try:
-        from telepath_async.dashboard import (
-            Address,
-            BoardOptions,
-            DashboardOptions,
-            Limits,
-            cache_database,
-            grafana_json,
-            serve_dashboard,
-        )
-    except ModuleNotFoundError as error:
-        tell(str(error), kind="error")
-        return 2
+    from telepath_async.dashboard import (
+        Address,
+        BoardOptions,
+        DashboardOptions,
+        Limits,
+        cache_database,
+        grafana_json,
+        serve_dashboard,
+    )
 
     if grafana:
         sys.stdout.write(grafana_json(database or "postgresql:"))
         return OK
-
-    async def serve() -> int:
-        if sandbox and (accounts or database or not sync):
-            raise UsageError("--sandbox has its own account and database: leave out the others")
-        seconds = _SANDBOX_SYNC_SECONDS if sandbox else every.total_seconds()
-        options = DashboardOptions(
-            address=Address(host=host, port=port, behind_proxy=behind_proxy),
-            board=BoardOptions(
-                limits=Limits(ai_ms=ai_limit, carrier_ms=carrier_limit),
-                sync_seconds=max(seconds, 1.0) if sync else None,
-                mask_numbers=mask_numbers,
-            ),
-            jobs=_jobs(redis, postgres, queue),
-        )
-        since = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - history
-        try:
-            if sandbox:
-                async with _sandbox() as (own_database, source):
-                    await serve_dashboard(
-                        own_database, [source], options=options, announce=_announce
-                    )
-            else:
-                sources = _sources(accounts, account, api_key_file, base_url, since, sync)
-                url = Secret(database or cache_database())
-                await serve_dashboard(url, sources, options=options, announce=_announce)
-        except asyncio.CancelledError:  # the one way to end it
-            pass
-        return OK
-
-    return run(serve(), debug=debug)
+    if sandbox and (accounts or database or not sync):
+        raise UsageError("--sandbox has its own account and database: leave out the others")
+    seconds = _SANDBOX_SYNC_SECONDS if sandbox else every.total_seconds()
+    broker = broker_url(redis, postgres, queue)
+    options = DashboardOptions(
+        address=Address(host=host, port=port, behind_proxy=behind_proxy),
+        board=BoardOptions(
+            limits=Limits(ai_ms=ai_limit, carrier_ms=carrier_limit),
+            sync_seconds=max(seconds, 1.0) if sync else None,
+            mask_numbers=mask_numbers,
+        ),
+        jobs=None if broker is None else partial(_jobs, broker),
+    )
+    since = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - history
+    with suppress(asyncio.CancelledError):  # the one way to end it
+        if sandbox:
+            async with _sandbox() as (own_database, source):
+                await serve_dashboard(own_database, [source], options=options, announce=_announce)
+        else:
+            sources = _sources(shell, accounts, account, since, sync=sync)
+            url = Secret(database or cache_database())
+            await serve_dashboard(url, sources, options=options, announce=_announce)
+    return OK
 
 
 def _announce(address: str) -> None:
@@ -159,12 +149,7 @@ def _announce(address: str) -> None:
 
 
 def _sources(
-    accounts: str | None,
-    account: str | None,
-    api_key_file: str | None,
-    base_url: str | None,
-    since: datetime,
-    sync: bool,
+    shell: Shell, accounts: str | None, account: str | None, since: datetime, *, sync: bool
 ) -> list[Source]:
     """Return whose calls are shown; without a sync, no key is needed."""
     from telepath_async.dashboard import Source
@@ -181,11 +166,11 @@ def _sources(
             )
             for one in load_accounts(accounts, distributed=False).accounts
         ]
-    key = given_secret(API_KEY, api_key_file)
+    key = given_secret(API_KEY, shell.api_key_file)
     if key is None and not sync:
         return []
-    key = key or read_secret(API_KEY, api_key_file)
-    return [Source(api_key=key, account=account, base_url=base_url, since=since)]
+    key = key or read_secret(API_KEY, shell.api_key_file)
+    return [Source(api_key=key, account=account, base_url=shell.base_url, since=since)]
 
 
 @asynccontextmanager
@@ -204,19 +189,8 @@ async def _sandbox() -> AsyncIterator[tuple[str, Source]]:
             yield f"sqlite:///{Path(directory) / 'calls.db'}", source
 
 
-def _jobs(redis: str | None, postgres: str | None, queue: str) -> Any:
-    """Return how to read the workers' jobs; None without a broker."""
-    if redis is None and postgres is None:
-        return None
-    from telepath_async.worker import BrokerUrl, read_report
+async def _jobs(broker: BrokerUrl) -> list[dict[str, Any]]:
+    """Return how the workers' jobs stand."""
+    from telepath_async.worker import read_report
 
-    broker = BrokerUrl(
-        redis=None if redis is None else Secret(redis),
-        postgres=None if postgres is None else Secret(postgres),
-        queue=queue,
-    )
-
-    async def report() -> list[dict[str, Any]]:
-        return [job.to_dict() for job in await read_report(broker, "")]
-
-    return report
+    return [job.to_dict() for job in await read_report(broker, "")]

@@ -45,6 +45,7 @@ MEANINGS: Final = {
 
 _CODES: Final[dict[type[Exception], int]] = {
     UsageError: USAGE,
+    ModuleNotFoundError: USAGE,  # an extra is missing
     AuthenticationError: AUTH,
     PermissionDeniedError: AUTH,
     NotFoundError: NOT_FOUND,
@@ -68,7 +69,7 @@ def code_of(error: Exception) -> int:
 
 
 def line_of(error: Exception) -> str:
-    """Return what an error says, in one line, where it is no list of faults.
+    """Return what an error says, in one line, where it is not a list of faults.
 
     None of our own errors shows a secret.
     """

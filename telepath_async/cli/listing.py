@@ -66,7 +66,7 @@ def warn_of_unknown(
     """Warn of a value that no page names: a server may have it, or ignore the filter."""
     values = [str(one.value) for one in known if one.value != "unknown"]
     if value is not None and value not in values:
-        tell(f"{option} {value!r} is none of {', '.join(values)}", kind="warning")
+        tell(f"{option} {value!r} is not one of {', '.join(values)}", kind="warning")
 
 
 def list_options(shell: Shell, wanted: int | None) -> dict[str, Any]:
@@ -118,10 +118,11 @@ async def _print_pages(
                     shell.write(*page.items)
                 else:
                     rows += page.items
+                # Not before: what was not written is not behind us.
                 done, place = (
                     done + len(page.items),
                     items.checkpoint,
-                )  # not before: what was not written is not behind us
+                )
                 bar.show(done, _least(page.total, wanted))
     finally:
         if not shell.as_json:

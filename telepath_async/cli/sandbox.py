@@ -27,7 +27,8 @@ def add_to(app: typer.Typer) -> None:
 
 def sandbox(
     style: Annotated[
-        Literal["offset", "cursor"], typer.Option(help="How the API speaks.")
+        Literal["offset", "cursor"],
+        typer.Option(help="The paging style and the dialect of the API."),
     ] = "offset",
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8080,

@@ -41,9 +41,8 @@ def _moment(text: str) -> datetime:
 
 
 def _span(text: str | timedelta) -> timedelta:
-    return (
-        text if isinstance(text, timedelta) else _parsed(lambda: read_span(text))
-    )  # typer parses defaults too
+    # Typer parses defaults too.
+    return text if isinstance(text, timedelta) else _parsed(lambda: read_span(text))
 
 
 def _parsed(parse: Callable[[], T]) -> T:
@@ -80,7 +79,7 @@ TrunkId = Annotated[str | None, typer.Option("--trunk-id", help="Only this trunk
 
 @frozen(kw_only=True)
 class Shell:
-    """How to reach the API, and how to speak to whoever typed the command."""
+    """How to reach the API, and how to answer whoever typed the command."""
 
     api_key_file: Annotated[
         str | None,
@@ -217,7 +216,7 @@ def run(work: Coroutine[Any, Any, int | None], *, debug: bool, logs_itself: bool
             return SIGNALLED + signals[0]
         except BrokenPipeError:
             return pipe_closed()
-        except Exception as error:  # noqa: BLE001  # the edge of the program: whatever it is, a person reads it
+        except Exception as error:  # noqa: BLE001  # whatever it is, a person reads it
             if debug:
                 print_traceback(error)
             tell(line_of(error), kind="error")
@@ -239,12 +238,10 @@ async def _cancelled_by_signals(
 
     before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
     for number, _ in before:
-        loop.add_signal_handler(
-            number, _wake
-        )  # else a signal just before the loop goes to sleep is not seen until it wakes
-        signal.signal(
-            number, stop
-        )  # at once, where the loop's own would wait for a write to a pipe that nobody reads
+        # Else a signal just before the loop goes to sleep is not seen until it wakes.
+        loop.add_signal_handler(number, _wake)
+        # At once, where the loop's own would wait for a write to a pipe that nobody reads.
+        signal.signal(number, stop)
     try:
         return await work
     finally:

@@ -154,7 +154,7 @@ def work(
 
         if state is not None and (redis or postgres):
             raise UsageError("--state is of a worker without a broker; give one or the other")
-        broker = _broker(redis, postgres, queue)
+        broker = broker_url(redis, postgres, queue)
         if web is not None and broker is None:
             raise UsageError("--web shows a broker's queues; give --redis or --postgres")
         options = WorkerOptions(
@@ -192,7 +192,7 @@ async def status(
     """Show each job: its state, its last success and failure, its rows, and its next run."""
     from telepath_async.worker import read_report
 
-    reports = await read_report(_broker(redis, postgres, queue), state or f"{accounts}.state")
+    reports = await read_report(broker_url(redis, postgres, queue), state or f"{accounts}.state")
     if shell.as_json:
         shell.write(*(report.to_dict() for report in reports))
     else:
@@ -205,7 +205,7 @@ def _secret(text: str | None) -> Secret | None:
     return None if text is None else Secret(text)
 
 
-def _broker(redis: str | None, postgres: str | None, queue: str) -> BrokerUrl | None:
+def broker_url(redis: str | None, postgres: str | None, queue: str) -> BrokerUrl | None:
     """Return where the broker is, or None without one. Raises UsageError where there are two."""
     from telepath_async.worker import BrokerUrl
 

@@ -39,7 +39,7 @@ class NewFile:
             raise UsageError(f"there is no folder {folder!r} to write {name!r} into; make it first")
         if os.path.exists(self._path) and not os.path.isfile(self._path):
             raise UsageError(
-                f"{os.fspath(path)!r} is no file that could be replaced; give the path of a file"
+                f"{os.fspath(path)!r} is not a file that could be replaced; give the path of a file"
             )
         self._temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}{_ENDING}")
 

@@ -94,9 +94,8 @@ async def export_calls(
         _list(telepath, since, until, trunk_id=trunk_id, status=status, direction=direction),
         on_progress,
     )
-    rows_of = await in_thread(
-        partial(_rows_of, _format_of(path, format), bom)
-    )  # importing pyarrow takes its time
+    # Importing pyarrow takes its time.
+    rows_of = await in_thread(partial(_rows_of, _format_of(path, format), bom))
     with NewFile(path) as file:
         rows = rows_of(file.handle)
         try:

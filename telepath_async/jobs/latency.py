@@ -88,9 +88,8 @@ async def poll_latency(
     now = datetime.now(UTC)
     since = now - window
     bulk = telepath.with_options(priority="bulk")
-    listed = bulk.calls.list(
-        since=since, trunk_id=trunk_id, max_items=calls_to_examine
-    )  # lazy: nothing is sent yet
+    # Lazy: nothing is sent yet.
+    listed = bulk.calls.list(since=since, trunk_id=trunk_id, max_items=calls_to_examine)
     try:
         overview = await bulk.analytics.overview(since=since, trunk_id=trunk_id)
     except (UsageError, ClientClosedError):

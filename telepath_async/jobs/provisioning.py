@@ -133,9 +133,8 @@ def _checked(
     telepath: TelepathClient, specs: list[TrunkSpec | Mapping[str, Any]]
 ) -> list[TrunkSpec] | UsageError:
     try:
-        telepath.trunks.create_many(
-            specs
-        )  # refuses what is wrong, and sends nothing before it is iterated
+        # Refuses what is wrong, and sends nothing before it is iterated.
+        telepath.trunks.create_many(specs)
     except UsageError as error:
         return error.with_traceback(None)
     return [spec if isinstance(spec, TrunkSpec) else TrunkSpec(**spec) for spec in specs]

@@ -50,7 +50,9 @@ def read_object(model: type[M], response: Response) -> M:
     Raises ResponseError when it is not an object, or lacks what the model cannot do without.
     """
     quick = fast_object(model, response.body)
-    return quick if quick is not None else _exactly(response, lambda body: _object(model, body))
+    if quick is not None:
+        return quick
+    return _decoded(response, lambda: _object(model, read_json(response)))
 
 
 def read_list(model: type[M], key: str, response: Response) -> ListBody[M]:
@@ -61,17 +63,15 @@ def read_list(model: type[M], key: str, response: Response) -> ListBody[M]:
     quick = fast_list(model, key, response.body)
     if quick is not None:
         rows, page = quick
-        return _exactly(response, lambda _: _list_body(rows, page), read=False)
-    return _exactly(response, lambda body: _list(model, key, body))
+        return _decoded(response, lambda: _list_body(rows, page))
+    return _decoded(response, lambda: _list(model, key, read_json(response)))
 
 
-def _exactly(response: Response, decode: Callable[[Any], T], *, read: bool = True) -> T:
-    body = read_json(response) if read else None
+def _decoded(response: Response, decode: Callable[[], T]) -> T:
     try:
-        return decode(body)
+        return decode()
     except ValueError as error:
         why = str(error)
-    del body
     # Raised out here: the frames in there hold secrets in plain text.
     raise decode_error(response, why)
 

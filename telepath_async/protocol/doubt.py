@@ -31,12 +31,10 @@ _CERTAIN: Final = timedelta(minutes=5)
 _CUT_OFF: Final = ".…\ufffd"
 """What a server may put at the end of a text that it cuts: dots, or half a character."""
 
-_ELSEWHERE: Final = frozenset(
-    (301, 302, 307, 308)
-)  # "send it there": not done here; 303 is "done, look there"
-_FAILED: Final = frozenset(
-    (500, 501, 503)
-)  # 502, 504 and the like are a gateway's, and the API behind it may work on
+# "send it there": not done here; 303 is "done, look there"
+_ELSEWHERE: Final = frozenset((301, 302, 307, 308))
+# 502, 504 and the like are a gateway's, and the API behind it may work on.
+_FAILED: Final = frozenset((500, 501, 503))
 
 
 def in_doubt(error: TelepathError) -> bool:

@@ -40,9 +40,8 @@ _SLACK: Final = 1.001
 _TICKS_PER_SECOND: Final = 2**26
 
 _MOST_DIGITS: Final = 15
-_UNIX_SECONDS: Final = re.compile(
-    r"[0-9]{1,11}(\.[0-9]{1,9})?"
-)  # 11 digits reach the year 5138: milliseconds do not pass
+# 11 digits reach the year 5138: milliseconds do not pass.
+_UNIX_SECONDS: Final = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")
 
 
 @frozen
@@ -231,9 +230,8 @@ class TokenBucket:
         shrunk = max(burst - self._burst, -self._shrunk)
         self._shrunk += shrunk
         owed += shrunk
-        self._earliest = now + min(
-            owed * self._spacing, self._window
-        )  # nobody waits for more than a window
+        # Nobody waits for more than a window.
+        self._earliest = now + min(owed * self._spacing, self._window)
 
     def _learn_left(self, remaining: int, reset_at: datetime, until: float, now: float) -> None:
         if now >= self._left_until or reset_at > self._reset_at:

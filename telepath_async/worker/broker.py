@@ -185,7 +185,8 @@ class Worker:
 
     def _worker(self, queue: Queue) -> SaqWorker[Any]:
         # What upkeep calls: see the top of this file.
-        queue.sweep = partial(queue.sweep, abort=_SECONDS_TO_ANSWER_A_SWEEP)  # type: ignore[method-assign]
+        sweep = partial(queue.sweep, abort=_SECONDS_TO_ANSWER_A_SWEEP)
+        queue.sweep = sweep  # type: ignore[method-assign]
         return _SaqWorker(
             queue,
             functions=[(_FUNCTION, self._run)],

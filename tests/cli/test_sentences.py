@@ -211,7 +211,7 @@ def test_a_status_that_no_page_names_is_warned_of(
     monkeypatch.chdir(tmp_path)
     ended = telepath(*command, "--status", "bogus")
     assert ended.code == OK
-    assert "warning: --status 'bogus' is none of " in ended.err
+    assert "warning: --status 'bogus' is not one of " in ended.err
 
 
 def test_a_failure_of_the_database_says_so_in_its_own_words(

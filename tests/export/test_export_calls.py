@@ -237,7 +237,7 @@ async def test_a_full_disk_passes_on_and_leaves_nothing_behind(
         ("calls.xlsx", {}, "names no format; give one of parquet, csv, ndjson"),
         ("calls", {}, "names no format"),
         ("calls.csv", {"format": "xml"}, "format must be one of parquet, csv, ndjson, not 'xml'"),
-        ("", {"format": "csv"}, "is no file that could be replaced"),
+        ("", {"format": "csv"}, "is not a file that could be replaced"),
         ("calls.csv", {"on_progress": 1}, "on_progress must be a function"),
         ("calls.csv", {"since": datetime(2026, 3, 1)}, "since must be a datetime with a time zone"),
         (

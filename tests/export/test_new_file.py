@@ -91,7 +91,7 @@ def test_a_link_goes_on_pointing_to_the_file_that_is_replaced(tmp_path: Path) ->
 
 
 def test_a_device_is_never_replaced() -> None:
-    with pytest.raises(UsageError, match="is no file that could be replaced"):
+    with pytest.raises(UsageError, match="is not a file that could be replaced"):
         NewFile(os.devnull)
 
 

@@ -1,21 +1,5 @@
-"""A real PostgreSQL beside SQLite."""
+"""Both databases."""
 
-from pathlib import Path
+from tests.support.databases import database_url, postgres_server, postgres_url, sqlite_url
 
-import pytest
-
-from tests.support.services import postgres_server, postgres_url
-
-__all__ = ["postgres_server", "postgres_url"]
-
-
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/calls.db"
-
-
-@pytest.fixture(params=["sqlite_url", "postgres_url"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """Both databases."""
-    url: str = request.getfixturevalue(request.param)
-    return url
+__all__ = ["database_url", "postgres_server", "postgres_url", "sqlite_url"]

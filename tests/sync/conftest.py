@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.sandbox import Sandbox
-from tests.support.services import postgres_server, postgres_url
+from tests.support.databases import database_url, postgres_server, postgres_url, sqlite_url
 
-__all__ = ["postgres_server", "postgres_url"]
+__all__ = ["database_url", "postgres_server", "postgres_url", "sqlite_url"]
 
 
 @pytest.fixture(params=["offset", "cursor"])
@@ -36,18 +35,6 @@ async def sandbox(style: str, calls: int) -> AsyncIterator[Sandbox]:
 async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
     async with client_of(sandbox) as telepath:
         yield telepath
-
-
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/calls.db"
-
-
-@pytest.fixture(params=["sqlite_url", "postgres_url"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """Both databases, unless a test names one."""
-    url: str = request.getfixturevalue(request.param)
-    return url
 
 
 def client_of(sandbox: Sandbox) -> TelepathClient:
