@@ -126,7 +126,7 @@ def test_the_key_may_come_from_a_file(telepath: Telepath, sandbox: Sandbox, tmp_
     for name, said in (
         ("empty", "it is empty"),
         ("none", "No such file"),
-        ("picture", "no text in UTF-8"),
+        ("picture", "not text in UTF-8"),
     ):
         refused = telepath(*OVERVIEW, "--api-key-file", tmp_path / name)
         assert refused.code == exits.USAGE
