@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from attrs import define
 
 from telepath_async import AnalyticsOverview, UsageError
 
@@ -137,26 +138,12 @@ async def watch(
     if exec_ is not None:
         check_hook("--exec", exec_)
     polls: list[LatencyPoll] = []
-    untold: list[LatencyAlert] = []
-    unprinted: list[OSError] = []
-
-    async def on_alert(alert: LatencyAlert) -> None:
-        untold.append(alert)
-        if (
-            exec_ is not None
-        ):  # first: it may be the pager, and standard output a pipe that nobody reads any more
-            async with asyncio.timeout(_EXEC_SECONDS):
-                await run_hook(exec_, json_line(alert))
-        try:
-            _show_alert(shell, alert)
-        except OSError as error:
-            unprinted.append(error)
-        untold.remove(alert)
+    alerts = _Alerts(shell, exec_)
 
     def on_poll(poll: LatencyPoll) -> None:
         _remember(state, poll.state)
-        if unprinted:
-            raise unprinted[0]
+        if alerts.unprinted is not None:
+            raise alerts.unprinted
         if once:
             polls.append(poll)
             raise _PolledOnce
@@ -168,18 +155,43 @@ async def watch(
             await watch_latency(
                 telepath,
                 thresholds,
-                on_alert,
+                alerts.send,
                 interval.total_seconds(),
                 state=_remembered(state),
                 on_poll=on_poll,
                 window=window,
                 trunk_id=trunk_id,
             )
-    if polls[0].error is not None:  # it has been told already
+    if polls[0].error is not None:  # it is in the log already
         return code_of(polls[0].error)
-    if untold:
+    if alerts.unsent:
         return FAILED
     return PARTLY if polls[0].no_figure else OK
+
+
+@define
+class _Alerts:
+    """Sends each alert to the `--exec` command, and prints it.
+
+    `unsent`: how many could not be sent; `unprinted`: why standard output took none.
+    """
+
+    shell: Shell
+    command: str | None
+    unsent: int = 0
+    unprinted: OSError | None = None
+
+    async def send(self, alert: LatencyAlert) -> None:
+        self.unsent += 1
+        # First: it may be the pager, and standard output a pipe that nobody reads any more.
+        if self.command is not None:
+            async with asyncio.timeout(_EXEC_SECONDS):
+                await run_hook(self.command, json_line(alert))
+        try:
+            _show_alert(self.shell, alert)
+        except OSError as error:
+            self.unprinted = self.unprinted or error
+        self.unsent -= 1
 
 
 def _remembered(state: Path | None) -> str | None:
