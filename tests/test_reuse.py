@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.errors import ConnectionLost
 from telepath_async.events import Event, RetryScheduled
+from telepath_async.reuse import drop_stale
 from tests.support.hostile import CLOSE, RESET, Hostile, Received, Step, answering, cut, reply
 from tests.support.keys import KEY
 from tests.support.threads import server_in_a_thread
@@ -23,6 +26,13 @@ OLD_AGE = 0.03
 """Seconds after which the server closes an idle connection."""
 
 BAD_REQUEST = reply(400, b'{"error": {"message": "idle too long"}}').bytes
+
+
+class Pipe(asyncio.Transport):
+    """A transport without a socket, as on a named pipe of Windows."""
+
+    def is_closing(self) -> bool:
+        return False
 
 
 @asynccontextmanager
@@ -195,3 +205,14 @@ async def test_what_must_not_be_repeated_is_not_sent_again() -> None:
         with pytest.raises(ConnectionLost):
             await client.request("POST", "/b")
     assert len(server.requests) == 2
+
+
+async def test_an_idle_connection_without_a_socket_is_believed_to_be_good() -> None:
+    async with aiohttp.ClientSession() as session:
+        protocol = ResponseHandler(asyncio.get_running_loop())
+        protocol.connection_made(Pipe())
+        key: Any = ("pipe", None, False)
+        assert isinstance(session.connector, aiohttp.BaseConnector)
+        session.connector._conns[key] = deque([(protocol, time.monotonic())])
+        assert drop_stale(session.connector, key)
+        session.connector._conns.clear()

@@ -999,3 +999,10 @@ async def test_a_plain_401_labelled_gzip_is_an_authentication_error() -> None:
         with pytest.raises(AuthenticationError, match="401 invalid_api_key: no such key"):
             await client.request("GET", "/x")
     assert len(server.requests) == 1
+
+
+async def test_a_header_too_short_for_a_credential_masks_nothing() -> None:
+    refusal = reply(400, b'{"error": {"message": "no 1"}}')
+    async with Hostile([refusal]) as server, client_at(server.url) as client:
+        with pytest.raises(APIError, match="no 1"):
+            await client.with_options(headers={"X-Version": "1"}).request("GET", "/x")

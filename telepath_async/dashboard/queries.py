@@ -79,9 +79,10 @@ class CallReader:
     async def rows(self, since: datetime, until: datetime) -> AsyncIterator[Sequence[CallRow]]:
         """Read the calls that started from `since` to before `until`."""
         async with self._connected() as connection:
-            if connection is not None:
-                async for rows in read_rows(connection, since, until):
-                    yield rows
+            if connection is None:
+                return
+            async for rows in read_rows(connection, since, until):
+                yield rows
 
     async def trunks(self) -> list[dict[str, Any]]:
         """Return the trunks: account, id, name, provider, status."""

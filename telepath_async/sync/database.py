@@ -236,13 +236,8 @@ async def _write_ahead(connection: AsyncConnection) -> bool:
     A power cut loses the last pages, and their checkpoints too.
     """
     driver: Any = (await connection.get_raw_connection()).driver_connection
-    try:
-        await driver.execute_fetchall("PRAGMA journal_mode=WAL")
-        await driver.execute_fetchall("PRAGMA synchronous=NORMAL")
-    except sqlite3.OperationalError as error:
-        if not _is_busy(error):
-            raise
-        return False
+    await driver.execute_fetchall("PRAGMA journal_mode=WAL")
+    await driver.execute_fetchall("PRAGMA synchronous=NORMAL")
     return True
 
 
@@ -252,26 +247,26 @@ async def _lock_session(connection: AsyncConnection, key: int) -> bool:
 
 
 async def _lock_file(lock: sqlite3.Connection) -> bool:
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        if not _is_busy(error):
-            raise
-        return False
+    lock.execute("BEGIN EXCLUSIVE")
     return True
-
-
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
 
 
 async def _retry_until(take: Callable[[], Awaitable[bool]]) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + _SECONDS_TO_WAIT
-    while not await take():
+    while not await _taken(take):
         if loop.time() > end:
             raise SyncBusy(
                 "another sync of this account into this database is under way: let it end, and "
                 "start again"
             )
         await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+async def _taken(take: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        return await take()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
