@@ -87,6 +87,7 @@ async def test_300_calls_into_a_server_that_fails_cost_at_most_420_requests(
     assert 300 <= heads <= MOST
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("call", "errors"), [(read, {RequestTimeout}), (create, {OutcomeUnknown})])
 async def test_300_calls_into_a_server_that_is_silent_cost_at_most_420_attempts(
     call: Call, errors: set[type]

@@ -124,6 +124,7 @@ def value_of(redis: Redis, key: Any) -> object:
     return read(key)
 
 
+@pytest.mark.long
 async def test_a_fleet_stops_in_time_shows_its_jobs_and_keeps_its_secrets(
     broker_arguments: list[str],
     accounts: Path,
@@ -193,6 +194,7 @@ def test_the_command_runs_until_a_signal(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.long
 async def test_without_a_broker_the_same_jobs_run_and_a_restart_goes_on(
     accounts: Path, secrets: dict[str, str], tmp_path: Path
 ) -> None:

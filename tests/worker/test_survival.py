@@ -98,6 +98,7 @@ async def worker(
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.long
 async def test_a_state_file_that_is_held_for_seconds_is_waited_for_and_jobs_go_on(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
