@@ -154,6 +154,7 @@ async def test_all_clients_of_a_key_at_an_origin_share_one_budget(dead: Hostile)
     assert await requests_of(dead, *(client_at(dead.url) for _ in range(10))) == 400
 
 
+@pytest.mark.long
 async def test_a_client_that_closes_and_opens_anew_gets_no_fresh_budget(dead: Hostile) -> None:
     total = 0
     for _ in range(10):

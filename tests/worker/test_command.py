@@ -34,7 +34,7 @@ from tests.cli.test_cli_output import HOSTILE, is_harmless
 from tests.worker.processes import Workers, workers
 from tests.worker.statuses import LATER, NOW, a_failure, sync_job
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 KEY = "sk_live_0123456789abcdef"
 DATABASE_PASSWORD = "pw-of-the-database"
@@ -124,7 +124,6 @@ def value_of(redis: Redis, key: Any) -> object:
     return read(key)
 
 
-@pytest.mark.long
 async def test_a_fleet_stops_in_time_shows_its_jobs_and_keeps_its_secrets(
     broker_arguments: list[str],
     accounts: Path,
@@ -194,7 +193,6 @@ def test_the_command_runs_until_a_signal(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.long
 async def test_without_a_broker_the_same_jobs_run_and_a_restart_goes_on(
     accounts: Path, secrets: dict[str, str], tmp_path: Path
 ) -> None:

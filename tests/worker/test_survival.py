@@ -21,6 +21,8 @@ from tests.worker.test_file_store import fill, full_disk, held
 
 __all__ = ["full_disk"]
 
+pytestmark = pytest.mark.long
+
 OFTEN = "* * * * * */1"
 # A schedule of seconds, which a file cannot have: nobody waits for minutes in a test.
 _EVERY_SECOND_ALLOWED = f"""
@@ -98,7 +100,6 @@ async def worker(
     assert "Traceback" not in log.read_text()
 
 
-@pytest.mark.long
 async def test_a_state_file_that_is_held_for_seconds_is_waited_for_and_jobs_go_on(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
