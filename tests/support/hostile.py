@@ -156,7 +156,7 @@ class Hostile:
     """Run the server, and keep what it was sent.
 
     `connections`: every byte that came, by connection; `requests`: the whole ones, in order of
-    arrival; `tls`: speak it.
+    arrival; `sent`: how many pieces of answers; `tls`: speak it.
     """
 
     script: Sequence[Step] | Callable[[int], Step]
@@ -166,6 +166,7 @@ class Hostile:
 
     async def __aenter__(self) -> Self:
         self._taken = 0
+        self.sent = 0
         self.closed = False
         self._open: set[_Connection] = set()
         self._changed = asyncio.Event()
@@ -277,6 +278,7 @@ class _Connection(asyncio.Protocol):
                     step = step.choose(self._server.requests[-1])
                 for piece in [step.data] if isinstance(step.data, bytes) else step.data:
                     self._transport.write(piece)
+                    self._server.sent += 1
                     await self._writable.wait()
                     await asyncio.sleep(step.pause)
                 if step.then != "keep":
