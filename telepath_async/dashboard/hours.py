@@ -56,6 +56,9 @@ class HourCache:
         fresh: dict[int, Cells] = {hour: {} for hour in hours}
         async for rows in self._reader.rows(moment(hours[0]), moment(hours[-1] + 1)):
             await asyncio.to_thread(add_rows, fresh, rows)
+        for cells in fresh.values():
+            for cell in cells.values():
+                cell.sort()
         self._hours |= fresh
 
 
