@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from telepath_async.insights.cells import Cell, Cells, Filter, chosen
 
-from .latencies import Parts, above, count, largest, mean, nearest_ranks
+from .latencies import Parts, above, count, largest, mean, merged, nearest_ranks
 
 Json: TypeAlias = dict[str, Any]
 
@@ -93,10 +93,8 @@ class Sums:
         return self.carrier, self.ai, self.gateway
 
     def merged(self) -> Sums:
-        """Return the same with each latency in one part."""
-        return Sums(
-            self.statuses, *([sorted(chain.from_iterable(p))] if p else [] for p in self.parts)
-        )
+        """Return the same with each latency that has percentiles in one part."""
+        return evolve(self, carrier=merged(self.carrier), ai=merged(self.ai))
 
     def update(self, other: Sums) -> None:
         """Count the calls of others too."""
@@ -172,19 +170,19 @@ def _changes(
 def series(sums: Mapping[int, Sums], span: Span, limits: Limits) -> Json:
     """Return what the charts draw, a bar or a point for each step; empty ones are None."""
     bars = [total(sums[hour] for hour in bar if hour in sums) for bar in span.bars]
+    carrier, ai, gateway = (
+        [mean(parts) for parts in latency]
+        for latency in zip(*(bar.parts for bar in bars), strict=True)
+    )
     statuses = sorted(set(chain.from_iterable(bar.statuses for bar in bars)), key=_status_order)
     return {
         "times": [bar[0] * 3600 for bar in span.bars],
         "ends": [(bar[-1] + 1) * 3600 for bar in span.bars],
         "step_hours": span.step,
         "statuses": {status: [bar.statuses[status] for bar in bars] for status in statuses},
-        "ai": _percentiles([bar.ai for bar in bars], limits.ai_ms),
-        "carrier": _percentiles([bar.carrier for bar in bars], limits.carrier_ms),
-        "parts": {
-            "carrier": [mean(bar.carrier) for bar in bars],
-            "ai": [mean(bar.ai) for bar in bars],
-            "gateway": [mean(bar.gateway) for bar in bars],
-        },
+        "ai": _percentiles([bar.ai for bar in bars], ai, limits.ai_ms),
+        "carrier": _percentiles([bar.carrier for bar in bars], carrier, limits.carrier_ms),
+        "parts": {"carrier": carrier, "ai": ai, "gateway": gateway},
     }
 
 
@@ -193,10 +191,9 @@ def _status_order(status: str) -> tuple[int, str]:
     return (known.index(status) if status in known else len(known), status)
 
 
-def _percentiles(bars: Sequence[Parts], limit_ms: float) -> Json:
+def _percentiles(bars: Sequence[Parts], means: Sequence[float | None], limit_ms: float) -> Json:
     """Return percentiles of each bar, of how many calls, and where an alert would have fired."""
     ranks = [nearest_ranks(bar, _CHART_PERCENTS) for bar in bars]
-    means = [mean(bar) for bar in bars]
     return {
         "calls": [count(bar) for bar in bars],
         **{f"p{percent}": [rank[i] for rank in ranks] for i, percent in enumerate(_CHART_PERCENTS)},

@@ -7,16 +7,21 @@ from collections.abc import Iterable, Sequence
 from heapq import nlargest
 from itertools import chain
 from math import fsum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Parts: TypeAlias = list[Sequence[float]]  # none is empty
 
-_HALVINGS = 12  # of the range: what is left then is 1 of 4,096 of evenly spread values
+_HALVINGS: Final = 12  # of the range: what is left then is 1 of 4,096 of evenly spread values
 
 
 def count(parts: Parts) -> int:
     """Return how many values there are."""
     return sum(map(len, parts))
+
+
+def merged(parts: Parts) -> Parts:
+    """Return the same values in one part."""
+    return [sorted(chain.from_iterable(parts))] if parts else []
 
 
 def nearest_ranks(parts: Parts, percents: Iterable[int]) -> list[float | None]:
