@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -17,6 +19,8 @@ from telepath_async.sync.database import make_engine
 from telepath_async.sync.plan import Walk
 from telepath_async.sync.postgres import read_target
 from telepath_async.sync.store import open_store
+from tests.support.tls import certificate, needs_openssl
+from tests.sync.encrypted import encrypted
 from tests.sync.pooler import pooled
 from tests.sync.tables import stored, truth, whole_rows
 
@@ -70,6 +74,33 @@ async def test_what_cannot_be_honoured_is_ignored_with_a_word(
 async def test_a_timeout_that_is_no_number_is_refused() -> None:
     with pytest.raises(UsageError, match="connect_timeout"):
         make_engine("postgresql://h/d?connect_timeout=SECRET")
+
+
+@pytest.mark.parametrize("query", ["sslmode=verify-full&sslrootcert=system", "sslrootcert=system"])
+@needs_openssl
+async def test_the_systems_authorities_vouch_for_the_server(
+    postgres_server: str, query: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with encrypted(postgres_server) as url:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await shown(f"{url}?{query}", "server_version")
+        path = tmp_path / "cas.pem"
+        path.write_bytes(certificate())
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        assert await shown(f"{url}?{query}", "server_version")
+        elsewhere = url.replace("127.0.0.1", "localhost")  # the certificate is not for that name
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await shown(f"{elsewhere}?{query}", "server_version")
+
+
+def test_a_certificate_of_the_systems_authorities_needs_the_hosts_name() -> None:
+    with pytest.raises(UsageError, match="verify-full"):
+        make_engine("postgresql://h/d?sslmode=require&sslrootcert=system")
+    target = read_target(
+        Secret("postgresql://h/d?sslrootcert=system&sslcert=c.pem&sslnegotiation=direct")
+    )
+    assert target.dsn.reveal() == "postgresql://h/d?sslnegotiation=direct"
+    assert (target.system_cas, target.ignored) == (True, ("sslcert",))
 
 
 async def test_several_hosts_are_tried_in_turn(postgres_server: str) -> None:
