@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -126,11 +127,16 @@ async def server_schema(postgres_server: str) -> AsyncIterator[str]:
     await connection.close()
 
 
-async def locks(postgres_server: str) -> int:
+async def is_locked(postgres_server: str, account: str) -> bool:
+    """Whether a sync of this account's is under way, or has left its lock behind."""
+    key = sha256(f"telepath_sync {account}".encode()).digest()[:8]
     connection = await asyncpg.connect(postgres_server)
-    found = await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-    await connection.close()
-    return int(found)
+    try:
+        return not await connection.fetchval(
+            "SELECT pg_try_advisory_lock($1)", int.from_bytes(key, signed=True)
+        )
+    finally:
+        await connection.close()
 
 
 async def test_a_sync_goes_through_a_pooler_in_session_mode(
@@ -138,6 +144,8 @@ async def test_a_sync_goes_through_a_pooler_in_session_mode(
 ) -> None:
     async with pooled(postgres_server, "session", "lifo") as url:
         url += f"?search_path={server_schema}"
+        async with open_store(make_engine(url), telepath.key_id, None):
+            assert await is_locked(postgres_server, telepath.key_id)
         for inserted in (250, 0):
             assert (await sync_calls(telepath, url)).inserted == inserted
         assert await stored(url) == truth(sandbox)
@@ -161,11 +169,10 @@ async def test_a_pooler_in_transaction_mode_is_refused_and_no_lock_is_left(
     postgres_server: str,
     order: Literal["lifo", "fifo"],
 ) -> None:
-    before = await locks(postgres_server)
     async with pooled(postgres_server, "transaction", order) as url:
         with pytest.raises(UsageError, match="pooler in transaction mode"):
             await sync_calls(telepath, url)
-        assert await locks(postgres_server) == before
+        assert not await is_locked(postgres_server, telepath.key_id)
     assert sandbox.requests == []
 
 
