@@ -271,7 +271,7 @@ function callColumns() {
     { title: "status", value: (call) => call.status, className: (call) => (call.status === "failed" ? "bad" : ""), textual: true },
     { title: "AI", value: (call) => call.ai_latency_ms, text: (call) => number(call.ai_latency_ms) },
     { title: "carrier", value: (call) => call.carrier_lag_ms, text: (call) => number(call.carrier_lag_ms), wide: true },
-    { title: "trunk", value: (call) => trunkName(call.account, call.trunk_id), wide: true, className: () => "name" },
+    { title: "trunk", value: (call) => trunkName(call.account, call.trunk_id), wide: true, textual: true, className: () => "name" },
   ];
 }
 
