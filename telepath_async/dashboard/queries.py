@@ -42,11 +42,11 @@ class Newest:
     """
 
     synced_at: datetime | None
-    revisions: int
+    revisions: int | None
     accounts: frozenset[str]
 
 
-NOTHING: Final = Newest(None, 0, frozenset())
+NOTHING: Final = Newest(None, None, frozenset())
 
 
 class CallReader:
