@@ -1,7 +1,7 @@
 """Serve just enough of the API for the benchmarks, at the least possible cost.
 
 `python benchmarks/server.py [--latency-ms 50]` is a process of its own. It knows one call, lists of
-calls in both styles (cut by `from` and `to`), a page of trunks, and creates. It
+calls in both styles (cut by `from` and `to`), a list of trunks, and creates. It
 prints its base URL and serves until its standard input closes.
 """
 
@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 BEGIN = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 STEP = 60  # seconds between two calls
+TRUNKS = 200
 
 
 def call(index: int) -> bytes:
@@ -54,12 +55,15 @@ def trunk(index: int, style: str) -> bytes:
 
 
 @lru_cache
-def trunks(style: str) -> bytes:
-    """Return the first 100 of 200 trunks, as the seeds show a list."""
-    body = b",".join(trunk(index, style) for index in range(100))
+def trunks(style: str, first: int) -> bytes:
+    """Return up to 100 of the 200 trunks, as the seeds show a list."""
+    last = min(first + 100, TRUNKS)
+    body = b",".join(trunk(index, style) for index in range(first, last))
     if style == "offset":
-        return b'{"trunks":[%s],"pagination":{"limit":100,"offset":0,"total":200}}' % body
-    return b'{"data":[%s],"next_cursor":"100","has_more":true}' % body
+        pagination = b'"pagination":{"limit":100,"offset":%d,"total":%d}' % (first, TRUNKS)
+        return b'{"trunks":[%s],%s}' % (body, pagination)
+    more = b'"%d","has_more":true' % last if last < TRUNKS else b'null,"has_more":false'
+    return b'{"data":[%s],"next_cursor":%s}' % (body, more)
 
 
 @lru_cache(maxsize=20_000)
@@ -140,7 +144,8 @@ class Api(asyncio.Protocol):
     def content(self, target: str, body: bytes) -> bytes:
         path, _, query = target.partition("?")
         if path == "/v1/trunks" and not body:
-            return trunks(self.style)
+            asked = dict(parse_qsl(query))
+            return trunks(self.style, int(asked.get("offset", asked.get("cursor", 0))))
         if path == "/v1/trunks":
             username = body.split(b'"sip_username":"', 1)[1].split(b'"', 1)[0]
             return (

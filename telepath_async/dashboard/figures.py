@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from math import fsum
 from typing import Any, Final, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from telepath_async.insights.cells import Cell, Cells, Filter, chosen
+
+from .latencies import Parts, above, count, largest, mean, merged, nearest_ranks
 
 Json: TypeAlias = dict[str, Any]
 
@@ -66,50 +67,40 @@ class Span:
         return [range(max(begin, self.first), min(begin + step, self.last + 1)) for begin in begins]
 
 
-def nearest_ranks(values: Counter[float], percents: Iterable[int]) -> list[float | None]:
-    """Return percentiles by nearest rank: the ceil(n * percent / 100)-th smallest value."""
-    total = values.total()
-    if not total:
-        return [None for _ in percents]
-    found: list[float | None] = []
-    ordered = iter(sorted(values.items()))
-    value, seen = next(ordered)
-    seen_up_to = seen
-    for percent in percents:  # ascending
-        rank = max(1, -(-total * percent // 100))
-        while seen_up_to < rank:
-            value, seen = next(ordered)
-            seen_up_to += seen
-        found.append(value)
-    return found
-
-
 @frozen
 class Sums:
-    """What is said of some calls: their statuses, and how often each latency occurs."""
+    """What is said of some calls: their statuses, and the values of each latency."""
 
-    statuses: Counter[str]
-    carrier: Counter[float]
-    ai: Counter[float]
-    gateway: Counter[float]
+    statuses: Counter[str] = field(factory=Counter)
+    carrier: Parts = field(factory=list)
+    ai: Parts = field(factory=list)
+    gateway: Parts = field(factory=list)
 
     @classmethod
     def of(cls, cells: Iterable[Cell]) -> Sums:
         """Count the calls of cells."""
-        sums = cls(Counter(), Counter(), Counter(), Counter())
+        sums = cls()
         for cell in cells:
             sums.statuses.update(cell.statuses)
-            sums.carrier.update(cell.carrier)
-            sums.ai.update(cell.ai)
-            sums.gateway.update(cell.gateway)
+            for parts, values in zip(sums.parts, cell.latencies, strict=True):
+                if values:
+                    parts.append(values)
         return sums
+
+    @property
+    def parts(self) -> tuple[Parts, Parts, Parts]:
+        """The latencies, in the order of a cell's."""
+        return self.carrier, self.ai, self.gateway
+
+    def merged(self) -> Sums:
+        """Return the same with each latency that has percentiles in one part."""
+        return evolve(self, carrier=merged(self.carrier), ai=merged(self.ai))
 
     def update(self, other: Sums) -> None:
         """Count the calls of others too."""
         self.statuses.update(other.statuses)
-        self.carrier.update(other.carrier)
-        self.ai.update(other.ai)
-        self.gateway.update(other.gateway)
+        for parts, more in zip(self.parts, other.parts, strict=True):
+            parts.extend(more)
 
     @property
     def calls(self) -> int:
@@ -121,14 +112,10 @@ class Sums:
             return None
         return 100 * sum(self.statuses[status] for status in statuses) / self.calls
 
-    def above(self, limit_ms: float) -> int:
-        """Return how many calls had an AI latency above a limit."""
-        return sum(count for value, count in self.ai.items() if value > limit_ms)
-
 
 def total(parts: Iterable[Sums]) -> Sums:
     """Add sums up."""
-    sums = Sums.of(())
+    sums = Sums()
     for part in parts:
         sums.update(part)
     return sums
@@ -139,7 +126,7 @@ def by_hour(hours: Mapping[int, Cells], span: Iterable[int], wanted: Filter) -> 
     found: dict[int, list[Cell]] = {}
     for hour, _, cell in chosen(hours, span, wanted):
         found.setdefault(hour, []).append(cell)
-    return {hour: Sums.of(cells) for hour, cells in found.items()}
+    return {hour: Sums.of(cells).merged() for hour, cells in found.items()}
 
 
 def tiles(sums: Mapping[int, Sums], span: Span, limits: Limits, *, comparable: bool) -> Json:
@@ -167,7 +154,7 @@ def _tile(sums: Sums, limits: Limits) -> dict[str, float | None]:
         "ai_p50_ms": p50,
         "ai_p95_ms": p95,
         "carrier_p95_ms": nearest_ranks(sums.carrier, (95,))[0],
-        "above_limit": sums.above(limits.ai_ms),
+        "above_limit": above(sums.ai, limits.ai_ms),
     }
 
 
@@ -183,19 +170,19 @@ def _changes(
 def series(sums: Mapping[int, Sums], span: Span, limits: Limits) -> Json:
     """Return what the charts draw, a bar or a point for each step; empty ones are None."""
     bars = [total(sums[hour] for hour in bar if hour in sums) for bar in span.bars]
+    carrier, ai, gateway = (
+        [mean(parts) for parts in latency]
+        for latency in zip(*(bar.parts for bar in bars), strict=True)
+    )
     statuses = sorted(set(chain.from_iterable(bar.statuses for bar in bars)), key=_status_order)
     return {
         "times": [bar[0] * 3600 for bar in span.bars],
         "ends": [(bar[-1] + 1) * 3600 for bar in span.bars],
         "step_hours": span.step,
         "statuses": {status: [bar.statuses[status] for bar in bars] for status in statuses},
-        "ai": _percentiles([bar.ai for bar in bars], limits.ai_ms),
-        "carrier": _percentiles([bar.carrier for bar in bars], limits.carrier_ms),
-        "parts": {
-            "carrier": [_mean(bar.carrier) for bar in bars],
-            "ai": [_mean(bar.ai) for bar in bars],
-            "gateway": [_mean(bar.gateway) for bar in bars],
-        },
+        "ai": _percentiles([bar.ai for bar in bars], ai, limits.ai_ms),
+        "carrier": _percentiles([bar.carrier for bar in bars], carrier, limits.carrier_ms),
+        "parts": {"carrier": carrier, "ai": ai, "gateway": gateway},
     }
 
 
@@ -204,24 +191,18 @@ def _status_order(status: str) -> tuple[int, str]:
     return (known.index(status) if status in known else len(known), status)
 
 
-def _percentiles(bars: Sequence[Counter[float]], limit_ms: float) -> Json:
+def _percentiles(bars: Sequence[Parts], means: Sequence[float | None], limit_ms: float) -> Json:
     """Return percentiles of each bar, of how many calls, and where an alert would have fired."""
     ranks = [nearest_ranks(bar, _CHART_PERCENTS) for bar in bars]
-    means = [_mean(bar) for bar in bars]
     return {
-        "calls": [bar.total() for bar in bars],
+        "calls": [count(bar) for bar in bars],
         **{f"p{percent}": [rank[i] for rank in ranks] for i, percent in enumerate(_CHART_PERCENTS)},
         "limit": limit_ms,
         "alerts": [
-            mean is not None and mean > limit_ms and bar.total() >= FEW
-            for mean, bar in zip(means, bars, strict=True)
+            average is not None and average > limit_ms and count(bar) >= FEW
+            for average, bar in zip(means, bars, strict=True)
         ],
     }
-
-
-def _mean(values: Counter[float]) -> float | None:
-    count = values.total()
-    return fsum(value * times for value, times in values.items()) / count if count else None
 
 
 def groups(
@@ -242,14 +223,14 @@ def _worst_first(line: Json) -> tuple[float, int, str, str]:
 def _group(key: tuple[str, str], cells: Sequence[Cell], limits: Limits) -> Json:
     sums = Sums.of(cells)
     p50, p95 = nearest_ranks(sums.ai, (50, 95))
-    timed = sums.ai.total()
+    timed, slow = count(sums.ai), above(sums.ai, limits.ai_ms)
     return {
         "account": key[0],
         "trunk": key[1],
         "calls": sums.calls,
         "failed_percent": sums.percent(FAILED),
-        "above_limit": sums.above(limits.ai_ms),
-        "above_percent": 100 * sums.above(limits.ai_ms) / timed if timed else None,
+        "above_limit": slow,
+        "above_percent": 100 * slow / timed if timed else None,
         "p50": p50,
         "p95": p95,
         "few": timed < FEW,
@@ -259,12 +240,8 @@ def _group(key: tuple[str, str], cells: Sequence[Cell], limits: Limits) -> Json:
 
 def slowest_from(sums: Mapping[int, Sums], span: Span, most: int) -> tuple[float, list[int]]:
     """Return the AI latency of the `most`-th slowest call, and the hours with such calls."""
-    left, least = most, 0.0
-    merged = total(sums[hour] for hour in span.hours if hour in sums).ai
-    for value, count in sorted(merged.items(), reverse=True):
-        least, left = value, left - count
-        if left <= 0:
-            break
+    slowest = largest(total(sums[hour] for hour in span.hours if hour in sums).ai, most)
+    least = min(slowest, default=0.0)
     return least, [
-        hour for hour in span.hours if hour in sums and max(sums[hour].ai, default=-1.0) >= least
+        hour for hour in span.hours if hour in sums and largest(sums[hour].ai, 1) >= [least]
     ]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final
 
 from telepath_async.insights.cells import Cells, add_rows
 
-from .queries import CallReader, Newest
+from .queries import LATE, NOTHING, CallReader
 
 _HOURS_AT_ONCE: Final = 24
 _MOST_KEPT: Final = 6_000
-# A page is stamped before it is committed, on a host whose clock may be behind.
-_LATE: Final = timedelta(minutes=2)
 
 
 class HourCache:
@@ -25,7 +23,7 @@ class HourCache:
         self.version = 0
         self._reader = reader
         self._hours: dict[int, Cells] = {}
-        self._newest = Newest(None, frozenset())
+        self._newest = NOTHING
         self._lock = asyncio.Lock()
 
     async def load(self, first: int, last: int) -> Mapping[int, Cells]:
@@ -49,13 +47,16 @@ class HourCache:
         if newest.accounts != known.accounts:  # one may have a new name
             self._hours.clear()
         elif known.synced_at is not None:
-            for hour in await self._reader.hours_synced(known.synced_at - _LATE):
+            for hour in await self._reader.hours_synced(known.synced_at - LATE):
                 self._hours.pop(hour, None)
 
     async def _read(self, hours: range) -> None:
         fresh: dict[int, Cells] = {hour: {} for hour in hours}
         async for rows in self._reader.rows(moment(hours[0]), moment(hours[-1] + 1)):
             await asyncio.to_thread(add_rows, fresh, rows)
+        for cells in fresh.values():
+            for cell in cells.values():
+                cell.sort()
         self._hours |= fresh
 
 

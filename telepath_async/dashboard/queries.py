@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -17,6 +17,8 @@ from telepath_async.sync.reading import CallRow, has_tables, read_rows, second_o
 from telepath_async.sync.schema import calls, sync_state, trunks
 
 MOST_CALLS: Final = 200
+# A page is stamped before it is committed, on a host whose clock may be behind.
+LATE: Final = timedelta(minutes=2)
 _HOUR_CHARACTERS: Final = 13  # 2026-11-28 14
 _LISTED: Final = (
     calls.c.account,
@@ -34,10 +36,17 @@ _LISTED: Final = (
 
 @frozen
 class Newest:
-    """When the newest row was synced, and whose calls there are."""
+    """When the newest row was synced, and whose calls there are.
+
+    `revisions`: of the rows of about that time, in sum: an older stamp may be committed later.
+    """
 
     synced_at: datetime | None
+    revisions: int | None
     accounts: frozenset[str]
+
+
+NOTHING: Final = Newest(None, None, frozenset())
 
 
 class CallReader:
@@ -61,10 +70,15 @@ class CallReader:
         """Return when the newest row was synced, and whose calls there are."""
         async with self._connected() as connection:
             if connection is None:
-                return Newest(None, frozenset())
-            synced_at = await connection.scalar(select(func.max(calls.c.synced_at)))
+                return NOTHING
             accounts = await connection.scalars(select(sync_state.c.account).distinct())
-            return Newest(synced_at, frozenset(accounts))
+            synced_at = await connection.scalar(select(func.max(calls.c.synced_at)))
+            if synced_at is None:
+                return evolve(NOTHING, accounts=frozenset(accounts))
+            revisions = await connection.scalar(
+                select(func.sum(calls.c.revision)).where(calls.c.synced_at >= synced_at - LATE)
+            )
+            return Newest(synced_at, revisions, frozenset(accounts))
 
     async def hours_synced(self, since: datetime) -> set[int]:
         """Return the hours that have rows which were synced from `since` on."""

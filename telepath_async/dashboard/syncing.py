@@ -38,6 +38,7 @@ class Syncer:
 
     async def once(self) -> None:
         """Sync what is new."""
+        self.rows = 0
         try:
             await sync_calls(
                 self.telepath,

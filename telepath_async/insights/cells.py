@@ -31,6 +31,15 @@ class Cell:
     gateway: array[float] = field(factory=_values)
     last: str = ""
 
+    @property
+    def latencies(self) -> tuple[array[float], array[float], array[float]]:
+        return self.carrier, self.ai, self.gateway
+
+    def sort(self) -> None:
+        """Put the values of each latency in ascending order."""
+        for values in self.latencies:
+            values[:] = array("d", sorted(values))
+
 
 @frozen(kw_only=True)
 class Filter:

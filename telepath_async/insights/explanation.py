@@ -121,7 +121,7 @@ def _figure(change: Change, *, full: bool) -> str:
 
 
 def _interval(change: Change) -> str:
-    return f"{change.difference:+.0f} [{change.low:+.0f}, {change.high:+.0f}]"
+    return f"{change.difference:+z.0f} [{change.low:+z.0f}, {change.high:+z.0f}]"
 
 
 def explain_week(

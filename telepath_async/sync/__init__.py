@@ -2,7 +2,8 @@
 
 try:
     from .database import SyncBusy
-    from .run import SyncProgress, SyncReport, sync_calls
+    from .report import SyncProgress, SyncReport
+    from .run import sync_calls
 except ModuleNotFoundError as error:
     message = f'telepath_async.sync needs {error.name}: pip install "telepath-async[sync]"'
     raise ModuleNotFoundError(message, name=error.name) from error

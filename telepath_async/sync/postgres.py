@@ -58,6 +58,7 @@ class Target:
     dsn: Secret
     hosts: Mapping[str, Any] = field(factory=dict)
     timeout: int = _SECONDS_TO_CONNECT
+    system_cas: bool = False
     settings: Mapping[str, str] = field(factory=dict)
     ignored: tuple[str, ...] = ()
 
@@ -78,7 +79,11 @@ class Target:
 
         # Statements of SQLAlchemy's have a cache of their own.
         return await asyncpg.connect(
-            self.dsn.reveal(), timeout=self.timeout, statement_cache_size=0, **self.hosts
+            self.dsn.reveal(),
+            timeout=self.timeout,
+            ssl=self.system_cas or None,  # True: the host's name is checked, too
+            statement_cache_size=0,
+            **self.hosts,
         )
 
     async def _check_pooler(self, connection: Connection) -> None:
@@ -133,7 +138,24 @@ def read_target(database_url: Secret) -> Target:
             kept["sslmode" if name == "ssl" else name] = value
         else:
             settings[_OF_LIBPQ.get(name, name)] = value
-    return Target(_dsn(url, kept), hosts, timeout, settings, tuple(ignored))
+    system_cas = kept.get("sslrootcert") == "system"
+    if system_cas:
+        ignored += _take_tls(kept)
+    return Target(_dsn(url, kept), hosts, timeout, system_cas, settings, tuple(ignored))
+
+
+def _take_tls(query: dict[str, str]) -> list[str]:
+    """Take out what `sslrootcert=system` decides; return the names of what cannot be honoured."""
+    if query.pop("sslmode", "verify-full") != "verify-full":
+        raise UsageError(
+            "sslrootcert=system in the database's URL needs sslmode=verify-full, or no sslmode: "
+            "of a public CA, anybody has a certificate for some name"
+        )
+    del query["sslrootcert"]
+    names = [name for name in query if name.startswith("ssl") and name != "sslnegotiation"]
+    for name in names:
+        del query[name]
+    return names
 
 
 def split_hosts(database_url: Secret) -> tuple[Secret, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection, event, func, inspect, select
@@ -95,7 +95,7 @@ async def read_rows(
 ) -> AsyncIterator[Sequence[CallRow]]:
     """Read the calls that started from `since` to before `until`, so many at once."""
     wanted = select(
-        second_of(calls.c.start_time, connection.dialect.name),
+        second_of(calls.c.start_time, connection.dialect.name).label("second"),
         calls.c.account,
         calls.c.trunk_id,
         calls.c.direction,
@@ -106,4 +106,5 @@ async def read_rows(
     ).where(calls.c.start_time >= since, calls.c.start_time < until)
     async with connection.stream(wanted) as rows:
         async for part in rows.partitions(_ROWS_AT_ONCE):
-            yield [CallRow._make(row) for row in part]
+            # They have its fields; a million copies take a second.
+            yield cast("Sequence[CallRow]", part)

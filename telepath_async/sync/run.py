@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from telepath_async import (
     APIError,
     Call,
+    NotFoundError,
     Page,
     Paginator,
     PagingError,
@@ -36,11 +38,13 @@ from .plan import (
     start_of,
     up_to_present,
 )
+from .report import SyncProgress, SyncReport
 from .store import Changes, Store, open_store
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # as in accounts.toml
 _UNFINISHED_FOR: Final = timedelta(hours=24)
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _UNFINISHED_FOR
+_MOST_UNSTARTED: Final = 100  # requests of one call each
 _MOST_WALKS: Final = 3
 _PAGES_AHEAD: Final = (
     16  # 100 requests a second are the API's limit: enough for an answer in 160 ms
@@ -48,43 +52,6 @@ _PAGES_AHEAD: Final = (
 _SHARDS: Final = 4
 _WORTH_SHARDS: Final = timedelta(days=1)
 _CHECKPOINT_REFUSED: Final = frozenset((400, 404, 410, 422))
-
-
-@frozen(kw_only=True)
-class SyncReport:
-    """Report the calls `inserted`, `updated` and `unchanged` in so many `pages` and `seconds`.
-
-    `watermark`: the start time up to which the table is complete, or None. `uncertain`: calls that
-    may have been missed, because the list changed too much; the watermark has stayed where it was
-    then, and the next run goes back to it. `rejected`: calls without a usable id, which are left
-    out; `odd`: calls with a value that is not of its field's type, and so in `extra`. The log names
-    both.
-    """
-
-    inserted: int
-    updated: int
-    unchanged: int
-    pages: int
-    seconds: float
-    watermark: datetime | None
-    uncertain: int
-    rejected: int = 0
-    odd: int = 0
-
-
-@frozen(kw_only=True)
-class SyncProgress:
-    """Report how far a sync has come: `rows` of the present walk, of its `total` (None: unknown).
-
-    The rest is as in the report. A walk that was cut off goes on with the rows that it had; another
-    one may follow, and counts from 0.
-    """
-
-    rows: int
-    total: int | None
-    pages: int
-    seconds: float
-    watermark: datetime | None
 
 
 async def sync_calls(
@@ -107,7 +74,8 @@ async def sync_calls(
     `until`: aware datetimes, both inclusive; with `since`, a long first sync reads several ranges
     of time at once. `lookback`: how long after its start a call may still appear or change; each
     run goes back that far before the watermark. A call that had not ended is asked for again until
-    it has; the last time by the run after the watermark has passed its start by 24 hours.
+    it has; the last time by the run after the watermark has passed its start by 24 hours. One that
+    has no start time yet is asked for by its id, until nothing has changed for 24 hours.
     `trunk_id`: only this trunk's calls, with a watermark of their own. `on_progress`: called with a
     `SyncProgress` after each committed page of a walk.
 
@@ -181,6 +149,7 @@ class _Run:
         await self.store.save_trunks(trunks)
         self.coverage, cut_off = await self.store.load()
         await self._ask_for_unfinished()
+        await self._ask_for_unstarted()
         if cut_off is not None and may_resume(cut_off, self._fresh_walk(), self.lookback):
             await self._resume(cut_off)
         for _ in range(_MOST_WALKS):
@@ -214,6 +183,14 @@ class _Run:
             )
             async for page in calls.pages():
                 self._count(page, await self.store.save_page(page.items))
+
+    async def _ask_for_unstarted(self) -> None:
+        """Read the calls again, one by one, that had no start time: no range of time has them."""
+        last_change = datetime.now(UTC) - _UNFINISHED_FOR
+        for call_id in await self.store.unstarted(last_change, _MOST_UNSTARTED):
+            with suppress(NotFoundError):
+                call = await self.telepath.calls.get(call_id)
+                self._add(await self.store.save_page([call]))
 
     def _fresh_walk(self) -> Walk:
         return Walk(
@@ -308,12 +285,15 @@ class _Run:
         return walk
 
     def _count(self, page: Page[Call], changes: Changes) -> None:
-        self.inserted += changes.inserted
-        self.updated += changes.updated
-        self.unchanged += changes.unchanged
+        self._add(changes)
         self.pages += 1
         self.rejected += len(page.rejected)
         self.odd += len({value.id for value in page.odd})
+
+    def _add(self, changes: Changes) -> None:
+        self.inserted += changes.inserted
+        self.updated += changes.updated
+        self.unchanged += changes.unchanged
 
     def _notify(self, walk: Walk, page: Page[Call]) -> None:
         if self.on_progress is not None:

@@ -137,7 +137,7 @@ def call_row(call: Call, account: str, synced_at: datetime) -> Row:
         "carrier_lag_ms": _figure(call.carrier_lag_ms),
         "ai_latency_ms": _figure(call.ai_latency_ms),
         "gateway_processing_ms": _figure(call.gateway_processing_ms),
-        "extra": _without_nul(to_dict(call)["extra"] | too_long),
+        "extra": _without_nul(_extra(call) | too_long),
         "revision": 1,
         "synced_at": synced_at,
         "account": account,
@@ -155,8 +155,12 @@ def trunk_row(trunk: Trunk, account: str) -> Row:
         "sip_username": _text(trunk.sip_username),
         "created_at": _moment(trunk.created_at),
         "updated_at": _moment(trunk.updated_at),
-        "extra": _without_nul(to_dict(trunk)["extra"]),
+        "extra": _without_nul(_extra(trunk)),
     }
+
+
+def _extra(model: Call | Trunk) -> dict[str, Any]:
+    return dict(to_dict(model)["extra"]) if model.extra else {}  # most have none
 
 
 def write_json(value: object) -> str:
@@ -202,7 +206,8 @@ def _text(value: str | None) -> str | None:
     # str() makes a plain string of an enumeration's.
     if value is None:
         return None
-    return str(value).replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    text = str(value).replace("\0", "\ufffd")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _figure(value: float | None) -> float | None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Table, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Table, exists, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -141,16 +141,40 @@ class Store:
             checkpoint=row.checkpoint,
         )
 
+    async def unstarted(self, last_change: datetime, most: int) -> list[str]:
+        """Return calls under way that have no start time, those that have waited longest first.
+
+        What did not change from `last_change` on is left out.
+        """
+        wanted = (
+            select(calls.c.id)
+            .where(
+                calls.c.account == self._account,
+                calls.c.start_time.is_(None),
+                calls.c.synced_at >= last_change,
+                func.lower(calls.c.status).in_(_UNDER_WAY),
+                *self._of_trunk(),
+            )
+            .order_by(calls.c.synced_at)
+        )
+        found = await transact(
+            self._connection, lambda connection: connection.scalars(wanted.limit(most))
+        )
+        return list(found)
+
+    def _of_trunk(self) -> list[ColumnElement[bool]]:
+        trunk_id = self._key["trunk_id"]
+        return [calls.c.trunk_id == trunk_id] if trunk_id else []
+
     async def unfinished(self, since: datetime, until: datetime) -> list[datetime]:
         """Return when the calls began, from `since` to `until`, that had not ended when read."""
         status = func.lower(calls.c.status)
-        of_trunk = [calls.c.trunk_id == self._key["trunk_id"]] if self._key["trunk_id"] else []
         wanted = select(calls.c.start_time).where(
             calls.c.account == self._account,
             calls.c.start_time.between(since, until),
             or_(calls.c.end_time.is_(None), status.in_(_UNDER_WAY)),
             or_(status.is_(None), status.not_in(_FINAL)),
-            *of_trunk,
+            *self._of_trunk(),
         )
         found = await transact(self._connection, lambda connection: connection.scalars(wanted))
         return sorted(found)

@@ -88,9 +88,16 @@ def run_aside(work: Coroutine[Any, Any, None]) -> None:
 
 @contextmanager
 def dashboard(
-    database_url: str, *, sandbox: Sandbox | None = None, **options: Any
+    database_url: str,
+    *,
+    sandbox: Sandbox | None = None,
+    figures: Callable[[], dict[str, Any]] = dict,
+    **options: Any,
 ) -> Iterator[Served]:
-    """Serve a database; with a sandbox, it is synced first, and asked for details."""
+    """Serve a database; with a sandbox, it is synced first, and asked for details.
+
+    `figures`: what is said of its sync.
+    """
 
     @asynccontextmanager
     async def work(port: int) -> AsyncIterator[str]:
@@ -100,7 +107,7 @@ def dashboard(
             accounts = []
             if sandbox is not None:
                 telepath = await stack.enter_async_context(_synced(sandbox, database_url))
-                accounts.append(Account(name="acme", telepath=telepath, figures=dict))
+                accounts.append(Account(name="acme", telepath=telepath, figures=figures))
             board = Board(reader, BoardOptions(**options), accounts)
             yield await stack.enter_async_context(serve(board, Address(port=port)))
 

@@ -261,6 +261,20 @@ def test_an_empty_database_says_so(url: str, visit: Open) -> None:
         assert seen.page.locator("#freshness").inner_text() == "nothing synced yet"
 
 
+def test_the_page_grows_with_a_sync_that_is_under_way(url: str, visit: Open) -> None:
+    sandbox = Sandbox(style="cursor", calls=3)
+    with dashboard(url, sandbox=sandbox, figures=lambda: {"syncing_rows": 0}) as served:
+        seen = visit(served.address)
+        seen.page.click("[data-range='30d']")
+        assert "reading, 0 rows" in seen.page.locator("#syncs").inner_text()
+        for number in range(4):
+            now = datetime.now(UTC)
+            settled(url, call(number, start_time=now, synced_at=now))
+            with seen.page.expect_response("**/api/data*", timeout=4_000):
+                pass  # every 5 s, where nothing is under way
+        seen.page.locator("[data-tile=calls]", has_text="7").wait_for()
+
+
 def test_one_call_is_drawn_thin_and_says_so(url: str, visit: Open) -> None:
     settled(url, call(1, start_time=datetime.now(UTC)), states=[state()])
     with dashboard(url) as served:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from telepath_async.dashboard.board import Board, BoardOptions
-from telepath_async.dashboard.figures import Span, nearest_ranks
+from telepath_async.dashboard.figures import Span
 from telepath_async.insights.cells import Filter
 
 from .stored import HOUR, NOW, call, many_calls, reading, run_sql, state, store, trunk
 
 FIRST = NOW.replace(minute=0) - 168 * HOUR
 DATES = {"since": FIRST.replace(tzinfo=None), "until": NOW.replace(tzinfo=None)}
-
-
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=60))
-def test_a_percentile_is_the_nearest_rank(values: list[int]) -> None:
-    ordered = sorted(values)
-    expected = [ordered[max(1, math.ceil(len(values) * p / 100)) - 1] for p in (0, 50, 95, 99, 100)]
-    assert nearest_ranks(Counter(map(float, values)), (0, 50, 95, 99, 100)) == expected
-
-
-def test_of_no_value_there_is_no_percentile() -> None:
-    assert nearest_ranks(Counter(), (50, 95)) == [None, None]
 
 
 async def answer(database_url: str, **query: str) -> dict[str, Any]:

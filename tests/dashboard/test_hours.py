@@ -60,6 +60,15 @@ async def test_hours_are_read_once_and_those_with_news_again(database_url: str) 
     await reader.close()
 
 
+async def test_a_call_that_is_committed_after_a_newer_one_is_found(database_url: str) -> None:
+    await store(database_url, [call(1)], states=[state()])
+    async with reading(database_url) as reader:
+        cache = HourCache(reader)
+        await cache.load(LAST - 5, LAST)
+        await store(database_url, [call(2, synced_at=NOW - timedelta(seconds=90))])
+        assert count(await cache.load(LAST - 5, LAST)) == 2
+
+
 async def test_a_changed_call_is_counted_once(sqlite_url: str) -> None:
     await store(sqlite_url, [call(1, status="in-progress")], states=[state()])
     async with reading(sqlite_url) as reader:

@@ -116,7 +116,12 @@ async def test_a_failure_of_the_sync_is_shown_until_it_works(sqlite_url: str) ->
                 telepath=telepath, database_url=Secret(sqlite_url), account="acme", since=None,
                 seconds=1.0,
             )  # fmt: skip
-            await syncer.once()
+            assert syncer.figures()["syncing_rows"] is None
+            under_way = asyncio.ensure_future(syncer.once())
+            await asyncio.sleep(0)
+            assert syncer.figures()["syncing_rows"] == 0
+            await under_way
+            assert syncer.figures()["syncing_rows"] is None
             assert "403" in str(syncer.figures()["error"])
             await syncer.once()
             assert syncer.figures()["error"] is None

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from telepath_async.insights.compare import Change
 from telepath_async.insights.explanation import (
     Explanation,
     Period,
+    _interval,
     explain_periods,
     explain_week,
 )
@@ -182,3 +184,11 @@ def test_the_divergence_of_a_share_from_certainty() -> None:
     assert divergence(0.3, 0.3) == 0.0
     rng = random.Random(0)
     assert all(divergence(rng.random(), rng.random()) >= 0 for _ in range(100))
+
+
+def test_a_change_of_less_than_half_has_no_minus() -> None:
+    change = Change(
+        measure="carrier", before=60.0, after=59.8, low=-0.4, high=0.3, calls_before=50,
+        calls_after=50,
+    )  # fmt: skip
+    assert _interval(change) == "+0 [+0, +0]"

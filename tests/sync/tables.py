@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Table, select, update
 
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync.database import make_engine
@@ -35,14 +34,19 @@ async def whole_rows(database_url: str) -> Rows:
 
 async def change_state(database_url: str, **values: Any) -> None:
     """Overwrite columns of the sync's state."""
+    await _update(database_url, sync_state, values)
+
+
+async def change_calls(database_url: str, **values: Any) -> None:
+    """Overwrite columns of all calls."""
+    await _update(database_url, calls, values)
+
+
+async def _update(database_url: str, table: Table, values: dict[str, Any]) -> None:
     engine = make_engine(database_url)
     async with engine.begin() as connection:
-        await _update(connection, values)
+        await connection.execute(update(table).values(**values))
     await engine.dispose()
-
-
-async def _update(connection: AsyncConnection, values: dict[str, Any]) -> None:
-    await connection.execute(update(sync_state).values(**values))
 
 
 def asked_for_calls(sandbox: Sandbox) -> int:

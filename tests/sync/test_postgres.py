@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -17,6 +20,8 @@ from telepath_async.sync.database import make_engine
 from telepath_async.sync.plan import Walk
 from telepath_async.sync.postgres import read_target
 from telepath_async.sync.store import open_store
+from tests.support.tls import certificate, needs_openssl
+from tests.sync.encrypted import encrypted
 from tests.sync.pooler import pooled
 from tests.sync.tables import stored, truth, whole_rows
 
@@ -72,6 +77,33 @@ async def test_a_timeout_that_is_no_number_is_refused() -> None:
         make_engine("postgresql://h/d?connect_timeout=SECRET")
 
 
+@pytest.mark.parametrize("query", ["sslmode=verify-full&sslrootcert=system", "sslrootcert=system"])
+@needs_openssl
+async def test_the_systems_authorities_vouch_for_the_server(
+    postgres_server: str, query: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with encrypted(postgres_server) as url:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await shown(f"{url}?{query}", "server_version")
+        path = tmp_path / "cas.pem"
+        path.write_bytes(certificate())
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        assert await shown(f"{url}?{query}", "server_version")
+        elsewhere = url.replace("127.0.0.1", "localhost")  # the certificate is not for that name
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await shown(f"{elsewhere}?{query}", "server_version")
+
+
+def test_a_certificate_of_the_systems_authorities_needs_the_hosts_name() -> None:
+    with pytest.raises(UsageError, match="verify-full"):
+        make_engine("postgresql://h/d?sslmode=require&sslrootcert=system")
+    target = read_target(
+        Secret("postgresql://h/d?sslrootcert=system&sslcert=c.pem&sslnegotiation=direct")
+    )
+    assert target.dsn.reveal() == "postgresql://h/d?sslnegotiation=direct"
+    assert (target.system_cas, target.ignored) == (True, ("sslcert",))
+
+
 async def test_several_hosts_are_tried_in_turn(postgres_server: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -95,11 +127,16 @@ async def server_schema(postgres_server: str) -> AsyncIterator[str]:
     await connection.close()
 
 
-async def locks(postgres_server: str) -> int:
+async def is_locked(postgres_server: str, account: str) -> bool:
+    """Whether a sync of this account's is under way, or has left its lock behind."""
+    key = sha256(f"telepath_sync {account}".encode()).digest()[:8]
     connection = await asyncpg.connect(postgres_server)
-    found = await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-    await connection.close()
-    return int(found)
+    try:
+        return not await connection.fetchval(
+            "SELECT pg_try_advisory_lock($1)", int.from_bytes(key, signed=True)
+        )
+    finally:
+        await connection.close()
 
 
 async def test_a_sync_goes_through_a_pooler_in_session_mode(
@@ -107,6 +144,8 @@ async def test_a_sync_goes_through_a_pooler_in_session_mode(
 ) -> None:
     async with pooled(postgres_server, "session", "lifo") as url:
         url += f"?search_path={server_schema}"
+        async with open_store(make_engine(url), telepath.key_id, None):
+            assert await is_locked(postgres_server, telepath.key_id)
         for inserted in (250, 0):
             assert (await sync_calls(telepath, url)).inserted == inserted
         assert await stored(url) == truth(sandbox)
@@ -130,11 +169,10 @@ async def test_a_pooler_in_transaction_mode_is_refused_and_no_lock_is_left(
     postgres_server: str,
     order: Literal["lifo", "fifo"],
 ) -> None:
-    before = await locks(postgres_server)
     async with pooled(postgres_server, "transaction", order) as url:
         with pytest.raises(UsageError, match="pooler in transaction mode"):
             await sync_calls(telepath, url)
-        assert await locks(postgres_server) == before
+        assert not await is_locked(postgres_server, telepath.key_id)
     assert sandbox.requests == []
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import sync_calls
-from tests.sync.tables import asked_for_calls, stored, truth
+from tests.sync.tables import asked_for_calls, change_calls, stored, truth
 
 LOOKBACK = timedelta(hours=1)
 
@@ -99,3 +100,47 @@ async def test_a_call_listed_late_is_found_within_the_lookback(
     late = sandbox.add_call(status="completed", start_time=ago(hours=4))
     await sync_calls(telepath, sqlite_url, lookback=timedelta(hours=6))
     assert late["id"] in await stored(sqlite_url)
+
+
+def listed(sandbox: Sandbox, style: str, rows: list[dict[str, Any]]) -> None:
+    """Let the next list of calls be these rows."""
+    body: dict[str, Any] = {"data": rows, "next_cursor": None, "has_more": False}
+    if style == "offset":
+        body = {"calls": rows, "pagination": {"limit": 100, "offset": 0, "total": len(rows)}}
+    sandbox.fail_next(status=200, method="GET", path="/calls", body=body)
+
+
+@pytest.mark.parametrize("calls", [0])
+async def test_a_call_without_a_start_time_is_asked_for_by_its_id(
+    telepath: TelepathClient, sandbox: Sandbox, style: str, database_url: str
+) -> None:
+    wanted, gone = (sandbox.add_call(start_time=ago(hours=3)) for _ in range(2))
+    newest = sandbox.add_call(status="completed", start_time=ago(minutes=1))
+    unknown = {"start_time": None, "end_time": None, "duration_seconds": None}
+    queued = [call | unknown | {"status": "queued"} for call in (wanted, gone)]
+    ended = {"id": "call_ended", "status": "failed", "start_time": None}
+    listed(sandbox, style, [*queued, ended, newest])
+    await sync_calls(telepath, database_url, lookback=LOOKBACK)
+    assert (await stored(database_url))[wanted["id"]]["start_time"] is None
+    sandbox.remove_call(gone["id"])
+    report = await sync_calls(telepath, database_url, lookback=LOOKBACK)
+    assert (report.inserted, report.updated) == (0, 1)
+    assert (await stored(database_url))[wanted["id"]] == truth(sandbox)[wanted["id"]]
+    asked = {request.path.rpartition("/")[2] for request in sandbox.requests}
+    assert {wanted["id"], gone["id"]} <= asked
+    assert "call_ended" not in asked
+
+
+@pytest.mark.parametrize("calls", [0])
+@pytest.mark.parametrize("style", ["cursor"])
+async def test_a_call_that_never_starts_is_given_up_a_day_after_its_last_change(
+    telepath: TelepathClient, sandbox: Sandbox, style: str, sqlite_url: str
+) -> None:
+    queued = sandbox.add_call(start_time=ago(hours=3)) | {"status": "queued", "start_time": None}
+    listed(sandbox, style, [queued])
+    await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+    await change_calls(sqlite_url, synced_at=datetime.now(UTC) - timedelta(hours=25))
+    asked = len(sandbox.requests)
+    await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+    paths = {request.path for request in sandbox.requests[asked:]}
+    assert not any(path.endswith(queued["id"]) for path in paths)

@@ -6,7 +6,8 @@ import { accountName, ago, element, moment, number, parts, unix, view, zoneName 
 import { replace, table } from "./tables.js";
 
 const SECONDS = 5;
-const EXPLAIN_EVERY = 6; // polls
+const GROWING_SECONDS = 1; // the charts grow with a sync
+const EXPLAIN_SECONDS = 30;
 const at = (id) => document.getElementById(id);
 const state = {
   range: "7d", since: "", until: "", account: "", trunk: "", direction: "", paused: false,
@@ -15,7 +16,7 @@ const state = {
 let answer = null;
 let received = 0;
 let asked = 0;
-let polls = 0;
+let explained = -Infinity;
 
 const charts = [
   new Chart(at("calls-chart"), {
@@ -107,11 +108,28 @@ async function explain() {
 }
 
 async function poll() {
+  const begun = performance.now();
   if (!state.paused && !document.hidden) {
     await refresh();
-    if (polls++ % EXPLAIN_EVERY === 0) explain();
+    if (!isGrowing() && begun - explained >= EXPLAIN_SECONDS * 1000) {
+      explained = begun;
+      explain();
+    }
   }
-  setTimeout(poll, SECONDS * 1000);
+  setTimeout(poll, pause(performance.now() - begun));
+}
+
+// What takes long to answer is asked for less often: the sync goes on beside it.
+function pause(took) {
+  return isGrowing() ? Math.min(SECONDS * 1000, Math.max(GROWING_SECONDS * 1000, 3 * took)) : SECONDS * 1000;
+}
+
+function isGrowing() {
+  return answer !== null && answer.foot.syncs.some(isReading);
+}
+
+function isReading(sync) {
+  return Number.isInteger(sync.syncing_rows); // null: it is idle
 }
 
 // --- showing ---
@@ -253,7 +271,7 @@ function callColumns() {
     { title: "status", value: (call) => call.status, className: (call) => (call.status === "failed" ? "bad" : ""), textual: true },
     { title: "AI", value: (call) => call.ai_latency_ms, text: (call) => number(call.ai_latency_ms) },
     { title: "carrier", value: (call) => call.carrier_lag_ms, text: (call) => number(call.carrier_lag_ms), wide: true },
-    { title: "trunk", value: (call) => trunkName(call.account, call.trunk_id), wide: true, className: () => "name" },
+    { title: "trunk", value: (call) => trunkName(call.account, call.trunk_id), wide: true, textual: true, className: () => "name" },
   ];
 }
 
@@ -272,7 +290,7 @@ function showFoot() {
     { title: `complete from (${zoneName()})`, value: (sync) => time(sync.complete_since), wide: true },
     { title: "up to", value: (sync) => time(sync.complete_until) },
     { title: "last sync", value: (sync) => time(sync.synced_at) },
-    { title: "now", value: (sync) => sync.error || (sync.syncing_rows ? `reading, ${number(sync.syncing_rows)} rows` : "idle") },
+    { title: "now", value: (sync) => sync.error || (isReading(sync) ? `reading, ${number(sync.syncing_rows)} rows` : "idle") },
     { title: "rate limit", value: (sync) => (sync.limit ? `${number(sync.limit - sync.remaining)} of ${number(sync.limit)}` : "–"), wide: true },
     { title: "waits", value: (sync) => number(sync.waits ?? null), wide: true },
   ];
@@ -295,7 +313,7 @@ function showFreshness() {
   const synced = answer.foot.syncs.filter((sync) => sync.synced_at);
   const box = at("freshness");
   if (!synced.length) {
-    box.textContent = answer.foot.syncs.some((sync) => sync.syncing_rows) ? "first sync under way" : "nothing synced yet";
+    box.textContent = isGrowing() ? "first sync under way" : "nothing synced yet";
     box.className = "";
     return;
   }

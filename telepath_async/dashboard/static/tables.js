@@ -1,4 +1,4 @@
-// Tables whose heads sort. A column: {title, value(row), text(row), sort, className, button}.
+// Tables whose heads sort. A column: {title, value(row), text(row), textual, wide, className, button}.
 
 import { element } from "./format.js";
 
@@ -18,7 +18,7 @@ export function table(columns, rows, { caption, sort, onSort, chosen } = {}) {
 
 function headCell(column, index, sort, onSort) {
   const head = element("th", onSort ? null : column.title, { scope: "col" });
-  if (column.wide) head.classList.add("wide");
+  mark(head, column);
   if (!onSort) return head;
   const active = sort && sort.index === index;
   if (active) head.setAttribute("aria-sort", sort.down ? "descending" : "ascending");
@@ -27,12 +27,16 @@ function headCell(column, index, sort, onSort) {
   return head;
 }
 
+function mark(made, column) {
+  for (const name of ["wide", "textual"]) if (column[name]) made.classList.add(name);
+}
+
 function cell(column, row) {
   const text = column.text ? column.text(row) : column.value(row);
   const made = element("td", column.button ? null : text);
   const name = column.className && column.className(row);
   if (name) made.className = name;
-  if (column.wide) made.classList.add("wide");
+  mark(made, column);
   if (column.button) {
     const onclick = () => column.button(row);
     const label = column.label ? { "aria-label": column.label(row) } : {};

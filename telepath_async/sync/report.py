@@ -1,0 +1,44 @@
+"""What `sync_calls` tells of itself: at its end, and after each page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class SyncReport:
+    """Report the calls `inserted`, `updated` and `unchanged` in so many `pages` and `seconds`.
+
+    `watermark`: the start time up to which the table is complete, or None. `uncertain`: calls that
+    may have been missed, because the list changed too much; the watermark has stayed where it was
+    then, and the next run goes back to it. `rejected`: calls without a usable id, which are left
+    out; `odd`: calls with a value that is not of its field's type, and so in `extra`. The log names
+    both.
+    """
+
+    inserted: int
+    updated: int
+    unchanged: int
+    pages: int
+    seconds: float
+    watermark: datetime | None
+    uncertain: int
+    rejected: int = 0
+    odd: int = 0
+
+
+@frozen(kw_only=True)
+class SyncProgress:
+    """Report how far a sync has come: `rows` of the present walk, of its `total` (None: unknown).
+
+    The rest is as in the report. A walk that was cut off goes on with the rows that it had; another
+    one may follow, and counts from 0.
+    """
+
+    rows: int
+    total: int | None
+    pages: int
+    seconds: float
+    watermark: datetime | None
