@@ -28,6 +28,8 @@ Priority = Literal["interactive", "bulk"]
 
 DEFAULT_BASE_URL: Final = "https://api.telepathvoice.com/v1"
 
+ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
 _LONGEST_SHOWN: Final = 100
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OUR_HEADERS: Final = frozenset(
@@ -189,6 +191,16 @@ def check_session(session: object) -> ClientSession | None:
             "TelepathClient instead"
         )
     return own
+
+
+def check_account(account: object) -> str:
+    """Return a name of an account, as in accounts.toml."""
+    if isinstance(account, str) and ACCOUNT_NAME.fullmatch(account):
+        return account
+    raise UsageError(
+        "account must be a name of 1 to 64 letters, digits, dots, hyphens and underscores, such as "
+        "'acme', or None"
+    )
 
 
 # --- keys, headers, URLs ---
