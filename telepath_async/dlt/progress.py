@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, evolve
 
@@ -20,6 +21,8 @@ from telepath_async.coverage import (
     server_time,
     start_of,
 )
+
+_log: Final = logging.getLogger("telepath_async.dlt")
 
 
 @define
@@ -69,6 +72,12 @@ class Progress:
 
     def at_the_end(self) -> dict[str, Any]:
         """Return what to save once the walk has ended; nothing where it proves nothing."""
+        if self.walk.uncertain:
+            _log.warning(
+                "%d calls may be missing, because the list changed while it was read; the next run "
+                "reads the same range again",
+                self.walk.uncertain,
+            )
         final = evolve(self.walk, until=self.unfinished) if self.unfinished else self.walk
         coverage = merge(self.coverage, final)
         if coverage is None:

@@ -5,6 +5,7 @@ No request is made here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -12,6 +13,8 @@ from dlt.common.schema.typing import TTableSchemaColumns
 
 from telepath_async import AnalyticsOverview, Call, Trunk, to_dict
 from telepath_async.columns import figure, json_value, text, to_utc
+
+_DIGITS_OF_64_BITS: Final = 19
 
 Row = dict[str, Any]
 Columns = Mapping[str, Literal["text", "double", "timestamp", "json"]]  # by name, dlt's types
@@ -76,8 +79,13 @@ def row_of(model: Call | Trunk | AnalyticsOverview, columns: Columns, **added: A
 
 def _value(model: Any, name: str, data_type: str) -> Any:
     if data_type == "json":
-        return json_value(to_dict(model)[name])
+        return json.loads(json.dumps(json_value(to_dict(model)[name])), parse_int=_integer)
     value = getattr(model, name)
     if data_type == "timestamp":
         return to_utc(value)
     return figure(value) if data_type == "double" else text(value)
+
+
+def _integer(digits: str) -> float:
+    """Return a number that dlt's encoder takes: it fails above 64 bits."""
+    return int(digits) if len(digits) < _DIGITS_OF_64_BITS else float(digits)

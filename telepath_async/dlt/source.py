@@ -6,7 +6,6 @@ anywhere, also where a loop is running.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,7 +26,6 @@ _API_KEY: Final = "sources.telepath.api_key"
 _PAGES_AHEAD: Final = (
     16  # 100 requests a second are the API's limit: enough for an answer in 160 ms
 )
-_log: Final = logging.getLogger("telepath_async.dlt")
 
 
 def telepath_source(
@@ -106,12 +104,6 @@ async def _calls(account: _Account) -> AsyncIterator[list[Row]]:
         async for page in calls.pages():
             yield [row_of(call, CALLS, account=account.name) for call in page.items]
             progress.note(page)
-    if progress.walk.uncertain:
-        _log.warning(
-            "%d calls may be missing, because the list changed while it was read; the next run "
-            "reads the same range again",
-            progress.walk.uncertain,
-        )
     state[account.name] = progress.at_the_end()
 
 
