@@ -55,7 +55,9 @@ def telepath_source(
     dlt's own errors.
     """
     check_time_range(since, until)
-    key = as_secret(dlt.secrets.get(_API_KEY) if api_key is None else api_key)
+    # pyright takes dlt's own default for a mistake.
+    ours = dlt.secrets.get(_API_KEY)  # pyright: ignore[reportArgumentType]
+    key = as_secret(ours if api_key is None else api_key)
     connect = partial(TelepathClient, key, base_url=base_url)
     key_id = connect().key_id  # here, so that a key or a URL that cannot be used is refused
     account_to_read = _Account(
