@@ -69,8 +69,8 @@ ROOMS: Final[dict[str, set[str]]] = {
         "secret", "unset", "log",
     },
     "__init__": {
-        "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources",
-        "secret", "unset", "version",
+        PURE_STDLIB, "client", "errors", "events", "limiter", "models", "paginator", "protocol",
+        "resources", "secret", "unset", "version",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
     # What the edges that keep call history share.

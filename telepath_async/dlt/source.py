@@ -56,7 +56,7 @@ def telepath_source(
     """
     check_time_range(since, until)
     # pyright takes dlt's own default for a mistake.
-    ours = dlt.secrets.get(_API_KEY)  # pyright: ignore[reportArgumentType]
+    ours: Any = dlt.secrets.get(_API_KEY)  # pyright: ignore[reportArgumentType]
     key = as_secret(ours if api_key is None else api_key)
     connect = partial(TelepathClient, key, base_url=base_url)
     key_id = connect().key_id  # here, so that a key or a URL that cannot be used is refused
