@@ -20,6 +20,7 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 EVERYTHING = f".[{','.join(PYPROJECT['project']['optional-dependencies'])}]"
 PYTHONS = nox.project.python_versions(PYPROJECT)
 ON_ALL_CORES = ["--numprocesses=auto", "--dist=worksteal"]
+QUICK_ONES = ["-m", "not long"]
 NOT_YET_DECLARED = ["3.14"]
 
 if shutil.which("pyenv"):  # its shims hide every Python but the chosen ones: choose them all
@@ -43,9 +44,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests on this Python, then on the lowest versions declared: about 6 + 5 minutes.
+    """Run the tests on this Python, then on the lowest versions declared: about 4 + 3 minutes.
 
-    Some of them: `-- tests/test_session.py -k retry`.
+    Those that prove by repetition are in `proofs`. Some: `-- tests/test_session.py -k retry`.
     """
     session.install("-e", EVERYTHING, *group("test"))
     if session.posargs:
@@ -53,7 +54,7 @@ def tests(session: nox.Session) -> None:
         return
     # Not pytest-cov: pytest loads our plugin, and so the package, before it begins to measure.
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES)
+    session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES, *QUICK_ONES)
     session.run("coverage", "combine", "--quiet")
     # Half of the sync needs PostgreSQL, the shared limiter Redis, the workers one of the two.
     edges = ["demo.py", "cli/__main__.py", "sync/*", "redis/*", "worker/*"]
@@ -65,20 +66,21 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=[*PYTHONS, *NOT_YET_DECLARED])
 def tests_all(session: nox.Session) -> None:
-    """Run the tests on every Python that is found, pyenv's included; without coverage.
-
-    Without those that prove by repetition: `-- -m "not long"`.
-    """
+    """Run the tests on every Python that is found, pyenv's included; without coverage."""
     session.install("-e", EVERYTHING, *group("test"))
-    session.run("pytest", *ON_ALL_CORES, *session.posargs)
+    session.run("pytest", *(session.posargs or [*ON_ALL_CORES, *QUICK_ONES]))
+
+
+@nox.session
+def proofs(session: nox.Session) -> None:
+    """Run the tests that prove by repetition: kills, outages, thousands of walks and faults."""
+    session.install("-e", EVERYTHING, *group("test"))
+    session.run("pytest", *(session.posargs or [*ON_ALL_CORES, "-m", "long"]))
 
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the tests on the lowest versions that pyproject.toml declares.
-
-    The tests that prove by repetition are left out.
-    """
+    """Run the tests on the lowest versions that pyproject.toml declares."""
     extras = PYPROJECT["project"]["optional-dependencies"].values()
     declared = [
         *PYPROJECT["project"]["dependencies"],
@@ -88,7 +90,7 @@ def lowest(session: nox.Session) -> None:
     session.install(
         "-e", EVERYTHING, *(re.sub(r">=\s*", "==", requirement) for requirement in declared)
     )
-    session.run("pytest", *(session.posargs or [*ON_ALL_CORES, "-m", "not long"]))
+    session.run("pytest", *(session.posargs or [*ON_ALL_CORES, *QUICK_ONES]))
 
 
 @nox.session

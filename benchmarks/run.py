@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 LIBRARIES = [
     "aiohttp",
     "attrs",
+    "cattrs",
     "msgspec",
     "yarl",
     "orjson",

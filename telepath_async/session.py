@@ -202,32 +202,8 @@ class Session:
         resent = 0
         while True:
             attempt = request.attempts + 1
-            slots, priority = self.holder.slots, options.priority
             try:
-                if not slots.take(priority):
-                    await self._wait_for_connection(request, slots, deadline)
-                try:
-                    waited = await key.limiter.acquire(
-                        priority=priority, max_wait=_least(options.max_wait, deadline - clock())
-                    )
-                    if waited:
-                        self._emit(Throttled, request, attempt, seconds=waited)
-                    request.attempts = attempt
-                    request.unsent = False
-                    http = self.holder.http or await self.holder.open()
-                    sending = transport.send(
-                        http,
-                        key,
-                        request,
-                        headers=self._headers,
-                        timeout=options.attempt_timeout,
-                        until=deadline,
-                    )
-                    if self._on_event is not None:
-                        sending = self._observed_attempt(request, sending)
-                    result = await sending
-                finally:
-                    slots.release(priority)
+                result = await self._attempt(request, attempt, deadline)
             except ThrottledError as error:
                 outcome = error if outcome is None else outcome
                 break
@@ -263,6 +239,34 @@ class Session:
             self._emit(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
+
+    async def _attempt(self, request: Request, attempt: int, deadline: float) -> Response:
+        """Wait for a connection, then for a permit, and send the request once."""
+        slots, priority = self.holder.slots, self.options.priority
+        if not slots.take(priority):
+            await self._wait_for_connection(request, slots, deadline)
+        try:
+            time_left = deadline - asyncio.get_running_loop().time()
+            waited = await self.key.limiter.acquire(
+                priority=priority, max_wait=_least(self.options.max_wait, time_left)
+            )
+            if waited:
+                self._emit(Throttled, request, attempt, seconds=waited)
+            request.attempts = attempt
+            request.unsent = False
+            sending = transport.send(
+                self.holder.http or await self.holder.open(),
+                self.key,
+                request,
+                headers=self._headers,
+                timeout=self.options.attempt_timeout,
+                until=deadline,
+            )
+            if self._on_event is not None:
+                sending = self._observed_attempt(request, sending)
+            return await sending
+        finally:
+            slots.release(priority)
 
     async def _wait_for_connection(self, request: Request, slots: Slots, deadline: float) -> None:
         """Raises ThrottledError after `max_wait`, RequestTimeout at the call's deadline."""

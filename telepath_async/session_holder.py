@@ -109,8 +109,10 @@ class SessionHolder:
 
 def running_loop() -> asyncio.AbstractEventLoop:
     """Return the running loop. Raises UsageError where there is none: under trio, say."""
-    with contextlib.suppress(RuntimeError):
+    try:
         return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
     raise UsageError(
         "no asyncio loop is running here, and this client needs one: use asyncio.run(...), and "
         "under trio a thread of its own, or trio-asyncio"

@@ -87,6 +87,7 @@ async def test_300_calls_into_a_server_that_fails_cost_at_most_420_requests(
     assert 300 <= heads <= MOST
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("call", "errors"), [(read, {RequestTimeout}), (create, {OutcomeUnknown})])
 async def test_300_calls_into_a_server_that_is_silent_cost_at_most_420_attempts(
     call: Call, errors: set[type]
@@ -153,6 +154,7 @@ async def test_all_clients_of_a_key_at_an_origin_share_one_budget(dead: Hostile)
     assert await requests_of(dead, *(client_at(dead.url) for _ in range(10))) == 400
 
 
+@pytest.mark.long
 async def test_a_client_that_closes_and_opens_anew_gets_no_fresh_budget(dead: Hostile) -> None:
     total = 0
     for _ in range(10):

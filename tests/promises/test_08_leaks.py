@@ -90,6 +90,7 @@ async def many_calls(client: TelepathClient, chance: random.Random) -> set[str]:
     return seen
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not DESCRIPTORS.exists(), reason="no /proc here")
 async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -> None:
     chance = random.Random(8)

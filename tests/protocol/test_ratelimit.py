@@ -95,7 +95,7 @@ def test_an_idle_bucket_never_saves_up_more_than_one_percent(
     bucket = TokenBucket(limit, period)
     bucket.take(start)
     later = start + 1000 * period
-    assert sum(bucket.take(later) for _ in range(limit + 1)) == max(1, limit // 100)
+    assert sum(bucket.take(later) for _ in range(limit // 100 + 2)) == max(1, limit // 100)
 
 
 @given(
@@ -285,7 +285,7 @@ def test_through_changes_of_the_limit_no_window_holds_more_than_the_highest_in_f
         assert bisect_left(grants, t + 60, i) - i <= max(in_force)
 
 
-@given(old=st.integers(1, 6000), new=st.integers(1, 6000), busy=st.floats(0, 5))
+@given(old=st.integers(1, 6000), new=st.integers(1, 600) | st.just(6000), busy=st.floats(0, 5))
 def test_after_a_change_the_new_limit_is_used_in_full_and_not_overstepped(
     old: int, new: int, busy: float
 ) -> None:

@@ -239,6 +239,7 @@ async def befall(world: World, processes: list[Process], fault: str, victim: int
             process.server.cut = False
 
 
+@pytest.mark.long
 @settings(
     max_examples=12,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

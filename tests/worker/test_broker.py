@@ -311,6 +311,7 @@ async def test_another_fleet_in_the_same_database_holds_nothing_up(
     await other.close()
 
 
+@pytest.mark.long
 async def test_a_run_outlives_an_outage_of_the_broker_and_its_end_is_written_down(
     broker_arguments: list[str],
     tmp_path: Path,

@@ -34,7 +34,7 @@ from tests.cli.test_cli_output import HOSTILE, is_harmless
 from tests.worker.processes import Workers, workers
 from tests.worker.statuses import LATER, NOW, a_failure, sync_job
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 KEY = "sk_live_0123456789abcdef"
 DATABASE_PASSWORD = "pw-of-the-database"

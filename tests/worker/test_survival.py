@@ -21,6 +21,8 @@ from tests.worker.test_file_store import fill, full_disk, held
 
 __all__ = ["full_disk"]
 
+pytestmark = pytest.mark.long
+
 OFTEN = "* * * * * */1"
 # A schedule of seconds, which a file cannot have: nobody waits for minutes in a test.
 _EVERY_SECOND_ALLOWED = f"""
