@@ -121,6 +121,7 @@ def test_importing_the_package_imports_no_edge_of_it(loaded: set[str]) -> None:
         "pytest_plugin",
         "demo",
         "sync",
+        "dlt",
         "jobs",
         "export",
         "otel",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import importlib
 import json
 import queue
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -25,7 +27,7 @@ from .conftest import Warehouse
 SECRETS = ("sk-openai-0123456789", "s3cur3P@ssw0rd!", "hunter2hunter2", "tok_0123456789")
 
 
-@pytest.fixture(params=["offset", "cursor"])
+@pytest.fixture(params=["offset", pytest.param("cursor", marks=pytest.mark.long)])
 def style(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -74,6 +76,7 @@ async def test_all_is_loaded_at_first_and_then_only_what_is_new_or_has_changed(
     assert [row["total_calls"] for row in figures] == [250, 251]
 
 
+@pytest.mark.long
 async def test_the_state_comes_back_from_the_warehouse_where_the_disk_is_new(
     empty: Sandbox, warehouse: Warehouse, tmp_path: Any
 ) -> None:
@@ -99,6 +102,7 @@ async def test_a_run_that_fails_moves_no_watermark_and_its_error_is_ours(
     assert (await warehouse.load(empty))["calls"] == 2
 
 
+@pytest.mark.long
 async def test_accounts_stand_side_by_side_each_with_a_watermark_of_its_own(
     empty: Sandbox, warehouse: Warehouse
 ) -> None:
@@ -110,6 +114,7 @@ async def test_accounts_stand_side_by_side_each_with_a_watermark_of_its_own(
     assert sorted(row["account"] for row in rows) == sorted(["acme", key_id])
 
 
+@pytest.mark.long
 @pytest.mark.telepath_sandbox(trunks=1, calls=250)
 async def test_a_list_that_is_left_before_its_end_moves_no_watermark(
     telepath_sandbox: Sandbox, warehouse: Warehouse
@@ -226,3 +231,11 @@ def test_a_key_is_taken_from_dlts_secrets_or_from_ours_but_not_from_anybody_else
         with monkeypatch.context() as patch:
             patch.setenv(name, "sk_live_try")
             assert set(telepath_source().resources) == {"calls", "trunks", "overview"}
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("telepath_async.dlt")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "dlt", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "telepath-async\[dlt\]"'):
+        importlib.import_module("telepath_async.dlt")
