@@ -33,6 +33,7 @@ class Warehouse:
     """A pipeline and the file that it fills."""
 
     folder: Path
+    file_format: Any = None
 
     def pipeline(self) -> Any:
         """Return the pipeline, as a new process would."""
@@ -57,7 +58,7 @@ class Warehouse:
 
         def run() -> dict[str, int]:
             pipeline = self.pipeline()
-            pipeline.run(make_source())
+            pipeline.run(make_source(), loader_file_format=self.file_format)
             counts = pipeline.last_trace.last_normalize_info.row_counts
             return {name: counts.get(name, 0) for name in ("calls", "trunks", "overview")}
 

@@ -185,7 +185,11 @@ async def test_no_credential_reaches_the_warehouse_or_the_disk(
         assert not [text for text in (stored, *files, *unpacked) if secret.encode() in text]
 
 
-async def test_odd_values_cost_no_other_row(empty: Sandbox, warehouse: Warehouse) -> None:
+@pytest.mark.parametrize("file_format", [None, "parquet"])
+async def test_odd_values_cost_no_other_row(
+    empty: Sandbox, tmp_path: Path, file_format: str | None
+) -> None:
+    warehouse = Warehouse(tmp_path, file_format)
     odd = {
         "id": "call_odd", "trunk_id": "\ud800 \0", "status": 7, "ai_latency_ms": 10**400,
         "start_time": "0001-01-01T00:00:00+14:00",
