@@ -557,7 +557,7 @@ async def test_a_body_that_the_server_refuses_to_read_ends_with_the_timeout(
         method="POST", path="/x", template="/x", body=b"x" * 20_000_000, repeatable=False
     )
     async with Hostile([deaf()]) as server:
-        error = await failure(session, server.url, large, timeout=0.2)
+        error = await failure(session, server.url, large, timeout=1.0)
     assert isinstance(error, RequestTimeout)
     assert error.sent
 

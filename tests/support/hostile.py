@@ -166,6 +166,7 @@ class Hostile:
 
     async def __aenter__(self) -> Self:
         self._taken = 0
+        self.closed = False
         self._open: set[_Connection] = set()
         self._changed = asyncio.Event()
         self._server = await asyncio.get_running_loop().create_server(
@@ -180,6 +181,7 @@ class Hostile:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        self.closed = True
         self._server.close()
         players = [connection.end() for connection in list(self._open)]
         await asyncio.gather(*players, return_exceptions=True)
@@ -234,6 +236,8 @@ class _Connection(asyncio.Protocol):
         self._server._open.add(self)
         self._player = asyncio.get_running_loop().create_task(self._play())
         self._server._changed.set()
+        if self._server.closed:  # accepted just before: nobody else would end it
+            self.end()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
