@@ -1,6 +1,8 @@
 """The async Python SDK for the Telepath Voice API."""
 
-from .client import TelepathClient
+import importlib
+import typing
+
 from .errors import (
     APIError,
     AuthenticationError,
@@ -48,7 +50,6 @@ from .models.calls import (
 from .models.numbers import AccountConnection, Agent, PhoneNumber
 from .models.plain import to_dict
 from .models.trunks import AIProvider, SipCredentials, Trunk, TrunkMetrics, TrunkStatus
-from .paginator import Page, Paginator
 from .protocol.messages import Response
 from .protocol.odd_rows import OddValue, RejectedRow
 from .protocol.paging import Drift
@@ -65,6 +66,10 @@ from .resources.trunk_spec import TrunkSpec
 from .secret import Secret
 from .unset import UNSET
 from .version import __version__ as __version__
+
+if typing.TYPE_CHECKING:
+    from .client import TelepathClient
+    from .paginator import Page, Paginator
 
 __all__ = [
     "UNSET",
@@ -133,3 +138,19 @@ __all__ = [
     "UsageError",
     "to_dict",
 ]
+
+# These bring aiohttp, two thirds of the time that an import takes: the command completes a word,
+# shows its help and refuses an option without them.
+_BRING_AIOHTTP = {"TelepathClient": "client", "Page": "paginator", "Paginator": "paginator"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _BRING_AIOHTTP:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f".{_BRING_AIOHTTP[name]}", __name__), name)
+    globals()[name] = value  # from now on, it is found without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

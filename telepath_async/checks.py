@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -27,6 +26,8 @@ T = TypeVar("T")
 Priority = Literal["interactive", "bulk"]
 
 DEFAULT_BASE_URL: Final = "https://api.telepathvoice.com/v1"
+
+ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _LONGEST_SHOWN: Final = 100
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -191,6 +192,16 @@ def check_session(session: object) -> ClientSession | None:
     return own
 
 
+def check_account(account: object) -> str:
+    """Return a name of an account, as in accounts.toml."""
+    if isinstance(account, str) and ACCOUNT_NAME.fullmatch(account):
+        return account
+    raise UsageError(
+        "account must be a name of 1 to 64 letters, digits, dots, hyphens and underscores, such as "
+        "'acme', or None"
+    )
+
+
 # --- keys, headers, URLs ---
 
 
@@ -269,8 +280,8 @@ def proxy_for(url: URL, proxy: Secret | None, trust_env: bool) -> Secret | None:
     # Read here once: aiohttp's own trust_env costs 176 to 323 µs of CPU a request, and sends
     # .netrc's passwords.
     given = proxy is not None
-    if proxy is None and trust_env and not urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
-        proxy = _environment_proxy(url.scheme)
+    if proxy is None and trust_env:
+        proxy = _environment_proxy(url)
     if proxy is None:
         return None
     proxy_url = _http_url(proxy.reveal()) if _is_text(proxy) else None
@@ -289,10 +300,14 @@ def proxy_for(url: URL, proxy: Secret | None, trust_env: bool) -> Secret | None:
     return None  # a proxy elsewhere cannot reach this machine's loopback
 
 
-def _environment_proxy(scheme: str) -> Secret | None:
+def _environment_proxy(url: URL) -> Secret | None:
+    import urllib.request  # here: it brings http.client and email, which nothing else needs
+
+    if urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
+        return None
     proxies = urllib.request.getproxies()
-    url = proxies.get(scheme) or proxies.get("all")
-    return Secret(url) if url else None
+    found = proxies.get(url.scheme) or proxies.get("all")
+    return Secret(found) if found else None
 
 
 def _http_url(value: object) -> URL | None:

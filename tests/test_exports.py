@@ -50,12 +50,31 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_nothing_else_looks_public() -> None:
+    values = {name: getattr(telepath_async, name) for name in dir(telepath_async)}
     public = {
         name
-        for name, value in vars(telepath_async).items()
+        for name, value in values.items()
         if name[0] != "_" and not isinstance(value, ModuleType)
     }
     assert public == set(telepath_async.__all__)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'telepath_async' has no attribute 'Client'"):
+        telepath_async.Client  # noqa: B018
+
+
+def test_what_brings_aiohttp_is_imported_when_it_is_first_asked_for() -> None:
+    code = """
+import sys
+import telepath_async
+assert "aiohttp" not in sys.modules
+from telepath_async import *
+assert TelepathClient is telepath_async.client.TelepathClient
+assert Page is telepath_async.paginator.Page and Paginator is telepath_async.paginator.Paginator
+assert vars(telepath_async)["TelepathClient"] is TelepathClient
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
 def test_every_error_is_public() -> None:
@@ -69,8 +88,11 @@ def test_every_error_is_public() -> None:
 
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
-    """What a fresh interpreter has loaded after `import telepath_async`."""
-    program = "import sys, json, telepath_async; print(json.dumps(list(sys.modules)))"
+    """What a fresh interpreter has loaded after importing the client."""
+    program = (
+        "import sys, json; from telepath_async import TelepathClient; "
+        "print(json.dumps(list(sys.modules)))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )
@@ -99,6 +121,7 @@ def test_importing_the_package_imports_no_edge_of_it(loaded: set[str]) -> None:
         "pytest_plugin",
         "demo",
         "sync",
+        "dlt",
         "jobs",
         "export",
         "otel",

@@ -69,13 +69,19 @@ ROOMS: Final[dict[str, set[str]]] = {
         "secret", "unset", "log",
     },
     "__init__": {
-        "client", "errors", "events", "limiter", "models", "paginator", "protocol", "resources",
-        "secret", "unset", "version",
+        PURE_STDLIB, "client", "errors", "events", "limiter", "models", "paginator", "protocol",
+        "resources", "secret", "unset", "version",
     },
     "sandbox": {STDLIB, "aiohttp", "attrs"},
+    # What the edges that keep call history share.
+    "columns": {PURE_STDLIB},
+    "coverage": {PURE_STDLIB, "attrs", "columns", "protocol.url"},
     "sync": {
-        STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE, "checks", "protocol.redaction",
-        "protocol.url",
+        STDLIB, "attrs", "sqlalchemy", "asyncpg", PUBLIC_FACE, "checks", "columns", "coverage",
+        "protocol.redaction",
+    },
+    "dlt": {
+        STDLIB, "attrs", PUBLIC_FACE, "checks", "columns", "coverage", "protocol.redaction",
     },
     "jobs": {STDLIB, "attrs", "cattrs", PUBLIC_FACE, "protocol.strict", "checks", "spans"},
     "otel": {STDLIB, "attrs", "opentelemetry", PUBLIC_FACE},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from telepath_async import SipCredentials, TelepathClient, Trunk, UsageError
+from telepath_async import SipCredentials, Trunk, UsageError
 
 from .exits import OK, PARTLY
 from .hooks import check_hook, run_hook
@@ -16,6 +16,7 @@ from .output import Column, counted, draw_rows, json_line, tell
 from .shell import Shell, command, going_on, span_option
 
 if TYPE_CHECKING:
+    from telepath_async import TelepathClient
     from telepath_async.jobs import RotationReport, UnrotatedTrunk
 
 group: Final = typer.Typer(

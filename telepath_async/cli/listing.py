@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
 from telepath_async import (
     Call,
     CallStatus,
-    Paginator,
-    TelepathClient,
     Trunk,
     TrunkStatus,
     UsageError,
@@ -22,6 +20,9 @@ from .exits import OK, PARTLY
 from .log import odd_rows_last
 from .output import Column, draw_rows, tell
 from .shell import Shell, going_on
+
+if TYPE_CHECKING:
+    from telepath_async import Paginator, TelepathClient
 
 T = TypeVar("T", Trunk, Call)
 

@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from telepath_async import Event, RequestStarted, TelepathClient
+from telepath_async import Event, RequestStarted
+
+if TYPE_CHECKING:
+    from telepath_async import TelepathClient
 
 _DEFAULT_LIMIT: Final = 6_000
 

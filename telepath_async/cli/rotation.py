@@ -6,18 +6,21 @@ The new password is shown only once.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from telepath_async import (
     OutcomeUnknown,
     ResponseError,
     SipCredentials,
-    TelepathClient,
     TelepathError,
 )
 
 from .credentials import SecretFile
 from .output import json_line, tell
 from .shell import Shell
+
+if TYPE_CHECKING:
+    from telepath_async import TelepathClient
 
 
 async def rotate_one(

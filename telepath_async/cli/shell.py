@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 
 import typer
 from attrs import field, frozen
 
-from telepath_async import TelepathClient, UsageError
+from telepath_async import UsageError
 
 from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
 from .exits import OK, PIPE_CLOSED, SIGNALLED, can_go_on, code_of, line_of
@@ -27,6 +27,9 @@ from .log import log_told
 from .output import print_traceback, tell, write_ndjson
 from .progress import Meter, progress_bar
 from .times import read_moment, read_span
+
+if TYPE_CHECKING:
+    from telepath_async import TelepathClient
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,6 +141,8 @@ class Shell:
 
         Raises UsageError.
         """
+        from telepath_async import TelepathClient
+
         return TelepathClient(
             read_secret(API_KEY, self.api_key_file),
             base_url=self.base_url,

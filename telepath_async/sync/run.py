@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -22,28 +21,29 @@ from telepath_async import (
     TelepathClient,
     UsageError,
 )
-from telepath_async.checks import check_function, check_time_range, check_timedelta
+from telepath_async.checks import (
+    check_account,
+    check_function,
+    check_time_range,
+    check_timedelta,
+)
+from telepath_async.coverage import (
+    UNFINISHED_FOR,
+    Coverage,
+    Walk,
+    latest,
+    merge,
+    server_time,
+    start_of,
+)
 from telepath_async.protocol.redaction import as_secret
 
 from .database import make_engine, named_failures
-from .plan import (
-    Coverage,
-    Seen,
-    Walk,
-    latest,
-    may_resume,
-    merge,
-    server_time,
-    spans_of,
-    start_of,
-    up_to_present,
-)
+from .plan import Seen, may_resume, spans_of, up_to_present
 from .report import SyncProgress, SyncReport
 from .store import Changes, Store, open_store
 
-_ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # as in accounts.toml
-_UNFINISHED_FOR: Final = timedelta(hours=24)
-_EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _UNFINISHED_FOR
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + UNFINISHED_FOR
 _MOST_UNSTARTED: Final = 100  # requests of one call each
 _MOST_WALKS: Final = 3
 _PAGES_AHEAD: Final = (
@@ -96,7 +96,7 @@ async def sync_calls(
     if on_progress is not None:
         check_function("on_progress", on_progress, "function that takes a SyncProgress")
     check_time_range(since, until)
-    account = telepath.key_id if account is None else _checked_account(account)
+    account = telepath.key_id if account is None else check_account(account)
     engine = make_engine(database_url)
     async with named_failures(database_url), open_store(engine, account, trunk_id) as store:
         run = _Run(
@@ -109,15 +109,6 @@ async def sync_calls(
             on_progress=on_progress,
         )
         return await run.to_the_end()
-
-
-def _checked_account(account: object) -> str:
-    if isinstance(account, str) and _ACCOUNT.fullmatch(account):
-        return account
-    raise UsageError(
-        "account must be a name of 1 to 64 letters, digits, dots, hyphens and underscores, such as "
-        "'acme', or None"
-    )
 
 
 @define(kw_only=True)
@@ -176,7 +167,7 @@ class _Run:
         start = self._fresh_walk().since
         if self.coverage is None or start is None:
             return
-        oldest = max(self.coverage.watermark, _EARLIEST) - _UNFINISHED_FOR
+        oldest = max(self.coverage.watermark, _EARLIEST) - UNFINISHED_FOR
         for since, until in spans_of(await self.store.unfinished(oldest, start)):
             calls = self.telepath.calls.list(
                 trunk_id=self.trunk_id, since=since, until=until, prefetch=_PAGES_AHEAD
@@ -186,7 +177,7 @@ class _Run:
 
     async def _ask_for_unstarted(self) -> None:
         """Read the calls again, one by one, that had no start time: no range of time has them."""
-        last_change = datetime.now(UTC) - _UNFINISHED_FOR
+        last_change = datetime.now(UTC) - UNFINISHED_FOR
         for call_id in await self.store.unstarted(last_change, _MOST_UNSTARTED):
             with suppress(NotFoundError):
                 call = await self.telepath.calls.get(call_id)

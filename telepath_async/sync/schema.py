@@ -37,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from telepath_async import Call, Trunk, to_dict
+from telepath_async.columns import figure, json_value, text, to_utc
 
 Row = dict[str, Any]
 
@@ -126,18 +127,18 @@ def call_row(call: Call, account: str, synced_at: datetime) -> Row:
     too_long = _too_long(call)
     return {
         "id": _id(call.id),
-        "trunk_id": None if "trunk_id" in too_long else _text(call.trunk_id),
-        "from_number": _text(call.from_number),
-        "to_number": _text(call.to_number),
-        "direction": _text(call.direction),
-        "status": None if "status" in too_long else _text(call.status),
-        "duration_seconds": _figure(call.duration_seconds),
-        "start_time": _moment(call.start_time),
-        "end_time": _moment(call.end_time),
-        "carrier_lag_ms": _figure(call.carrier_lag_ms),
-        "ai_latency_ms": _figure(call.ai_latency_ms),
-        "gateway_processing_ms": _figure(call.gateway_processing_ms),
-        "extra": _without_nul(_extra(call) | too_long),
+        "trunk_id": None if "trunk_id" in too_long else text(call.trunk_id),
+        "from_number": text(call.from_number),
+        "to_number": text(call.to_number),
+        "direction": text(call.direction),
+        "status": None if "status" in too_long else text(call.status),
+        "duration_seconds": figure(call.duration_seconds),
+        "start_time": to_utc(call.start_time),
+        "end_time": to_utc(call.end_time),
+        "carrier_lag_ms": figure(call.carrier_lag_ms),
+        "ai_latency_ms": figure(call.ai_latency_ms),
+        "gateway_processing_ms": figure(call.gateway_processing_ms),
+        "extra": json_value(_extra(call) | too_long),
         "revision": 1,
         "synced_at": synced_at,
         "account": account,
@@ -149,13 +150,13 @@ def trunk_row(trunk: Trunk, account: str) -> Row:
     return {
         "id": _id(trunk.id),
         "account": account,
-        "name": _text(trunk.name),
-        "ai_provider": _text(trunk.ai_provider),
-        "status": _text(trunk.status),
-        "sip_username": _text(trunk.sip_username),
-        "created_at": _moment(trunk.created_at),
-        "updated_at": _moment(trunk.updated_at),
-        "extra": _without_nul(_extra(trunk)),
+        "name": text(trunk.name),
+        "ai_provider": text(trunk.ai_provider),
+        "status": text(trunk.status),
+        "sip_username": text(trunk.sip_username),
+        "created_at": to_utc(trunk.created_at),
+        "updated_at": to_utc(trunk.updated_at),
+        "extra": json_value(_extra(trunk)),
     }
 
 
@@ -188,7 +189,7 @@ def _id(value: str) -> str | None:
     if not _fits_index(value):
         digest = sha256(value.encode("utf-8", "replace")).hexdigest()
         value = f"{value[:_LONGEST_BEGINNING]}...{digest}"
-    return _text(value)
+    return text(value)
 
 
 def _too_long(call: Call) -> dict[str, str]:
@@ -199,34 +200,3 @@ def _too_long(call: Call) -> dict[str, str]:
 
 def _fits_index(value: str) -> bool:
     return len(value.encode("utf-8", "replace")) <= _MOST_BYTES_IN_AN_INDEX
-
-
-def _text(value: str | None) -> str | None:
-    # PostgreSQL takes no U+0000, neither in text nor in JSON, and nothing takes half a character;
-    # str() makes a plain string of an enumeration's.
-    if value is None:
-        return None
-    text = str(value).replace("\0", "\ufffd")
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _figure(value: float | None) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except OverflowError:
-        return None
-
-
-def _moment(value: datetime | None) -> datetime | None:
-    try:
-        return None if value is None else value.astimezone(UTC)
-    except OverflowError:
-        return None
-
-
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_text(name): _without_nul(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    return _text(value) if isinstance(value, str) else value

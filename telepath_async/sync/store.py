@@ -15,23 +15,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from telepath_async import Call, Trunk
+from telepath_async.coverage import FINAL, UNDER_WAY, Coverage, Walk
 
 from .database import account_lock, connect, transact
 from .migration import make_tables, rename_account
-from .plan import Coverage, Walk
 from .schema import Row, call_row, calls, encodable, sync_state, trunk_row, trunks
 
 AnyInsert = Any  # both dialects have an Insert of their own, alike in all that is used here
-_FINAL: Final = (
-    "completed",
-    "failed",
-    "disconnected",
-    "busy",
-    "no-answer",
-    "canceled",
-    "cancelled",
-)
-_UNDER_WAY: Final = ("queued", "initiated", "ringing", "in-progress", "in_progress", "active")
 _KEY_HASH: Final = re.compile(r"[0-9a-f]{64}")  # of an account that nobody has named
 
 
@@ -152,7 +142,7 @@ class Store:
                 calls.c.account == self._account,
                 calls.c.start_time.is_(None),
                 calls.c.synced_at >= last_change,
-                func.lower(calls.c.status).in_(_UNDER_WAY),
+                func.lower(calls.c.status).in_(UNDER_WAY),
                 *self._of_trunk(),
             )
             .order_by(calls.c.synced_at)
@@ -172,8 +162,8 @@ class Store:
         wanted = select(calls.c.start_time).where(
             calls.c.account == self._account,
             calls.c.start_time.between(since, until),
-            or_(calls.c.end_time.is_(None), status.in_(_UNDER_WAY)),
-            or_(status.is_(None), status.not_in(_FINAL)),
+            or_(calls.c.end_time.is_(None), status.in_(UNDER_WAY)),
+            or_(status.is_(None), status.not_in(FINAL)),
             *self._of_trunk(),
         )
         found = await transact(self._connection, lambda connection: connection.scalars(wanted))

@@ -7,7 +7,6 @@ here.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import asdict
 
 from telepath_async import Secret, TelepathClient, UsageError
+from telepath_async.checks import ACCOUNT_NAME
 from telepath_async.protocol.strict import STRUCTURE_ERRORS, faults
 
 from .accounts import Account, Accounts, Job, RotatePlan, SyncPlan, WatchPlan
@@ -25,7 +25,6 @@ from .accounts_fields import AccountTable, Environment, SyncTable, WatchTable, a
 if TYPE_CHECKING:
     from cattrs import Converter
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _JOBS: Final = ("sync", "watch", "rotate")
 
 
@@ -111,7 +110,7 @@ def _read(document: dict[str, Any], secrets: Environment, found: list[str]) -> l
     accounts: list[Account] = []
     converter = accounts_converter(secrets)
     for name, table in tables.items():
-        if not _NAME.fullmatch(name):
+        if not ACCOUNT_NAME.fullmatch(name):
             found.append(
                 f"accounts.{name!r}: a name is up to 64 letters, digits, dots, hyphens and "
                 "underscores"

@@ -108,10 +108,39 @@ def test_start_up_imports_nothing_that_only_some_commands_need() -> None:
     program = (
         "import sys; from telepath_async.cli import app; "
         "print([name for name in ('rich.table', 'rich.progress', 'sqlalchemy', 'pyarrow', "
-        "'yaml', 'aiohttp.web_app', 'telepath_async.sandbox', 'telepath_async.jobs', "
+        "'yaml', 'urllib.request', 'telepath_async.sandbox', 'telepath_async.jobs', "
         "'telepath_async.sync') if name in sys.modules])"
     )
     shown = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert shown.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["trunks", "list", "-h"], ["calls", "list", "--page-size", "many"]]
+)
+def test_help_and_a_refusal_need_no_aiohttp(arguments: list[str]) -> None:
+    check_without_aiohttp(f"main({arguments})", {})
+
+
+def test_completion_needs_no_aiohttp() -> None:
+    words = {"COMP_WORDS": "telepath trunks cr", "COMP_CWORD": "2"}
+    check_without_aiohttp(
+        "\ntry: main([])\nexcept SystemExit: pass",
+        {"_TELEPATH_COMPLETE": "complete_bash", **words},
+    )
+
+
+def check_without_aiohttp(call: str, environment: dict[str, str]) -> None:
+    program = f"import sys; from telepath_async.cli import main; {call}\n"
+    program += "assert 'telepath_async.cli.app' in sys.modules and 'aiohttp' not in sys.modules"
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": "/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout or shown.stderr

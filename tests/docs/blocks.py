@@ -151,7 +151,8 @@ class Reader:
     def _variables(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         known = {k: v for k, v in os.environ.items() if not k.startswith(("TELEPATH_", "PYTEST_"))}
-        return {**known, **self.variables, "PATH": path, "HOME": str(self.folder)}
+        home = {"HOME": str(self.folder), "DLT_DATA_DIR": str(self.folder)}  # dlt: else root's /var
+        return {**known, **self.variables, **home, "PATH": path}
 
 
 def _end(group: int) -> None:

@@ -11,7 +11,8 @@ import pytest
 from .generated import DOCS, GENERATED
 
 PUBLIC = [
-    "", ".dashboard", ".export", ".insights", ".jobs", ".redis", ".sandbox", ".sync", ".worker",
+    "", ".dashboard", ".dlt", ".export", ".insights", ".jobs", ".redis", ".sandbox", ".sync",
+    ".worker",
 ]  # fmt: skip
 
 

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select, text
 
 from telepath_async import Call, CallStatus, TelepathClient
+from telepath_async.coverage import Walk
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import sync_calls
 from telepath_async.sync.database import make_engine
-from telepath_async.sync.plan import Walk
 from telepath_async.sync.schema import UtcTime, trunks
 from telepath_async.sync.store import open_store
 from tests.sync.conftest import client_of

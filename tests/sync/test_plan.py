@@ -9,18 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telepath_async.sync.plan import (
+from telepath_async.coverage import (
     Coverage,
-    Seen,
     Walk,
     latest,
-    may_resume,
     merge,
     server_time,
     start_of,
-    up_to_present,
     verified_until,
 )
+from telepath_async.sync.plan import Seen, may_resume, up_to_present
 
 HOUR: Final = timedelta(hours=1)
 MIDNIGHT: Final = datetime(2026, 11, 21, tzinfo=UTC)

@@ -14,10 +14,10 @@ import asyncpg
 import pytest
 
 from telepath_async import Call, Secret, TelepathClient, UsageError
+from telepath_async.coverage import Walk
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import sync_calls
 from telepath_async.sync.database import make_engine
-from telepath_async.sync.plan import Walk
 from telepath_async.sync.postgres import read_target
 from telepath_async.sync.store import open_store
 from tests.support.tls import certificate, needs_openssl

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telepath_async import Call
+from telepath_async.coverage import Coverage, Walk
 from telepath_async.sync.database import make_engine
-from telepath_async.sync.plan import Coverage, Walk
 from telepath_async.sync.store import Changes, open_store
 from tests.sync.tables import whole_rows
 
