@@ -6,6 +6,14 @@ How it is written down is the dialect's affair.
 from collections.abc import Mapping
 from http.client import responses
 
+# As Python 3.13 and RFC 9110 name them; Python 3.11 has the names before.
+_NEW_NAMES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+
 
 class ApiProblem(Exception):
     """The API says no: an HTTP status, a lower-case code and a message."""
@@ -29,5 +37,6 @@ def plain_problem(
     status: int, message: str, headers: Mapping[str, str] | None = None
 ) -> ApiProblem:
     """A problem whose code is the status's own name, such as `service_unavailable`."""
-    code = responses.get(status, "Error").lower().replace(" ", "_")
+    name = _NEW_NAMES.get(status) or responses.get(status, "Error")
+    code = name.lower().replace(" ", "_")
     return ApiProblem(status, code, message, headers)
