@@ -19,7 +19,7 @@ nox.options.sessions = ["tests", "lint", "typing", "examples"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 EVERYTHING = f".[{','.join(PYPROJECT['project']['optional-dependencies'])}]"
 PYTHONS = nox.project.python_versions(PYPROJECT)
-ON_ALL_CORES = ["--numprocesses=auto", "--dist=worksteal"]
+ON_ALL_CORES = [f"--numprocesses={2 * (os.cpu_count() or 1)}", "--dist=worksteal"]  # half of them wait
 QUICK_ONES = ["-m", "not long"]
 NOT_YET_DECLARED = ["3.14"]
 
