@@ -19,7 +19,8 @@ nox.options.sessions = ["tests", "lint", "typing", "examples"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 EVERYTHING = f".[{','.join(PYPROJECT['project']['optional-dependencies'])}]"
 PYTHONS = nox.project.python_versions(PYPROJECT)
-ON_ALL_CORES = [f"--numprocesses={2 * (os.cpu_count() or 1)}", "--dist=worksteal"]  # half of them wait
+# Two for each core: half of them wait.
+ON_ALL_CORES = [f"--numprocesses={2 * (os.cpu_count() or 1)}", "--dist=worksteal"]
 QUICK_ONES = ["-m", "not long"]
 NOT_YET_DECLARED = ["3.14"]
 
