@@ -45,24 +45,29 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests on this Python, then on the lowest versions declared: about 4 + 3 minutes.
+    """Run the tests on this Python, then on the lowest versions declared: about 4 + 4 minutes.
 
-    Those that prove by repetition are in `proofs`. Some: `-- tests/test_session.py -k retry`.
+    Those that prove by repetition are left to `coverage`. Some: `-- tests/test_session.py -k retry`.
     """
     session.install("-e", EVERYTHING, *group("test"))
-    if session.posargs:
-        session.run("pytest", *session.posargs)
-        return
+    session.run("pytest", *(session.posargs or [*ON_ALL_CORES, *QUICK_ONES]))
+    if not session.posargs:
+        session.notify("lowest")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run all tests, and fail where a line or a branch is not reached: about 15 minutes."""
+    session.install("-e", EVERYTHING, *group("test"))
     # Not pytest-cov: pytest loads our plugin, and so the package, before it begins to measure.
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES, *QUICK_ONES)
+    session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES)
     session.run("coverage", "combine", "--quiet")
     # Half of the sync needs PostgreSQL, the shared limiter Redis, the workers one of the two.
     edges = ["demo.py", "cli/__main__.py", "sync/*", "redis/*", "worker/*"]
     omitted = ",".join(f"telepath_async/{edge}" for edge in edges)
     omit = [] if os.environ.get("TELEPATH_REQUIRE_SERVICES") else [f"--omit={omitted}"]
     session.run("coverage", "report", "--fail-under=100", *omit)
-    session.notify("lowest")
 
 
 @nox.session(python=[*PYTHONS, *NOT_YET_DECLARED])
@@ -70,13 +75,6 @@ def tests_all(session: nox.Session) -> None:
     """Run the tests on every Python that is found, pyenv's included; without coverage."""
     session.install("-e", EVERYTHING, *group("test"))
     session.run("pytest", *(session.posargs or [*ON_ALL_CORES, *QUICK_ONES]))
-
-
-@nox.session
-def proofs(session: nox.Session) -> None:
-    """Run the tests that prove by repetition: kills, outages, thousands of walks and faults."""
-    session.install("-e", EVERYTHING, *group("test"))
-    session.run("pytest", *(session.posargs or [*ON_ALL_CORES, "-m", "long"]))
 
 
 @nox.session(python=PYTHONS[0])
