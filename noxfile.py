@@ -47,7 +47,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on this Python, then on the lowest versions declared: about 4 + 4 minutes.
 
-    Those that prove by repetition are left to `coverage`. Some: `-- tests/test_session.py -k retry`.
+    Those that prove by repetition are left to `coverage`. Some: `-- tests/test_client.py -k key`.
     """
     session.install("-e", EVERYTHING, *group("test"))
     session.run("pytest", *(session.posargs or [*ON_ALL_CORES, *QUICK_ONES]))
