@@ -26,8 +26,8 @@ FLOOR = "orjson.loads, dicts"
 QUICKLY, UNKNOWN, EXACTLY = "typed objects", "with an unknown field each", "the exact way (cattrs)"
 PAGES: dict[str, tuple[type[Model], str, bytes]] = {
     "100 calls": (Call, "calls", page({"limit": "100"}, "offset", 100)),
-    "100 trunks, seed 002": (Trunk, "trunks", trunks("offset")),
-    "100 trunks, seed 003": (Trunk, "trunks", trunks("cursor")),
+    "100 trunks, seed 002": (Trunk, "trunks", trunks("offset", 0)),
+    "100 trunks, seed 003": (Trunk, "trunks", trunks("cursor", 0)),
 }
 OBJECTS: dict[str, tuple[type[Model], bytes]] = {
     "one call": (CallDetails, details(7)),
