@@ -47,7 +47,7 @@ async def dashboard(
     *,
     accounts: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Many accounts, not the one of TELEPATH_API_KEY."),
+        typer.Option(metavar="FILE", help="Many accounts, as a worker has them (extra jobs)."),
     ] = None,
     database: Annotated[
         str | None,

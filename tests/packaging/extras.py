@@ -27,7 +27,21 @@ async def main():
 
 asyncio.run(main())
 """
-_USES: Final = {"cli": _COMMAND, "jobs": "import telepath_async.worker", "parquet": _EXPORT}
+_DASHBOARD: Final = """
+import subprocess, sys, telepath_async.dashboard
+
+command = [sys.executable, "-m", "telepath_async.cli", "dashboard", "--sandbox"]
+with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+    address = served.stdout.readline()
+    served.terminate()
+sys.exit(not address.startswith("http://127.0.0.1:"))
+"""
+_USES: Final = {
+    "cli": _COMMAND,
+    "dashboard": _DASHBOARD,
+    "jobs": "import telepath_async.worker",
+    "parquet": _EXPORT,
+}
 
 
 def use(extra: str, folder: str) -> subprocess.CompletedProcess[str]:
