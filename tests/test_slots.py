@@ -45,7 +45,10 @@ class Slow:
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with (
+            contextlib.closing(writer),
+            contextlib.suppress(asyncio.IncompleteReadError, ConnectionError),
+        ):
             while await reader.readuntil(b"\r\n\r\n"):
                 self.arrivals.append(now())
                 self.at_once += 1
@@ -53,7 +56,6 @@ class Slow:
                 await asyncio.sleep(self.latency())
                 self.at_once -= 1
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        writer.close()
 
     def most_within(self, seconds: float) -> int:
         """Return the largest number of arrivals in any such window."""

@@ -33,7 +33,8 @@ def served(**options: Any) -> Iterator[Sandbox]:
         async with sandbox:
             up.set()
             await stop.wait()
-        await asyncio.sleep(0)  # the transports that it closed end in the next turn of the loop
+        for _ in range(10):  # what it closed ends in later turns of the loop
+            await asyncio.sleep(0)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()

@@ -18,13 +18,16 @@ async def encrypted(server_url: str) -> AsyncIterator[str]:
     """Give the URL of a port that speaks TLS only, and hands on what it hears."""
     url = urlsplit(server_url)
     sessions: set[asyncio.Task[None]] = set()
+    writers: list[StreamWriter] = []
 
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        writers.append(writer)
         with suppress(OSError):  # the client hangs up on a certificate that it does not know
             await reader.readexactly(_REQUEST_BYTES)
             writer.write(b"S")
             await writer.start_tls(server_context())
             there, to_there = await asyncio.open_connection(url.hostname, url.port or 5432)
+            writers.append(to_there)
             await asyncio.gather(hand_on(reader, to_there), hand_on(there, writer))
         writer.close()
 
@@ -38,6 +41,9 @@ async def encrypted(server_url: str) -> AsyncIterator[str]:
     finally:
         server.close()
         await asyncio.gather(*sessions)
+        for writer in writers:  # closing TLS takes as long as the other side likes
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 async def hand_on(reader: StreamReader, writer: StreamWriter) -> None:
