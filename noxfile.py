@@ -57,7 +57,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run all tests, and fail where a line or a branch is not reached: about 15 minutes."""
+    """Run all tests, and fail where a line or a branch is not reached: about 10 minutes."""
     session.install("-e", EVERYTHING, *group("test"))
     # Not pytest-cov: pytest loads our plugin, and so the package, before it begins to measure.
     session.run("coverage", "erase")

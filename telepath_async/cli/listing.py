@@ -119,11 +119,9 @@ async def _print_pages(
                     shell.write(*page.items)
                 else:
                     rows += page.items
-                # Not before: what was not written is not behind us.
-                done, place = (
-                    done + len(page.items),
-                    items.checkpoint,
-                )
+                # Not before: a resume must not pass over what was not written.
+                done += len(page.items)
+                place = items.checkpoint
                 bar.show(done, _least(page.total, wanted))
     finally:
         if not shell.as_json:

@@ -208,7 +208,7 @@ def _secret(text: str | None) -> Secret | None:
 def broker_url(redis: str | None, postgres: str | None, queue: str) -> BrokerUrl | None:
     """Return where the broker is, or None without one. Raises UsageError where there are two."""
     if redis is None and postgres is None:
-        return None  # the dashboard has not the extra that the worker needs
+        return None  # the dashboard does not need the extra of the worker
     from telepath_async.worker import BrokerUrl
 
     return BrokerUrl(redis=_secret(redis), postgres=_secret(postgres), queue=queue)

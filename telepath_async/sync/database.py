@@ -80,8 +80,9 @@ async def named_failures(database_url: Secret) -> AsyncIterator[None]:
 
 def _failures() -> tuple[type[Exception], ...]:
     """Return what databases raise; asyncpg has been imported where it is used."""
-    drivers = [module for name, module in sys.modules.items() if name == "asyncpg"]
-    return (SQLAlchemyError, sqlite3.Error, OSError, *(one.PostgresError for one in drivers))
+    asyncpg: Any = sys.modules.get("asyncpg")
+    of_driver = (asyncpg.PostgresError,) if asyncpg else ()
+    return (SQLAlchemyError, sqlite3.Error, OSError, *of_driver)
 
 
 @asynccontextmanager

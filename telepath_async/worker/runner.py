@@ -147,7 +147,7 @@ class Runner:
                     timed_out(status, utc_now(), rows=run.rows, seconds=time.monotonic() - begun),
                 )
             error, permanent = str(up), False
-        except Exception as failure:  # noqa: BLE001  # a driver raises anything: it is logged, masked
+        except Exception as failure:  # noqa: BLE001  # drivers raise anything: logged, masked
             error, permanent = self.redactor.error(failure), isinstance(failure, PERMANENT)
         else:
             seconds = time.monotonic() - begun

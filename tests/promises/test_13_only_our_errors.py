@@ -114,11 +114,12 @@ def test_a_refusal_with_any_byte_changed_is_a_refusal(status: int) -> None:
     for at in range(len(body)):
         for byte in TELLING:
             mutant = body[:at] + bytes([byte]) + body[at + 1 :]
-            api_error(
+            refusal = api_error(
                 Response(status=status, headers={}, body=mutant, endpoint="GET /x"),
                 secrets=(),
                 wall_clock=0.0,
             )
+            assert refusal.status == status
 
 
 @settings(max_examples=150)
