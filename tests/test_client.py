@@ -228,15 +228,9 @@ def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_pass
     monkeypatch.setenv("TELEPATH_API_KEY", f" {KEY}\n")
     monkeypatch.setenv("TELEPATH_BASE_URL", "https://env.example/v9")
     key = TelepathClient()._session.key
-    assert (key.api_key.reveal(), key.base_url) == (
-        KEY,
-        "https://env.example/v9",
-    )
+    assert (key.api_key.reveal(), key.base_url) == (KEY, "https://env.example/v9")
     key = TelepathClient(Secret("passed"), base_url="https://passed.example")._session.key
-    assert (key.api_key.reveal(), key.base_url) == (
-        "passed",
-        "https://passed.example",
-    )
+    assert (key.api_key.reveal(), key.base_url) == ("passed", "https://passed.example")
 
 
 def test_what_is_passed_empty_is_refused_though_the_environment_names_another(

@@ -16,14 +16,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from telepath_async import (
-    NotFoundError,
-    Secret,
-    SipCredentials,
-    TelepathClient,
-    Trunk,
-    UsageError,
-)
+from telepath_async import NotFoundError, Secret, SipCredentials, TelepathClient, Trunk, UsageError
 from telepath_async.jobs import JournalBusy, RotationReport, rotate_passwords
 from telepath_async.jobs.commands import run_command
 from telepath_async.jobs.journal import Journal

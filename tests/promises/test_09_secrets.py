@@ -452,9 +452,7 @@ def test_a_url_of_redis_that_is_refused_shows_no_password(
     assert_hides(refused.value)
 
 
-async def test_a_redis_out_of_reach_shows_no_password(
-    everything_is_logged: None,
-) -> None:
+async def test_a_redis_out_of_reach_shows_no_password(everything_is_logged: None) -> None:
     async with RedisLimiter(Secret("redis://user:seeded-redis@127.0.0.1:1")) as limiter:
         limiter.bind("a")
         with pytest.raises(ThrottledError) as failed:

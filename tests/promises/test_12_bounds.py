@@ -19,13 +19,7 @@ import zlib
 
 import pytest
 
-from telepath_async import (
-    PagingError,
-    RequestTimeout,
-    ResponseError,
-    TelepathClient,
-    TelepathError,
-)
+from telepath_async import PagingError, RequestTimeout, ResponseError, TelepathClient, TelepathError
 from tests.support.hostile import Hostile, Step, cut, drip, endless, reply
 from tests.support.operations import BY_NAME, OPERATIONS, TRUNK, client_at
 

@@ -298,10 +298,7 @@ def test_each_field_of_a_trunk_that_holds_a_number_is_odd(name: str, reason: str
 
 def test_metrics_that_are_no_object_are_odd_beside_a_latency_of_the_call() -> None:
     found = details(ai_latency_ms=300, metrics="fast", turns=5)
-    assert dict(odd_values(found)) == {
-        "metrics": "expected an object",
-        "turns": "expected a list",
-    }
+    assert dict(odd_values(found)) == {"metrics": "expected an object", "turns": "expected a list"}
 
 
 def test_a_second_name_of_a_field_that_is_null_is_left_out() -> None:
@@ -313,11 +310,7 @@ def test_a_second_name_of_a_field_that_is_null_is_left_out() -> None:
 @pytest.mark.parametrize("first", [0, 5])
 def test_a_second_name_of_a_field_that_has_its_value_is_not_odd(first: int) -> None:
     found = read_object(AnalyticsOverview, answer({"call_count": first, "total_calls": 6}))
-    assert (found.total_calls, found.extra, [*odd_values(found)]) == (
-        first,
-        {"total_calls": 6},
-        [],
-    )
+    assert (found.total_calls, found.extra, [*odd_values(found)]) == (first, {"total_calls": 6}, [])
 
 
 def test_a_whole_number_that_is_an_id_becomes_text() -> None:

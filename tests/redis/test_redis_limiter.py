@@ -391,9 +391,7 @@ def test_a_429_that_one_process_meets_stops_all_until_the_window_ends(redis_url:
     in_world(redis_url, story)
 
 
-def test_a_pause_that_one_process_is_asked_for_holds_all_and_then_all_go_on(
-    redis_url: str,
-) -> None:
+def test_a_pause_that_one_process_is_asked_for_holds_all_and_then_all_go_on(redis_url: str) -> None:
     async def story(world: World) -> None:
         processes = [await Process(world).start() for _ in range(3)]
         await asyncio.sleep(5)
