@@ -33,7 +33,7 @@ from telepath_async import (
 )
 from telepath_async.limiter import shared_limiter
 from telepath_async.sandbox import Sandbox
-from tests.support.hostile import HANG, Hostile, raw, redirect, reply
+from tests.support.hostile import HANG, Hostile, raw, reply
 from tests.support.keys import KEY
 
 OTHER_KEY = "fl_seeded_other_key"
@@ -156,20 +156,6 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(
     assert caught.value.__context__ is None
 
 
-def assert_no_frame_of_ours_shows(secret: str, error: BaseException) -> None:
-    package = str(Path(telepath_async.__file__).parent)
-    ours = [
-        frame
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename.startswith(package)
-    ]
-    assert ours
-    for frame in ours:
-        assert secret not in "".join(f"{value!r}" for value in frame.f_locals.values()), (
-            frame.f_code.co_name
-        )
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -183,18 +169,17 @@ def assert_no_frame_of_ours_shows(secret: str, error: BaseException) -> None:
 def test_a_refusal_leaves_no_key_in_the_locals_of_our_frames(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
         TelepathClient(**({"api_key": KEY} | options))
-    assert_no_frame_of_ours_shows(KEY, caught.value)
-
-
-async def test_a_failed_request_leaves_no_body_and_no_header_in_the_locals_of_our_frames() -> None:
-    async with Hostile([reply(500)]) as server, client_at(server) as client:
-        with pytest.raises(TelepathError) as caught:
-            await client.with_options(headers={"X-A": "seeded_value"}).request(
-                "POST", "/a", json={"b": "seeded_body"}
-            )
-    assert b"seeded_body" in server.received
-    assert b"seeded_value" in server.received
-    assert_no_frame_of_ours_shows("seeded", caught.value)
+    package = str(Path(telepath_async.__file__).parent)
+    ours = [
+        frame
+        for frame, _ in traceback.walk_tb(caught.value.__traceback__)
+        if frame.f_code.co_filename.startswith(package)
+    ]
+    assert ours
+    for frame in ours:
+        assert KEY not in "".join(f"{value!r}" for value in frame.f_locals.values()), (
+            frame.f_code.co_name
+        )
 
 
 async def test_a_session_that_would_send_other_credentials_is_refused() -> None:
@@ -430,45 +415,18 @@ def test_a_changed_option_that_makes_no_sense_is_refused(
 # Where the key goes.
 
 
-async def test_numbers_elsewhere_get_their_own_key_and_never_ours() -> None:
-    async with (
-        Hostile([reply(404)]) as server,
-        Hostile([reply(404)]) as elsewhere,
-        client_at(
-            server, numbers_base_url=f"{elsewhere.url}/v1", numbers_api_key=OTHER_KEY
-        ) as client,
-    ):
-        with pytest.raises(NotFoundError):
-            await client.numbers.update("+15551234567", label="a")
-        with pytest.raises(NotFoundError):
-            await client.calls.get("call_1")
-    assert elsewhere.requests[0].all("Authorization") == [f"Bearer {OTHER_KEY}"]
-    assert KEY.encode() not in elsewhere.received
-    assert OTHER_KEY.encode() not in server.received
-
-
-async def test_numbers_under_another_path_of_our_own_origin_get_our_key() -> None:
+async def test_numbers_under_another_path_of_our_own_origin_get_our_key_and_headers() -> None:
     async with (
         Hostile([reply(404)]) as server,
         client_at(server, numbers_base_url=f"{server.url}/v2") as client,
     ):
         with pytest.raises(NotFoundError):
-            await client.numbers.update("+15551234567", label="a")
+            await client.with_options(headers={"X-One": "1"}).numbers.update(
+                "+15551234567", label="a"
+            )
+    assert server.requests[0].all("X-One") == ["1"]
     assert server.requests[0].target == "/v2/numbers/update?phone_number=%2B15551234567"
     assert server.requests[0].all("Authorization") == [f"Bearer {KEY}"]
-
-
-async def test_a_redirect_is_an_error_that_says_so_and_the_key_stays() -> None:
-    async with (
-        Hostile([reply()]) as elsewhere,
-        Hostile([redirect(elsewhere.url)]) as server,
-        client_at(server) as client,
-    ):
-        with pytest.raises(
-            TelepathError, match="was redirected, which is never followed: check the base URL"
-        ):
-            await client.request("POST", "/trunks", json={"a": 1})
-    assert elsewhere.connections == []
 
 
 NETRC = (
@@ -635,31 +593,6 @@ async def test_request_refuses_what_cannot_be_sent(
         with pytest.raises(UsageError, match=message):
             await client.request(method, path, params=params, json=body)
     assert server.connections == []
-
-
-@settings(max_examples=50)
-@given(path=st.text(max_size=20), name=st.text(max_size=5), value=st.text(max_size=20))
-def test_no_text_gets_out_of_its_place_in_the_request(path: str, name: str, value: str) -> None:
-    async def run() -> None:
-        async with Hostile([reply()]) as server, client_at(server) as client:
-            try:
-                await client.request("GET", f"/x/{path}", params={name: value})
-            except UsageError:
-                assert server.connections == []
-                return
-        (request,) = server.requests
-        names = [line.partition(b":")[0].lower() for line in request.head.split(b"\r\n")[1:-2]]
-        assert sorted(names) == [
-            b"accept",
-            b"accept-encoding",
-            b"authorization",
-            b"host",
-            b"user-agent",
-        ]
-        assert request.target.isascii()
-        assert request.target.startswith("/v1/x/")
-
-    asyncio.run(run())
 
 
 # Strange servers.
