@@ -259,11 +259,6 @@ def test_a_credential_that_is_a_number_is_hidden_in_extra() -> None:
     assert "12345678" not in repr(found)
 
 
-def test_what_is_no_object_where_one_belongs_stands_in_extra() -> None:
-    found = number(example_context="Ada")
-    assert (found.example_context, found.extra["example_context"]) == (None, "Ada")
-
-
 def test_a_second_spelling_of_a_field_that_has_its_value_is_no_odd_value() -> None:
     found = trunk(ai_provider="openai", provider=5)
     assert (found.ai_provider, found.extra["provider"]) == ("openai", 5)
