@@ -195,14 +195,10 @@ async def test_a_session_that_would_send_other_credentials_is_refused() -> None:
 @pytest.mark.parametrize(
     "base_url",
     [
-        "http://127.0.0.1:8080",
-        "http://127.1.2.3/v1",
-        "http://localhost:1",
-        "http://[::1]:8080/v1",
-        "https://10.0.0.1",
-        "https://host./v1/",
+        "http://127.0.0.1:8080", "http://127.1.2.3/v1", "http://localhost:1",
+        "http://[::1]:8080/v1", "https://10.0.0.1", "https://host./v1/",
     ],
-)
+)  # fmt: skip
 def test_a_base_url_is_https_or_this_machine(base_url: str) -> None:
     assert TelepathClient(KEY, base_url=base_url)._session.key.base_url == base_url.rstrip("/")
 
@@ -627,12 +623,8 @@ JSON = st.recursive(
 HEADERS = st.dictionaries(
     st.sampled_from(
         [
-            "X-RateLimit-Limit",
-            "X-RateLimit-Remaining",
-            "X-RateLimit-Reset",
-            "Date",
-            "Retry-After",
-            "X-Request-Id",
+            "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Date",
+            "Retry-After", "X-Request-Id",
         ]
     ),
     st.text(
@@ -640,7 +632,7 @@ HEADERS = st.dictionaries(
     )
     | st.integers().map(str),
     max_size=4,
-)
+)  # fmt: skip
 
 
 @settings(max_examples=120)

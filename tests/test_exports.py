@@ -117,16 +117,7 @@ def test_importing_the_package_imports_no_extra_and_no_test_tool(loaded: set[str
 
 def test_importing_the_package_imports_no_edge_of_it(loaded: set[str]) -> None:
     edges = (
-        "sandbox",
-        "pytest_plugin",
-        "demo",
-        "sync",
-        "dlt",
-        "jobs",
-        "export",
-        "otel",
-        "cli",
-        "redis",
+        "sandbox", "pytest_plugin", "demo", "sync", "dlt", "jobs", "export", "otel", "cli", "redis",
         "worker",
-    )
+    )  # fmt: skip
     assert loaded & {f"telepath_async.{edge}" for edge in edges} == set()

@@ -162,13 +162,9 @@ async def test_waiters_go_in_the_order_of_their_coming_and_interactive_before_bu
 
     await limiter.acquire()
     lanes = {
-        "b1": "bulk",
-        "i1": "interactive",
-        "b2": "bulk",
-        "i2": "interactive",
-        "b3": "bulk",
+        "b1": "bulk", "i1": "interactive", "b2": "bulk", "i2": "interactive", "b3": "bulk",
         "i3": "interactive",
-    }
+    }  # fmt: skip
     async with asyncio.TaskGroup() as group:
         for name, lane in lanes.items():
             group.create_task(go(name, lane))

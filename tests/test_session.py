@@ -439,12 +439,8 @@ async def test_calls_at_the_same_time_are_told_apart_by_their_numbers(rig: Any) 
     first, second = dict.fromkeys(event.call for event in it.events)
     for number in (first, second):
         assert [type(event) for event in it.events if event.call == number] == [
-            CallStarted,
-            Throttled,
-            RequestStarted,
-            ResponseReceived,
-            CallEnded,
-        ]
+            CallStarted, Throttled, RequestStarted, ResponseReceived, CallEnded,
+        ]  # fmt: skip
     assert [event.call for event in it.events if isinstance(event, CallEnded)] == [second, first]
 
 

@@ -109,14 +109,9 @@ def echo(status: int, body: Callable[[str], object], headers: bool = False) -> S
         shown = {
             name: line(said)
             for name in (
-                "X-Request-Id",
-                "Location",
-                "WWW-Authenticate",
-                "Retry-After",
-                "X-Echo",
-                "Date",
+                "X-Request-Id", "Location", "WWW-Authenticate", "Retry-After", "X-Echo", "Date",
             )
-        }
+        }  # fmt: skip
         return reply(status, json.dumps(body(said)).encode(), headers=shown if headers else {})
 
     return answering(choose)

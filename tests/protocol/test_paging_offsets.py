@@ -404,14 +404,10 @@ def half_read(server: OffsetServer, **options: Any) -> Paging[Item]:
         (both(drop(0, 12), put(70, *(f"new {number}" for number in range(12)))), 5),
     ],
     ids=[
-        "inserted before",
-        "inserted after",
-        "deleted before",
-        "deleted after",
-        "cancelled out ahead",
-        "cancelled out behind",
+        "inserted before", "inserted after", "deleted before", "deleted after",
+        "cancelled out ahead", "cancelled out behind",
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("overlap", [0, 1, 4])
 def test_a_resume_finds_its_row_where_a_change_has_moved_it(
     change: Change, most_requests: int, overlap: int

@@ -95,7 +95,7 @@ async def test_after_an_outage_one_who_wants_nothing_says_nothing_and_one_who_wa
 
 
 @in_its_world
-async def test_a_first_word_that_is_lost_after_the_time_was_told_delays_by_its_timeout_and_is_made_good(
+async def test_a_first_word_lost_after_the_time_was_told_delays_by_its_timeout_and_is_made_good(
     world: World,
 ) -> None:
     await Process(world, wants=5, pause=0.1).start()

@@ -76,17 +76,12 @@ def test_figures_that_make_no_sense_are_refused_by_name_and_value(
 @pytest.mark.parametrize(
     "url",
     [
-        "http://user:s3cret@host",
-        "redis://:s3cret/2@host:6379",
-        "redis://:1234/s3cret@host:6379",
-        "redis://:1234#s3cret@host:6379",
-        "redis://:1234?s3cret@host:6379",
-        "redis://:s3cret#b@host",
-        "redis://user:1234/s3cret@host:port/0",
-        "redis://[::1s3cret",
+        "http://user:s3cret@host", "redis://:s3cret/2@host:6379", "redis://:1234/s3cret@host:6379",
+        "redis://:1234#s3cret@host:6379", "redis://:1234?s3cret@host:6379",
+        "redis://:s3cret#b@host", "redis://user:1234/s3cret@host:port/0", "redis://[::1s3cret",
         "redis://host:6379?socket_timeout=s3cret",
     ],
-)
+)  # fmt: skip
 def test_a_url_that_is_not_usable_is_refused_and_no_part_of_its_password_shown(url: str) -> None:
     with pytest.raises(UsageError, match=r"redis://host:6379/0.*\(/ is %2F") as refused:
         RedisLimiter(url)

@@ -9,19 +9,9 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.sandbox.calls import CallLog
 
 FIELDS = [
-    "id",
-    "trunk_id",
-    "from",
-    "to",
-    "direction",
-    "status",
-    "duration_seconds",
-    "start_time",
-    "end_time",
-    "carrier_lag_ms",
-    "ai_latency_ms",
-    "gateway_processing_ms",
-]
+    "id", "trunk_id", "from", "to", "direction", "status", "duration_seconds", "start_time",
+    "end_time", "carrier_lag_ms", "ai_latency_ms", "gateway_processing_ms",
+]  # fmt: skip
 
 
 async def walk_offset(client: Any, **params: Any) -> list[Any]:

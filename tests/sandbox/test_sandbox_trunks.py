@@ -3,24 +3,11 @@ from typing import Any
 import pytest
 
 CREATED_OFFSET = [
-    "id",
-    "name",
-    "status",
-    "ai_provider",
-    "sip_username",
-    "sip_endpoint",
-    "created_at",
-]
+    "id", "name", "status", "ai_provider", "sip_username", "sip_endpoint", "created_at",
+]  # fmt: skip
 CREATED_CURSOR = [
-    "id",
-    "name",
-    "provider",
-    "sip_endpoint",
-    "sip_username",
-    "status",
-    "created_at",
-    "updated_at",
-]
+    "id", "name", "provider", "sip_endpoint", "sip_username", "status", "created_at", "updated_at",
+]  # fmt: skip
 
 
 async def test_offset_list_is_bare_with_pagination_and_metrics(offset: Any) -> None:
