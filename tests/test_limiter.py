@@ -26,7 +26,7 @@ from telepath_async.errors import ThrottledError, UsageError
 from telepath_async.limiter import Limiter, LocalLimiter, shared_limiter
 from telepath_async.protocol.ratelimit import TokenBucket
 from tests.support.jumping import JumpLoop, jump_loop
-from tests.support.windows import most_in_a_window
+from tests.support.windows import most_in_a_window, recorded
 
 
 def jumping(test: Callable[[JumpLoop], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -617,31 +617,10 @@ def test_a_raised_limit_reaches_the_waiters_of_a_sleeping_loop() -> None:
         assert clock.run_until_complete(task) < 0.02
 
 
-class RecordedBucket:
-    """Knows when every token was taken that was not given back."""
-
-    def __init__(self, bucket: TokenBucket) -> None:
-        self.bucket = bucket
-        self.grants: list[float] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.bucket, name)
-
-    def take(self, now: float) -> bool:
-        taken = self.bucket.take(now)
-        self.grants += [now] * taken
-        return taken
-
-    def give_back(self, taken_at: float) -> None:
-        self.grants.remove(taken_at)
-        self.bucket.give_back(taken_at)
-
-
 def test_loops_in_threads_share_one_limit_and_all_finish() -> None:
     limit, period, each = 200, 0.5, 60
     limiter = LocalLimiter(limit, period)
-    recorded = RecordedBucket(limiter._bucket)
-    limiter._bucket = recorded  # type: ignore[assignment]
+    grants = recorded(limiter)
     served: list[bool] = []
 
     async def go(chance: random.Random) -> None:
@@ -662,8 +641,8 @@ def test_loops_in_threads_share_one_limit_and_all_finish() -> None:
     for thread in threads:
         thread.join(timeout=30)
     assert len(served) == 4 * each
-    assert len(recorded.grants) == sum(served)
-    assert most_in_a_window(recorded.grants, period) <= limit
+    assert len(grants) == sum(served)
+    assert most_in_a_window(grants, period) <= limit
     assert not limiter.waiting
 
 

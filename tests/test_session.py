@@ -6,7 +6,7 @@ import asyncio
 import gc
 import math
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from typing import Any
@@ -52,7 +52,7 @@ from telepath_async.session_holder import SessionHolder
 from tests.support.hostile import HANG, RESET, Hostile, drip, reply
 from tests.support.jumping import JumpLoop, jumping, now
 from tests.support.keys import KEY
-from tests.support.threads import server_in_a_thread
+from tests.support.threads import bluntly, server_in_a_thread
 from tests.support.tls import needs_openssl, server_context
 
 GET = Request(method="GET", path="/calls/c1", template="/calls/{id}")
@@ -673,15 +673,6 @@ def test_a_call_outside_a_task_is_refused(rig: Any) -> None:
 
 
 # Loops.
-
-
-def bluntly(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run on a loop that is closed without any of the care that asyncio.run takes."""
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(work)
-    finally:
-        loop.close()
 
 
 def client_at(url: str, **options: Any) -> TelepathClient:

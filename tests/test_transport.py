@@ -48,6 +48,7 @@ from tests.support.hostile import (
     reply,
 )
 from tests.support.keys import KEY
+from tests.support.threads import bluntly
 from tests.support.tls import needs_openssl, server_context
 
 PASSWORD = "seeded-sip-password"
@@ -750,14 +751,6 @@ async def test_a_session_that_closes_under_a_call_that_waits_for_a_connection_se
     assert sent == {True, False}
 
 
-def _in_a_loop_that_is_closed_bluntly(work: Any) -> Any:
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(work)
-    finally:
-        loop.close()
-
-
 async def _leave_open(url: str) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
     await send(session, url)
@@ -766,9 +759,7 @@ async def _leave_open(url: str) -> aiohttp.ClientSession:
 
 async def test_a_session_whose_loop_was_closed_is_abandoned_without_a_warning() -> None:
     async with Hostile([reply()]) as server:
-        session = await asyncio.to_thread(
-            lambda: _in_a_loop_that_is_closed_bluntly(_leave_open(server.url))
-        )
+        session = await asyncio.to_thread(lambda: bluntly(_leave_open(server.url)))
         assert server.open == 1
         await transport.abandon(session)
         await server.until(lambda it: it.open == 0)
@@ -778,9 +769,7 @@ async def test_a_session_whose_loop_was_closed_is_abandoned_without_a_warning() 
 
 
 async def test_a_session_abandoned_while_a_host_was_looked_up_goes_without_a_word() -> None:
-    session = await asyncio.to_thread(
-        lambda: _in_a_loop_that_is_closed_bluntly(_look_up_and_leave())
-    )
+    session = await asyncio.to_thread(lambda: bluntly(_look_up_and_leave()))
     await transport.abandon(session)
     assert session.closed
     del session

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from telepath_async.protocol.ratelimit import MAX_LIMIT, RateLimit, TokenBucket, read_rate_limit
+from tests.support.windows import most_in_a_window
 
 RESET = 1_741_603_260
 RESET_AT = datetime.fromtimestamp(RESET, UTC)
@@ -20,12 +21,6 @@ LIMITS = st.one_of(st.integers(1, 300), st.sampled_from([600, 6000, 100_000]))
 PERIODS = st.sampled_from([0.5, 1.0, 7.3, 60.0, 3600.0])
 BURSTS = st.one_of(st.none(), st.integers(1, 300))
 STARTS = st.one_of(st.sampled_from([0.0, 1e-9, 12345.678, 2.0**20 - 0.5, 1.0e8]), st.floats(0, 1e8))
-
-
-def most_in_a_window(grants: list[float], period: float) -> int:
-    """Count the grants in [t, t + period) for every grant t, and return the most."""
-    grants = sorted(grants)
-    return max((bisect_left(grants, t + period, i) - i for i, t in enumerate(grants)), default=0)
 
 
 def drain(bucket: TokenBucket, now: float, until: float, late: float = 0.0) -> list[float]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import json
 import logging
 import math
-import sys
 from email.utils import formatdate
 from hashlib import sha256
 from typing import Any
@@ -117,16 +115,6 @@ async def test_before_it_is_open_and_after_it_is_closed_it_says_what_to_do(redis
     unbound.observe(headers(0))
     unbound.pause(1.0)
     await unbound.aclose()
-
-
-def test_without_its_extra_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("telepath_async.redis")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(
-        ModuleNotFoundError, match=r'needs redis.*: pip install "telepath-async\[redis\]"'
-    ):
-        importlib.import_module("telepath_async.redis")
 
 
 async def test_closing_one_that_was_never_opened_is_fine() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -156,16 +154,6 @@ async def test_a_share_too_small_for_any_process_is_refused(
     broker = BrokerUrl(postgres=Secret(postgres_broker_url))
     with pytest.raises(UsageError, match="is too small for 10000000 processes"):
         await work(accounts, broker=broker, expected_processes=10_000_000)
-
-
-def test_a_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [name for name in sys.modules if name.startswith("telepath_async.worker")]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, "saq", None)
-    with pytest.raises(
-        ModuleNotFoundError, match=r'needs saq: pip install "telepath-async\[jobs\]"'
-    ):
-        importlib.import_module("telepath_async.worker")
 
 
 async def test_a_dispatcher_that_fails_ends_the_worker(
