@@ -102,21 +102,11 @@ def test_a_local_limiter_is_a_limiter() -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"limit": 0}, "limit"),
-        ({"limit": -5}, "limit"),
-        ({"limit": 6000.0}, "limit"),
-        ({"limit": True}, "limit"),
-        ({"limit": 10**8}, "limit"),
-        ({"period": 0}, "period"),
-        ({"period": -1.0}, "period"),
-        ({"period": math.inf}, "period"),
-        ({"period": math.nan}, "period"),
-        ({"period": 1e300}, "period"),
-        ({"period": "60"}, "period"),
-        ({"period": True}, "period"),
-        ({"burst": 0}, "burst"),
+        *(({"limit": limit}, "limit") for limit in (0, -5, 6000.0, True, 10**8)),
+        *(({"period": period}, "period") for period in (0, -1.0, math.inf, math.nan, 1e300)),
+        *(({"period": period}, "period") for period in ("60", True)),
+        *(({"burst": burst}, "burst") for burst in (0, 1.5)),
         ({"limit": 10, "burst": 11}, "burst"),
-        ({"burst": 1.5}, "burst"),
     ],
 )
 def test_figures_that_make_no_sense_are_refused_by_name_and_value(

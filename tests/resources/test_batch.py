@@ -149,23 +149,16 @@ class TestCreateMany:
             telepath.trunks.create_many([spec(0), spec(1), bad_key, spec(3)], concurrency=2)
         )
         assert [outcome.state for outcome in outcomes] == ["created", "failed", "failed", "created"]
-        assert [type(outcome.error) for outcome in outcomes] == [
-            type(None),
-            ConflictError,
-            ProviderCredentialsError,
-            type(None),
-        ]
+        errors = [type(outcome.error) for outcome in outcomes if outcome.error]
+        assert errors == [ConflictError, ProviderCredentialsError]
 
     async def test_a_lost_answer_that_cannot_be_settled_is_unknown(
         self, telepath: TelepathClient, sandbox: Sandbox
     ) -> None:
         sandbox.fail_next(drop="before", method="POST")
         (outcome,) = await by_index(telepath.trunks.create_many(specs(1)))
-        assert (outcome.state, type(outcome.error), outcome.trunk) == (
-            "unknown",
-            OutcomeUnknown,
-            None,
-        )
+        assert (outcome.state, outcome.trunk) == ("unknown", None)
+        assert type(outcome.error) is OutcomeUnknown
 
     async def test_what_the_closing_client_cut_off_is_unknown_because_it_may_have_arrived(
         self, telepath: TelepathClient, sandbox: Sandbox
