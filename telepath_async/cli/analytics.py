@@ -18,7 +18,7 @@ from telepath_async import AnalyticsOverview, UsageError
 from .calls import COLUMNS as CALL_COLUMNS
 from .exits import FAILED, OK, PARTLY, code_of
 from .hooks import check_hook, run_hook
-from .output import draw, draw_rows, fields_table, json_line, shown_text, tell
+from .output import echo, fields_table, json_line, render, render_rows, shown_text
 from .shell import Shell, Since, TrunkId, Until, command, span_option
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def overview(
     if shell.as_json:
         shell.write(figures)
     else:
-        draw(fields_table(_figures(figures), show_secrets=shell.show_secrets))
+        render(fields_table(_figures(figures), show_secrets=shell.show_secrets))
 
 
 def _figures(overview: AnalyticsOverview) -> Iterable[tuple[str, object]]:
@@ -51,7 +51,7 @@ def _figures(overview: AnalyticsOverview) -> Iterable[tuple[str, object]]:
     yield "carrier lag", _with_unit(overview.avg_carrier_lag_ms, "ms on average")
     yield "gateway processing", _with_unit(overview.avg_gateway_processing_ms, "ms on average")
     yield "duration", _with_unit(overview.avg_duration_seconds, "s on average")
-    yield "besides", overview.extra or None
+    yield "other fields", overview.extra or None
 
 
 def _with_unit(figure: float | None, unit: str) -> str | None:
@@ -149,7 +149,7 @@ async def watch(
             raise _PolledOnce
 
     if not once:
-        tell(f"polling every {interval.total_seconds():g} s; Ctrl-C ends it")
+        echo(f"polling every {interval.total_seconds():g} s; Ctrl-C ends it")
     async with shell.client() as telepath:
         with suppress(_PolledOnce):
             await watch_latency(
@@ -218,10 +218,11 @@ def _show_alert(shell: Shell, alert: LatencyAlert) -> None:
 
     colour = {"crossed": "red", "recovered": "green", "no_figure": "yellow"}[alert.kind]
     figure = "missing" if alert.value is None else shown_text(alert.value)
-    said = (
+    text = (
         f"{alert.threshold.metric} is {figure}, the limit {shown_text(alert.threshold.limit)}\n"
         f"over the calls from {shown_text(alert.since)} to {shown_text(alert.at)} UTC"
     )
-    draw(Panel(said, title=alert.kind.replace("_", " "), title_align="left", border_style=colour))
+    title = alert.kind.replace("_", " ")
+    render(Panel(text, title=title, title_align="left", border_style=colour))
     if alert.worst_calls:
-        draw_rows(alert.worst_calls, CALL_COLUMNS)
+        render_rows(alert.worst_calls, CALL_COLUMNS)

@@ -1,6 +1,6 @@
 """Create trunks from the rows of a file: `telepath trunks create-many`.
 
-Each row has an outcome, and the exit code tells how the whole went.
+Each row has an outcome, and the exit code sums them up.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Final, Literal, TypeAlias
 from telepath_async import Secret, TrunkOutcome
 
 from .exits import FAILED, OK, PARTLY, UNKNOWN, code_of
-from .output import Column, counted, draw_rows, tell
-from .shell import Shell, going_on
-from .spec_file import Row, name_of, read_rows
+from .output import Column, counted, echo, render_rows
+from .shell import Shell, resume_hint
+from .spec_file import SpecRow, name_of, read_rows
 
 IfExists: TypeAlias = Literal["fail", "skip"]
 
 _COLUMNS: Final[tuple[Column[dict[str, Any]], ...]] = tuple(
-    Column(name, lambda outcome, name=name: outcome[name])  # type: ignore[misc]
+    Column(name, lambda row, name=name: row[name])  # type: ignore[misc]
     for name in ("line", "sip_username", "state", "error")
 )
 
@@ -37,21 +37,21 @@ async def create_many(
     """Create the trunks, print what became of them, and return the exit code."""
     rows = read_rows(file, keys)
     if dry_run:
-        tell(f"{name_of(file)}: {counted(len(rows), 'trunk')} could be created; nothing was sent")
+        echo(f"{name_of(file)}: {counted(len(rows), 'trunk')} could be created; nothing was sent")
         return OK
     outcomes = await _outcomes(shell, rows, if_exists, concurrency)
     states = Counter[str](outcome.state for outcome in outcomes)
     if not shell.as_json:
-        left = [_told(rows, outcome) for outcome in outcomes if outcome.error is not None]
-        if left:
-            draw_rows(sorted(left, key=lambda outcome: outcome["line"]), _COLUMNS)
-    tell(
+        failures = [_to_row(rows, outcome) for outcome in outcomes if outcome.error is not None]
+        if failures:
+            render_rows(sorted(failures, key=lambda row: row["line"]), _COLUMNS)
+    echo(
         ", ".join(
             f"{states[state]:,} {state}" for state in ("created", "exists", "failed", "unknown")
         )
     )
     if states["failed"] or states["unknown"]:
-        tell(
+        echo(
             "correct the rest and run the same command with --if-exists skip: what exists is "
             "left as it is"
         )
@@ -59,13 +59,13 @@ async def create_many(
 
 
 async def _outcomes(
-    shell: Shell, rows: list[Row], if_exists: IfExists, concurrency: int
+    shell: Shell, rows: list[SpecRow], if_exists: IfExists, concurrency: int
 ) -> list[TrunkOutcome]:
     outcomes: list[TrunkOutcome] = []
 
-    def how() -> str:
+    def hint() -> str:
         return (
-            f"{len(outcomes):,} of {len(rows):,} are settled, and up to {concurrency} more "
+            f"{len(outcomes):,} of {len(rows):,} are done, and up to {concurrency} more "
             "may have been created; run the same command with --if-exists skip to go on"
         )
 
@@ -73,17 +73,17 @@ async def _outcomes(
         batch = telepath.trunks.create_many(
             [row.spec for row in rows], concurrency=concurrency, if_exists=if_exists
         )
-        with going_on(how, changes=True), shell.bar("create", "trunks", telepath) as bar:
+        with resume_hint(hint, changes=True), shell.bar("create", "trunks", telepath) as bar:
             bar.show(0, len(rows))
             async for outcome in batch:
                 outcomes.append(outcome)
                 if shell.as_json:
-                    shell.write(_told(rows, outcome))
+                    shell.write(_to_row(rows, outcome))
                 bar.show(len(outcomes), len(rows))
     return outcomes
 
 
-def _told(rows: list[Row], outcome: TrunkOutcome) -> dict[str, Any]:
+def _to_row(rows: list[SpecRow], outcome: TrunkOutcome) -> dict[str, Any]:
     return {
         "line": rows[outcome.index].line,
         "sip_username": outcome.spec.sip_username,

@@ -19,7 +19,7 @@ from attrs import frozen
 from telepath_async import Secret, UsageError
 from telepath_async.protocol.redaction import is_credential, url_secrets
 
-from .output import tell
+from .output import echo
 
 _OWNER_ONLY: Final = 0o600
 
@@ -137,7 +137,7 @@ def _signals_raise() -> Iterator[None]:
 def warn_of_credential(option: str, name: str) -> None:
     """Warn of a secret among the arguments, where every process of the machine can read it."""
     if is_credential(name):
-        tell(
+        echo(
             f"{option} {name}: other users of this machine can read the arguments of a command",
             kind="warning",
         )
@@ -157,7 +157,7 @@ def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") 
         return Secret(from_environment)
     url = Secret(argument.strip())
     if url_secrets(url):
-        tell(
+        echo(
             "the database's password stands among the arguments, where other users of this "
             f"machine can read it; set {variable} or PGPASSWORD, or use ~/.pgpass",
             kind="warning",

@@ -10,7 +10,7 @@ import typer
 from telepath_async import UsageError
 
 from .credentials import database_url
-from .output import Column, draw, draw_rows
+from .output import Column, render, render_rows
 from .shell import Shell, command
 from .times import read_moment
 
@@ -93,7 +93,7 @@ async def explain_(
             }
         )
         return
-    draw(f"{found.summary}", *(f"  {line}" for line in found.evidence))
+    render(f"{found.summary}", *(f"  {line}" for line in found.evidence))
     columns: list[Column[TrunkChange]] = [
         Column("trunk", lambda line: line.name),
         Column("provider", lambda line: line.provider),
@@ -104,4 +104,4 @@ async def explain_(
         Column("certain", lambda line: line.certain),
     ]
     if found.trunks:
-        draw_rows(found.trunks, columns)
+        render_rows(found.trunks, columns)

@@ -10,7 +10,7 @@ import typer
 
 from telepath_async import Agent, PhoneNumber, UsageError
 
-from .output import draw, fields_table
+from .output import fields_table, render
 from .shell import Shell, command
 
 group: Final = typer.Typer(
@@ -85,7 +85,7 @@ async def update(
     if shell.as_json:
         shell.write(number)
     else:
-        draw(fields_table(_fields(number), show_secrets=shell.show_secrets))
+        render(fields_table(_fields(number), show_secrets=shell.show_secrets))
 
 
 def _cleared(fields: list[str] | None) -> list[str]:
@@ -116,4 +116,4 @@ def _fields(number: PhoneNumber) -> Iterator[tuple[str, object]]:
     )
     yield "example context", number.example_context
     yield "provider", number.telephony_provider
-    yield "besides", number.extra or None
+    yield "other fields", number.extra or None

@@ -43,7 +43,7 @@ class Bar:
     """A bar that nobody sees."""
 
     def show(self, done: int, total: int | None = None) -> None:
-        """Say how far it is; `total` None: unknown."""
+        """Show how far it is; `total` None: unknown."""
 
 
 class _SeenBar(Bar):
@@ -59,24 +59,24 @@ class _SeenBar(Bar):
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
-            TextColumn("{task.fields[told]}", markup=False),
+            TextColumn("{task.fields[status]}", markup=False),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True, highlight=False),
             transient=True,
             redirect_stdout=False,  # it may be a file
         )
         self._began = time.monotonic()
-        self._task = self.progress.add_task(title, total=None, told="")
+        self._task = self.progress.add_task(title, total=None, status="")
         self.show(0)
 
     def show(self, done: int, total: int | None = None) -> None:
         seconds = max(time.monotonic() - self._began, 0.1)
         of = "" if total is None else f"/{total:,}"
-        told = (
+        status = (
             f"{done:,}{of} {self._unit} {done / seconds:,.0f}/s "
             f"{self._meter.share(self._telepath):.0%} of limit"
         )
-        self.progress.update(self._task, completed=done, total=total, told=told)
+        self.progress.update(self._task, completed=done, total=total, status=status)
 
 
 @contextmanager

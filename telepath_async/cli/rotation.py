@@ -16,7 +16,7 @@ from telepath_async import (
 )
 
 from .credentials import SecretFile
-from .output import json_line, tell
+from .output import echo, json_line
 from .shell import Shell
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def rotate_one(
         _keep_raw(shell, error, kept)
         raise
     except (OutcomeUnknown, asyncio.CancelledError):
-        tell("the old password may be dead: rotate again, to have one that works", kind="warning")
+        echo("the old password may be dead: rotate again, to have one that works", kind="warning")
         _discard(kept)
         raise
     except TelepathError:
@@ -48,14 +48,14 @@ async def rotate_one(
 def _keep_raw(shell: Shell, error: ResponseError, kept: SecretFile | None) -> None:
     """The answer makes no sense to us, and the new password stands in it, where it is not empty."""
     if not error.raw:
-        tell("the answer was empty, and the old password may be dead: rotate again", kind="warning")
+        echo("the answer was empty, and the old password may be dead: rotate again", kind="warning")
         _discard(kept)
     elif kept is not None:
         kept.replace(error.raw)
         kept.close()
-        tell("the answer was saved as it came: the new password stands in it", kind="warning")
+        echo("the answer was saved as it came: the new password stands in it", kind="warning")
     elif shell.show_secrets:
-        tell(f"the answer as it came, with the new password in it: {error.raw!r}", kind="warning")
+        echo(f"the answer as it came, with the new password in it: {error.raw!r}", kind="warning")
 
 
 def _discard(kept: SecretFile | None) -> None:

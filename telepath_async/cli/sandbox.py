@@ -12,7 +12,7 @@ import typer
 from telepath_async import UsageError
 
 from .exits import FAILED, OK
-from .output import tell
+from .output import echo
 from .shell import example_text, run
 
 
@@ -76,7 +76,7 @@ def sandbox(
                 f"export TELEPATH_API_KEY={shlex.quote(served.api_key)}\n"
             )
             sys.stdout.flush()
-            tell(
+            echo(
                 "set these in another shell, and try: telepath calls list; Ctrl-C ends the sandbox"
             )
             await asyncio.Event().wait()

@@ -23,8 +23,8 @@ from telepath_async import UsageError
 
 from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
 from .exits import OK, PIPE_CLOSED, SIGNALLED, can_go_on, code_of, line_of
-from .log import log_told
-from .output import print_traceback, tell, write_ndjson
+from .log import echo_warnings
+from .output import echo, print_traceback, write_ndjson
 from .progress import Meter, progress_bar
 from .times import read_moment, read_span
 
@@ -213,7 +213,7 @@ def run(work: Coroutine[Any, Any, int | None], *, debug: bool, logs_itself: bool
     the jobs where it belongs.
     """
     signals: list[int] = []
-    with nullcontext() if logs_itself else log_told(debug=debug):
+    with nullcontext() if logs_itself else echo_warnings(debug=debug):
         try:
             code = asyncio.run(_cancelled_by_signals(work, signals))
             sys.stdout.flush()
@@ -224,7 +224,7 @@ def run(work: Coroutine[Any, Any, int | None], *, debug: bool, logs_itself: bool
         except Exception as error:  # noqa: BLE001  # whatever it is, a person reads it
             if debug:
                 print_traceback(error)
-            tell(line_of(error), kind="error")
+            echo(line_of(error), kind="error")
             return code_of(error)
     return OK if code is None else code
 
@@ -271,15 +271,15 @@ def pipe_closed() -> int:
 
 
 @contextmanager
-def going_on(how: Callable[[], str], *, changes: bool = False) -> Iterator[None]:
-    """Say how to go on when the block is interrupted, or fails."""
+def resume_hint(hint: Callable[[], str], *, changes: bool = False) -> Iterator[None]:
+    """Print how to resume when the block is interrupted, or fails."""
     try:
         yield
     except BrokenPipeError:  # the reader has what it wants
         if changes:
-            tell(how())
+            echo(hint())
         raise
     except (asyncio.CancelledError, Exception) as error:
         if can_go_on(error):
-            tell(how())
+            echo(hint())
         raise

@@ -31,7 +31,7 @@ from .listing import (
     wanted_items,
     warn_of_unknown,
 )
-from .output import Column, draw, fields_table, tell
+from .output import Column, echo, fields_table, render
 from .rotation import rotate_one
 from .shell import Shell, command
 
@@ -112,7 +112,7 @@ async def find(
     async with shell.client() as telepath:
         trunk = await telepath.trunks.find(sip_username)
     if trunk is None:
-        tell(f"no trunk has the SIP username {sip_username!r}", kind="error")
+        echo(f"no trunk has the SIP username {sip_username!r}", kind="error")
         return NOT_FOUND
     show_trunk(shell, trunk)
     return OK
@@ -278,7 +278,7 @@ async def rotate(
                 if save is None
                 else f"it stands in {save}"
             )
-            tell(f"the new password could not be printed; {where}", kind="warning")
+            echo(f"the new password could not be printed; {where}", kind="warning")
             raise
 
 
@@ -293,7 +293,7 @@ def _show_credentials(shell: Shell, credentials: SipCredentials, save: str | Non
         "rotated (UTC)": credentials.rotated_at,
         "saved in": save,
     }
-    draw(fields_table(fields.items(), show_secrets=shell.show_secrets))
+    render(fields_table(fields.items(), show_secrets=shell.show_secrets))
 
 
 def show_trunk(shell: Shell, trunk: Trunk) -> None:
@@ -304,10 +304,10 @@ def show_trunk(shell: Shell, trunk: Trunk) -> None:
         return
     fields = [
         *((column.title, column.value(trunk), column.value(unsent)) for column in COLUMNS),
-        ("besides", trunk.extra, unsent.extra),
+        ("other fields", trunk.extra, unsent.extra),
     ]
-    told = ((title, value) for title, value, none in fields if value != none)
-    draw(fields_table(told, show_secrets=shell.show_secrets))
+    sent = ((title, value) for title, value, none in fields if value != none)
+    render(fields_table(sent, show_secrets=shell.show_secrets))
 
 
 def _sent(found: Any, unsent: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import typer
 from telepath_async import Secret, UsageError
 from telepath_async.protocol.redaction import url_secrets
 
-from .output import NONE, Column, draw, draw_rows, printable, tell
+from .output import NONE, Column, echo, printable, render, render_rows
 from .shell import Shell, command, example_text, run
 
 if TYPE_CHECKING:
@@ -196,9 +196,9 @@ async def status(
     if shell.as_json:
         shell.write(*(report.to_dict() for report in reports))
     else:
-        draw_rows(reports, _COLUMNS)
+        render_rows(reports, _COLUMNS)
         errors = [report for report in reports if report.status.error]
-        draw(*(printable(f"{report.status.key}: {report.status.error}") for report in errors))
+        render(*(printable(f"{report.status.key}: {report.status.error}") for report in errors))
 
 
 def _secret(text: str | None) -> Secret | None:
@@ -234,7 +234,7 @@ def _warn_of_passwords(context: typer.Context, **urls: str | None) -> None:
             and source.name == "COMMANDLINE"
             and url_secrets(Secret(url))
         ):
-            tell(
+            echo(
                 "other users of this machine can read the password in "
                 f"--{name.replace('_', '-')}: set its variable",
                 kind="warning",

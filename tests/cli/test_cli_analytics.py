@@ -92,14 +92,14 @@ def test_an_alert_is_a_panel_for_people(telepath: Telepath, tmp_path: Path) -> N
 def test_the_command_gets_the_alert_on_its_standard_input(
     telepath: Telepath, tmp_path: Path
 ) -> None:
-    told = telepath(
+    ended = telepath(
         *SLOW, "--max-carrier-lag-ms", "100000", "--exec", f"cat > {tmp_path}/alert.json"
     )
-    assert told.code == OK
-    assert json.loads((tmp_path / "alert.json").read_text()) == told.lines[0]
+    assert ended.code == OK
+    assert json.loads((tmp_path / "alert.json").read_text()) == ended.lines[0]
 
 
-def test_an_alert_that_could_not_be_passed_on_is_told_again(
+def test_an_alert_that_could_not_be_passed_on_is_sent_again(
     telepath: Telepath, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
@@ -112,14 +112,14 @@ def test_an_alert_that_could_not_be_passed_on_is_told_again(
 
 
 @pytest.mark.parametrize("style", ["--table", "--json"])
-def test_a_figure_that_the_server_does_not_give_is_told_once_and_is_no_success(
+def test_a_figure_that_the_server_does_not_give_is_reported_once_and_is_no_success(
     telepath: Telepath, sandbox: Sandbox, tmp_path: Path, style: str
 ) -> None:
-    for told in (True, False):
+    for expected in (True, False):
         sandbox.fail_next(status=200, body={"total_calls": 3, "latency": {"avg": 900}})
         polled = telepath(*SLOW, style, "--state", tmp_path / "state")
         assert polled.code == PARTLY
-        assert ("no figure" in polled.out or "no_figure" in polled.out) is told
+        assert ("no figure" in polled.out or "no_figure" in polled.out) is expected
 
 
 def test_a_figure_in_quotes_is_read(telepath: Telepath, sandbox: Sandbox) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from telepath_async import ThrottledError, cli
 from telepath_async.cli import app, exits
-from telepath_async.cli.shell import going_on
+from telepath_async.cli.shell import resume_hint
 from telepath_async.cli.shell import run as run_work
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, signalled
@@ -244,6 +244,6 @@ def test_the_version_is_told(run: Telepath) -> None:
 def test_a_reader_that_leaves_is_told_how_to_go_on_with_what_changes(
     capsys: pytest.CaptureFixture[str], changes: bool, said: str
 ) -> None:
-    with pytest.raises(BrokenPipeError), going_on(lambda: "go on so", changes=changes):
+    with pytest.raises(BrokenPipeError), resume_hint(lambda: "go on so", changes=changes):
         raise BrokenPipeError
     assert capsys.readouterr().err == said

@@ -19,7 +19,7 @@ from tests.cli.conftest import Ended, Telepath
 
 @pytest.fixture
 def rotate(telepath: Telepath, tmp_path: Path) -> Telepath:
-    """Run the job with a carrier that writes down what it is told."""
+    """Run the job with a carrier that writes down what it receives."""
     defaults = ("--journal", tmp_path / "rotation.ndjson", "--attempts", 1)
 
     def rotate(*arguments: object, apply: str = f"cat >> {tmp_path}/carrier.ndjson") -> Ended:
@@ -29,7 +29,7 @@ def rotate(telepath: Telepath, tmp_path: Path) -> Telepath:
 
 
 def carrier(tmp_path: Path) -> dict[str, str]:
-    """The password of each trunk that the carrier was told last."""
+    """The password of each trunk that the carrier received last."""
     lines = map(json.loads, (tmp_path / "carrier.ndjson").read_text().splitlines())
     return {line["id"]: line["sip_password"] for line in lines}
 
@@ -85,9 +85,9 @@ def test_a_carrier_that_fails_stops_the_run_and_the_next_one_finishes_it(
     assert "apply failed for trunk" in failed.err
     finished = rotate("--finish")
     assert finished.code == OK
-    told = carrier(tmp_path)
-    assert len(told) == 2
-    assert all(truth(sandbox)[trunk_id] == password for trunk_id, password in told.items())
+    taken = carrier(tmp_path)
+    assert len(taken) == 2
+    assert all(truth(sandbox)[trunk_id] == password for trunk_id, password in taken.items())
 
 
 def test_named_trunks_only(rotate: Telepath, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_named_trunks_only(rotate: Telepath, sandbox: Sandbox, tmp_path: Path) -
     assert all(truth(sandbox)[trunk_id] == before[trunk_id] for trunk_id in rest)
 
 
-def test_a_trunk_that_is_not_there_is_told(rotate: Telepath) -> None:
-    told = rotate("conn_none", "--table")
-    assert told.code == PARTLY
-    assert "trunk_not_found" in told.out
+def test_a_trunk_that_is_not_there_is_reported(rotate: Telepath) -> None:
+    ended = rotate("conn_none", "--table")
+    assert ended.code == PARTLY
+    assert "trunk_not_found" in ended.out
     assert NOT_FOUND != PARTLY
 
 
@@ -111,10 +111,10 @@ def test_the_password_stands_in_neither_arguments_nor_environment(
     first = next(iter(sandbox.trunks))
     look = (
         f"cat /proc/$$/cmdline /proc/$$/environ > {tmp_path}/seen; "
-        f"env >> {tmp_path}/seen; cat > {tmp_path}/told"
+        f"env >> {tmp_path}/seen; cat > {tmp_path}/received"
     )
     assert rotate(first, apply=look).code == OK
-    password = json.loads((tmp_path / "told").read_text())["sip_password"]
+    password = json.loads((tmp_path / "received").read_text())["sip_password"]
     assert password == sandbox.sip_password(first)
     assert password.encode() not in (tmp_path / "seen").read_bytes()
 

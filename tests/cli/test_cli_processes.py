@@ -97,15 +97,15 @@ def test_a_list_that_is_interrupted_goes_on_where_it_was(
         first = process.stdout.readline()
         process.send_signal(number)
         assert process.stderr
-        rest, told = process.stdout.read(), process.stderr.read()
+        rest, err = process.stdout.read(), process.stderr.read()
         assert process.wait(30) == 128 + number
     printed = [json.loads(line)["id"] for line in (first + rest).splitlines()]
-    assert told.count("\n") == 1
-    assert told.startswith(f"note: {len(printed):,} calls were printed")
-    place = shlex.split(re.findall(r"--resume (.*)", told)[0])[0]
-    with started(slow, "calls", "list", "--resume", place) as process:
-        out, told = process.communicate(timeout=60)
-        assert (process.returncode, told) == (0, "")
+    assert err.count("\n") == 1
+    assert err.startswith(f"note: {len(printed):,} calls were printed")
+    checkpoint = shlex.split(re.findall(r"--resume (.*)", err)[0])[0]
+    with started(slow, "calls", "list", "--resume", checkpoint) as process:
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")
     assert printed + [json.loads(line)["id"] for line in out.splitlines()] == list(slow.calls)
 
 
@@ -117,16 +117,16 @@ def test_a_sync_that_is_interrupted_keeps_what_is_committed_and_goes_on(
         while len(slow.requests) < 10:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, told = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=30)
         assert (process.returncode, out) == (130, "")
     assert (
-        told
+        err
         == "note: what was committed stays; run the same command again, and it goes on from there\n"
     )
     kept = rows(file)
     assert 0 < kept < 8_000
     with started(slow, "calls", "sync", f"sqlite:///{file}") as process:
-        out, told = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 0
     assert json.loads(out)["inserted"] == 8_000 - kept
     assert rows(file) == 8_000
