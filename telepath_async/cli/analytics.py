@@ -18,8 +18,9 @@ from telepath_async import AnalyticsOverview, UsageError
 from .calls import COLUMNS as CALL_COLUMNS
 from .exits import FAILED, OK, PARTLY, code_of
 from .hooks import check_hook, run_hook
-from .output import echo, fields_table, json_line, render, render_rows, shown_text
-from .shell import Shell, Since, TrunkId, Until, command, span_option
+from .options import Since, TrunkId, Until, span_option
+from .output import echo, json_line, render, render_rows, shown_text
+from .shell import Shell, command
 
 if TYPE_CHECKING:
     from telepath_async.jobs import LatencyAlert
@@ -38,10 +39,7 @@ async def overview(
     """Show the aggregated figures."""
     async with shell.client() as telepath:
         figures = await telepath.analytics.overview(since=since, until=until, trunk_id=trunk_id)
-    if shell.as_json:
-        shell.write(figures)
-    else:
-        render(fields_table(_figures(figures), show_secrets=shell.show_secrets))
+    shell.show(figures, _figures(figures))
 
 
 def _figures(overview: AnalyticsOverview) -> Iterable[tuple[str, object]]:

@@ -11,7 +11,19 @@ import typer
 
 from telepath_async.version import __version__
 
-from . import analytics, calls, dashboard, explain, jobs, numbers, sandbox, trunks, worker
+from . import (
+    analytics,
+    calls,
+    create_many,
+    dashboard,
+    explain,
+    jobs,
+    numbers,
+    rotation,
+    sandbox,
+    trunks,
+    worker,
+)
 from .exits import FAILED, INTERRUPTED, MEANINGS, USAGE
 from .output import echo
 from .shell import example_text, help_lines, pipe_closed
@@ -59,6 +71,8 @@ def _options(
     pass
 
 
+rotation.add_to(trunks.group)
+create_many.add_to(trunks.group)
 app.add_typer(trunks.group, name="trunks")
 explain.add_to(calls.group)
 app.add_typer(calls.group, name="calls")

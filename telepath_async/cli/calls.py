@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -24,8 +23,9 @@ from .listing import (
     warn_of_unknown,
 )
 from .log import odd_rows_last
-from .output import Column, echo, fields_table, printable, render
-from .shell import Shell, Since, TrunkId, Until, command, resume_hint, span_option
+from .options import DatabaseUrl, Since, TrunkId, Until, span_option
+from .output import Column, echo, printable, render
+from .shell import Shell, command, resume_hint
 
 if TYPE_CHECKING:
     from telepath_async.export import ExportReport
@@ -137,12 +137,7 @@ async def get(
 )
 async def sync(
     shell: Shell,
-    database: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="DATABASE_URL", help="Instead of TELEPATH_DATABASE_URL.", show_default=False
-        ),
-    ] = None,
+    database: DatabaseUrl = None,
     *,
     since: Since = None,
     until: Until = None,
@@ -198,7 +193,7 @@ async def sync(
             "seconds": report.seconds,
             "complete up to (UTC)": report.watermark,
         }
-        _show(shell, report, fields)
+        shell.show(report, fields.items())
     return _verdict(report, "the next run goes back to them")
 
 
@@ -274,15 +269,8 @@ async def export(
             "bytes": report.bytes,
             "seconds": report.seconds,
         }
-        _show(shell, report, fields)
+        shell.show(report, fields.items())
     return _verdict(report, "export again, with --until")
-
-
-def _show(shell: Shell, report: SyncReport | ExportReport, fields: Mapping[str, object]) -> None:
-    if shell.as_json:
-        shell.write(report)
-    else:
-        render(fields_table(fields.items()))
 
 
 def _verdict(report: SyncReport | ExportReport, remedy: str) -> int:

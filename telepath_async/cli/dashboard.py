@@ -18,8 +18,9 @@ from telepath_async import Secret, UsageError
 
 from .credentials import API_KEY, given_secret, read_secret
 from .exits import OK
+from .options import span_option
 from .output import echo
-from .shell import Shell, command, span_option
+from .shell import Shell, command
 from .worker import broker_url
 
 if TYPE_CHECKING:

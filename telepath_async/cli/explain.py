@@ -7,9 +7,8 @@ from typing import Annotated, Final, NamedTuple
 
 import typer
 
-from telepath_async import UsageError
-
 from .credentials import database_url
+from .options import DatabaseUrl, parsed
 from .output import Column, render, render_rows
 from .shell import Shell, command
 from .times import read_moment
@@ -27,10 +26,9 @@ class Times(NamedTuple):
 def _period(text: str) -> Times:
     now = datetime.now(UTC)
     since, separator, until = text.partition("/")
-    try:
-        return Times(read_moment(since, now), read_moment(until, now) if separator else now)
-    except UsageError as error:
-        raise typer.BadParameter(str(error)) from None
+    return parsed(
+        lambda: Times(read_moment(since, now), read_moment(until, now) if separator else now)
+    )
 
 
 def add_to(group: typer.Typer) -> None:
@@ -47,12 +45,7 @@ def add_to(group: typer.Typer) -> None:
 
 async def explain_(
     shell: Shell,
-    database: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="DATABASE_URL", help="Instead of TELEPATH_DATABASE_URL.", show_default=False
-        ),
-    ] = None,
+    database: DatabaseUrl = None,
     *,
     before: Annotated[
         Times | None,

@@ -12,8 +12,9 @@ from telepath_async import SipCredentials, Trunk, UsageError
 
 from .exits import OK, PARTLY
 from .hooks import check_hook, run_hook
+from .options import span_option
 from .output import Column, counted, echo, json_line, render_rows
-from .shell import Shell, command, resume_hint, span_option
+from .shell import Shell, command, resume_hint
 
 if TYPE_CHECKING:
     from telepath_async import TelepathClient

@@ -12,6 +12,7 @@ import typer
 from telepath_async import UsageError
 
 from .exits import FAILED, OK
+from .options import Debug
 from .output import echo
 from .shell import example_text, run
 
@@ -47,7 +48,7 @@ def sandbox(
     api_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Of the sandbox; random when not given.")
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    debug: Debug = False,
 ) -> int:
     """Serve a local Telepath API until Ctrl-C, and print what to set to use it."""
     from telepath_async.sandbox import Sandbox
@@ -85,7 +86,7 @@ def sandbox(
 
 
 def demo(
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    debug: Debug = False,
 ) -> int:
     """Do the SDK's main job against two embedded sandboxes, and watch."""
     from rich.console import Console

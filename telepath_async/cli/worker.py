@@ -18,6 +18,7 @@ import typer
 from telepath_async import Secret, UsageError
 from telepath_async.protocol.redaction import url_secrets
 
+from .options import Debug
 from .output import NONE, Column, echo, printable, render, render_rows
 from .shell import Shell, command, example_text, run
 
@@ -142,7 +143,7 @@ def work(
             help="Spans and metrics of each account; start it by opentelemetry-instrument.",
         ),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    debug: Debug = False,
 ) -> None:  # fmt: skip
     """Run the jobs of many accounts until SIGTERM or Ctrl-C, and log a JSON line for each."""
     if context.invoked_subcommand is not None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from telepath_async import ResponseError, Secret
-from telepath_async.cli import credentials, shell, trunks
+from telepath_async.cli import credentials, rotation, shell
 from telepath_async.cli.exits import AUTH, CONFLICT, FAILED, NOT_FOUND, OK, UNKNOWN, USAGE
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, signalled
@@ -259,7 +259,7 @@ def test_an_empty_answer_to_a_rotation_is_not_kept(
 @pytest.mark.parametrize(
     ("save", "where"), [(False, "it is new, the old one is dead"), (True, "it stands in")]
 )
-def test_a_new_password_that_cannot_be_printed_is_told(
+def test_a_new_password_that_cannot_be_printed_is_reported(
     telepath: Telepath,
     sandbox: Sandbox,
     tmp_path: Path,
@@ -270,7 +270,7 @@ def test_a_new_password_that_cannot_be_printed_is_told(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(trunks, "_show_credentials", full)
+    monkeypatch.setattr(rotation, "_show_credentials", full)
     options = ["--save", tmp_path / "new.json"] if save else ["--show-secrets"]
     failed = telepath("trunks", "rotate", next(iter(sandbox.trunks)), *options)
     assert failed.code == FAILED
@@ -318,7 +318,7 @@ def test_interrupting_a_rotation_says_to_rotate_again(
     assert "rotate again" in stopped.err
 
 
-def test_a_response_error_without_a_place_for_it_shows_nothing(
+def test_a_response_error_without_a_file_for_it_shows_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from telepath_async.cli.rotation import _keep_raw
