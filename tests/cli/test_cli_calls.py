@@ -127,7 +127,7 @@ def test_a_sync_that_fails_says_how_to_go_on_and_going_on_completes_it(
     assert rows(tmp_path / "calls.db") == 250
 
 
-def test_calls_that_a_sync_may_have_missed_are_told_by_the_exit_code(
+def test_calls_that_a_sync_may_have_missed_give_the_exit_code(
     telepath: Telepath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from telepath_async import sync
@@ -181,7 +181,7 @@ def test_an_export_that_fails_leaves_what_was_there(
     assert file.read_text() == "older"
 
 
-def test_calls_that_an_export_may_have_missed_are_told_by_the_exit_code(
+def test_calls_that_an_export_may_have_missed_give_the_exit_code(
     telepath: Telepath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from telepath_async import export

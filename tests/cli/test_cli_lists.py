@@ -159,7 +159,7 @@ def test_a_checkpoint_of_another_list_is_refused(telepath: Telepath) -> None:
     assert refused.code == USAGE
 
 
-def test_rows_that_may_be_missing_are_told_by_the_exit_code(
+def test_rows_that_may_be_missing_give_the_exit_code(
     telepath: Telepath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from telepath_async import Drift, Paginator
