@@ -91,7 +91,7 @@ async def rotate(
 ) -> int:
     """Rotate the SIP passwords of trunks, and have their carriers take the new ones.
 
-    Each new password is in the journal before the carrier is told. When carriers fail, no more
+    Each new password is in the journal before the carrier gets it. When carriers fail, no more
     trunks are begun.
     """
     if bool(trunk_ids) + everything + finish != 1:
