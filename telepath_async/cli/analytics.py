@@ -57,7 +57,7 @@ def _with_unit(figure: float | None, unit: str) -> str | None:
 
 
 class _PolledOnce(Exception):
-    """Leaves a watch that is to poll once."""
+    """Ends a watch that is to poll once."""
 
 
 @command(
@@ -139,7 +139,7 @@ async def watch(
     alerts = _Alerts(shell, exec_)
 
     def on_poll(poll: LatencyPoll) -> None:
-        _remember(state, poll.state)
+        _save_state(state, poll.state)
         if alerts.unprinted is not None:
             raise alerts.unprinted
         if once:
@@ -155,7 +155,7 @@ async def watch(
                 thresholds,
                 alerts.send,
                 interval.total_seconds(),
-                state=_remembered(state),
+                state=_load_state(state),
                 on_poll=on_poll,
                 window=window,
                 trunk_id=trunk_id,
@@ -192,7 +192,7 @@ class _Alerts:
         self.unsent -= 1
 
 
-def _remembered(state: Path | None) -> str | None:
+def _load_state(state: Path | None) -> str | None:
     try:
         return (state.read_text(encoding="utf-8") or None) if state is not None else None
     except FileNotFoundError:
@@ -201,7 +201,7 @@ def _remembered(state: Path | None) -> str | None:
         raise UsageError(f"--state: {state} is not a state of earlier polls; move it") from None
 
 
-def _remember(state: Path | None, text: str) -> None:
+def _save_state(state: Path | None, text: str) -> None:
     if state is not None:
         new = state.with_name(f"{state.name}.new")
         new.write_text(text, encoding="utf-8")

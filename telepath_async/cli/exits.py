@@ -54,7 +54,7 @@ _CODES: Final[dict[type[Exception], int]] = {
     ThrottledError: THROTTLED,
     OutcomeUnknown: UNKNOWN,
 }
-_HOPELESS: Final = (
+_PERMANENT: Final = (
     UsageError, AuthenticationError, PermissionDeniedError, NotFoundError, BadRequestError,
 )  # fmt: skip
 # Of edges that are not imported before they are needed.
@@ -84,6 +84,6 @@ def line_of(error: Exception) -> str:
     return f"{type(error).__name__}: {first_line} (--debug shows where)"
 
 
-def can_go_on(error: BaseException) -> bool:
+def can_resume(error: BaseException) -> bool:
     """Return whether the same command, run again, may get further."""
-    return not isinstance(error, (*_HOPELESS, ModuleNotFoundError))
+    return not isinstance(error, (*_PERMANENT, ModuleNotFoundError))

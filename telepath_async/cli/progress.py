@@ -23,7 +23,7 @@ _DEFAULT_LIMIT: Final = 6_000
 
 @define
 class Meter:
-    """Counts the requests, and so knows the share of the limit that they take."""
+    """Count the requests, for the share of the limit that they take."""
 
     began: float = field(factory=time.monotonic)
     requests: int = 0
@@ -40,13 +40,13 @@ class Meter:
 
 
 class Bar:
-    """A bar that nobody sees."""
+    """A progress bar that shows nothing: there is no terminal."""
 
     def show(self, done: int, total: int | None = None) -> None:
         """Show how far it is; `total` None: unknown."""
 
 
-class _SeenBar(Bar):
+class _VisibleBar(Bar):
     def __init__(
         self, title: str, unit: str, meter: Meter, telepath: TelepathClient | None
     ) -> None:
@@ -95,6 +95,6 @@ def progress_bar(
     if not sys.stderr.isatty() or (lines_on_terminal and sys.stdout.isatty()):
         yield Bar()
         return
-    bar = _SeenBar(title, unit, meter, telepath)
+    bar = _VisibleBar(title, unit, meter, telepath)
     with bar.progress:
         yield bar

@@ -108,7 +108,7 @@ async def _rotate_and_keep(
 
 
 def _keep_raw(shell: Shell, error: ResponseError, kept: SecretFile | None) -> None:
-    """The answer makes no sense to us, and the new password stands in it, where it is not empty."""
+    """Keep an answer that cannot be read: where it is not empty, the new password stands in it."""
     if not error.raw:
         echo("the answer was empty, and the old password may be dead: rotate again", kind="warning")
         _discard(kept)

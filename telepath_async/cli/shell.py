@@ -21,7 +21,7 @@ from attrs import field, frozen
 from telepath_async import UsageError
 
 from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
-from .exits import OK, PIPE_CLOSED, SIGNALLED, can_go_on, code_of, line_of
+from .exits import OK, PIPE_CLOSED, SIGNALLED, can_resume, code_of, line_of
 from .log import echo_warnings
 from .output import echo, fields_table, print_traceback, render, write_ndjson
 from .progress import Meter, progress_bar
@@ -243,6 +243,6 @@ def resume_hint(hint: Callable[[], str], *, changes: bool = False) -> Iterator[N
             echo(hint())
         raise
     except (asyncio.CancelledError, Exception) as error:
-        if can_go_on(error):
+        if can_resume(error):
             echo(hint())
         raise

@@ -35,7 +35,9 @@ from .shell import Shell, command
 group: Final = typer.Typer(help="SIP trunks and their AI agents.", no_args_is_help=True)
 
 
-SystemPrompt = Annotated[str | None, typer.Option(metavar="TEXT", help="Instructions of the agent.")]
+SystemPrompt = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Instructions of the agent.")
+]
 SystemPromptFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The same, from a file.")
 ]

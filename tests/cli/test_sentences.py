@@ -227,4 +227,4 @@ def test_a_failure_without_words_is_its_kind() -> None:
     error = TimeoutError()
     error.add_note("the journal")
     assert line_of(error) == "the journal: TimeoutError"
-    assert exits.can_go_on(error)
+    assert exits.can_resume(error)
