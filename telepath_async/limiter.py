@@ -1,7 +1,7 @@
 """Waiting for the rate limit: the `Limiter` protocol, `LocalLimiter`, and the process's one limiter
 of each key.
 
-Whether a token is there is decided in `protocol/ratelimit.py`; here is only who waits, in what
+Whether a token is there is decided in `protocol/token_bucket.py`; here is only who waits, in what
 order, on which loop.
 """
 
@@ -20,7 +20,8 @@ from weakref import WeakSet, WeakValueDictionary
 from .checks import Priority as Priority
 from .checks import check_priority
 from .errors import ThrottledError
-from .protocol.ratelimit import TokenBucket, read_rate_limit
+from .protocol.ratelimit import read_rate_limit
+from .protocol.token_bucket import TokenBucket
 
 REMEDY: Final = "send fewer requests at a time, or raise max_wait or timeout"
 
