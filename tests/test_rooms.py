@@ -46,14 +46,17 @@ ROOMS: Final[dict[str, set[str]]] = {
         STDLIB, "aiohttp", "yarl", "attrs", "protocol.messages", "protocol.body",
         "protocol.encoding", "deadlines", "failures", "reuse", "errors", "secret", "version",
     },
+    "waiters": {STDLIB},
     "limiter": {
-        STDLIB, "protocol.ratelimit", "protocol.token_bucket", "errors", "checks",
+        STDLIB, "protocol.ratelimit", "protocol.token_bucket", "waiters", "errors", "checks",
     },
     "in_flight": {STDLIB, "errors"},
     "session_holder": {STDLIB, "aiohttp", "in_flight", "transport", "slots", "errors"},
+    "key_state": {STDLIB, "attrs", "protocol", "transport", "limiter"},
+    "emitter": {STDLIB, "protocol", "session_holder", "events", "secret"},
     "session": {
-        STDLIB, "attrs", "protocol", "transport", "limiter", "slots",
-        "session_holder", "errors", "events", "secret",
+        STDLIB, "attrs", "protocol", "transport", "key_state", "limiter", "slots",
+        "session_holder", "emitter", "errors", "events", "secret",
     },
     "walk": {STDLIB, "attrs", "session_holder", "protocol", "errors"},
     "paginator": {STDLIB, "attrs", "walk", "protocol", "errors"},
@@ -67,8 +70,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     "log": {STDLIB, "attrs", "errors", "events"},
     "client": {
         STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter",
-        "session_holder", "session", "paginator", "resources", "errors", "events", "checks",
-        "secret", "unset", "log",
+        "session_holder", "key_state", "emitter", "session", "paginator", "resources", "errors",
+        "events", "checks", "secret", "unset", "log",
     },
     "__init__": {
         PURE_STDLIB, "client", "errors", "events", "limiter", "models", "paginator", "protocol",
