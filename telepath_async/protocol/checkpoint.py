@@ -60,8 +60,8 @@ _DEFAULTS: Final[dict[str, object]] = {
 class PagePosition:
     """Where one page stands in its list: the checkpoints among and after its rows.
 
-    `start`: of the walk; `page`, `end`: how the checkpoints of all its rows, and the one after them,
-    differ from it. Most checkpoints are never asked for, so they are made when one is.
+    `start`: of the walk; `page`, `end`: what differs from it at all rows of the page, and after the
+    last one. Most checkpoints are never asked for, so they are made when one is.
     `first`: position of its first row. `skip`: rows at its beginning that were handed out before
     the resume. `asked_twice`: rows at its beginning that were asked for again on purpose.
     `inexact_before`: a checkpoint before this position may have received rows after it.
