@@ -12,7 +12,7 @@ from aiolimiter import AsyncLimiter
 from compare import QUICK, Table, free_a_large_block, goal
 
 from telepath_async import LocalLimiter
-from telepath_async.protocol.ratelimit import TokenBucket
+from telepath_async.protocol.token_bucket import TokenBucket
 
 ROUNDS = 5 if QUICK else 9
 WAITERS = 10_000

@@ -29,8 +29,10 @@ from .checks import (
     proxy_for,
     whole_number,
 )
+from .emitter import Emitter
 from .errors import UsageError
 from .events import Event
+from .key_state import KeyState, shared_budget
 from .limiter import Limiter, shared_limiter
 from .log import logged
 from .protocol.body import drop_unset, write_json
@@ -44,7 +46,7 @@ from .resources.calls import Calls
 from .resources.numbers import Numbers
 from .resources.trunks import Trunks
 from .secret import Secret
-from .session import CallOptions, KeyState, Session, shared_budget
+from .session import CallOptions, Session
 from .session_holder import SessionHolder, running_loop
 from .unset import UNSET, UnsetType
 
@@ -144,6 +146,7 @@ class TelepathClient:
         if on_event is not None:
             check_function("on_event", on_event, "function that takes an Event")
         on_event = logged(on_event)
+        emitter = None if on_event is None else Emitter(on_event)
         options = CallOptions(
             timeout=check_timeout("timeout", timeout),
             attempt_timeout=check_timeout("attempt_timeout", attempt_timeout),
@@ -160,7 +163,7 @@ class TelepathClient:
                 limiter=limiter,
                 budget=shared_budget(_hash(f"{url.origin()} {secret.reveal()}")),
             )
-            return Session(holder=holder, key=state, options=options, on_event=on_event)
+            return Session(holder=holder, key=state, options=options, emitter=emitter)
 
         ours = _limiter(limiter, key)
         main = numbers = open_at(base, key, ours)

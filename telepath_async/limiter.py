@@ -1,7 +1,7 @@
 """Waiting for the rate limit: the `Limiter` protocol, `LocalLimiter`, and the process's one limiter
 of each key.
 
-Whether a token is there is decided in `protocol/ratelimit.py`; here is only who waits, in what
+Whether a token is there is decided in `protocol/token_bucket.py`; here is only who waits, in what
 order, on which loop.
 """
 
@@ -20,14 +20,11 @@ from weakref import WeakSet, WeakValueDictionary
 from .checks import Priority as Priority
 from .checks import check_priority
 from .errors import ThrottledError
-from .protocol.ratelimit import TokenBucket, read_rate_limit
+from .protocol.ratelimit import read_rate_limit
+from .protocol.token_bucket import TokenBucket
+from .waiters import NEVER, Lane, LoopWaiters, Waiter
 
 REMEDY: Final = "send fewer requests at a time, or raise max_wait or timeout"
-
-_NEVER: Final = math.inf
-_MIN_DELAY: Final = (
-    0.001  # loops count in milliseconds: a shorter timer would spin, and wakes fewer at a time
-)
 
 
 class Limiter(Protocol):
@@ -93,10 +90,10 @@ class LocalLimiter:
         # Reentrant: dropping the waiters of a dead loop destroys their coroutines, whose `finally`
         # may call us.
         self._lock = threading.RLock()
-        self._interactive: _Lane = OrderedDict()
-        self._bulk: _Lane = OrderedDict()
+        self._interactive: Lane = OrderedDict()
+        self._bulk: Lane = OrderedDict()
         self._loops: dict[
-            asyncio.AbstractEventLoop, _LoopWaiters
+            asyncio.AbstractEventLoop, LoopWaiters
         ] = {}  # of the loops that have waiters, and of no other
 
     async def acquire(
@@ -161,7 +158,7 @@ class LocalLimiter:
     def bind(self, key_id: str) -> None:
         """Do nothing: whoever shares this object shares the limit, whatever the key."""
 
-    def _on_timer(self, group: _LoopWaiters) -> None:
+    def _on_timer(self, group: LoopWaiters) -> None:
         """Run on that loop: its timer is due, or another loop has something for it."""
         with self._lock:
             group.disarm()
@@ -169,20 +166,20 @@ class LocalLimiter:
             if self._loops:
                 self._dispatch()
 
-    def _abandon(self, waiter: _Waiter) -> None:
+    def _abandon(self, waiter: Waiter) -> None:
         with self._lock:
             self._remove(waiter)
             if not waiter.group.waiting:
                 waiter.group.disarm()
-            if waiter.granted_at != _NEVER:
+            if waiter.granted_at != NEVER:
                 self._bucket.give_back(waiter.granted_at)
                 # Later, not now: where a whole group is cancelled, all of it must give back before
                 # the first permit goes to somebody else.
                 waiter.group.loop.call_soon(self._on_timer, waiter.group)
 
-    def _expire(self, waiter: _Waiter, max_wait: float) -> None:
+    def _expire(self, waiter: Waiter, max_wait: float) -> None:
         with self._lock:
-            if waiter.granted_at != _NEVER or waiter.future.done():
+            if waiter.granted_at != NEVER or waiter.future.done():
                 return
             self._remove(waiter)
             if not waiter.group.waiting:
@@ -199,7 +196,7 @@ class LocalLimiter:
 
     # What follows runs under the lock.
 
-    def _enqueue(self, priority: Priority, max_wait: float | None, now: float) -> _Waiter:
+    def _enqueue(self, priority: Priority, max_wait: float | None, now: float) -> Waiter:
         self._first()  # drops those of closed loops, which would count as ahead
         lane = self._bulk if priority == "bulk" else self._interactive
         ahead = len(self._interactive) + (len(lane) if lane is self._bulk else 0)
@@ -210,15 +207,15 @@ class LocalLimiter:
                 retry_after=wait,
             )
         loop = asyncio.get_running_loop()
-        group = self._loops.setdefault(loop, _LoopWaiters(loop))
+        group = self._loops.setdefault(loop, LoopWaiters(loop))
         group.waiting += 1
-        waiter = _Waiter(group, lane, ahead)
+        waiter = Waiter(group, lane, ahead)
         lane[waiter] = None
-        if not ahead or group.due == _NEVER:
+        if not ahead or group.due == NEVER:
             self._dispatch()
         return waiter
 
-    def _first(self) -> _Waiter | None:
+    def _first(self) -> Waiter | None:
         """Return the next waiter, and drop those before it that cannot be woken any more."""
         for lane in (self._interactive, self._bulk):
             while lane:
@@ -228,7 +225,7 @@ class LocalLimiter:
                 self._remove(waiter)
         return None
 
-    def _remove(self, waiter: _Waiter) -> None:
+    def _remove(self, waiter: Waiter) -> None:
         if waiter not in waiter.lane:
             return
         del waiter.lane[waiter]
@@ -253,7 +250,7 @@ class LocalLimiter:
             elif group.granted or due < group.due:
                 self._notify_loop(group, due)
 
-    def _notify_loop(self, group: _LoopWaiters, due: float) -> None:
+    def _notify_loop(self, group: LoopWaiters, due: float) -> None:
         """Have another loop wake its own: its futures and timers are not ours to touch."""
         group.due = due
         try:
@@ -263,60 +260,6 @@ class LocalLimiter:
                 self._bucket.give_back(waiter.granted_at)
             group.granted.clear()
             self._dispatch()
-
-
-@final
-class _LoopWaiters:
-    """The waiters of one loop: its timer, and those that were granted a permit and not woken yet.
-
-    Every loop has its own timer, and whichever fires serves all: a blocked or dead loop never holds
-    up the others.
-    """
-
-    __slots__ = ("due", "granted", "loop", "timer", "waiting")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.waiting = 0
-        self.granted: list[_Waiter] = []
-        self.timer: asyncio.TimerHandle | None = None
-        self.due = _NEVER
-
-    def wake(self) -> None:
-        for waiter in self.granted:
-            if not waiter.future.done():  # cancelled since; its task gives the permit back
-                waiter.future.set_result(waiter.granted_at)
-        self.granted.clear()
-
-    def arm(self, due: float, delay: float, on_timer: Callable[[_LoopWaiters], None]) -> None:
-        """Come back in `delay` seconds, unless a timer fires before `due` or nobody waits."""
-        if not self.waiting:
-            self.disarm()
-        elif due < self.due:
-            self.disarm()
-            self.due = due
-            self.timer = self.loop.call_later(max(delay, _MIN_DELAY), on_timer, self)
-
-    def disarm(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        self.timer = None
-        self.due = _NEVER
-
-
-@final
-class _Waiter:
-    __slots__ = ("ahead", "future", "granted_at", "group", "lane")
-
-    def __init__(self, group: _LoopWaiters, lane: _Lane, ahead: int) -> None:
-        self.future: asyncio.Future[float] = group.loop.create_future()
-        self.granted_at = _NEVER
-        self.group = group
-        self.lane = lane
-        self.ahead = ahead  # when it came
-
-
-_Lane = OrderedDict[_Waiter, None]  # a cancelled waiter leaves from the middle in O(1)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

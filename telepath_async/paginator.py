@@ -114,8 +114,9 @@ class Paginator(Generic[T]):
 
 
 def _smaller(source: Source[T], most: int) -> Source[T]:
-    plan = source.plan
-    return evolve(source, plan=evolve(plan, page_size=min(plan.page_size, most)))
+    if source.plan.page_size <= most:
+        return source
+    return evolve(source, plan=evolve(source.plan, page_size=most))
 
 
 class _Each(AsyncIterator[U]):

@@ -10,14 +10,14 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Coroutine, Iterator, Mapping
 from itertools import count
 from typing import Any, Final
 
-from attrs import define, evolve, frozen
+from attrs import evolve, frozen
 
 from . import transport
+from .emitter import Emitter
 from .errors import (
     ClientClosedError,
     ConnectionLost,
@@ -26,22 +26,12 @@ from .errors import (
     ThrottledError,
     TransportError,
 )
-from .events import (
-    CallEnded,
-    CallStarted,
-    Event,
-    RequestFailed,
-    RequestStarted,
-    ResponseReceived,
-    RetryScheduled,
-    Throttled,
-)
-from .limiter import Limiter, Priority
-from .protocol.checkpoint import Style
+from .events import Event, RetryScheduled, Throttled
+from .key_state import KeyState
+from .limiter import Priority
 from .protocol.messages import Request, Response
-from .protocol.ratelimit import RateLimit
-from .protocol.refusals import api_error, shown_request_id
-from .protocol.retry import RetryBudget, RetryPolicy, decide, server_delay
+from .protocol.refusals import api_error
+from .protocol.retry import RetryPolicy, decide
 from .secret import Secret
 from .session_holder import SessionHolder, running_loop
 from .slots import Slots
@@ -63,39 +53,6 @@ class CallOptions:
     headers: Mapping[str, Secret] = {}
 
 
-@define(eq=False, kw_only=True)
-class KeyState(transport.Origin):
-    """A key at its origin, and what all sessions that use it share.
-
-    `budget`: the process's one for this key; `rate_limit`: by the latest answer that names one;
-    `paging_style`: how this server pages, once a list has shown it.
-    """
-
-    limiter: Limiter
-    budget: RetryBudget
-    rate_limit: RateLimit | None = None
-    paging_style: Style | None = None
-
-    def observe(self, response: Response) -> None:
-        """Learn from an answer: its headers, and how long a 429 asks everybody to wait."""
-        self.limiter.observe(response.headers)
-        self.rate_limit = response.rate_limit or self.rate_limit
-        if response.status == 429:
-            wait = server_delay(response, wall_clock=time.time())
-            pause = getattr(self.limiter, "pause", None)
-            if wait and pause is not None:
-                pause(wait)
-
-
-@lru_cache(maxsize=1024)
-def shared_budget(origin_and_key: str) -> RetryBudget:
-    """Return the process's one retry budget of a key at an origin (by their hash).
-
-    The latest 1,024 are kept.
-    """
-    return RetryBudget()
-
-
 class Session:
     """Sends requests with one key, and with the options of one client."""
 
@@ -105,12 +62,12 @@ class Session:
         holder: SessionHolder,
         key: KeyState,
         options: CallOptions,
-        on_event: Callable[[Event], object] | None,
+        emitter: Emitter | None,
     ) -> None:
         self.holder = holder
         self.key = key
         self.options = options
-        self._on_event = on_event
+        self._emitter = emitter
         self._headers = key.headers(options.headers)
 
     def with_options(self, **changes: Any) -> Session:
@@ -119,7 +76,7 @@ class Session:
             holder=self.holder,
             key=self.key,
             options=evolve(self.options, **changes),
-            on_event=self._on_event,
+            emitter=self._emitter,
         )
 
     def charge_retry(self) -> bool:
@@ -143,37 +100,9 @@ class Session:
         `deadline`: of a call of several requests, which share it; None = this request is the call.
         """
         request.attempts, request.unsent = 0, True
-        send = self._send if self._on_event is None else self._send_observed
-        return send(request, deadline)
-
-    async def _send_observed(self, request: Request, deadline: float | None) -> Response:
-        """Send, and emit the call's start and its end, whatever that is."""
-        clock = running_loop().time
-        began = clock()
-        request.call = next(_call_numbers)
-        self._emit(CallStarted, request, 0, base_url=self.key.base_url)
-        try:
-            response = await self._send(request, deadline)
-        except BaseException as error:
-            status, name = getattr(error, "status", None), type(error).__name__
-            self._emit(
-                CallEnded,
-                request,
-                request.attempts,
-                seconds=clock() - began,
-                status=status,
-                error=name,
-            )
-            raise
-        self._emit(
-            CallEnded,
-            request,
-            request.attempts,
-            seconds=clock() - began,
-            status=response.status,
-            error=None,
-        )
-        return response
+        if self._emitter is None:
+            return self._send(request, deadline)
+        return self._emitter.call(request, self.key.base_url, lambda: self._send(request, deadline))
 
     async def _send(self, request: Request, deadline: float | None) -> Response:
         self.holder.check_usable()
@@ -262,8 +191,8 @@ class Session:
                 timeout=self.options.attempt_timeout,
                 until=deadline,
             )
-            if self._on_event is not None:
-                sending = self._observed_attempt(request, sending)
+            if self._emitter is not None:
+                sending = self._emitter.attempt(request, sending, self._secrets(request))
             return await sending
         finally:
             slots.release(priority)
@@ -283,36 +212,6 @@ class Session:
             raise ThrottledError(f"{why}{seconds:g} s; {remedy}", retry_after=seconds)
         raise RequestTimeout(f"{why}{seconds:.3g} s, nothing was sent; {remedy}", sent=False)
 
-    async def _observed_attempt(
-        self, request: Request, sending: Coroutine[Any, Any, Response]
-    ) -> Response:
-        """Await an attempt, and emit its start and its end, whatever that is."""
-        clock = asyncio.get_running_loop().time
-        self._emit(RequestStarted, request, request.attempts)
-        began = clock()
-        try:
-            response = await sending
-        except BaseException as error:
-            self._emit(
-                RequestFailed,
-                request,
-                request.attempts,
-                seconds=clock() - began,
-                error=type(error).__name__,
-            )
-            raise
-        seen = response.rate_limit
-        self._emit(
-            ResponseReceived,
-            request,
-            request.attempts,
-            status=response.status,
-            seconds=clock() - began,
-            remaining=None if seen is None else seen.remaining,
-            request_id=shown_request_id(response, secrets=self._secrets(request)),
-        )
-        return response
-
     def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
         if isinstance(outcome, Response):
             return api_error(outcome, secrets=self._secrets(request), wall_clock=time.time())
@@ -329,20 +228,8 @@ class Session:
                 yield value
 
     def _emit(self, kind: type[Event], request: Request, attempt: int, **details: Any) -> None:
-        if self._on_event is None:
-            return
-        try:
-            self._on_event(
-                kind(
-                    method=request.method,
-                    template=request.template,
-                    call=request.call,
-                    attempt=attempt,
-                    **details,
-                )
-            )
-        except Exception:  # noqa: BLE001  # a listener's fault must not lose an answer
-            _log.exception("on_event failed on %s; the call goes on", kind.__name__)
+        if self._emitter is not None:
+            self._emitter.emit(kind, request, attempt, **details)
 
 
 def _least(bound: float | None, time_left: float) -> float | None:

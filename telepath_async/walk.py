@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from .errors import APIError, PagingError
 from .protocol.answers import ListBody
@@ -115,7 +115,7 @@ class Walk(Generic[T]):
         if self._number and not (items or rejected or drift != self._drift):
             return None
         self._number += 1
-        self._drift = evolve(drift)  # the page's own may be changed
+        self._drift = drift_of(self.pagings)  # the page's own may be changed
         assert chain.raw is not None
         return Page(
             items=items,
@@ -213,8 +213,10 @@ class _Chain(Generic[T]):
                 if not received and early is None and answer[1].rows:
                     # It joins on when the page before it has come; if not, it is asked for again.
                     self._too_early[query] = answer
-                elif received and not set(self.paging.upcoming(1)) <= self._too_early.keys():
-                    self._too_early.clear()
+                elif received and self._too_early:
+                    likely = self.paging.upcoming(1)
+                    if not set(likely) <= self._too_early.keys():
+                        self._too_early.clear()
                 self._ask_ahead(wanted)
                 if received:
                     self.raw = answer[0]

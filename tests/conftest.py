@@ -15,7 +15,7 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses
 
-from telepath_async.session import shared_budget
+from telepath_async.key_state import shared_budget
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # a slow machine is no failure
 hypothesis.settings.load_profile("unhurried")

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from telepath_async import limiter as limiter_module
 from telepath_async.errors import ThrottledError, UsageError
 from telepath_async.limiter import Limiter, LocalLimiter, shared_limiter
-from telepath_async.protocol.ratelimit import TokenBucket
+from telepath_async.protocol.token_bucket import TokenBucket
 from tests.support.jumping import JumpLoop, jump_loop
 from tests.support.windows import most_in_a_window, recorded
 
@@ -456,7 +456,7 @@ async def timed(loop: JumpLoop, limiter: LocalLimiter, lane: Any) -> float:
 
 def next_after(grants: list[float], limiter: LocalLimiter, now: float) -> float:
     """Say when a fresh bucket that had seen these grants, and no other, would give the next."""
-    fresh = TokenBucket(limiter._bucket._limit, 60.0, limiter._bucket._wanted_burst)
+    fresh = TokenBucket(limiter._bucket._pace.limit, 60.0, limiter._bucket._burst)
     for grant in grants:
         assert fresh.take(grant + 1e-9)
     return fresh.next_at(now)

@@ -17,6 +17,7 @@ from attrs import define, field
 from multidict import CIMultiDict
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient, transport
+from telepath_async.emitter import Emitter
 from telepath_async.errors import (
     APIError,
     AuthenticationError,
@@ -43,11 +44,12 @@ from telepath_async.events import (
     RetryScheduled,
     Throttled,
 )
+from telepath_async.key_state import KeyState
 from telepath_async.protocol.messages import Request, Response
 from telepath_async.protocol.retry import RetryBudget
 from telepath_async.sandbox import Sandbox
 from telepath_async.secret import Secret
-from telepath_async.session import CallOptions, KeyState, Session
+from telepath_async.session import CallOptions, Session
 from telepath_async.session_holder import SessionHolder
 from tests.support.hostile import HANG, RESET, Hostile, drip, reply
 from tests.support.jumping import JumpLoop, jumping, now
@@ -173,7 +175,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
         chosen = CallOptions(
             **({"timeout": 30.0, "attempt_timeout": 10.0, "retry": RetryPolicy()} | options)
         )
-        session = Session(holder=holder, key=key, options=chosen, on_event=events.append)
+        session = Session(holder=holder, key=key, options=chosen, emitter=Emitter(events.append))
         return Rig(wire, gate, session, events, budget, holder)
 
     return make
@@ -463,7 +465,7 @@ async def test_a_listener_that_raises_loses_nothing_and_is_logged(
         raise ZeroDivisionError
 
     it.session = Session(
-        holder=it.holder, key=it.session.key, options=it.session.options, on_event=listener
+        holder=it.holder, key=it.session.key, options=it.session.options, emitter=Emitter(listener)
     )
     assert (await it.session.send(GET)).status == 200
     assert [record.message for record in caplog.records] == [
@@ -476,7 +478,7 @@ async def test_a_listener_that_raises_loses_nothing_and_is_logged(
 async def test_without_a_listener_nothing_is_told(rig: Any) -> None:
     it = rig(answer(200))
     session = Session(
-        holder=it.holder, key=it.session.key, options=it.session.options, on_event=None
+        holder=it.holder, key=it.session.key, options=it.session.options, emitter=None
     )
     assert (await session.send(GET)).status == 200
 

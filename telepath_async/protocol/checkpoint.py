@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from attrs import evolve, field, frozen
@@ -58,24 +58,32 @@ _DEFAULTS: Final[dict[str, object]] = {
 
 @frozen
 class PagePosition:
-    """Where one page stands in its list: the checkpoints before, among and after its rows.
+    """Where one page stands in its list: the checkpoints among and after its rows.
 
+    `start`: of the walk; `page`, `end`: what differs from it at all rows of the page, and after the
+    last one. Most checkpoints are never asked for, so they are made when one is.
     `first`: position of its first row. `skip`: rows at its beginning that were handed out before
     the resume. `asked_twice`: rows at its beginning that were asked for again on purpose.
     `inexact_before`: a checkpoint before this position may have received rows after it.
     """
 
-    here: Checkpoint
-    after: Checkpoint
+    start: Checkpoint
+    page: Mapping[str, Any] = {}
+    end: Mapping[str, Any] = {}
     first: int = 0
     skip: int = 0
     asked_twice: int = 0
     inexact_before: int = 0
 
+    @property
+    def after(self) -> Checkpoint:
+        """The checkpoint after the last row."""
+        return evolve(self.start, **{**self.page, **self.end})
+
     def after_row(self, index: int, row_id: str) -> Checkpoint:
         """Return the checkpoint after the row at this index of the page."""
         at = self.first + index + 1
-        return evolve(self.here, at=at, last=row_id, unsure=at < self.inexact_before)
+        return evolve(self.start, **self.page, at=at, last=row_id, unsure=at < self.inexact_before)
 
 
 def read_checkpoints(text: object, *, of: str, filters: Mapping[str, str]) -> list[Checkpoint]:

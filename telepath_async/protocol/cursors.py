@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from attrs import evolve
-
 from .answers import ListBody
 from .checkpoint import PagePosition
 from .plan import Drift, Plan, contradiction
@@ -49,9 +47,12 @@ class CursorPaging:
         opened_by, self._cursor = self._cursor, self._next_cursor(body)
         self._seen.add(hash(self._cursor))
         self.done = self._cursor is None
-        here = evolve(self._plan.start, style=self.style, cursor=opened_by, at=0, last=None)
-        after = evolve(here, cursor=self._cursor, done=self.done)
-        return PagePosition(here=here, after=after, skip=self._before_anchor(ids))
+        return PagePosition(
+            self._plan.start,
+            page={"style": self.style, "cursor": opened_by},
+            end={"cursor": self._cursor, "at": 0, "last": None, "done": self.done},
+            skip=self._before_anchor(ids),
+        )
 
     def _next_cursor(self, body: ListBody[Any]) -> str | None:
         cursor = body.next_cursor

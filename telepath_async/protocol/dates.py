@@ -29,13 +29,15 @@ class DateRange:
 
     def filters(self) -> dict[str, str]:
         """Return the exact range as a checkpoint holds it."""
-        return dict(query_of(**{"from": self.since, "to": self.until}))
+        return {} if self.is_open else dict(query_of(**{"from": self.since, "to": self.until}))
 
     def query(self, style: Style | None) -> Query:
         """Return `from`/`to` and, for an offset server, `start_date`/`end_date` too.
 
         A server ignores the spelling that it does not know.
         """
+        if self.is_open:
+            return ()
         spelled = query_of(**{"from": self.since, "to": self.until})
         if style != "offset":
             return spelled

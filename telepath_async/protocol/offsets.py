@@ -20,8 +20,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from attrs import evolve
-
 from .answers import ListBody
 from .checkpoint import PagePosition
 from .plan import Drift, Plan
@@ -83,10 +81,16 @@ class OffsetPaging:
         inexact_before = first + self._known.reach_last(ids, joined=self._overlap > 0) + 1
         asked_twice = self._next - first
         self._accept(ids, reached, served)
-        here = evolve(self._plan.start, style=self.style, total=self.total)
         unsure = 0 < served < inexact_before - first
-        after = evolve(here, at=reached, last=self._known.last, unsure=unsure, done=self.done)
-        return PagePosition(here, after, first, skip, asked_twice, inexact_before)
+        return PagePosition(
+            self._plan.start,
+            page={"style": self.style, "total": self.total},
+            end={"at": reached, "last": self._known.last, "unsure": unsure, "done": self.done},
+            first=first,
+            skip=skip,
+            asked_twice=asked_twice,
+            inexact_before=inexact_before,
+        )
 
     def _note_total(self, total: int | None, reached: int) -> None:
         total = total if total is None or total >= reached else None  # else it counts other things

@@ -40,7 +40,7 @@ def style_of(body: ListBody[Any]) -> Style | None:
 class PageInHand(Generic[T]):
     """The rows still to be handed out, and the index of each in its page."""
 
-    before: Checkpoint
+    before: PagePosition
     position: PagePosition
     rows: Sequence[T] = ()
     indexes: Sequence[int] = ()
@@ -54,7 +54,7 @@ class PageInHand(Generic[T]):
         if self.taken == len(self.rows):
             return self.position.after
         if self.taken == 0:
-            return self.before
+            return self.before.after
         last = self.taken - 1
         return self.position.after_row(self.indexes[last], self.rows[last].id)
 
@@ -68,7 +68,8 @@ class Paging(Generic[T]):
         self.drift = Drift(uncertain=int(start.unsure))
         self._known = RecentIds(plan.shards, start.last)
         self._machine = None if start.style is None else self._make_machine(start.style)
-        self._page = PageInHand[T](before=start, position=PagePosition(start, start))
+        stands = PagePosition(start)
+        self._page: PageInHand[T] = PageInHand(before=stands, position=stands)
         self._empty_pages = 0
         self._rejected: tuple[RejectedRow, ...] = ()  # on the latest page, known ones too
 
@@ -180,12 +181,12 @@ class Paging(Generic[T]):
             wanted, indexes = [new[at] for at in kept], [indexes[at] for at in kept]
         if odd:
             odd = self._wanted_odd(odd, wanted)
-        if rows and not new and position.here.style == "offset":
+        if rows and not new and isinstance(self._machine, OffsetPaging):
             # The row of the checkpoint is the last of this page, or was pushed on beyond it.
-            after = evolve(self.checkpoint, style="offset", done=self.done)
-            position = evolve(position, after=after)
+            here = evolve(self.checkpoint, style="offset", done=self.done)
+            position = evolve(position, start=here, page={}, end={})
         self._page = PageInHand(
-            before=self.checkpoint,
+            before=self._page.position,
             position=position,
             rows=wanted,
             indexes=indexes,

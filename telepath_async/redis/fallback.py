@@ -6,7 +6,7 @@ from math import inf
 
 from attrs import define, field
 
-from telepath_async.protocol.ratelimit import TokenBucket
+from telepath_async.protocol.token_bucket import TokenBucket
 
 from .times import LEASE, RECENT, TIMEOUT
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import define
 
-from telepath_async.protocol.ratelimit import MAX_PAUSE
+from telepath_async.protocol.token_bucket import MAX_PAUSE
 
 from .times import HEARTBEAT
 

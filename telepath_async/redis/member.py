@@ -13,7 +13,8 @@ from typing import Final, Literal, final
 from attrs import evolve, frozen
 
 from telepath_async import RateLimit
-from telepath_async.protocol.ratelimit import MAX_LIMIT, MAX_PAUSE
+from telepath_async.protocol.ratelimit import MAX_LIMIT
+from telepath_async.protocol.token_bucket import MAX_PAUSE
 
 from .fallback import Fallback
 from .lease import Lease, Pause, Usage

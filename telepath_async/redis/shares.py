@@ -11,7 +11,7 @@ from attrs import frozen
 
 from telepath_async import UsageError
 from telepath_async.checks import check_whole
-from telepath_async.protocol.ratelimit import TokenBucket
+from telepath_async.protocol.token_bucket import TokenBucket
 
 # Requests leave when they are granted and arrive when the network pleases: 60 ms in a minute, as in
 # the local limiter.

@@ -27,7 +27,7 @@ from telepath_async.errors import (
     TelepathError,
 )
 from telepath_async.events import Event, RequestStarted
-from telepath_async.session import shared_budget
+from telepath_async.key_state import shared_budget
 from tests.support.hostile import HANG, RESET, Hostile, Step, reply
 from tests.support.trunk_server import KEY, spec
 

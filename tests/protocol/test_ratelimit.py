@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from telepath_async.protocol.ratelimit import MAX_LIMIT, RateLimit, TokenBucket, read_rate_limit
+from telepath_async.protocol.ratelimit import MAX_LIMIT, RateLimit, read_rate_limit
+from telepath_async.protocol.token_bucket import TokenBucket
 from tests.support.windows import most_in_a_window
 
 RESET = 1_741_603_260
