@@ -1,7 +1,7 @@
 """Promise 3: a create or a rotate is never executed twice by us, and what we report of it is true.
 
 The server takes a username as often as it is sent, so that a second create would show. Beside
-these: tests/resources/test_trunks.py (`TestCreateInDoubt`: older, other and undated trunks),
+these: tests/resources/test_lost_answers.py (older, other and undated trunks),
 tests/test_transport.py (aiohttp's hidden resend), tests/test_session.py
 (`test_a_create_in_doubt_is_sent_once`).
 """
