@@ -456,7 +456,7 @@ async def timed(loop: JumpLoop, limiter: LocalLimiter, lane: Any) -> float:
 
 def next_after(grants: list[float], limiter: LocalLimiter, now: float) -> float:
     """Say when a fresh bucket that had seen these grants, and no other, would give the next."""
-    fresh = TokenBucket(limiter._bucket._pace.limit, 60.0, limiter._bucket._burst)
+    fresh = TokenBucket(limiter._bucket.limit, 60.0, limiter._bucket._burst)
     for grant in grants:
         assert fresh.take(grant + 1e-9)
     return fresh.next_at(now)
