@@ -69,6 +69,7 @@ class OffsetPaging:
         """
         first, served = self._first, len(ids) + len(marks)
         reached = first + served
+        asked = self.repeats.limit
         is_whole_list = self.repeats.check(body, ids, first)
         self._note_total(body.total, reached)
         if not self._joins(ids, marks) and self._rewind(served):
@@ -77,7 +78,7 @@ class OffsetPaging:
         skip = ids.index(anchor) + 1 if anchor is not None and anchor in ids else 0
         if self._overlap and not skip and self._known.isdisjoint(marks):
             self._drift.uncertain += self._known.forgotten(ids)
-        self.done = is_whole_list or self._is_end(body, reached, served)
+        self.done = is_whole_list or self._is_end(body, reached, served, asked)
         inexact_before = first + self._known.reach_last(ids, joined=self._overlap > 0) + 1
         asked_twice = self._next - first
         self._accept(ids, reached, served)
@@ -135,8 +136,8 @@ class OffsetPaging:
             self._known.begin_anew()
             self._searching = False
 
-    def _is_end(self, body: ListBody[Any], reached: int, served: int) -> bool:
-        full = self._longest or min(body.limit or self._plan.page_size, self._plan.page_size)
+    def _is_end(self, body: ListBody[Any], reached: int, served: int, asked: int) -> bool:
+        full = min(self._longest or body.limit or asked, asked)
         missing = max(0, (self.total or 0) - reached)
         new = reached > self._next
         # The server may cap pages at fewer rows than we ask for.

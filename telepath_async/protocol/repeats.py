@@ -14,8 +14,8 @@ class Repeats:
     """Compares each page with the one before it.
 
     A server that shows the same page at three offsets, and names no paging at all, may have sent
-    its whole list. Where that is as long as a page, the next request is for one row less: a cursor
-    server shows a cursor then, and one that does not page at all sends the same again.
+    its whole list; or rows were inserted. So the next request is for one row less than that page: a
+    cursor server shows a cursor then, and one that does not page at all sends the same again.
     """
 
     def __init__(self, of: str, page_size: int) -> None:
@@ -48,16 +48,13 @@ class Repeats:
             raise self._ignored(first)
         repeats = bool(ids) and ids == self._ids and first > self._first
         seen = self._seen + 1 if repeats else 1
-        whole = seen == _AT_OFFSETS and self._is_whole(body, ids, first)
-        self.limit = self._page_size - (seen == _AT_OFFSETS and not whole)
+        suspect = seen == _AT_OFFSETS
+        if suspect and (body.total is not None or body.limit is not None or self._page_size == 1):
+            raise self._ignored(first)
+        whole = suspect and len(ids) == 1  # no room to probe
+        self.limit = min(len(ids), self._page_size) - 1 if suspect and not whole else self._page_size
         self._first, self._ids, self._seen = first, ids, seen
         return whole
-
-    def _is_whole(self, body: ListBody[Any], ids: list[str], first: int) -> bool:
-        """Judge a page that has come at three offsets: the whole list, or not known yet."""
-        if body.total is not None or body.limit is not None or self._page_size == 1:
-            raise self._ignored(first)
-        return len(ids) != self._page_size
 
     def _ignored(self, first: int) -> Exception:
         return contradiction(

@@ -323,6 +323,19 @@ def test_a_server_that_sends_the_whole_list_whatever_is_asked_is_at_its_end(coun
     assert paging.drift.uncertain == 0
 
 
+@pytest.mark.parametrize(
+    ("cap", "page_size", "overlap", "inserted"), [(5, 20, 1, 4), (100, 10, 9, 1), (8, 10, 3, 5)]
+)
+def test_a_page_that_insertions_bring_three_times_is_not_taken_for_the_whole_list(
+    cap: int, page_size: int, overlap: int, inserted: int
+) -> None:
+    before = {n: put(0, *(f"{n}.{index}" for index in range(inserted))) for n in (2, 3)}
+    server = OffsetServer(numbered(60), cap=cap, facts=("offset",), before=before)
+    paging = Paging(plan(page_size=page_size, overlap=overlap))
+    assert walk(paging, server) == numbered(60)
+    assert paging.drift.uncertain == 0
+
+
 def test_a_single_full_page_of_a_cursor_server_that_leaves_the_key_out_is_the_list() -> None:
     def cursor_server(query: dict[str, str]) -> ListBody[Item]:
         if int(query["limit"]) >= 10:
