@@ -70,7 +70,7 @@ class OffsetPaging:
         first, served = self._first, len(ids) + len(marks)
         reached = first + served
         asked = self.repeats.limit
-        is_whole_list = self.repeats.check(body, ids, first)
+        is_whole_list = self.repeats.check(body, ids + marks, first)
         self._note_total(body.total, reached)
         if not self._joins(ids, marks) and self._rewind(served):
             return None
@@ -82,7 +82,7 @@ class OffsetPaging:
         inexact_before = first + self._known.reach_last(ids, joined=self._overlap > 0) + 1
         asked_twice = self._next - first
         self._accept(ids, reached, served)
-        unsure = 0 < served < inexact_before - first
+        unsure = 0 < len(ids) < inexact_before - first
         return PagePosition(
             self._plan.start,
             page={"style": self.style, "total": self.total},

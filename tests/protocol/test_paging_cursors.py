@@ -174,7 +174,9 @@ def test_rows_without_a_usable_id_are_counted_and_take_a_place_in_the_list() -> 
     assert dict(paging.upcoming(1)[0])["offset"] == "2"
 
 
-def server_with_broken_rows(broken: tuple[int, ...]) -> Callable[[Query], ListBody[Item]]:
+def server_with_broken_rows(
+    broken: tuple[int, ...], **facts: int
+) -> Callable[[Query], ListBody[Item]]:
     def answer(query: Query) -> ListBody[Item]:
         first = int(query.get("offset", "0"))
         numbers = range(30)[first : first + int(query["limit"])]
@@ -187,8 +189,7 @@ def server_with_broken_rows(broken: tuple[int, ...]) -> Callable[[Query], ListBo
             rows=items(*(number for number in numbers if number not in broken)),
             paged_by_cursor=False,
             rejected=rejected,
-            total=30,
-            limit=10,
+            **facts,
         )
 
     return answer
@@ -196,7 +197,7 @@ def server_with_broken_rows(broken: tuple[int, ...]) -> Callable[[Query], ListBo
 
 @pytest.mark.parametrize("broken", [(4,), (9,), (9, 10), (8, 9, 10, 11), tuple(range(7, 25))])
 def test_rows_without_a_usable_id_cost_no_other_row(broken: tuple[int, ...]) -> None:
-    server = server_with_broken_rows(broken)
+    server = server_with_broken_rows(broken, total=30, limit=10)
     good = [str(number) for number in range(30) if number not in broken]
     paging = Paging(plan(page_size=10))
     assert walk(paging, server) == good
@@ -206,6 +207,26 @@ def test_rows_without_a_usable_id_cost_no_other_row(broken: tuple[int, ...]) -> 
     ask(half, server)
     assert taken(half) + walk(rest := resumed(half), server) == good
     assert rest.drift.uncertain == 0
+
+
+def test_pages_that_differ_in_rows_without_a_usable_id_alone_are_not_the_same() -> None:
+    broken = (1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14)
+    paging = Paging(plan(page_size=6, overlap=5))
+    assert walk(paging, server_with_broken_rows(broken)) == [
+        str(number) for number in range(30) if number not in broken
+    ]
+
+
+def test_a_resume_after_a_page_that_began_with_a_row_without_an_id_repeats_none_unsaid() -> None:
+    server = server_with_broken_rows((9, 12, 13, 14), total=30)
+    paging = Paging(plan(page_size=10))
+    ask(paging, server)
+    first = taken(paging)
+    ask(paging, server)
+    first += taken(paging)
+    rest = walk(again := resumed(paging), server)
+    assert set(first) | set(rest) == {str(n) for n in range(30)} - {"9", "12", "13", "14"}
+    assert again.drift.uncertain or not set(first) & set(rest)
 
 
 # --- checkpoints ---
