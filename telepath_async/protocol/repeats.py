@@ -52,7 +52,8 @@ class Repeats:
         if suspect and (body.total is not None or body.limit is not None or self._page_size == 1):
             raise self._ignored(first)
         whole = suspect and len(ids) == 1  # no room to probe
-        self.limit = min(len(ids), self._page_size) - 1 if suspect and not whole else self._page_size
+        probe = suspect and not whole
+        self.limit = min(len(ids), self._page_size) - 1 if probe else self._page_size
         self._first, self._ids, self._seen = first, ids, seen
         return whole
 
