@@ -169,11 +169,21 @@ class _Run:
             return
         oldest = max(self.coverage.watermark, _EARLIEST) - UNFINISHED_FOR
         for since, until in spans_of(await self.store.unfinished(oldest, start)):
-            calls = self.telepath.calls.list(
-                trunk_id=self.trunk_id, since=since, until=until, prefetch=_PAGES_AHEAD
-            )
+            await self._read_again(RangeWalk(since=since, until=until))
+
+    async def _read_again(self, span: RangeWalk) -> None:
+        """Store the calls of a span, in halves where the server refuses to serve it to its end."""
+        calls, seen = self._list(span), Seen()
+        try:
             async for page in calls.pages():
+                seen.note(call.start_time for call in page.items)
                 self._count(page, await self.store.save_page(page.items))
+        except PagingError as error:
+            halves = _halves(span, seen, calls, error)
+        else:
+            return
+        for half in halves:
+            await self._read_again(half)
 
     async def _ask_for_unstarted(self) -> None:
         """Read the calls again, one by one, that had no start time: no range of time has them."""
@@ -215,10 +225,7 @@ class _Run:
         try:
             walk = await self._read(calls, walk, seen)
         except PagingError as error:
-            refused = isinstance(error.__cause__, APIError)
-            halves = seen.halves(walk) if refused and calls.drift.outside <= seen.rows else ()
-            if not halves:
-                raise
+            halves = _halves(walk, seen, calls, error)
         else:
             self.coverage = merge(self.coverage, walk)
             self.uncertain = walk.uncertain
@@ -303,3 +310,17 @@ class _Run:
 
     def _watermark(self) -> datetime | None:
         return None if self.coverage is None else self.coverage.watermark
+
+
+def _halves(
+    walk: RangeWalk, seen: Seen, calls: Paginator[Call], error: PagingError
+) -> tuple[RangeWalk, ...]:
+    """Cut a walk that the server refused to serve to its end; or raise its error.
+
+    Halves of a list that ignores its dates would be no shorter.
+    """
+    refused = isinstance(error.__cause__, APIError)
+    halves = seen.halves(walk) if refused and calls.drift.outside <= seen.rows else ()
+    if not halves:
+        raise error
+    return halves

@@ -10,6 +10,7 @@ import pytest
 from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import sync_calls
+from tests.sync.conftest import client_of
 from tests.sync.tables import asked_for_calls, change_calls, stored, truth
 
 LOOKBACK = timedelta(hours=1)
@@ -89,6 +90,24 @@ async def test_calls_near_each_other_are_asked_for_at_once_and_only_of_the_trunk
     report = await sync_calls(telepath, sqlite_url, lookback=LOOKBACK, trunk_id=wanted)
     assert asked_for_calls(sandbox) == asked + 3
     assert report.unchanged == 4
+
+
+async def test_unfinished_calls_beyond_the_offsets_that_a_server_serves_get_their_end(
+    sqlite_url: str,
+) -> None:
+    async with (
+        Sandbox(calls=0, max_offset=150, rate_limit=10**6) as sandbox,
+        client_of(sandbox) as telepath,
+    ):
+        for number in range(400):
+            start = ago(hours=2, seconds=20 * number)
+            last = sandbox.add_call(start_time=start, status="in-progress", end_time=None)
+        sandbox.add_call(status="completed", start_time=ago(minutes=1))
+        await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+        sandbox.update_call(last["id"], status="completed", end_time=ago(minutes=0))
+        report = await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+        assert (report.inserted, report.updated, report.uncertain) == (0, 1, 0)
+        assert await stored(sqlite_url) == truth(sandbox)
 
 
 @pytest.mark.parametrize("calls", [0])
