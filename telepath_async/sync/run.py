@@ -189,7 +189,7 @@ class _Run:
         """Read the calls again, one by one, that had no start time: no range of time has them."""
         last_change = datetime.now(UTC) - UNFINISHED_FOR
         for call_id in await self.store.unstarted(last_change, _MOST_UNSTARTED):
-            with suppress(NotFoundError):
+            with suppress(NotFoundError, UsageError):  # an id that no path can hold
                 call = await self.telepath.calls.get(call_id)
                 self._add(await self.store.save_page([call]))
 

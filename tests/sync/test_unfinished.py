@@ -151,6 +151,18 @@ async def test_a_call_without_a_start_time_is_asked_for_by_its_id(
 
 
 @pytest.mark.parametrize("calls", [0])
+@pytest.mark.parametrize("call_id", ["..", "two\nlines", "long" * 100])
+async def test_a_call_without_a_start_time_whose_id_no_path_can_hold_stops_no_sync(
+    telepath: TelepathClient, sandbox: Sandbox, style: str, sqlite_url: str, call_id: str
+) -> None:
+    newest = sandbox.add_call(status="completed", start_time=ago(minutes=1))
+    listed(sandbox, style, [{"id": call_id, "status": "queued", "start_time": None}, newest])
+    await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+    report = await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
+    assert report.watermark == datetime.fromisoformat(newest["start_time"])
+
+
+@pytest.mark.parametrize("calls", [0])
 @pytest.mark.parametrize("style", ["cursor"])
 async def test_a_call_that_never_starts_is_given_up_a_day_after_its_last_change(
     telepath: TelepathClient, sandbox: Sandbox, style: str, sqlite_url: str
