@@ -138,6 +138,7 @@ class Walk(Generic[T]):
         Raises StopAsyncIteration when there is no page any more; UsageError under trio.
         """
         if self._left == 0:
+            self._cancel()
             raise StopAsyncIteration
         running_loop()  # asyncio would put a page that is asked for ahead on a loop that never runs
         try:

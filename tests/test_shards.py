@@ -145,6 +145,17 @@ async def test_leaving_the_loop_leaves_nothing_running(
     assert asyncio.all_tasks() - {asyncio.current_task()} - _server_tasks(sandbox) == set()
 
 
+async def test_an_iterator_at_max_items_leaves_nothing_running(
+    sandbox: Sandbox, telepath: TelepathClient
+) -> None:
+    sandbox.fail_next(delay=30, times=7)
+    kept = aiter(shards(telepath, max_items=3))
+    assert len([call async for call in kept]) == 3
+    await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() - {asyncio.current_task()} - _server_tasks(sandbox) == set()
+    assert await anext(kept, None) is None
+
+
 async def test_a_cancelled_consumer_leaves_nothing_running(
     sandbox: Sandbox, telepath: TelepathClient
 ) -> None:
