@@ -89,7 +89,7 @@ def _list(model: type[M], key: str, body: Any) -> ListBody[M]:
         body = body["data"]
     if not isinstance(body, dict):
         raise ValueError(f"expected an object that holds a list, got {type(body).__name__}")
-    name = "data" if "data" in body else key
+    name = key if body.get("data") is None and key in body else "data"
     objects = _rows(body, name, key)
     quick = fast_rows(model, objects)
     if quick is not None:

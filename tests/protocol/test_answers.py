@@ -431,3 +431,8 @@ def test_an_answer_that_is_no_list_is_refused(body: object, why: str) -> None:
 )
 def test_an_empty_list_is_empty_in_each_of_its_spellings(body: object) -> None:
     assert trunks(body).rows == []
+
+
+def test_a_list_beside_a_null_is_the_list() -> None:
+    assert [row.id for row in trunks({"data": None, "trunks": [{"id": "a"}]}).rows] == ["a"]
+    assert [row.id for row in trunks({"data": [{"id": "a"}], "trunks": None}).rows] == ["a"]
