@@ -18,6 +18,7 @@ class RecentIds:
     def __init__(self, shards: int = 1, last: str | None = None) -> None:
         self.last = last
         self.forgot = last is not None  # a resume: its rows were received earlier
+        self._lost_last = False  # rows received earlier may still stand after the last one
         self._most = max(1, _REMEMBERED_IDS // shards)
         self._latest: set[str] = set() if last is None else {last}
         self._older: set[str] = set()
@@ -58,12 +59,16 @@ class RecentIds:
     def reach_last(self, ids: list[str], *, joined: bool) -> int:
         """Return how many rows of a page may have received rows after them; note the new last row.
 
-        If the page has `joined` and the last row is not on it, that was deleted, or pushed on.
+        If the page has `joined` and the last row is not on it, that was pushed on; or it was
+        deleted, which nothing proves.
         """
         before = 0
         if joined and self.last is not None and self.last in self:
-            if self.last not in ids:
+            if self.last in ids:
+                before = ids.index(self.last)
+            elif not ids or ids[-1] in self:
                 return len(ids) + 1
-            before = ids.index(self.last)
+            else:
+                self._lost_last = True
         self.last = ids[-1] if ids else self.last
-        return before
+        return len(ids) + 1 if self._lost_last else before

@@ -286,6 +286,18 @@ def test_ids_are_remembered_in_a_bounded_window(monkeypatch: pytest.MonkeyPatch)
     assert "0" not in known
 
 
+def test_a_resume_long_after_the_last_row_of_a_page_was_deleted_begins_where_it_stood() -> None:
+    server = OffsetServer(numbered(100), before={4: drop(27, 1)})
+    paging = Paging(plan(page_size=10))
+    first: list[str] = []
+    while len(first) < 60:
+        ask(paging, server)
+        first += taken(paging)
+    rest = walk(again := resumed(paging), server)
+    assert first + rest == numbered(100)
+    assert again.drift.uncertain == 1, "rows may have been inserted before that row, not deleted"
+
+
 # --- a server that does not do what it says ---
 
 
