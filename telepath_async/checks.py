@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, TypeVar
 
 from yarl import URL
@@ -134,9 +134,15 @@ def check_timedelta(
 
 
 def check_time(name: str, value: object) -> datetime:
-    """Return a time that has a time zone."""
+    """Return a time that has a time zone, and that UTC's calendar can hold."""
     if isinstance(value, datetime) and value.utcoffset() is not None:
-        return value
+        with suppress(OverflowError):
+            value.astimezone(UTC)
+            return value
+        raise UsageError(
+            f"{name} ({value}) lies outside the calendar in UTC; pass a time between the years 1 "
+            "and 9999"
+        )
     raise UsageError(
         f"{name} must be a datetime with a time zone, not {_shown(value)}; add tzinfo=datetime.UTC"
     )

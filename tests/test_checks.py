@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -113,6 +113,12 @@ def test_a_timedelta_of_0_is_refused_where_it_must_be_above_0() -> None:
 def test_what_is_no_aware_time_is_refused_with_the_remedy(value: object) -> None:
     with pytest.raises(UsageError, match=r"at must be a datetime with a time zone.*datetime\.UTC"):
         check_time("at", value)
+
+
+def test_a_time_that_the_calendar_in_utc_cannot_hold_is_refused() -> None:
+    late = datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))
+    with pytest.raises(UsageError, match=r"until \(9999.*\) lies outside the calendar in UTC"):
+        check_time_range(None, late)
 
 
 def test_a_range_is_open_where_it_is_none_and_may_be_one_moment() -> None:
