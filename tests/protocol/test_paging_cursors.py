@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -207,6 +208,26 @@ def test_rows_without_a_usable_id_cost_no_other_row(broken: tuple[int, ...]) -> 
     ask(half, server)
     assert taken(half) + walk(rest := resumed(half), server) == good
     assert rest.drift.uncertain == 0
+
+
+def test_long_rows_without_a_usable_id_are_not_kept() -> None:
+    def answer(query: Query) -> ListBody[Item]:
+        first = int(query.get("offset", "0"))
+        rejected = tuple(
+            RejectedRow(path="$.calls", reason="no id", row={"call": number, "note": "x" * 50_000})
+            for number in range(first, min(first + 10, 200))
+        )
+        return ListBody(rows=[], paged_by_cursor=False, rejected=rejected, total=200, limit=10)
+
+    paging = Paging(plan(page_size=10))
+    tracemalloc.start()
+    try:
+        assert walk(paging, answer) == []
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert paging.drift.rejected == 200
+    assert kept < 5_000_000, "a page or two, not all of them"
 
 
 def test_pages_that_differ_in_rows_without_a_usable_id_alone_are_not_the_same() -> None:
