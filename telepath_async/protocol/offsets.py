@@ -70,7 +70,7 @@ class OffsetPaging:
         first, served = self._first, len(ids) + len(marks)
         reached = first + served
         asked = self.repeats.limit
-        is_whole_list = self.repeats.check(body, ids + marks, first)
+        ended = self.repeats.check(body, ids + marks, first)
         self._note_total(body.total, reached)
         if not self._joins(ids, marks) and self._rewind(served):
             return None
@@ -78,7 +78,7 @@ class OffsetPaging:
         skip = ids.index(anchor) + 1 if anchor is not None and anchor in ids else 0
         if self._overlap and not skip and self._known.isdisjoint(marks):
             self._drift.uncertain += self._known.forgotten(ids)
-        self.done = is_whole_list or self._is_end(body, reached, served, asked)
+        self.done = self._is_end(body, reached, served, asked, ended=ended)
         inexact_before = first + self._known.reach_last(ids, joined=self._overlap > 0) + 1
         asked_twice = self._next - first
         self._accept(ids, reached, served)
@@ -136,13 +136,15 @@ class OffsetPaging:
             self._known.begin_anew()
             self._searching = False
 
-    def _is_end(self, body: ListBody[Any], reached: int, served: int, asked: int) -> bool:
+    def _is_end(
+        self, body: ListBody[Any], reached: int, served: int, asked: int, *, ended: bool
+    ) -> bool:
         full = min(self._longest or body.limit or asked, asked)
         missing = max(0, (self.total or 0) - reached)
         new = reached > self._next
         # The server may cap pages at fewer rows than we ask for.
         unclear = body.limit is None and (self._searching or (new and self.total is None))
-        if served >= full or unclear or (new and missing):
+        if not ended and (served >= full or unclear or (new and missing)):
             return False
         self._drift.uncertain += missing
         return True

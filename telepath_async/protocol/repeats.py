@@ -15,7 +15,8 @@ class Repeats:
 
     A server that shows the same page at three offsets, and names no paging at all, may have sent
     its whole list; or rows were inserted. So the next request is for one row less than that page: a
-    cursor server shows a cursor then, and one that does not page at all sends the same again.
+    cursor server shows a cursor then, and one that does not page at all sends the same again. A
+    page shorter than those before it is the last.
     """
 
     def __init__(self, of: str, page_size: int) -> None:
@@ -24,6 +25,7 @@ class Repeats:
         self._page_size = page_size
         self._first = -1
         self._ids: list[str] = []
+        self._longest = 0
         self._seen = 1
 
     @property
@@ -32,7 +34,7 @@ class Repeats:
         return self.limit < self._page_size
 
     def check(self, body: ListBody[Any], ids: list[str], first: int) -> bool:
-        """Return whether the page at the offset `first` is the whole list, as often as it comes.
+        """Return whether the page at the offset `first` is the end, as often as it comes.
 
         Raises PagingError when the server ignores the offset; nothing has changed then.
         """
@@ -49,9 +51,12 @@ class Repeats:
         repeats = bool(ids) and ids == self._ids and first > self._first
         seen = self._seen + 1 if repeats else 1
         suspect = seen == _AT_OFFSETS
-        if suspect and (body.total is not None or body.limit is not None or self._page_size == 1):
+        self._longest = max(self._longest, len(ids))
+        is_last = suspect and len(ids) < self._longest
+        named = body.total is not None or body.limit is not None
+        if suspect and not is_last and (named or self._page_size == 1):
             raise self._ignored(first)
-        whole = suspect and len(ids) == 1  # no room to probe
+        whole = is_last or (suspect and len(ids) == 1)  # no room to probe
         probe = suspect and not whole
         self.limit = min(len(ids), self._page_size) - 1 if probe else self._page_size
         self._first, self._ids, self._seen = first, ids, seen

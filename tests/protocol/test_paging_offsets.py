@@ -348,6 +348,16 @@ def test_a_page_that_insertions_bring_three_times_is_not_taken_for_the_whole_lis
     assert paging.drift.uncertain == 0
 
 
+@pytest.mark.parametrize("count", [5, 25, 30])
+@pytest.mark.parametrize("facts", [(), ("total",), FACTS])
+def test_a_list_that_grows_at_every_request_has_an_end(count: int, facts: Any) -> None:
+    before = {n: put(0, f"new {n}") for n in range(2, 100)}
+    server = OffsetServer(numbered(count), facts=facts, before=before, lies={"total": 1_000})
+    paging = Paging(plan(page_size=10))
+    assert walk(paging, server) == numbered(count)
+    assert bool(paging.drift.uncertain) == bool(facts), "rows that are counted and not served"
+
+
 def test_a_single_full_page_of_a_cursor_server_that_leaves_the_key_out_is_the_list() -> None:
     def cursor_server(query: dict[str, str]) -> ListBody[Item]:
         if int(query["limit"]) >= 10:
