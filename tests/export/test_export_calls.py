@@ -238,6 +238,7 @@ async def test_a_full_disk_passes_on_and_leaves_nothing_behind(
         ("calls", {}, "names no format"),
         ("calls.csv", {"format": "xml"}, "format must be one of parquet, csv, ndjson, not 'xml'"),
         ("", {"format": "csv"}, "is not a file that could be replaced"),
+        ("ca\0lls.csv", {}, "path holds a NUL character"),
         ("calls.csv", {"on_progress": 1}, "on_progress must be a function"),
         ("calls.csv", {"since": datetime(2026, 3, 1)}, "since must be a datetime with a time zone"),
         (
