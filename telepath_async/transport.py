@@ -276,7 +276,14 @@ class _Exchange:
     def failure(self, error: Exception, request: Request, origin: Origin) -> TelepathError:
         """Return our error for what aiohttp raised."""
         target = _target(request, origin)
-        return failures.failure(error, request, target, sent=self.sent, stale=self.stale)
+        return failures.failure(
+            error,
+            request,
+            target,
+            sent=self.sent,
+            stale=self.stale,
+            secrets=origin.secrets(),
+        )
 
     @property
     def sent(self) -> bool:

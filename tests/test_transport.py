@@ -677,6 +677,19 @@ async def test_what_a_proxy_refuses_is_named_with_its_status(
     )
 
 
+async def test_a_proxy_that_echoes_its_password_shows_it_in_no_error(
+    session: aiohttp.ClientSession,
+) -> None:
+    refused = Step(b"HTTP/1.1 407 bad login ada:pass%2Fw0rd pass/w0rd\r\n\r\n", "close")
+    async with Hostile([refused]) as proxy:
+        error = await failure(
+            session,
+            "https://api.telepath.invalid/v1",
+            proxy=proxy.url.replace("//", "//ada:pass%2Fw0rd@"),
+        )
+    assert "(407 bad login ada:********** **********)" in str(error)
+
+
 async def test_a_proxy_that_is_not_there_is_named(session: aiohttp.ClientSession) -> None:
     error = await failure(session, "https://api.telepath.invalid/v1", proxy="http://127.0.0.1:1")
     assert isinstance(error, ConnectionFailed)
