@@ -55,11 +55,13 @@ def failure(
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _bad_certificate(error, target)
     if isinstance(error, aiohttp.ClientResponseError) and error.message.startswith(_TOO_LARGE):
-        return ResponseError(
+        why = (
             f"{target}: the headers of the answer are larger than is read (8,190 bytes each, 128 "
-            "of them); find out which server or proxy on the way sends them",
-            status=0,
+            "of them); find out which server or proxy on the way sends them"
         )
+        if not sent:  # it is the proxy's answer to CONNECT
+            return ConnectionFailed(f"{why}; nothing was sent", permanent=True)
+        return ResponseError(why, status=0)
     if not sent:
         return ConnectionFailed(
             f"{target}: no connection ({_cause(error)}), nothing was sent; check base_url, "

@@ -398,6 +398,17 @@ async def test_headers_larger_than_is_read_are_named(
     assert "the headers of the answer are larger than is read (8,190 bytes each" in str(error)
 
 
+async def test_headers_of_a_proxy_larger_than_is_read_are_named_and_nothing_was_sent(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with Hostile([raw(LARGE_HEADS["many"] + b"\r\n")]) as proxy:
+        error = await failure(session, "https://api.telepath.invalid/v1", POST, proxy=proxy.url)
+    assert isinstance(error, ConnectionFailed)
+    assert error.permanent
+    assert "headers of the answer are larger than is read" in str(error)
+    assert "nothing was sent" in str(error)
+
+
 async def test_endless_headers_are_an_error(session: aiohttp.ClientSession) -> None:
     async with Hostile([endless(b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n")]) as server:
         assert isinstance(await failure(session, server.url), ResponseError)
