@@ -6,7 +6,9 @@ import asyncio
 import gc
 import gzip
 import logging
+import math
 import socket
+import threading
 import time
 import traceback
 import tracemalloc
@@ -38,7 +40,9 @@ from tests.support.hostile import (
     HANG,
     RESET,
     Hostile,
+    Received,
     Step,
+    answering,
     chunked,
     cut,
     cut_request,
@@ -50,6 +54,7 @@ from tests.support.hostile import (
     reply,
 )
 from tests.support.keys import KEY
+from tests.support.threads import server_in_a_thread
 from tests.support.tls import needs_openssl, server_context
 
 PASSWORD = "seeded-sip-password"
@@ -80,6 +85,7 @@ async def send(
     request: Request = GET,
     *,
     timeout: float | None = 2.0,
+    until: float = math.inf,
     max_bytes: int = 1_000_000,
     proxy: str | None = None,
     headers: dict[str, str] | None = None,
@@ -95,7 +101,12 @@ async def send(
         for name, value in ({"X-Session": SESSION_KEY} if headers is None else headers).items()
     }
     return await transport.send(
-        transport.Http(session), origin, request, headers=origin.headers(hidden), timeout=timeout
+        transport.Http(session),
+        origin,
+        request,
+        headers=origin.headers(hidden),
+        timeout=timeout,
+        until=until,
     )
 
 
@@ -587,6 +598,33 @@ async def test_a_slow_drip_ends_with_the_timeout(
         error = await failure(session, server.url, timeout=0.15)
     assert isinstance(error, RequestTimeout)
     assert time.monotonic() - began < 4.0
+
+
+@pytest.mark.parametrize("bound", ["of the attempt", "of the call"])
+async def test_an_answer_that_came_in_time_is_read_after_a_busy_loop(
+    session: aiohttp.ClientSession, bound: str
+) -> None:
+    is_busy = threading.Event()
+
+    def wait_and_answer(_: Received) -> Step:
+        is_busy.wait()
+        return reply(200, b'{"sip_password": "new"}')
+
+    def keep_busy() -> None:
+        is_busy.set()
+        time.sleep(0.5)
+
+    loop = asyncio.get_running_loop()
+    with server_in_a_thread(answering(wait_and_answer)) as server:
+        loop.call_later(0.2, keep_busy)
+        response = await send(
+            session,
+            server.url,
+            POST,
+            timeout=0.4 if bound == "of the attempt" else None,
+            until=math.inf if bound == "of the attempt" else loop.time() + 0.4,
+        )
+    assert response.body == b'{"sip_password": "new"}'
 
 
 async def test_without_a_timeout_a_slow_answer_is_waited_for(
