@@ -37,7 +37,7 @@ class Coverage:
 
 
 @frozen(kw_only=True)
-class Walk:
+class RangeWalk:
     """A walk through the calls from `since` to `until`, as far as it has come.
 
     `rows` were handed out, up to `checkpoint`. `started`: the server's time at the first page;
@@ -72,7 +72,7 @@ def start_of(
     return max(known_until - lookback, _from(since))
 
 
-def verified_until(walk: Walk) -> datetime | None:
+def verified_until(walk: RangeWalk) -> datetime | None:
     """Return up to which start time a walk that has ended makes the table complete.
 
     None: nothing is proven.
@@ -84,7 +84,7 @@ def verified_until(walk: Walk) -> datetime | None:
     return None if walk.newest is None else min(walk.newest, walk.started)
 
 
-def merge(coverage: Coverage | None, walk: Walk) -> Coverage | None:
+def merge(coverage: Coverage | None, walk: RangeWalk) -> Coverage | None:
     """Return what the table covers once `walk` has ended.
 
     It is one range: the later one, where two do not touch.

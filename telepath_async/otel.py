@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from attrs import define
@@ -52,35 +52,11 @@ Value = str | bool | int | float
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.27.0"  # the first that knows all names below
 # The conventions' own.
 _BOUNDARIES: Final = (
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.075,
-    0.1,
-    0.25,
-    0.5,
-    0.75,
-    1.0,
-    2.5,
-    5.0,
-    7.5,
-    10.0,
-)
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+)  # fmt: skip
 _JOB_BOUNDARIES: Final = (
-    0.1,
-    0.5,
-    1.0,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-    300.0,
-    900.0,
-    3600.0,
-    14400.0,
-    43200.0,
-)
+    0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0,
+)  # fmt: skip
 
 _METHOD: Final = "http.request.method"
 _TEMPLATE: Final = "url.template"
@@ -92,6 +68,9 @@ _ERROR: Final = "error.type"
 _WAIT: Final = "telepath.limiter.wait_seconds"
 _JOB: Final = "telepath.job"
 _OUTCOME: Final = "telepath.outcome"
+
+_SYNC_REPORT: Final = ("inserted", "updated", "unchanged", "uncertain", "rejected")
+_ROTATION_REPORT: Final = ("rotated", "applied", "pending", "untouched", "recent")
 
 # `request()` gives its path, ids and all, as its template: only those listed here are shown.
 _TEMPLATES: Final = frozenset(
@@ -223,7 +202,7 @@ class Telemetry:
                 self._job_durations.record(time.monotonic() - began, {**attributes, **failed})
                 raise
         self._job_durations.record(time.monotonic() - began, attributes)
-        counter = self._rows if isinstance(report, _Synced) else self._outcomes
+        counter = self._rows if _has(report, _SYNC_REPORT) else self._outcomes
         for outcome, amount in _outcomes(report).items():
             counter.add(amount, {**attributes, _OUTCOME: outcome})
         return report
@@ -254,12 +233,12 @@ class Telemetry:
             outcome[_ERROR] = str(event.status)
         self._close(call, event.seconds, outcome)
         if event.remaining is not None:
-            place = {
+            of_key = {
                 name: value
                 for name, value in call.attributes.items()
                 if name not in (_METHOD, _TEMPLATE)
             }
-            self._remaining.set(event.remaining, place)
+            self._remaining.set(event.remaining, of_key)
 
     def _close(self, call: _Call, seconds: float, outcome: dict[str, Value]) -> None:
         _mark(call.attempt, outcome)
@@ -276,7 +255,7 @@ class Telemetry:
 
 @define
 class _Call:
-    """A call under way: what is said of all that belongs to it, and its spans."""
+    """A call under way: its spans, and the attributes that all of its signals share."""
 
     name: str
     attributes: dict[str, Value]
@@ -288,75 +267,38 @@ class _Call:
 
 def _mark(span: Span, outcome: Mapping[str, Value]) -> None:
     span.set_attributes(outcome)
-    if (
-        outcome.get(_ERROR, "CancelledError") != "CancelledError"
-    ):  # who cancels means to; a list left by `break` does it too
+    # Who cancels means to; a list left by `break` does it too.
+    if outcome.get(_ERROR, "CancelledError") != "CancelledError":
         span.set_status(StatusCode.ERROR)
 
 
 @lru_cache(maxsize=1024)
 def _endpoint(method: str, template: str | None, base_url: str) -> tuple[str, Mapping[str, Value]]:
-    """Return the name of the spans, and what is said of the endpoint."""
+    """Return the name of the spans, and the attributes of the endpoint."""
     url = urlsplit(base_url)
     port = url.port or (443 if url.scheme == "https" else 80)
-    place: dict[str, Value] = {_METHOD: method, _ADDRESS: url.hostname or "", _PORT: port}
+    endpoint: dict[str, Value] = {_METHOD: method, _ADDRESS: url.hostname or "", _PORT: port}
     if template is None:
-        return method, place
-    return f"{method} {template}", {**place, _TEMPLATE: template}
+        return method, endpoint
+    return f"{method} {template}", {**endpoint, _TEMPLATE: template}
 
 
-# The reports of other edges, by what they have: this one imports none of them.
+# The reports of other edges are known by their fields: this one imports none of them.
 
 
-@runtime_checkable
-class _Synced(Protocol):
-    inserted: int
-    updated: int
-    unchanged: int
-    uncertain: int
-    rejected: int
+def _outcomes(report: Any) -> Mapping[str, int]:
+    """Return how often each outcome stands in what a job returned."""
+    if _has(report, _SYNC_REPORT):
+        return {name: getattr(report, name) for name in _SYNC_REPORT}
+    if _has(report, _ROTATION_REPORT):
+        return {name: len(getattr(report, name)) for name in _ROTATION_REPORT}
+    if _has(report, ("trunks",)):  # of a provisioning
+        return Counter(trunk.state for trunk in report.trunks)
+    if _has(report, ("alerts", "error")):  # a poll
+        failed = [] if report.error is None else ["failed"]
+        return Counter([*(alert.kind for alert in report.alerts), *failed])
+    return {}
 
 
-@runtime_checkable
-class _Rotated(Protocol):
-    rotated: Sequence[object]
-    applied: Sequence[object]
-    pending: Sequence[object]
-    untouched: Sequence[object]
-    recent: Sequence[object]
-
-
-@runtime_checkable
-class _Provisioned(Protocol):
-    trunks: Sequence[Any]
-
-
-@runtime_checkable
-class _Polled(Protocol):
-    alerts: Sequence[Any]
-    error: Exception | None
-
-
-def _outcomes(report: object) -> Mapping[str, int]:
-    match report:
-        case _Synced():
-            return {
-                name: getattr(report, name)
-                for name in ("inserted", "updated", "unchanged", "uncertain", "rejected")
-            }
-        case _Rotated():
-            return {
-                name: len(getattr(report, name))
-                for name in ("rotated", "applied", "pending", "untouched", "recent")
-            }
-        case _Provisioned():
-            return Counter(trunk.state for trunk in report.trunks)
-        case _Polled():
-            return Counter(
-                [
-                    *(alert.kind for alert in report.alerts),
-                    *(["failed"] if report.error is not None else []),
-                ]
-            )
-        case _:
-            return {}
+def _has(report: object, names: Iterable[str]) -> bool:
+    return all(hasattr(report, name) for name in names)

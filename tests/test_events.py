@@ -22,27 +22,14 @@ from telepath_async import (
 from tests.support.hostile import RESET, Hostile, reply
 
 KINDS = (
-    CallStarted,
-    Throttled,
-    RequestStarted,
-    ResponseReceived,
-    RequestFailed,
-    RetryScheduled,
+    CallStarted, Throttled, RequestStarted, ResponseReceived, RequestFailed, RetryScheduled,
     CallEnded,
-)
+)  # fmt: skip
 FIELDS = {
-    "method": "GET",
-    "template": "/calls/{id}",
-    "call": 1,
-    "attempt": 1,
-    "base_url": "https://api.telepathvoice.com/v1",
-    "seconds": 0.5,
-    "status": 200,
-    "remaining": 5987,
-    "request_id": "req_1",
-    "reason": "503",
-    "error": None,
-}
+    "method": "GET", "template": "/calls/{id}", "call": 1, "attempt": 1,
+    "base_url": "https://api.telepathvoice.com/v1", "seconds": 0.5, "status": 200,
+    "remaining": 5987, "request_id": "req_1", "reason": "503", "error": None,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import re
@@ -117,16 +118,27 @@ def test_importing_the_package_imports_no_extra_and_no_test_tool(loaded: set[str
 
 def test_importing_the_package_imports_no_edge_of_it(loaded: set[str]) -> None:
     edges = (
-        "sandbox",
-        "pytest_plugin",
-        "demo",
-        "sync",
-        "dlt",
-        "jobs",
-        "export",
-        "otel",
-        "cli",
-        "redis",
+        "sandbox", "pytest_plugin", "demo", "sync", "dlt", "jobs", "export", "otel", "cli", "redis",
         "worker",
-    )
+    )  # fmt: skip
     assert loaded & {f"telepath_async.{edge}" for edge in edges} == set()
+
+
+@pytest.mark.parametrize(
+    ("edge", "missing", "said"),
+    [
+        ("redis", "redis", r'needs redis.*: pip install "telepath-async\[redis\]"'),
+        ("worker", "saq", r'needs saq: pip install "telepath-async\[jobs\]"'),
+        ("dlt", "dlt", r'pip install "telepath-async\[dlt\]"'),
+        ("insights", "telepath_async.insights.run", r"telepath-async\[sync\]"),
+    ],
+)
+def test_an_edge_without_its_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, edge: str, missing: str, said: str
+) -> None:
+    edge = f"telepath_async.{edge}"
+    for name in [name for name in sys.modules if name.startswith(edge)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ModuleNotFoundError, match=said):
+        importlib.import_module(edge)

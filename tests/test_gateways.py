@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -85,11 +85,21 @@ async def test_the_502_of_nginx_is_repeated_for_a_read_and_never_for_a_create() 
             assert attempts(posts) == 1
 
 
-async def test_a_create_that_nginx_gives_up_on_too_early_is_found() -> None:
+def hasty_nginx(port: int) -> AbstractContextManager[str]:
+    return nginx(f"proxy_read_timeout 1s; {proxy_pass(port)}")
+
+
+def hasty_haproxy(port: int) -> AbstractContextManager[str]:
+    return haproxy("", f"timeout server 1s\n server one 127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("gateway", [hasty_nginx, hasty_haproxy])
+async def test_a_create_that_a_gateway_gives_up_on_too_early_is_found(
+    gateway: Callable[[int], AbstractContextManager[str]],
+) -> None:
     async with Sandbox() as sandbox:
         sandbox.fail_next(delay=1.5, method="POST")
-        server = f"proxy_read_timeout 1s; {proxy_pass(port_of(sandbox.base_url))}"
-        with nginx(server) as url:
+        with gateway(port_of(sandbox.base_url)) as url:
             async with client_at(url, sandbox.api_key) as (client, events):
                 trunk = await client.trunks.create(**spec("u"))
         assert trunk.id in sandbox.trunks
@@ -204,17 +214,6 @@ async def test_a_haproxy_that_has_no_server_leaves_a_create_unknown() -> None:
             with pytest.raises(OutcomeUnknown):
                 await client.trunks.create(**spec("u"))
             assert attempts([event for event in events if event.method == "POST"]) == 1
-
-
-async def test_a_create_that_haproxy_gives_up_on_too_early_is_found() -> None:
-    async with Sandbox() as sandbox:
-        sandbox.fail_next(delay=1.0, method="POST")
-        backend = f"timeout server 500ms\n server one 127.0.0.1:{port_of(sandbox.base_url)}"
-        with haproxy("", backend) as url:
-            async with client_at(url, sandbox.api_key) as (client, events):
-                trunk = await client.trunks.create(**spec("u"))
-        assert trunk.id in sandbox.trunks
-        assert attempts([event for event in events if event.method == "POST"]) == 1
 
 
 async def test_a_haproxy_that_closes_idle_connections_costs_no_call() -> None:

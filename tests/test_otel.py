@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -24,6 +25,7 @@ from opentelemetry.semconv.attributes import error_attributes, http_attributes, 
 from opentelemetry.trace import SpanKind, StatusCode
 
 from telepath_async import (
+    APIError,
     CallEnded,
     CallStarted,
     ClientClosedError,
@@ -35,7 +37,7 @@ from telepath_async import (
     RequestStarted,
     ResponseReceived,
     RetryPolicy,
-    SipCredentials,
+    ServerError,
     TelepathClient,
     TelepathError,
     Throttled,
@@ -52,7 +54,8 @@ from telepath_async.jobs import (
 )
 from telepath_async.otel import Telemetry
 from telepath_async.sandbox import Sandbox
-from tests.support.hostile import HANG, Hostile, reply
+from telepath_async.sync import sync_calls
+from tests.support.hostile import HANG, RESET, Hostile, Step, redirect, reply
 from tests.support.operations import BY_NAME, OPERATIONS, Operation, client_at, no_limit
 
 UNSET, ERROR = StatusCode.UNSET, StatusCode.ERROR
@@ -64,6 +67,11 @@ CONVENTIONS = {
     server_attributes.SERVER_PORT,
     error_attributes.ERROR_TYPE,
 }
+BAD_WORDS = b'{"error": {"code": "seeded_code", "message": "seeded seeded_key seeded-password"}}'
+
+EVENT = {"method": "GET", "template": "/trunks", "call": 1}
+STARTED = CallStarted(**EVENT, attempt=0, base_url="https://api.telepathvoice.com/v1")
+ENDED = CallEnded(**EVENT, attempt=3, seconds=9.0, status=200, error=None)
 
 
 @define
@@ -92,6 +100,12 @@ class Watch:
         }
         return TelepathClient(sandbox.api_key, base_url=sandbox.base_url, **(defaults | options))
 
+    @asynccontextmanager
+    async def client_of(self, *steps: Step) -> AsyncIterator[TelepathClient]:
+        """A client that tries once, of a server that plays these steps."""
+        async with Hostile(steps) as server, client_at(server, on_event=self.telemetry) as client:
+            yield client
+
     def under_a_span(self) -> Any:
         return self.tracers.get_tracer("user").start_as_current_span("user")
 
@@ -110,26 +124,24 @@ class Watch:
     def points(self, name: str) -> list[Any]:
         """The data points of a metric, by its attributes as text."""
         data = self.reader.get_metrics_data()
-        scopes = (
-            [scope for resource in data.resource_metrics for scope in resource.scope_metrics]
-            if data
-            else []
-        )
+        resources = data.resource_metrics if data else []
+        scopes = [scope for resource in resources for scope in resource.scope_metrics]
         metrics = [metric for scope in scopes for metric in scope.metrics if metric.name == name]
         return [point for metric in metrics for point in metric.data.data_points]
 
     def counts(self, name: str, by: str) -> dict[Any, float]:
         return {point.attributes.get(by): point.value for point in self.points(name)}
 
+    def seconds(self, name: str) -> dict[str | None, tuple[int, float]]:
+        """How often, and how long in all, by `error.type`."""
+        points = self.points(name)
+        return {point.attributes.get("error.type"): (point.count, point.sum) for point in points}
+
     def everything(self) -> str:
         """All that would be exported, as text."""
         data = self.reader.get_metrics_data()
-        return "\n".join(
-            [
-                *(span.to_json() for span in self.spans_held.get_finished_spans()),
-                data.to_json() if data else "",
-            ]
-        )
+        spans = self.spans_held.get_finished_spans()
+        return "\n".join([*(span.to_json() for span in spans), data.to_json() if data else ""])
 
 
 @define
@@ -163,8 +175,35 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture
+async def client(watch: Watch, sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
+    async with watch.client(sandbox) as client:
+        yield client
+
+
+def desks(number: int) -> list[TrunkSpec]:
+    secrets = {"sip_password": "s3cur3P@ssw0rd!", "api_key": "sk-openai"}
+    return [
+        TrunkSpec.openai(f"Desk {n}", sip_username=f"desk-{n}", **secrets) for n in range(number)
+    ]
+
+
 def attributes(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
+
+
+def each(spans: Iterable[ReadableSpan], name: str) -> list[Any]:
+    """The values of an attribute; None: the span has none."""
+    return [attributes(span).get(name) for span in spans]
+
+
+def ended(span: ReadableSpan) -> tuple[Any, StatusCode]:
+    """How a span says that it ended."""
+    return attributes(span).get("error.type"), span.status.status_code
+
+
+def port(url: str) -> int:
+    return int(url.split(":")[2].split("/")[0])
 
 
 def parent(span: ReadableSpan) -> int | None:
@@ -184,181 +223,103 @@ def only(items: list[Any]) -> Any:
 
 
 async def test_a_call_stands_under_the_callers_span_and_its_attempt_under_the_call(
-    watch: Watch, sandbox: Sandbox
+    watch: Watch, client: TelepathClient, sandbox: Sandbox
 ) -> None:
-    call_id = next(iter(sandbox.calls))
-    async with watch.client(sandbox) as client:
-        with watch.under_a_span() as user:
-            await client.calls.get(call_id)
+    with watch.under_a_span() as user:
+        await client.calls.get(next(iter(sandbox.calls)))
     call, attempt = only(watch.calls), only(watch.attempts)
-    assert (call.name, attempt.name) == ("GET /calls/{id}", "GET /calls/{id}")
     assert parent(call) == context(user).span_id
     assert parent(attempt) == context(call).span_id
     assert {context(span).trace_id for span in (user, call, attempt)} == {context(user).trace_id}
     assert call.start_time <= attempt.start_time <= attempt.end_time <= call.end_time
-    port = int(sandbox.base_url.split(":")[2].split("/")[0])
-    told = {
-        "http.request.method": "GET",
-        "url.template": "/calls/{id}",
-        "server.address": "127.0.0.1",
-        "server.port": port,
-        "http.response.status_code": 200,
-    }
-    assert attributes(call) == told
-    assert attributes(attempt) == told
-    assert (call.status.status_code, attempt.status.status_code) == (UNSET, UNSET)
+    for span in (call, attempt):
+        assert span.name == "GET /calls/{id}"
+        assert span.status.status_code is UNSET
+        assert attributes(span) == {
+            "http.request.method": "GET",
+            "url.template": "/calls/{id}",
+            "server.address": "127.0.0.1",
+            "server.port": port(sandbox.base_url),
+            "http.response.status_code": 200,
+        }
 
 
 async def test_without_a_span_of_the_caller_a_call_begins_a_trace(
-    watch: Watch, sandbox: Sandbox
+    watch: Watch, client: TelepathClient
 ) -> None:
-    async with watch.client(sandbox) as client:
-        await client.analytics.overview()
+    await client.analytics.overview()
     assert parent(only(watch.calls)) is None
 
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_retry_is_another_attempt_of_the_same_call(
-    watch: Watch, sandbox: Sandbox, status: int
+    watch: Watch, client: TelepathClient, sandbox: Sandbox, status: int
 ) -> None:
     sandbox.fail_next(status=status, times=2, headers={"Retry-After": "0"})
-    async with watch.client(sandbox) as client:
-        await client.analytics.overview()
+    await client.analytics.overview()
     call, attempts = only(watch.calls), watch.attempts
     assert [parent(span) for span in attempts] == [context(call).span_id] * 3
-    assert [attributes(span).get("http.request.resend_count") for span in attempts] == [None, 1, 2]
-    assert [attributes(span)["http.response.status_code"] for span in attempts] == [
-        status,
-        status,
-        200,
-    ]
-    assert [attributes(span).get("error.type") for span in attempts] == [
-        str(status),
-        str(status),
-        None,
-    ]
-    assert [span.status.status_code for span in attempts] == [ERROR, ERROR, UNSET]
-    assert (call.status.status_code, attributes(call).get("error.type")) == (UNSET, None)
+    assert each(attempts, "http.request.resend_count") == [None, 1, 2]
+    assert each(attempts, "http.response.status_code") == [status, status, 200]
+    assert [ended(span) for span in attempts] == [(str(status), ERROR)] * 2 + [(None, UNSET)]
+    assert ended(call) == (None, UNSET)
     assert watch.counts("telepath.retries", "error.type") == {str(status): 2}
 
 
-async def test_a_lost_connection_names_its_class_and_no_status(
-    watch: Watch, sandbox: Sandbox
+@pytest.mark.parametrize(
+    ("step", "error", "status"),
+    [
+        (RESET, ConnectionLost, None),
+        (reply(404), NotFoundError, 404),
+        (redirect("/"), APIError, 307),
+        (reply(500, BAD_WORDS), ServerError, 500),
+    ],
+    ids=["lost", "refused", "redirected", "failed"],
+)
+async def test_a_failure_is_its_class_on_the_call_and_its_status_on_the_attempt_and_no_message(
+    watch: Watch, step: Step, error: type[TelepathError], status: int | None
 ) -> None:
-    sandbox.fail_next(drop="before")
-    async with watch.client(sandbox, retry=RetryPolicy(max_attempts=1)) as client:
-        with pytest.raises(ConnectionLost):
+    async with watch.client_of(step) as client:
+        with pytest.raises(error):
             await client.analytics.overview()
-    for span in (only(watch.calls), only(watch.attempts)):
-        assert attributes(span)["error.type"] == "ConnectionLost"
-        assert "http.response.status_code" not in attributes(span)
-        assert span.status.status_code is ERROR
-
-
-async def test_a_refusal_is_its_status_on_the_attempt_and_its_class_on_the_call(
-    watch: Watch, sandbox: Sandbox
-) -> None:
-    async with watch.client(sandbox) as client:
-        with pytest.raises(NotFoundError):
-            await client.calls.get("call_that_is_not_there")
     call, attempt = only(watch.calls), only(watch.attempts)
-    assert [attributes(span)["error.type"] for span in (call, attempt)] == ["NotFoundError", "404"]
-    assert [attributes(span)["http.response.status_code"] for span in (call, attempt)] == [404, 404]
-    assert {span.status.status_code for span in (call, attempt)} == {ERROR}
-
-
-async def test_a_redirect_is_an_error_as_it_is_to_the_caller(watch: Watch) -> None:
-    async with (
-        Hostile([reply(307, headers={"Location": "/"})]) as server,
-        client_at(server, on_event=watch.telemetry) as client,
-    ):
-        with pytest.raises(TelepathError):
-            await client.analytics.overview()
-    attempt = only(watch.attempts)
-    assert (attributes(attempt)["error.type"], attempt.status.status_code) == ("307", ERROR)
-
-
-async def test_no_span_has_a_message_a_traceback_or_an_event(
-    watch: Watch, sandbox: Sandbox
-) -> None:
-    sandbox.fail_next(status=500, times=4)
-    async with watch.client(sandbox) as client:
-        with pytest.raises(TelepathError):
-            await client.analytics.overview()
-    for span in watch.spans():
+    assert ended(call) == (error.__name__, ERROR)
+    assert ended(attempt) == (error.__name__ if status is None else str(status), ERROR)
+    assert each((call, attempt), "http.response.status_code") == [status] * 2
+    for span in (call, attempt):
         assert (span.status.description, list(span.events)) == (None, [])
 
 
-async def test_a_wait_for_the_limiter_is_told_on_the_attempt_that_waited(
+async def test_a_wait_for_the_limiter_is_an_attribute_of_the_attempt_that_waited(
     watch: Watch, sandbox: Sandbox
 ) -> None:
     async with watch.client(sandbox, limiter=Waits([0.0, 0.5, 0.25])) as client:
         for _ in range(3):
             await client.analytics.overview()
-    assert [attributes(span).get("telepath.limiter.wait_seconds") for span in watch.attempts] == [
-        None,
-        0.5,
-        0.25,
-    ]
+    assert each(watch.attempts, "telepath.limiter.wait_seconds") == [None, 0.5, 0.25]
     point = only(watch.points("telepath.limiter.wait"))
     assert (point.count, point.sum) == (2, 0.75)
 
 
-def test_the_wait_before_an_attempt_is_not_told_of_the_next_one_again(watch: Watch) -> None:
-    of = {"method": "GET", "template": "/trunks", "call": 1}
+def test_an_attempt_has_the_wait_before_it_and_the_seconds_of_its_own_event(watch: Watch) -> None:
     for event in (
-        CallStarted(**of, attempt=0, base_url="https://api.telepathvoice.com/v1"),
-        Throttled(**of, attempt=1, seconds=0.5),
-        RequestStarted(**of, attempt=1),
-        RequestFailed(**of, attempt=1, seconds=0.25, error="ConnectionLost"),
-        RequestStarted(**of, attempt=2),
-        ResponseReceived(**of, attempt=2, seconds=0.25, status=200, remaining=None),
-        CallEnded(**of, attempt=2, seconds=1.0, status=200, error=None),
+        STARTED,
+        Throttled(**EVENT, attempt=1, seconds=0.5),
+        RequestStarted(**EVENT, attempt=1),
+        RequestFailed(**EVENT, attempt=1, seconds=0.25, error="ConnectionLost"),
+        RequestStarted(**EVENT, attempt=2),
+        ResponseReceived(**EVENT, attempt=2, seconds=1.5, status=503, remaining=None),
+        RequestStarted(**EVENT, attempt=3),
+        ResponseReceived(**EVENT, attempt=3, seconds=0.75, status=200, remaining=None),
+        ENDED,
     ):
         watch.telemetry(event)
-    assert [attributes(span).get("telepath.limiter.wait_seconds") for span in watch.attempts] == [
-        0.5,
-        None,
-    ]
-
-
-def test_the_seconds_of_each_attempt_are_recorded_as_the_event_tells_them(watch: Watch) -> None:
-    of = {"method": "GET", "template": "/trunks", "call": 1}
-    for event in (
-        CallStarted(**of, attempt=0, base_url="https://api.telepathvoice.com/v1"),
-        RequestStarted(**of, attempt=1),
-        RequestFailed(**of, attempt=1, seconds=0.25, error="ConnectionLost"),
-        RequestStarted(**of, attempt=2),
-        ResponseReceived(**of, attempt=2, seconds=1.5, status=503, remaining=None),
-        RequestStarted(**of, attempt=3),
-        ResponseReceived(**of, attempt=3, seconds=0.75, status=200, remaining=None),
-        CallEnded(**of, attempt=3, seconds=9.0, status=200, error=None),
-    ):
-        watch.telemetry(event)
-    assert {
-        point.attributes.get("error.type"): (point.count, point.sum)
-        for point in watch.points("http.client.request.duration")
-    } == {"ConnectionLost": (1, 0.25), "503": (1, 1.5), None: (1, 0.75)}
-
-
-async def test_the_seconds_of_a_job_are_recorded_whether_or_not_it_fails(
-    watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    times = iter([100.0, 107.0, 200.0, 203.5])
-    clock = SimpleNamespace(monotonic=lambda: next(times))
-    monkeypatch.setattr("telepath_async.otel.time", clock)
-
-    async def work(*, fails: bool) -> None:
-        if fails:
-            raise LookupError
-
-    await watch.telemetry.job("sync", work(fails=False))
-    with pytest.raises(LookupError):
-        await watch.telemetry.job("sync", work(fails=True))
-    assert {
-        point.attributes.get("error.type"): (point.count, point.sum)
-        for point in watch.points("telepath.job.duration")
-    } == {None: (1, 7.0), "LookupError": (1, 3.5)}
+    assert each(watch.attempts, "telepath.limiter.wait_seconds") == [0.5, None, None]
+    assert watch.seconds("http.client.request.duration") == {
+        "ConnectionLost": (1, 0.25),
+        "503": (1, 1.5),
+        None: (1, 0.75),
+    }
 
 
 async def test_a_call_that_the_limiter_refuses_ends_with_no_attempt(
@@ -369,30 +330,22 @@ async def test_a_call_that_the_limiter_refuses_ends_with_no_attempt(
         with pytest.raises(ThrottledError):
             await client.with_options(max_wait=0.0).analytics.overview()
     assert len(watch.attempts) == 1
-    assert attributes(watch.calls[1])["error.type"] == "ThrottledError"
-    assert watch.calls[1].status.status_code is ERROR
+    assert ended(watch.calls[1]) == ("ThrottledError", ERROR)
 
 
 async def test_a_cancelled_call_ends_its_spans_and_is_no_error(
-    watch: Watch, sandbox: Sandbox
+    watch: Watch, client: TelepathClient, sandbox: Sandbox
 ) -> None:
     sandbox.fail_next(delay=60.0)
-    async with watch.client(sandbox) as client:
-        call = asyncio.ensure_future(client.analytics.overview())
-        while not sandbox.requests:
-            await asyncio.sleep(0.001)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-        for span in (only(watch.calls), only(watch.attempts)):
-            assert (attributes(span)["error.type"], span.status.status_code) == (
-                "CancelledError",
-                UNSET,
-            )
-    assert (
-        only(watch.points("http.client.request.duration")).attributes["error.type"]
-        == "CancelledError"
-    )
+    call = asyncio.ensure_future(client.analytics.overview())
+    while not sandbox.requests:
+        await asyncio.sleep(0.001)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    for span in (only(watch.calls), only(watch.attempts)):
+        assert ended(span) == ("CancelledError", UNSET)
+    assert set(watch.seconds("http.client.request.duration")) == {"CancelledError"}
 
 
 async def test_a_call_that_closing_cuts_off_is_an_error(watch: Watch) -> None:
@@ -404,49 +357,34 @@ async def test_a_call_that_closing_cuts_off_is_an_error(watch: Watch) -> None:
         await client.aclose()
         with pytest.raises(ClientClosedError):
             await call
-    assert [attributes(span)["error.type"] for span in (*watch.calls, *watch.attempts)] == [
-        "ClientClosedError",
-        "CancelledError",
-    ]
-    assert only(watch.calls).status.status_code is ERROR
+    assert ended(only(watch.calls)) == ("ClientClosedError", ERROR)
+    assert each(watch.attempts, "error.type") == ["CancelledError"]
 
 
 async def test_creates_at_the_same_time_stand_under_the_callers_span_each_with_its_own_attempt(
-    watch: Watch, sandbox: Sandbox
+    watch: Watch, client: TelepathClient, sandbox: Sandbox
 ) -> None:
-    specs = [
-        TrunkSpec.openai(
-            f"Desk {n}",
-            sip_username=f"desk-{n}",
-            sip_password="s3cur3P@ssw0rd!",
-            api_key="sk-openai",
-        )
-        for n in range(30)
-    ]
     sandbox.fail_next(status=429, times=3, headers={"Retry-After": "0"})
-    async with watch.client(sandbox) as client:
-        with watch.under_a_span() as user:
-            outcomes = [
-                outcome async for outcome in client.trunks.create_many(specs, concurrency=10)
-            ]
+    with watch.under_a_span() as user:
+        outcomes = [
+            outcome async for outcome in client.trunks.create_many(desks(30), concurrency=10)
+        ]
     assert {outcome.state for outcome in outcomes} == {"created"}
     assert [parent(span) for span in watch.calls] == [context(user).span_id] * 30
     assert {span.name for span in watch.calls} == {"POST /trunks"}
     assert len(watch.attempts) == 33
-    assert {parent(span) for span in watch.attempts} == {
-        context(span).span_id for span in watch.calls
-    }
+    calls = {context(span).span_id: span for span in watch.calls}
+    assert {parent(span) for span in watch.attempts} == set(calls)
     for attempt in watch.attempts:
-        call = only([span for span in watch.calls if context(span).span_id == parent(attempt)])
+        call: Any = calls[parent(attempt)]
         assert call.start_time <= attempt.start_time <= attempt.end_time <= call.end_time
 
 
 async def test_pages_that_are_asked_for_ahead_stand_under_the_span_of_the_loop(
-    watch: Watch, sandbox: Sandbox
+    watch: Watch, client: TelepathClient
 ) -> None:
-    async with watch.client(sandbox) as client:
-        with watch.under_a_span() as user:
-            got = [call async for call in client.calls.list(page_size=25, prefetch=4)]
+    with watch.under_a_span() as user:
+        got = [call async for call in client.calls.list(page_size=25, prefetch=4)]
     assert len(got) == 250
     assert len(watch.calls) >= 10
     assert {parent(span) for span in watch.calls} == {context(user).span_id}
@@ -454,32 +392,30 @@ async def test_pages_that_are_asked_for_ahead_stand_under_the_span_of_the_loop(
 
 
 async def test_pages_that_a_loop_left_behind_end_their_spans(
-    watch: Watch, sandbox: Sandbox
+    watch: Watch, client: TelepathClient, sandbox: Sandbox
 ) -> None:
-    async with watch.client(sandbox) as client:
-        async for _ in client.calls.list(page_size=25, prefetch=4):
-            sandbox.fail_next(delay=60.0, times=10)
-            break
-        while watch.telemetry._calls:
-            await asyncio.sleep(0.001)
+    async for _ in client.calls.list(page_size=25, prefetch=4):
+        sandbox.fail_next(delay=60.0, times=10)
+        break
+    while watch.telemetry._calls:
+        await asyncio.sleep(0.001)
     assert {span.status.status_code for span in watch.spans()} == {UNSET}
     assert len(watch.attempts) <= len(watch.calls) >= 1
 
 
 async def test_numbers_at_another_origin_are_shown_there(watch: Watch, sandbox: Sandbox) -> None:
-    async with Hostile([BY_NAME["number"].answer]) as elsewhere:
-        client = watch.client(
+    async with (
+        Hostile([BY_NAME["number"].answer]) as elsewhere,
+        watch.client(
             sandbox, numbers_base_url=f"{elsewhere.url}/v1", numbers_api_key="fluents_key"
-        )
-        async with client:
-            await client.numbers.update("+15550100001", label="Desk")
-            assert attributes(only(watch.attempts))["server.port"] == int(
-                elsewhere.url.rpartition(":")[2]
-            )
+        ) as client,
+    ):
+        await client.numbers.update("+15550100001", label="Desk")
+        assert each(watch.attempts, "server.port") == [port(f"{elsewhere.url}/v1")]
 
 
 @pytest.mark.parametrize(
-    ("base_url", "address", "port"),
+    ("base_url", "address", "number"),
     [
         ("https://api.telepathvoice.com/v1", "api.telepathvoice.com", 443),
         ("https://gateway.example.com:8443", "gateway.example.com", 8443),
@@ -488,17 +424,16 @@ async def test_numbers_at_another_origin_are_shown_there(watch: Watch, sandbox: 
     ],
 )
 def test_the_server_is_named_by_host_and_port_alone(
-    watch: Watch, base_url: str, address: str, port: int
+    watch: Watch, base_url: str, address: str, number: int
 ) -> None:
-    of = {"method": "GET", "template": "/trunks", "call": 1}
-    watch.telemetry(CallStarted(**of, attempt=0, base_url=base_url))
-    watch.telemetry(CallEnded(**of, attempt=0, seconds=0.0, status=None, error=None))
-    told = attributes(only(watch.calls))
-    assert (told["server.address"], told["server.port"]) == (address, port)
+    watch.telemetry(evolve(STARTED, base_url=base_url))
+    watch.telemetry(ENDED)
+    server = attributes(only(watch.calls))
+    assert (server["server.address"], server["server.port"]) == (address, number)
 
 
 def test_events_of_kinds_that_come_later_are_let_pass(watch: Watch) -> None:
-    watch.telemetry(Event(method="GET", template="/trunks", call=1, attempt=1))
+    watch.telemetry(Event(**EVENT, attempt=1))
     assert watch.spans() == []
 
 
@@ -507,23 +442,17 @@ def test_events_of_kinds_that_come_later_are_let_pass(watch: Watch) -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 async def test_every_endpoint_is_called_by_its_template(watch: Watch, operation: Operation) -> None:
-    async with (
-        Hostile([operation.answer]) as server,
-        client_at(server, on_event=watch.telemetry) as client,
-    ):
+    async with watch.client_of(operation.answer) as client:
         await operation.call(client)
     for span in watch.spans():
-        told = attributes(span)
-        template = None if operation.name == "request" else told["url.template"]
-        assert told.get("url.template") == template
-        assert span.name == (f"{told['http.request.method']} {template}" if template else "GET")
+        held = attributes(span)
+        template = None if operation.name == "request" else held["url.template"]
+        assert held.get("url.template") == template
+        assert span.name == (f"{held['http.request.method']} {template}" if template else "GET")
 
 
 async def test_the_other_spelling_of_a_rotation_is_known_too(watch: Watch) -> None:
-    async with (
-        Hostile([reply(404)]) as server,
-        client_at(server, on_event=watch.telemetry) as client,
-    ):
+    async with watch.client_of(reply(404)) as client:
         with pytest.raises(NotFoundError):
             await client.trunks.rotate_sip_password("trunk_1")
     assert [span.name for span in watch.calls] == [
@@ -539,12 +468,7 @@ async def test_attributes_are_the_stable_conventions_the_template_and_our_own(
     async with watch.client(sandbox, limiter=Waits([0.0, 0.5])) as client:
         await client.analytics.overview()
     names = {name for span in watch.spans() for name in attributes(span)}
-    assert {name for name in names if not name.startswith("telepath.")} == CONVENTIONS | {
-        "url.template"
-    }
-    assert {name for name in names if name.startswith("telepath.")} == {
-        "telepath.limiter.wait_seconds"
-    }
+    assert names == CONVENTIONS | {"url.template", "telepath.limiter.wait_seconds"}
 
 
 # Secrets.
@@ -582,7 +506,6 @@ async def _every_call(client: TelepathClient) -> None:
         pass
 
 
-BAD_WORDS = b'{"error": {"code": "seeded_code", "message": "seeded seeded_key seeded-password"}}'
 ANSWERS = {
     "refused": reply(400, BAD_WORDS, headers={"X-Request-Id": "seeded-request"}),
     "not found": reply(404, BAD_WORDS),
@@ -624,39 +547,25 @@ async def test_nothing_that_is_exported_holds_a_key_a_password_an_id_or_a_query(
 
 
 async def test_the_duration_of_every_attempt_is_measured_as_the_conventions_say(
-    watch: Watch, sandbox: Sandbox
+    watch: Watch, client: TelepathClient, sandbox: Sandbox
 ) -> None:
     sandbox.fail_next(status=503)
-    async with watch.client(sandbox) as client:
-        await client.analytics.overview()
-        await client.analytics.overview()
+    await client.analytics.overview()
+    await client.analytics.overview()
     good, bad = sorted(
         watch.points("http.client.request.duration"),
         key=lambda point: point.attributes["http.response.status_code"],
     )
     assert (good.count, bad.count) == (2, 1)
     for point, status in ((good, 200), (bad, 503)):
-        assert set(point.explicit_bounds) == {
-            0.005,
-            0.01,
-            0.025,
-            0.05,
-            0.075,
-            0.1,
-            0.25,
-            0.5,
-            0.75,
-            1,
-            2.5,
-            5,
-            7.5,
-            10,
-        }
+        assert list(point.explicit_bounds) == [
+            0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
+        ]  # fmt: skip
         assert dict(point.attributes) == {
             "http.request.method": "GET",
             "url.template": "/analytics/overview",
             "server.address": "127.0.0.1",
-            "server.port": int(sandbox.base_url.split(":")[2].split("/")[0]),
+            "server.port": port(sandbox.base_url),
             "http.response.status_code": status,
         } | ({"error.type": "503"} if status == 503 else {})
     spent = sum((span.end_time or 0) - (span.start_time or 0) for span in watch.attempts) / 1e9
@@ -664,21 +573,19 @@ async def test_the_duration_of_every_attempt_is_measured_as_the_conventions_say(
 
 
 async def test_a_measured_duration_points_to_the_span_of_its_attempt(
-    watch: Watch, sandbox: Sandbox
+    watch: Watch, client: TelepathClient
 ) -> None:
-    async with watch.client(sandbox) as client:
-        await client.analytics.overview()
+    await client.analytics.overview()
     exemplar = only(only(watch.points("http.client.request.duration")).exemplars)
     assert exemplar.span_id == context(only(watch.attempts)).span_id
 
 
 async def test_what_is_left_of_the_limit_is_what_the_last_answer_said(
-    watch: Watch, sandbox: Sandbox
+    watch: Watch, client: TelepathClient
 ) -> None:
-    async with watch.client(sandbox) as client:
-        for _ in range(3):
-            await client.analytics.overview()
-        limit = client.rate_limit
+    for _ in range(3):
+        await client.analytics.overview()
+    limit = client.rate_limit
     point = only(watch.points("telepath.rate_limit.remaining"))
     assert limit is not None
     assert point.value == limit.remaining
@@ -687,10 +594,7 @@ async def test_what_is_left_of_the_limit_is_what_the_last_answer_said(
 
 
 async def test_without_the_header_nothing_is_said_of_what_is_left(watch: Watch) -> None:
-    async with (
-        Hostile([reply(200)]) as server,
-        client_at(server, on_event=watch.telemetry) as client,
-    ):
+    async with watch.client_of(reply(200)) as client:
         await client.analytics.overview()
     assert watch.points("telepath.rate_limit.remaining") == []
 
@@ -699,18 +603,17 @@ async def test_two_accounts_are_told_apart_by_attributes_of_the_users_own(watch:
     answers = [reply(200, headers={"X-RateLimit-Remaining": left}) for left in ("7", "3")]
     async with Hostile(answers) as server:
         for account, calls in (("acme", 1), ("zenith", 2)):
-            async with client_at(
-                server, on_event=watch.another(attributes={"tenant": account})
-            ) as client:
+            telemetry = watch.another(attributes={"tenant": account})
+            async with client_at(server, on_event=telemetry) as client:
                 for _ in range(calls):
                     await client.analytics.overview()
     assert watch.counts("telepath.rate_limit.remaining", "tenant") == {"acme": 7, "zenith": 3}
-    assert [attributes(span)["tenant"] for span in watch.calls] == ["acme", "zenith", "zenith"]
-    counted = {
-        point.attributes["tenant"]: point.count
-        for point in watch.points("http.client.request.duration")
+    assert each(watch.calls, "tenant") == ["acme", "zenith", "zenith"]
+    durations = watch.points("http.client.request.duration")
+    assert {point.attributes["tenant"]: point.count for point in durations} == {
+        "acme": 1,
+        "zenith": 2,
     }
-    assert counted == {"acme": 1, "zenith": 2}
 
 
 @pytest.mark.parametrize("bad", [{"tenant": None}, {"": "x"}, {1: "x"}, {"tenant": ["a"]}])
@@ -723,15 +626,12 @@ def test_attributes_that_no_exporter_could_take_are_refused(bad: Any) -> None:
 
 
 async def test_a_sync_is_one_span_around_its_calls_and_its_rows_are_counted(
-    watch: Watch, sandbox: Sandbox, tmp_path: Path
+    watch: Watch, client: TelepathClient, tmp_path: Path
 ) -> None:
-    from telepath_async.sync import sync_calls
-
-    async with watch.client(sandbox) as client:
-        for _ in range(2):
-            report = await watch.telemetry.job(
-                "nightly sync", sync_calls(client, f"sqlite:///{tmp_path}/calls.db")
-            )
+    for _ in range(2):
+        report = await watch.telemetry.job(
+            "nightly sync", sync_calls(client, f"sqlite:///{tmp_path}/calls.db")
+        )
     assert report.inserted == 0
     assert report.unchanged > 0
     rows = watch.counts("telepath.sync.rows", "telepath.outcome")
@@ -751,35 +651,20 @@ async def test_a_sync_is_one_span_around_its_calls_and_its_rows_are_counted(
 
 
 async def test_what_became_of_trunks_is_counted(
-    watch: Watch, sandbox: Sandbox, tmp_path: Path
+    watch: Watch, client: TelepathClient, tmp_path: Path
 ) -> None:
-    async def carrier(credentials: SipCredentials) -> None:
+    async def take(item: object) -> None:
         pass
 
-    async def vault(trunk: object) -> None:
-        pass
-
-    specs = [
-        TrunkSpec.openai(
-            f"Desk {n}", sip_username=f"desk-{n}", sip_password="s3cur3P@ss", api_key="sk"
-        )
-        for n in range(3)
-    ]
     job = watch.telemetry.job
-    async with watch.client(sandbox) as client:
-        await job("provision", provision_trunks(client, specs[:1], sink=vault))
-        await job("provision", provision_trunks(client, specs, sink=vault))
-        await job(
-            "rotate",
-            rotate_passwords(
-                client, client.trunks.list(max_items=4), carrier, tmp_path / "journal"
-            ),
-        )
-    told = {
+    for number in (1, 3):
+        await job("provision", provision_trunks(client, desks(number), sink=take))
+    trunks = client.trunks.list(max_items=4)
+    await job("rotate", rotate_passwords(client, trunks, take, tmp_path / "journal"))
+    assert {
         (point.attributes["telepath.job"], point.attributes["telepath.outcome"]): point.value
         for point in watch.points("telepath.job.outcomes")
-    }
-    assert told == {
+    } == {
         ("provision", "created"): 3,
         ("provision", "exists"): 1,
         ("rotate", "rotated"): 4,
@@ -801,19 +686,23 @@ async def test_alerts_and_polls_that_failed_are_counted(watch: Watch, sandbox: S
     assert watch.counts("telepath.job.outcomes", "telepath.outcome") == {"crossed": 1, "failed": 1}
 
 
-async def test_a_job_that_fails_is_counted_by_its_class_and_raises(watch: Watch) -> None:
-    async def job() -> None:
-        raise RuntimeError("seeded-password")
+async def test_a_job_has_its_seconds_whether_or_not_it_fails_and_raises_what_it_raised(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([100.0, 107.0, 200.0, 203.5])
+    clock = SimpleNamespace(monotonic=lambda: next(times))
+    monkeypatch.setattr("telepath_async.otel.time", clock)
 
-    with pytest.raises(RuntimeError):
-        await watch.telemetry.job("nightly", job())
-    span = only(watch.calls)
-    assert (attributes(span)["error.type"], span.status.status_code, list(span.events)) == (
-        "RuntimeError",
-        ERROR,
-        [],
-    )
-    assert only(watch.points("telepath.job.duration")).attributes["error.type"] == "RuntimeError"
+    async def fail() -> None:
+        raise LookupError("seeded-password")
+
+    await watch.telemetry.job("nightly", asyncio.sleep(0))
+    with pytest.raises(LookupError):
+        await watch.telemetry.job("nightly", fail())
+    assert watch.seconds("telepath.job.duration") == {None: (1, 7.0), "LookupError": (1, 3.5)}
+    good, bad = watch.calls
+    assert (ended(good), ended(bad)) == ((None, UNSET), ("LookupError", ERROR))
+    assert list(bad.events) == []
     assert SEEDED not in watch.everything()
 
 
@@ -823,10 +712,7 @@ async def test_a_job_that_is_cancelled_is_no_error_and_stays_cancelled(watch: Wa
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (attributes(only(watch.calls))["error.type"], only(watch.calls).status.status_code) == (
-        "CancelledError",
-        UNSET,
-    )
+    assert ended(only(watch.calls)) == ("CancelledError", UNSET)
 
 
 async def test_any_coroutine_can_be_a_job_and_gives_what_it_gives(watch: Watch) -> None:
@@ -840,24 +726,21 @@ async def test_any_coroutine_can_be_a_job_and_gives_what_it_gives(watch: Watch) 
 
 async def test_without_an_sdk_it_does_nothing_and_harms_nothing(sandbox: Sandbox) -> None:
     telemetry = Telemetry()
-    client = TelepathClient(
-        sandbox.api_key, base_url=sandbox.base_url, limiter=no_limit(), on_event=telemetry
-    )
-    async with client:
+    options = {"base_url": sandbox.base_url, "limiter": no_limit(), "on_event": telemetry}
+    async with TelepathClient(sandbox.api_key, **options) as client:
         assert len(await telemetry.job("all", client.trunks.list().collect())) == 25
     assert telemetry._calls == {}
 
 
 async def test_a_tracer_that_fails_loses_no_answer(
-    watch: Watch, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    watch: Watch, client: TelepathClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
         def start_span(self, *_: object, **__: object) -> None:
             raise RuntimeError
 
     watch.telemetry._tracer = Broken()  # type: ignore[assignment]
-    async with watch.client(sandbox) as client:
-        assert len(await client.trunks.list().collect()) == 25
+    assert len(await client.trunks.list().collect()) == 25
     assert "on_event failed on CallStarted; the call goes on" in caplog.text
 
 
@@ -884,9 +767,8 @@ async def test_a_telemetry_serves_clients_on_several_loops(watch: Watch, sandbox
 
 
 def test_what_is_exported_can_be_read_as_json_and_names_its_scope(watch: Watch) -> None:
-    of = {"method": "GET", "template": "/trunks", "call": 1}
-    watch.telemetry(CallStarted(**of, attempt=0, base_url="https://api.telepathvoice.com/v1"))
-    watch.telemetry(CallEnded(**of, attempt=0, seconds=0.0, status=None, error=None))
+    watch.telemetry(STARTED)
+    watch.telemetry(ENDED)
     span = only(watch.calls)
     assert json.loads(span.to_json())["name"] == "GET /trunks"
     assert span.instrumentation_scope is not None

@@ -522,16 +522,11 @@ async def test_a_cursor_is_asked_one_ahead() -> None:
     assert api.asked == ["0", "10", "20"]
 
 
-async def test_collect_asks_eight_ahead() -> None:
+@pytest.mark.parametrize(("prefetch", "most"), [(0, 8), (2, 2)])
+async def test_collect_asks_eight_ahead_or_as_many_as_was_given(prefetch: int, most: int) -> None:
     api = Api(200)
-    await api.list().collect()
-    assert api.most_under_way == 8
-
-
-async def test_collect_keeps_to_a_prefetch_that_was_given() -> None:
-    api = Api(200)
-    await api.list(prefetch=2).collect()
-    assert api.most_under_way == 2
+    await api.list(prefetch=prefetch).collect()
+    assert api.most_under_way == most
 
 
 @pytest.mark.parametrize("prefetch", [0, 2, 4])

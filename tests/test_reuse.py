@@ -160,10 +160,7 @@ async def test_a_poller_that_keeps_meeting_the_servers_keep_alive_costs_nothing(
 
 async def test_it_is_sent_again_even_where_there_are_no_retries() -> None:
     never = RetryPolicy(max_attempts=1)
-    async with (
-        Hostile([ECHO, RESET, ECHO]) as server,
-        client_at(server.url, retry=never) as client,
-    ):
+    async with Hostile([ECHO, RESET, ECHO]) as server, client_at(server.url, retry=never) as client:
         await client.request("GET", "/a")
         assert (await client.request("GET", "/b")).body == b"/b"
     assert [request.connection for request in server.requests] == [0, 0, 1]

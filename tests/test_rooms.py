@@ -238,10 +238,7 @@ def test_a_forbidden_import_is_found(module: str, source: str, culprit: str) -> 
     [
         ("errors", "from __future__ import annotations"),
         ("models.trunks", "from .fields import wire\nfrom ..secret import Secret"),
-        (
-            "protocol.messages",
-            "from . import body\nfrom datetime import UTC\nimport msgspec.json",
-        ),
+        ("protocol.messages", "from . import body\nfrom datetime import UTC\nimport msgspec.json"),
         ("sandbox.server", "from . import timestamps\nimport asyncio\nfrom aiohttp import web"),
         ("session", "from . import transport"),
         (

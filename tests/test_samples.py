@@ -297,102 +297,34 @@ async def rotate(telepath: TelepathClient) -> object:
     return await telepath.trunks.rotate_sip_password("trunk_01abc123")
 
 
-ERRORS: list[tuple[str, Call, type[APIError], int, str, str]] = [
-    (
-        "000_error_404_not_found",
-        update,
-        NotFoundError,
-        404,
-        "not_found",
-        "Trunk 'conn_abc123xyz' not found",
-    ),
-    (
-        "000_error_401_unauthorized",
-        update,
-        AuthenticationError,
-        401,
-        "unauthorized",
-        "Invalid or expired API key",
-    ),
-    (
-        "001_error_400_missing_required_field",
-        create,
-        BadRequestError,
-        400,
-        "missing_required_field",
-        "sip_password is required",
-    ),
-    (
-        "001_error_400_invalid_sip_username",
-        create,
-        BadRequestError,
-        400,
-        "invalid_sip_username",
-        "sip_username may only contain alphanumeric characters and hyphens",
-    ),
-    (
-        "001_error_409_conflict",
-        create,
-        ConflictError,
-        409,
-        "conflict",
-        "A trunk with sip_username 'agent-prod-01' already exists",
-    ),
-    (
-        "001_error_401_invalid_provider_credentials",
-        create,
-        ProviderCredentialsError,
-        401,
-        "invalid_provider_credentials",
-        "The provided openai_api_key could not be validated",
-    ),
-    (
-        "002_error_401_invalid_api_key",
-        list_all,
-        AuthenticationError,
-        401,
-        "invalid_api_key",
-        "The API key provided is invalid",
-    ),
-    (
-        "002_error_400_invalid_params",
-        list_all,
-        BadRequestError,
-        400,
-        "invalid_params",
-        "Invalid limit parameter. Must be between 1 and 100",
-    ),
-    (
-        "003_error_404_trunk_not_found",
-        rotate,
-        NotFoundError,
-        404,
-        "trunk_not_found",
-        "No trunk with ID 'trunk_01abc123' exists in your account.",
-    ),
-]
+ERRORS: dict[str, tuple[Call, type[APIError]]] = {
+    "000_error_404_not_found": (update, NotFoundError),
+    "000_error_401_unauthorized": (update, AuthenticationError),
+    "001_error_400_missing_required_field": (create, BadRequestError),
+    "001_error_400_invalid_sip_username": (create, BadRequestError),
+    "001_error_409_conflict": (create, ConflictError),
+    "001_error_401_invalid_provider_credentials": (create, ProviderCredentialsError),
+    "002_error_401_invalid_api_key": (list_all, AuthenticationError),
+    "002_error_400_invalid_params": (list_all, BadRequestError),
+    "003_error_404_trunk_not_found": (rotate, NotFoundError),
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "call", "kind", "status", "code", "message"), ERRORS, ids=[row[0] for row in ERRORS]
-)
+@pytest.mark.parametrize("name", ERRORS)
 async def test_an_error_of_the_pages_becomes_its_exception(
-    name: str,
-    call: Call,
-    kind: type[APIError],
-    status: int,
-    code: str,
-    message: str,
-    telepath: TelepathClient,
-    mocked_api: aioresponses,
+    name: str, telepath: TelepathClient, mocked_api: aioresponses
 ) -> None:
+    call, kind = ERRORS[name]
+    _, _, status, code = name.split("_", 3)
+    body = sample(f"{name}.json")
     for method in ("GET", "POST", "PATCH"):
-        mocked_api.add(re.compile(".*"), method=method, status=status, body=sample(f"{name}.json"))
+        mocked_api.add(re.compile(".*"), method=method, status=int(status), body=body)
     with pytest.raises(APIError) as caught:
         await call(telepath)
     assert type(caught.value) is kind
-    assert (caught.value.status, caught.value.code, caught.value.message) == (status, code, message)
+    assert (caught.value.status, caught.value.code) == (int(status), code)
+    assert caught.value.message == json.loads(body)["error"]["message"]
 
 
 def test_every_error_sample_is_in_the_table() -> None:
-    assert {path.stem for path in SAMPLES.glob("*_error_*.json")} == {row[0] for row in ERRORS}
+    assert {path.stem for path in SAMPLES.glob("*_error_*.json")} == set(ERRORS)

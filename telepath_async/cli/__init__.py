@@ -1,7 +1,8 @@
 """Define the `telepath` command (extra `[cli]`): the SDK from a shell.
 
-There is one module for each group of commands. `shell.py` holds what all commands share,
-`output.py` what they print, `exits.py` how they end.
+There is one module for each group of commands, and one for each command with much behind it.
+`shell.py` holds what all commands share, `options.py` the options that several have, `output.py`
+what they print, `exits.py` how they end.
 """
 
 from __future__ import annotations

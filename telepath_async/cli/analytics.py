@@ -18,8 +18,9 @@ from telepath_async import AnalyticsOverview, UsageError
 from .calls import COLUMNS as CALL_COLUMNS
 from .exits import FAILED, OK, PARTLY, code_of
 from .hooks import check_hook, run_hook
-from .output import draw, draw_rows, fields_table, json_line, shown_text, tell
-from .shell import Shell, Since, TrunkId, Until, command, span_option
+from .options import Since, TrunkId, Until, span_option
+from .output import echo, json_line, render, render_rows, shown_text
+from .shell import Shell, command
 
 if TYPE_CHECKING:
     from telepath_async.jobs import LatencyAlert
@@ -38,10 +39,7 @@ async def overview(
     """Show the aggregated figures."""
     async with shell.client() as telepath:
         figures = await telepath.analytics.overview(since=since, until=until, trunk_id=trunk_id)
-    if shell.as_json:
-        shell.write(figures)
-    else:
-        draw(fields_table(_figures(figures), show_secrets=shell.show_secrets))
+    shell.show(figures, _figures(figures))
 
 
 def _figures(overview: AnalyticsOverview) -> Iterable[tuple[str, object]]:
@@ -51,7 +49,7 @@ def _figures(overview: AnalyticsOverview) -> Iterable[tuple[str, object]]:
     yield "carrier lag", _with_unit(overview.avg_carrier_lag_ms, "ms on average")
     yield "gateway processing", _with_unit(overview.avg_gateway_processing_ms, "ms on average")
     yield "duration", _with_unit(overview.avg_duration_seconds, "s on average")
-    yield "besides", overview.extra or None
+    yield "other fields", overview.extra or None
 
 
 def _with_unit(figure: float | None, unit: str) -> str | None:
@@ -59,7 +57,7 @@ def _with_unit(figure: float | None, unit: str) -> str | None:
 
 
 class _PolledOnce(Exception):
-    """Leaves a watch that is to poll once."""
+    """Ends a watch that is to poll once."""
 
 
 @command(
@@ -141,7 +139,7 @@ async def watch(
     alerts = _Alerts(shell, exec_)
 
     def on_poll(poll: LatencyPoll) -> None:
-        _remember(state, poll.state)
+        _save_state(state, poll.state)
         if alerts.unprinted is not None:
             raise alerts.unprinted
         if once:
@@ -149,7 +147,7 @@ async def watch(
             raise _PolledOnce
 
     if not once:
-        tell(f"polling every {interval.total_seconds():g} s; Ctrl-C ends it")
+        echo(f"polling every {interval.total_seconds():g} s; Ctrl-C ends it")
     async with shell.client() as telepath:
         with suppress(_PolledOnce):
             await watch_latency(
@@ -157,7 +155,7 @@ async def watch(
                 thresholds,
                 alerts.send,
                 interval.total_seconds(),
-                state=_remembered(state),
+                state=_load_state(state),
                 on_poll=on_poll,
                 window=window,
                 trunk_id=trunk_id,
@@ -194,7 +192,7 @@ class _Alerts:
         self.unsent -= 1
 
 
-def _remembered(state: Path | None) -> str | None:
+def _load_state(state: Path | None) -> str | None:
     try:
         return (state.read_text(encoding="utf-8") or None) if state is not None else None
     except FileNotFoundError:
@@ -203,7 +201,7 @@ def _remembered(state: Path | None) -> str | None:
         raise UsageError(f"--state: {state} is not a state of earlier polls; move it") from None
 
 
-def _remember(state: Path | None, text: str) -> None:
+def _save_state(state: Path | None, text: str) -> None:
     if state is not None:
         new = state.with_name(f"{state.name}.new")
         new.write_text(text, encoding="utf-8")
@@ -218,10 +216,11 @@ def _show_alert(shell: Shell, alert: LatencyAlert) -> None:
 
     colour = {"crossed": "red", "recovered": "green", "no_figure": "yellow"}[alert.kind]
     figure = "missing" if alert.value is None else shown_text(alert.value)
-    said = (
+    text = (
         f"{alert.threshold.metric} is {figure}, the limit {shown_text(alert.threshold.limit)}\n"
         f"over the calls from {shown_text(alert.since)} to {shown_text(alert.at)} UTC"
     )
-    draw(Panel(said, title=alert.kind.replace("_", " "), title_align="left", border_style=colour))
+    title = alert.kind.replace("_", " ")
+    render(Panel(text, title=title, title_align="left", border_style=colour))
     if alert.worst_calls:
-        draw_rows(alert.worst_calls, CALL_COLUMNS)
+        render_rows(alert.worst_calls, CALL_COLUMNS)

@@ -11,9 +11,21 @@ import typer
 
 from telepath_async.version import __version__
 
-from . import analytics, calls, dashboard, explain, jobs, numbers, sandbox, trunks, worker
+from . import (
+    analytics,
+    calls,
+    create_many,
+    dashboard,
+    explain,
+    jobs,
+    numbers,
+    rotation,
+    sandbox,
+    trunks,
+    worker,
+)
 from .exits import FAILED, INTERRUPTED, MEANINGS, USAGE
-from .output import tell
+from .output import echo
 from .shell import example_text, help_lines, pipe_closed
 
 _ROOM_FOR_TABLES: Final = 100  # in less, rich cuts the names of options
@@ -59,6 +71,8 @@ def _options(
     pass
 
 
+rotation.add_to(trunks.group)
+create_many.add_to(trunks.group)
 app.add_typer(trunks.group, name="trunks")
 explain.add_to(calls.group)
 app.add_typer(calls.group, name="calls")
@@ -80,18 +94,18 @@ def run(arguments: Sequence[str] | None) -> int:
             sys.stdout.flush()
     except typer.TyperException as error:
         if error.format_message():  # else its help has been shown
-            tell(_refusal(error), kind="error")
+            echo(_refusal(error), kind="error")
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         return pipe_closed()
     except ModuleNotFoundError as error:  # of an extra, which its message names
-        tell(str(error), kind="error")
+        echo(str(error), kind="error")
         return USAGE
     except OSError as error:
         pipe_closed()
-        tell(f"standard output: {error.strerror}", kind="error")
+        echo(f"standard output: {error.strerror}", kind="error")
         return FAILED
     return code or 0
 
@@ -102,7 +116,7 @@ def _refusal(error: typer.TyperException) -> str:
     Those that nobody expected may be secrets, and are not shown.
     """
     context = getattr(error, "ctx", None)
-    said = error.format_message().removesuffix(".")
-    if said.startswith("Got unexpected extra argument"):
-        said = "more arguments than this command takes"
-    return f"{said}; see {context.command_path} --help" if context is not None else said
+    message = error.format_message().removesuffix(".")
+    if message.startswith("Got unexpected extra argument"):
+        message = "more arguments than this command takes"
+    return f"{message}; see {context.command_path} --help" if context is not None else message

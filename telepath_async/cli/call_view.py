@@ -1,4 +1,4 @@
-"""One call drawn: who spoke when, how long each answer took, and which part of the way took it.
+"""Show one call: who spoke when, how long each answer took, and which part of the way took it.
 
 Nothing is fetched here.
 """
@@ -33,7 +33,7 @@ _PARTS: Final = (
 )
 
 
-def call_pictures(call: CallDetails) -> Iterator[RenderableType]:
+def call_renderables(call: CallDetails) -> Iterator[RenderableType]:
     """Yield what shows the call: its facts, latencies as a bar, turns as a timeline, events."""
     yield fields_table(_facts(call))
     parts = latency_parts(call)
@@ -60,13 +60,13 @@ def _facts(call: CallDetails) -> Iterator[tuple[str, object]]:
     yield "status", " · ".join(filter(None, (call.status, call.direction, call.disconnect_reason)))
     yield "started (UTC)", call.start_time
     yield (
-        "lasted",
+        "duration",
         None if call.duration_seconds is None else f"{shown_text(call.duration_seconds)} s",
     )
     yield "from → to", f"{call.from_number or NONE} → {call.to_number or NONE}"
     yield "trunk", call.trunk_id
     yield "line", " · ".join(_line(metrics)) or None
-    yield "besides", call.extra | metrics.extra or None
+    yield "other fields", call.extra | metrics.extra or None
 
 
 def _line(metrics: CallMetrics) -> Iterator[str]:
@@ -147,22 +147,22 @@ def _turns(turns: Sequence[Turn]) -> RenderableType:
         ("spoke", "right"),
     ):
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("thought", no_wrap=True)
+    table.add_column("processing", no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
     slowest = max((turn.processing_time_ms or 0 for turn in turns), default=0)
     for turn, (before, during) in zip(turns, timeline(turns, _TALK_BAR), strict=True):
         speaker = shown_text(turn.speaker)
-        thought = turn.processing_time_ms
+        processing = turn.processing_time_ms
         table.add_row(
             shown_text(turn.turn_number),
             Text(speaker),
             Text(" " * before + "█" * during, style=_SPEAKER_STYLE.get(speaker, "")),
             NONE if turn.duration_ms is None else f"{turn.duration_ms / 1000:.1f} s",
             Text(
-                smooth_bar(thought, slowest, _WAIT_BAR),
-                style="bold red" if thought == slowest else "magenta",
+                smooth_bar(processing, slowest, _WAIT_BAR),
+                style="bold red" if processing == slowest else "magenta",
             ),
-            "" if not thought else f"{shown_text(thought)} ms",
+            "" if not processing else f"{shown_text(processing)} ms",
         )
     return table
 
@@ -179,11 +179,11 @@ def timeline(turns: Sequence[Turn], width: int) -> list[tuple[int, int]]:
         now = begins + max(turn.duration_ms or 0, 0)
         moments.append((begins, now))
     whole = now or 1
-    places = (
+    cells = (
         (min(int(begins / whole * width), width - 1), round(ends / whole * width))
         for begins, ends in moments
     )
-    return [(first, max(last - first, 1)) for first, last in places]
+    return [(first, max(last - first, 1)) for first, last in cells]
 
 
 def smooth_bar(figure: Number | None, most: Number, width: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -11,7 +10,7 @@ import typer
 
 from telepath_async import Call, CallStatus
 
-from .call_view import call_pictures
+from .call_view import call_renderables
 from .credentials import database_url
 from .listing import (
     All,
@@ -24,8 +23,9 @@ from .listing import (
     warn_of_unknown,
 )
 from .log import odd_rows_last
-from .output import Column, draw, fields_table, printable, tell
-from .shell import Shell, Since, TrunkId, Until, command, going_on, span_option
+from .options import DatabaseUrl, Since, TrunkId, Until, span_option
+from .output import Column, echo, printable, render
+from .shell import Shell, command, resume_hint
 
 if TYPE_CHECKING:
     from telepath_async.export import ExportReport
@@ -120,11 +120,11 @@ async def get(
     if shell.as_json:
         shell.write(call)
         return
-    draw(*call_pictures(call))
+    render(*call_renderables(call))
     if call.sip_trace and sip_trace:
-        draw(*(printable(line) for line in call.sip_trace.splitlines()))
+        render(*(printable(line) for line in call.sip_trace.splitlines()))
     elif call.sip_trace:
-        tell(f"there is a SIP trace of {len(call.sip_trace.splitlines())} lines: --sip-trace")
+        echo(f"there is a SIP trace of {len(call.sip_trace.splitlines())} lines: --sip-trace")
 
 
 @command(
@@ -137,12 +137,7 @@ async def get(
 )
 async def sync(
     shell: Shell,
-    database: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="DATABASE_URL", help="Instead of TELEPATH_DATABASE_URL.", show_default=False
-        ),
-    ] = None,
+    database: DatabaseUrl = None,
     *,
     since: Since = None,
     until: Until = None,
@@ -169,7 +164,7 @@ async def sync(
 
     with odd_rows_last():
         async with shell.client() as telepath:
-            with going_on(lambda: _SYNC_GOES_ON), shell.bar("sync", "calls", telepath) as bar:
+            with resume_hint(lambda: _SYNC_GOES_ON), shell.bar("sync", "calls", telepath) as bar:
                 suggested = since is not None
 
                 def show(progress: SyncProgress) -> None:
@@ -178,7 +173,7 @@ async def sync(
                     one_by_one = progress.total is None and progress.watermark is None
                     if one_by_one and not suggested and progress.rows >= _LONG_HISTORY:
                         suggested = True
-                        tell(_SYNC_SINCE)
+                        echo(_SYNC_SINCE)
 
                 report = await sync_calls(
                     telepath,
@@ -198,7 +193,7 @@ async def sync(
             "seconds": report.seconds,
             "complete up to (UTC)": report.watermark,
         }
-        _show(shell, report, fields)
+        shell.show(report, fields.items())
     return _verdict(report, "the next run goes back to them")
 
 
@@ -249,7 +244,7 @@ async def export(
     with odd_rows_last():
         async with shell.client() as telepath:
             with (
-                going_on(lambda: f"{path} was not touched; run the same command again"),
+                resume_hint(lambda: f"{path} was not touched; run the same command again"),
                 shell.bar("export", "calls", telepath) as bar,
             ):
 
@@ -274,15 +269,8 @@ async def export(
             "bytes": report.bytes,
             "seconds": report.seconds,
         }
-        _show(shell, report, fields)
+        shell.show(report, fields.items())
     return _verdict(report, "export again, with --until")
-
-
-def _show(shell: Shell, report: SyncReport | ExportReport, fields: Mapping[str, object]) -> None:
-    if shell.as_json:
-        shell.write(report)
-    else:
-        draw(fields_table(fields.items()))
 
 
 def _verdict(report: SyncReport | ExportReport, remedy: str) -> int:

@@ -19,7 +19,7 @@ from attrs import frozen
 from telepath_async import Secret, UsageError
 from telepath_async.protocol.redaction import is_credential, url_secrets
 
-from .output import tell
+from .output import echo
 
 _OWNER_ONLY: Final = 0o600
 
@@ -28,11 +28,11 @@ _OWNER_ONLY: Final = 0o600
 class Source:
     """Describe how a secret may be given.
 
-    `called`: what it is; `option`: which option names its file; `variable`: which environment
+    `label`: what it is; `option`: which option names its file; `variable`: which environment
     variable holds it.
     """
 
-    called: str
+    label: str
     option: str
     variable: str
     repeat: bool = False
@@ -66,16 +66,16 @@ def read_secret(source: Source, file: str | None) -> Secret:
         return found
     if not sys.stdin.isatty():
         raise UsageError(
-            f"no {source.called}: set {source.variable}, or give {source.option} FILE (- for "
+            f"no {source.label}: set {source.variable}, or give {source.option} FILE (- for "
             "standard input)"
         )
     try:
         with _signals_raise():
-            secret = Secret(getpass(f"{source.called}: "))
-            if source.repeat and Secret(getpass(f"{source.called}, once more: ")) != secret:
-                raise UsageError(f"the two {source.called}s differ; begin again")
+            secret = Secret(getpass(f"{source.label}: "))
+            if source.repeat and Secret(getpass(f"{source.label}, once more: ")) != secret:
+                raise UsageError(f"the two {source.label}s differ; begin again")
     except EOFError:
-        raise UsageError(f"no {source.called}: the input ended before it was typed") from None
+        raise UsageError(f"no {source.label}: the input ended before it was typed") from None
     return _not_empty(secret, source, "what was typed")
 
 
@@ -107,7 +107,7 @@ def _first_line(source: Source, file: str) -> Secret:
     lines = text.removeprefix("\ufeff").split("\n")
     if any(line.strip() for line in lines[1:]):
         raise UsageError(
-            f"{source.option}: {file} must hold the {source.called} in its first line, and "
+            f"{source.option}: {file} must hold the {source.label} in its first line, and "
             "nothing else"
         )
     return Secret(lines[0].removesuffix("\r"))
@@ -115,13 +115,13 @@ def _first_line(source: Source, file: str) -> Secret:
 
 def _not_empty(secret: Secret, source: Source, where: str) -> Secret:
     if not secret.reveal():
-        raise UsageError(f"{where} holds no {source.called}: it is empty")
+        raise UsageError(f"{where} holds no {source.label}: it is empty")
     return secret
 
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """While somebody types, a signal ends the command at once, and the terminal echoes again."""
+    """Let a signal end the command at once while somebody types; the terminal echoes again."""
 
     def leave(number: int, frame: object) -> NoReturn:
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
@@ -137,7 +137,7 @@ def _signals_raise() -> Iterator[None]:
 def warn_of_credential(option: str, name: str) -> None:
     """Warn of a secret among the arguments, where every process of the machine can read it."""
     if is_credential(name):
-        tell(
+        echo(
             f"{option} {name}: other users of this machine can read the arguments of a command",
             kind="warning",
         )
@@ -157,7 +157,7 @@ def database_url(argument: str | None, variable: str = "TELEPATH_DATABASE_URL") 
         return Secret(from_environment)
     url = Secret(argument.strip())
     if url_secrets(url):
-        tell(
+        echo(
             "the database's password stands among the arguments, where other users of this "
             f"machine can read it; set {variable} or PGPASSWORD, or use ~/.pgpass",
             kind="warning",
@@ -185,7 +185,7 @@ class SecretFile:
         )
 
     def replace(self, content: bytes) -> None:
-        """Have the disk hold just this."""
+        """Write this in place of all that the file holds, to the disk."""
         view: Any = memoryview(content)
         written = 0
         while written < len(view):
@@ -194,7 +194,7 @@ class SecretFile:
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Keep it."""
+        """Close it, and keep it."""
         os.close(self._fd)
 
     def discard(self) -> None:

@@ -18,8 +18,9 @@ from telepath_async import Secret, UsageError
 
 from .credentials import API_KEY, given_secret, read_secret
 from .exits import OK
-from .output import tell
-from .shell import Shell, command, span_option
+from .options import span_option
+from .output import echo
+from .shell import Shell, command
 from .worker import broker_url
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ async def dashboard(
 def _announce(address: str) -> None:
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
-    tell("open this address in a browser; it lets one in, once. Ctrl-C ends the dashboard")
+    echo("open this address in a browser; it lets one in, once. Ctrl-C ends the dashboard")
 
 
 def _sources(

@@ -1,4 +1,4 @@
-"""Map errors to exit codes, and to the one line that says what went wrong."""
+"""Map errors to exit codes, and to the one line that describes them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _CODES: Final[dict[type[Exception], int]] = {
     ThrottledError: THROTTLED,
     OutcomeUnknown: UNKNOWN,
 }
-_HOPELESS: Final = (
+_PERMANENT: Final = (
     UsageError, AuthenticationError, PermissionDeniedError, NotFoundError, BadRequestError,
 )  # fmt: skip
 # Of edges that are not imported before they are needed.
@@ -69,21 +69,21 @@ def code_of(error: Exception) -> int:
 
 
 def line_of(error: Exception) -> str:
-    """Return what an error says, in one line, where it is not a list of faults.
+    """Return the message of an error in one line, where it is not a list of faults.
 
     None of our own errors shows a secret.
     """
     if isinstance(error, TelepathError | ModuleNotFoundError):
         return str(error)
     original = getattr(error, "orig", None)  # what a database's driver raised
-    told = error if original is None else original.__cause__ or original
-    said = next(iter(str(told).splitlines()), "")
+    cause = error if original is None else original.__cause__ or original
+    first_line = next(iter(str(cause).splitlines()), "")
     where = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
     if isinstance(error, OSError) or where:
-        return f"{where}{said or type(error).__name__}"
-    return f"{type(error).__name__}: {said} (--debug shows where)"
+        return f"{where}{first_line or type(error).__name__}"
+    return f"{type(error).__name__}: {first_line} (--debug shows where)"
 
 
-def can_go_on(error: BaseException) -> bool:
+def can_resume(error: BaseException) -> bool:
     """Return whether the same command, run again, may get further."""
-    return not isinstance(error, (*_HOPELESS, ModuleNotFoundError))
+    return not isinstance(error, (*_PERMANENT, ModuleNotFoundError))

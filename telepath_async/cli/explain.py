@@ -7,10 +7,9 @@ from typing import Annotated, Final, NamedTuple
 
 import typer
 
-from telepath_async import UsageError
-
 from .credentials import database_url
-from .output import Column, draw, draw_rows
+from .options import DatabaseUrl, parsed
+from .output import Column, render, render_rows
 from .shell import Shell, command
 from .times import read_moment
 
@@ -27,10 +26,9 @@ class Times(NamedTuple):
 def _period(text: str) -> Times:
     now = datetime.now(UTC)
     since, separator, until = text.partition("/")
-    try:
-        return Times(read_moment(since, now), read_moment(until, now) if separator else now)
-    except UsageError as error:
-        raise typer.BadParameter(str(error)) from None
+    return parsed(
+        lambda: Times(read_moment(since, now), read_moment(until, now) if separator else now)
+    )
 
 
 def add_to(group: typer.Typer) -> None:
@@ -47,12 +45,7 @@ def add_to(group: typer.Typer) -> None:
 
 async def explain_(
     shell: Shell,
-    database: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="DATABASE_URL", help="Instead of TELEPATH_DATABASE_URL.", show_default=False
-        ),
-    ] = None,
+    database: DatabaseUrl = None,
     *,
     before: Annotated[
         Times | None,
@@ -93,7 +86,7 @@ async def explain_(
             }
         )
         return
-    draw(f"{found.summary}", *(f"  {line}" for line in found.evidence))
+    render(f"{found.summary}", *(f"  {line}" for line in found.evidence))
     columns: list[Column[TrunkChange]] = [
         Column("trunk", lambda line: line.name),
         Column("provider", lambda line: line.provider),
@@ -104,4 +97,4 @@ async def explain_(
         Column("certain", lambda line: line.certain),
     ]
     if found.trunks:
-        draw_rows(found.trunks, columns)
+        render_rows(found.trunks, columns)

@@ -12,8 +12,9 @@ from telepath_async import SipCredentials, Trunk, UsageError
 
 from .exits import OK, PARTLY
 from .hooks import check_hook, run_hook
-from .output import Column, counted, draw_rows, json_line, tell
-from .shell import Shell, command, going_on, span_option
+from .options import span_option
+from .output import Column, counted, echo, json_line, render_rows
+from .shell import Shell, command, resume_hint
 
 if TYPE_CHECKING:
     from telepath_async import TelepathClient
@@ -23,7 +24,7 @@ group: Final = typer.Typer(
     help="Jobs that can be killed at any moment, and run again.", no_args_is_help=True
 )
 
-_HOW: Final = (
+_RESUME: Final = (
     "the journal knows what was begun: run the same command again, and it is finished first"
 )
 _MOST_UNTOUCHED: Final = 10
@@ -90,7 +91,7 @@ async def rotate(
 ) -> int:
     """Rotate the SIP passwords of trunks, and have their carriers take the new ones.
 
-    Each new password is in the journal before the carrier is told. When carriers fail, no more
+    Each new password is in the journal before the carrier gets it. When carriers fail, no more
     trunks are begun.
     """
     if bool(trunk_ids) + everything + finish != 1:
@@ -103,7 +104,10 @@ async def rotate(
     async with shell.client() as telepath:
         trunks, uncertain = await _trunks(telepath, trunk_ids or [], everything)
         applied: set[str | None] = set()
-        with going_on(lambda: _HOW, changes=True), shell.bar("rotate", "trunks", telepath) as bar:
+        with (
+            resume_hint(lambda: _RESUME, changes=True),
+            shell.bar("rotate", "trunks", telepath) as bar,
+        ):
             bar.show(0, len(trunks) or None)
 
             async def tell_carrier(credentials: SipCredentials) -> None:
@@ -138,19 +142,19 @@ def _report(shell: Shell, report: RotationReport, uncertain: int) -> int:
     if shell.as_json:
         shell.write(report)
     elif not report.complete:
-        draw_rows([*report.pending, *report.untouched[:_MOST_UNTOUCHED]], _COLUMNS)
-    tell(
+        render_rows([*report.pending, *report.untouched[:_MOST_UNTOUCHED]], _COLUMNS)
+    echo(
         f"{len(report.rotated):,} rotated, {len(report.applied):,} taken by their carriers, "
         f"{len(report.recent):,} left alone because they were rotated recently, "
         f"{len(report.untouched):,} untouched"
     )
     if report.pending:
-        tell(
-            f"{counted(len(report.pending), 'carrier')} may hold a dead password; {_HOW}",
+        echo(
+            f"{counted(len(report.pending), 'carrier')} may hold a dead password; {_RESUME}",
             kind="warning",
         )
     if uncertain:
-        tell(
+        echo(
             f"the list changed while it was read: {counted(uncertain, 'trunk')} may be missing; "
             "run again",
             kind="warning",

@@ -18,8 +18,8 @@ from telepath_async import (
 
 from .exits import OK, PARTLY
 from .log import odd_rows_last
-from .output import Column, draw_rows, tell
-from .shell import Shell, going_on
+from .output import Column, echo, render_rows
+from .shell import Shell, resume_hint
 
 if TYPE_CHECKING:
     from telepath_async import Paginator, TelepathClient
@@ -45,7 +45,7 @@ Resume = Annotated[
     typer.Option(
         "--resume",
         metavar="CHECKPOINT",
-        help="Go on where an earlier list was stopped: it said how.",
+        help="Go on where an earlier list stopped; it printed the CHECKPOINT.",
     ),
 ]
 
@@ -67,7 +67,7 @@ def warn_of_unknown(
     """Warn of a value that no page names: a server may have it, or ignore the filter."""
     values = [str(one.value) for one in known if one.value != "unknown"]
     if value is not None and value not in values:
-        tell(f"{option} {value!r} is not one of {', '.join(values)}", kind="warning")
+        echo(f"{option} {value!r} is not one of {', '.join(values)}", kind="warning")
 
 
 def list_options(shell: Shell, wanted: int | None) -> dict[str, Any]:
@@ -89,7 +89,7 @@ async def print_list(
     unit: str,
     wanted: int | None,
 ) -> int:
-    """Print the items; say how to go on when that is cut off, and return the exit code."""
+    """Print the items; print how to resume when that is cut off, and return the exit code."""
     with odd_rows_last():
         await _print_pages(shell, telepath, items, columns, unit, wanted)
     drift = items.drift
@@ -108,10 +108,10 @@ async def _print_pages(
     wanted: int | None,
 ) -> None:
     rows: list[T] = []
-    done, place = 0, items.checkpoint
+    done, checkpoint = 0, items.checkpoint
     try:
         with (
-            going_on(lambda: _how_to_go_on(done, unit, place)),
+            resume_hint(lambda: _resume_text(done, unit, checkpoint)),
             shell.bar("list", unit, telepath) as bar,
         ):
             async for page in items.pages():
@@ -121,36 +121,36 @@ async def _print_pages(
                     rows += page.items
                 # Not before: a resume must not pass over what was not written.
                 done += len(page.items)
-                place = items.checkpoint
+                checkpoint = items.checkpoint
                 bar.show(done, _least(page.total, wanted))
     finally:
         if not shell.as_json:
-            draw_rows(rows[:wanted], columns, show_secrets=shell.show_secrets)
+            render_rows(rows[:wanted], columns, show_secrets=shell.show_secrets)
     if not (done or wanted == 0):
-        tell(f"there are no such {unit}")
+        echo(f"there are no such {unit}")
     if wanted is not None and len(rows) > wanted:
-        tell(f"{wanted:,} {unit} are shown, and there are more: --all, --max-items N, or --json")
+        echo(f"{wanted:,} {unit} are shown, and there are more: --all, --max-items N, or --json")
 
 
 def _least(total: int | None, wanted: int | None) -> int | None:
     return min((number for number in (total, wanted) if number is not None), default=None)
 
 
-def _how_to_go_on(done: int, unit: str, place: str) -> str:
-    return f"{done:,} {unit} were printed; the rest follows with --resume {shlex.quote(place)}"
+def _resume_text(done: int, unit: str, checkpoint: str) -> str:
+    return f"{done:,} {unit} were printed; the rest follows with --resume {shlex.quote(checkpoint)}"
 
 
 def verdict(unit: str, *, rejected: int, odd: int, uncertain: int, remedy: str) -> int:
-    """Say what is missing of a list, and what is not as it should be; return the exit code.
+    """Print what is missing of a list, and what is not as it should be; return the exit code.
 
     `remedy`: what to do where rows may have been missed.
     """
     if odd:
-        tell(f"{odd:,} {unit} hold values of another type than their fields; they stand in extra")
+        echo(f"{odd:,} {unit} hold values of another type than their fields; they stand in extra")
     if rejected:
-        tell(f"{rejected:,} {unit} were left out: they have no usable id", kind="warning")
+        echo(f"{rejected:,} {unit} were left out: they have no usable id", kind="warning")
     if uncertain:
-        tell(
+        echo(
             f"the list changed while it was read: {uncertain:,} {unit} may be missing; {remedy}",
             kind="warning",
         )

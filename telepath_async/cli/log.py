@@ -1,4 +1,4 @@
-"""Say what the SDK logs as the command's own lines: at once, or as its last ones."""
+"""Print what the SDK logs as the command's own lines: at once, or as its last ones."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from .output import print_traceback, tell
+from .output import echo, print_traceback
 
 _MOST_PAGES: Final = 10
 
 
-class _Told(logging.Handler):
+class _WarningEcho(logging.Handler):
     def __init__(self, *, debug: bool) -> None:
         super().__init__(logging.WARNING)
         self._debug = debug
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell a warning like one of our own."""
+        """Print a warning like one of our own."""
         if self._debug and record.exc_info:
             print_traceback(record.exc_info[1])
-        tell(record.getMessage(), kind="warning")
+        echo(record.getMessage(), kind="warning")
 
 
 @contextmanager
-def log_told(*, debug: bool) -> Iterator[None]:
-    """Tell the SDK's warnings while the block runs."""
-    logger, handler = logging.getLogger("telepath_async"), _Told(debug=debug)
+def echo_warnings(*, debug: bool) -> Iterator[None]:
+    """Print the SDK's warnings while the block runs."""
+    logger, handler = logging.getLogger("telepath_async"), _WarningEcho(debug=debug)
     logger.addHandler(handler)
     try:
         yield
@@ -37,7 +37,7 @@ def log_told(*, debug: bool) -> Iterator[None]:
 
 @contextmanager
 def odd_rows_last() -> Iterator[None]:
-    """Tell of odd rows when the block has ended, however it does: after a table, and not at length.
+    """Warn of odd rows when the block has ended, however it does: after a table, and not at length.
 
     There is one warning for each page that has some.
     """
@@ -48,9 +48,9 @@ def odd_rows_last() -> Iterator[None]:
     finally:
         logger.removeFilter(pages)
         for line in pages.first:
-            tell(line, kind="warning")
+            echo(line, kind="warning")
         if pages.others:
-            tell(f"{pages.others:,} more pages have such rows")
+            echo(f"{pages.others:,} more pages have such rows")
 
 
 class _Pages(logging.Filter):

@@ -10,7 +10,6 @@ import typer
 
 from telepath_async import Agent, PhoneNumber, UsageError
 
-from .output import draw, fields_table
 from .shell import Shell, command
 
 group: Final = typer.Typer(
@@ -82,10 +81,7 @@ async def update(
         numbers_base_url=url, numbers_api_key_file=numbers_api_key_file
     ) as telepath:
         number = await telepath.numbers.update(phone_number, **fields)
-    if shell.as_json:
-        shell.write(number)
-    else:
-        draw(fields_table(_fields(number), show_secrets=shell.show_secrets))
+    shell.show(number, _fields(number))
 
 
 def _cleared(fields: list[str] | None) -> list[str]:
@@ -116,4 +112,4 @@ def _fields(number: PhoneNumber) -> Iterator[tuple[str, object]]:
     )
     yield "example context", number.example_context
     yield "provider", number.telephony_provider
-    yield "besides", number.extra or None
+    yield "other fields", number.extra or None

@@ -1,7 +1,7 @@
 """Print NDJSON for programs, tables for people, and all else as lines on standard error.
 
 What a server sends is text of somebody else's: it reaches the terminal without control characters
-and without markup. rich is imported where a table is drawn: NDJSON does without.
+and without markup. rich is imported where a table is rendered: NDJSON does without.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def json_line(value: object) -> bytes:
     return _encoder.encode(plain(value, Secret.reveal)) + b"\n"
 
 
-def tell(text: str, *, kind: Literal["error", "warning", "note"] = "note") -> None:
-    """Say something on standard error."""
+def echo(text: str, *, kind: Literal["error", "warning", "note"] = "note") -> None:
+    """Write a line to standard error, with its kind before it."""
     write_text(sys.stderr, f"{kind}: {text}")
 
 
@@ -105,31 +105,29 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=False, emoji=False, markup=False)
 
 
-def draw(*pictures: RenderableType) -> None:
+def render(*renderables: RenderableType) -> None:
     """Print tables and other things for people."""
-    on = console()
-    for picture in pictures:
-        on.print(picture)
+    out = console()
+    for renderable in renderables:
+        out.print(renderable)
 
 
-def draw_rows(
+def render_rows(
     rows: Sequence[T], columns: Sequence[Column[T]], *, show_secrets: bool = False
 ) -> None:
     """Print a table with a line for each row, with as many columns as fit into the terminal."""
     from rich.measure import Measurement
 
-    on = console()
+    out = console()
+    unbounded = out.options.update(max_width=10_000)
     shown = list(columns)
-    picture = _table(rows, shown, show_secrets)
-    while (
-        len(shown) > 1
-        and Measurement.get(on, on.options.update(max_width=10_000), picture).maximum > on.width
-    ):
+    table = _table(rows, shown, show_secrets)
+    while len(shown) > 1 and Measurement.get(out, unbounded, table).maximum > out.width:
         shown.pop()
-        picture = _table(rows, shown, show_secrets)
-    on.print(picture)
+        table = _table(rows, shown, show_secrets)
+    out.print(table)
     if len(shown) < len(columns):
-        tell(
+        echo(
             f"columns left out for want of room: {len(columns) - len(shown)}; widen the "
             "terminal, or use --json"
         )

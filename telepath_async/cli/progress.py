@@ -23,7 +23,7 @@ _DEFAULT_LIMIT: Final = 6_000
 
 @define
 class Meter:
-    """Counts the requests, and so knows the share of the limit that they take."""
+    """Count the requests, for the share of the limit that they take."""
 
     began: float = field(factory=time.monotonic)
     requests: int = 0
@@ -40,13 +40,13 @@ class Meter:
 
 
 class Bar:
-    """A bar that nobody sees."""
+    """A progress bar that shows nothing: there is no terminal."""
 
     def show(self, done: int, total: int | None = None) -> None:
-        """Say how far it is; `total` None: unknown."""
+        """Show how far it is; `total` None: unknown."""
 
 
-class _SeenBar(Bar):
+class _VisibleBar(Bar):
     def __init__(
         self, title: str, unit: str, meter: Meter, telepath: TelepathClient | None
     ) -> None:
@@ -59,24 +59,24 @@ class _SeenBar(Bar):
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
-            TextColumn("{task.fields[told]}", markup=False),
+            TextColumn("{task.fields[status]}", markup=False),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True, highlight=False),
             transient=True,
             redirect_stdout=False,  # it may be a file
         )
         self._began = time.monotonic()
-        self._task = self.progress.add_task(title, total=None, told="")
+        self._task = self.progress.add_task(title, total=None, status="")
         self.show(0)
 
     def show(self, done: int, total: int | None = None) -> None:
         seconds = max(time.monotonic() - self._began, 0.1)
         of = "" if total is None else f"/{total:,}"
-        told = (
+        status = (
             f"{done:,}{of} {self._unit} {done / seconds:,.0f}/s "
             f"{self._meter.share(self._telepath):.0%} of limit"
         )
-        self.progress.update(self._task, completed=done, total=total, told=told)
+        self.progress.update(self._task, completed=done, total=total, status=status)
 
 
 @contextmanager
@@ -95,6 +95,6 @@ def progress_bar(
     if not sys.stderr.isatty() or (lines_on_terminal and sys.stdout.isatty()):
         yield Bar()
         return
-    bar = _SeenBar(title, unit, meter, telepath)
+    bar = _VisibleBar(title, unit, meter, telepath)
     with bar.progress:
         yield bar

@@ -1,29 +1,91 @@
-"""Rotate one password from the command line, and keep it whatever happens.
-
-The new password is shown only once.
-"""
+"""`telepath trunks rotate`: a new password, shown only once, and so kept whatever happens."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from telepath_async import (
     OutcomeUnknown,
     ResponseError,
     SipCredentials,
     TelepathError,
+    UsageError,
 )
 
 from .credentials import SecretFile
-from .output import json_line, tell
-from .shell import Shell
+from .output import echo, json_line
+from .shell import Shell, command
 
 if TYPE_CHECKING:
     from telepath_async import TelepathClient
 
 
-async def rotate_one(
+def add_to(group: typer.Typer) -> None:
+    """Add the command to `telepath trunks`."""
+    command(
+        group,
+        "rotate",
+        examples=[
+            "telepath trunks rotate conn_abc123 --save new-password.json",
+            "telepath trunks rotate conn_abc123 --show-secrets",
+        ],
+    )(rotate)
+
+
+async def rotate(
+    shell: Shell,
+    trunk_id: Annotated[str, typer.Argument(metavar="TRUNK_ID")],
+    *,
+    save: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the new password in this new file, for you alone (mode 0600).",
+        ),
+    ] = None,
+) -> None:
+    """Have a new SIP password made for a trunk.
+
+    The old one is dead at once, and the new one is shown this once: give --save, or --show-secrets
+    to see it. For many trunks, and their carriers: telepath jobs rotate.
+    """
+    if save is None and not shell.show_secrets:
+        raise UsageError(
+            "the new password is shown only once: give --save FILE or --show-secrets; "
+            "nothing was sent"
+        )
+    _ = shell.as_json  # standard output may be closed: better known before the old password is dead
+    async with shell.client() as telepath:
+        credentials = await _rotate_and_keep(
+            shell, telepath, trunk_id, None if save is None else SecretFile(save)
+        )
+        try:  # inside, for nothing may wait, and so be cut off, between the answer and this
+            _show_credentials(shell, credentials, save)
+        except Exception:
+            where = (
+                "it is new, the old one is dead: rotate again"
+                if save is None
+                else f"it stands in {save}"
+            )
+            echo(f"the new password could not be printed; {where}", kind="warning")
+            raise
+
+
+def _show_credentials(shell: Shell, credentials: SipCredentials, save: str | None) -> None:
+    fields = {
+        "trunk": credentials.id,
+        "SIP username": credentials.sip_username,
+        "SIP password": credentials.sip_password,
+        "rotated (UTC)": credentials.rotated_at,
+        "saved in": save,
+    }
+    shell.show(credentials, fields.items())
+
+
+async def _rotate_and_keep(
     shell: Shell, telepath: TelepathClient, trunk_id: str, kept: SecretFile | None
 ) -> SipCredentials:
     """Rotate, and return the new credentials, kept in the file where there is one."""
@@ -33,7 +95,7 @@ async def rotate_one(
         _keep_raw(shell, error, kept)
         raise
     except (OutcomeUnknown, asyncio.CancelledError):
-        tell("the old password may be dead: rotate again, to have one that works", kind="warning")
+        echo("the old password may be dead: rotate again, to have one that works", kind="warning")
         _discard(kept)
         raise
     except TelepathError:
@@ -46,16 +108,16 @@ async def rotate_one(
 
 
 def _keep_raw(shell: Shell, error: ResponseError, kept: SecretFile | None) -> None:
-    """The answer makes no sense to us, and the new password stands in it, where it is not empty."""
+    """Keep an answer that cannot be read: where it is not empty, the new password stands in it."""
     if not error.raw:
-        tell("the answer was empty, and the old password may be dead: rotate again", kind="warning")
+        echo("the answer was empty, and the old password may be dead: rotate again", kind="warning")
         _discard(kept)
     elif kept is not None:
         kept.replace(error.raw)
         kept.close()
-        tell("the answer was saved as it came: the new password stands in it", kind="warning")
+        echo("the answer was saved as it came: the new password stands in it", kind="warning")
     elif shell.show_secrets:
-        tell(f"the answer as it came, with the new password in it: {error.raw!r}", kind="warning")
+        echo(f"the answer as it came, with the new password in it: {error.raw!r}", kind="warning")
 
 
 def _discard(kept: SecretFile | None) -> None:

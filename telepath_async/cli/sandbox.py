@@ -12,7 +12,8 @@ import typer
 from telepath_async import UsageError
 
 from .exits import FAILED, OK
-from .output import tell
+from .options import Debug
+from .output import echo
 from .shell import example_text, run
 
 
@@ -47,7 +48,7 @@ def sandbox(
     api_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Of the sandbox; random when not given.")
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    debug: Debug = False,
 ) -> int:
     """Serve a local Telepath API until Ctrl-C, and print what to set to use it."""
     from telepath_async.sandbox import Sandbox
@@ -76,7 +77,7 @@ def sandbox(
                 f"export TELEPATH_API_KEY={shlex.quote(served.api_key)}\n"
             )
             sys.stdout.flush()
-            tell(
+            echo(
                 "set these in another shell, and try: telepath calls list; Ctrl-C ends the sandbox"
             )
             await asyncio.Event().wait()
@@ -85,7 +86,7 @@ def sandbox(
 
 
 def demo(
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    debug: Debug = False,
 ) -> int:
     """Do the SDK's main job against two embedded sandboxes, and watch."""
     from rich.console import Console

@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 
 import typer
@@ -22,11 +21,10 @@ from attrs import field, frozen
 from telepath_async import UsageError
 
 from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
-from .exits import OK, PIPE_CLOSED, SIGNALLED, can_go_on, code_of, line_of
-from .log import log_told
-from .output import print_traceback, tell, write_ndjson
+from .exits import OK, PIPE_CLOSED, SIGNALLED, can_resume, code_of, line_of
+from .log import echo_warnings
+from .output import echo, fields_table, print_traceback, render, write_ndjson
 from .progress import Meter, progress_bar
-from .times import read_moment, read_span
 
 if TYPE_CHECKING:
     from telepath_async import TelepathClient
@@ -36,48 +34,6 @@ T = TypeVar("T")
 Command: TypeAlias = Callable[Concatenate["Shell", P], Coroutine[Any, Any, int | None]]
 
 _COMMON: Final = "Common options"
-_MOMENT: Final = "TIME"
-
-
-def _moment(text: str) -> datetime:
-    return _parsed(lambda: read_moment(text, datetime.now(UTC)))
-
-
-def _span(text: str | timedelta) -> timedelta:
-    # Typer parses defaults too.
-    return text if isinstance(text, timedelta) else _parsed(lambda: read_span(text))
-
-
-def _parsed(parse: Callable[[], T]) -> T:
-    try:
-        return parse()
-    except UsageError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def span_option(help_text: str, default: str) -> Any:
-    """Return an option that takes a span of time; `default` is as people write it."""
-    return typer.Option(
-        parser=_span,
-        metavar="SPAN",
-        help=f"{help_text} 90s, 30m, 24h, 7d. {default} by default.",
-        show_default=False,
-    )
-
-
-Since = Annotated[
-    datetime | None,
-    typer.Option(
-        "--since",
-        parser=_moment,
-        metavar=_MOMENT,
-        help="From then on: 2026-11-01, 2026-11-01T12:00:00Z (UTC), or 24h or 7d ago.",
-    ),
-]
-Until = Annotated[
-    datetime | None, typer.Option("--until", parser=_moment, metavar=_MOMENT, help="Up to then.")
-]
-TrunkId = Annotated[str | None, typer.Option("--trunk-id", help="Only this trunk's calls.")]
 
 
 @frozen(kw_only=True)
@@ -158,6 +114,13 @@ class Shell:
         """Write values as NDJSON."""
         write_ndjson(values, show_secrets=self.show_secrets)
 
+    def show(self, value: object, fields: Iterable[tuple[str, object]]) -> None:
+        """Write one value as NDJSON, or its fields as a table for people."""
+        if self.as_json:
+            self.write(value)
+        else:
+            render(fields_table(fields, show_secrets=self.show_secrets))
+
     def bar(self, title: str, unit: str, telepath: TelepathClient | None) -> Any:
         """Return a progress bar for `with`."""
         return progress_bar(
@@ -213,7 +176,7 @@ def run(work: Coroutine[Any, Any, int | None], *, debug: bool, logs_itself: bool
     the jobs where it belongs.
     """
     signals: list[int] = []
-    with nullcontext() if logs_itself else log_told(debug=debug):
+    with nullcontext() if logs_itself else echo_warnings(debug=debug):
         try:
             code = asyncio.run(_cancelled_by_signals(work, signals))
             sys.stdout.flush()
@@ -224,7 +187,7 @@ def run(work: Coroutine[Any, Any, int | None], *, debug: bool, logs_itself: bool
         except Exception as error:  # noqa: BLE001  # whatever it is, a person reads it
             if debug:
                 print_traceback(error)
-            tell(line_of(error), kind="error")
+            echo(line_of(error), kind="error")
             return code_of(error)
     return OK if code is None else code
 
@@ -271,15 +234,15 @@ def pipe_closed() -> int:
 
 
 @contextmanager
-def going_on(how: Callable[[], str], *, changes: bool = False) -> Iterator[None]:
-    """Say how to go on when the block is interrupted, or fails."""
+def resume_hint(hint: Callable[[], str], *, changes: bool = False) -> Iterator[None]:
+    """Print how to resume when the block is interrupted, or fails."""
     try:
         yield
     except BrokenPipeError:  # the reader has what it wants
         if changes:
-            tell(how())
+            echo(hint())
         raise
     except (asyncio.CancelledError, Exception) as error:
-        if can_go_on(error):
-            tell(how())
+        if can_resume(error):
+            echo(hint())
         raise

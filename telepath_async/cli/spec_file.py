@@ -27,7 +27,7 @@ _STANDARD_INPUT: Final = Path("-")
 
 
 @frozen
-class Row:
+class SpecRow:
     """A spec, and the line of the file at which it begins."""
 
     line: int
@@ -39,7 +39,7 @@ def name_of(file: Path) -> str:
     return "standard input" if file == _STANDARD_INPUT else str(file)
 
 
-def read_rows(file: Path, keys: Mapping[str, Secret | None]) -> list[Row]:
+def read_rows(file: Path, keys: Mapping[str, Secret | None]) -> list[SpecRow]:
     """Return the specs of a file; `-` is standard input, whose format is seen from its first mark.
 
     `keys`: by provider, for the rows that have none of their own.
@@ -81,8 +81,8 @@ def _text_of(file: Path) -> str:
 
 def _checked(
     file: str, numbered: list[tuple[int, Any]], keys: Mapping[str, Secret | None]
-) -> list[Row]:
-    rows: list[Row] = []
+) -> list[SpecRow]:
+    rows: list[SpecRow] = []
     faults: list[str] = []
     lines: dict[str, int] = {}
     for line, fields in numbered:
@@ -95,7 +95,7 @@ def _checked(
             )
         else:
             lines[made.sip_username] = line
-            rows.append(Row(line, made))
+            rows.append(SpecRow(line, made))
     if not numbered:
         raise UsageError(f"{file} holds no trunks")
     if faults:

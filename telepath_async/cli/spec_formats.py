@@ -167,13 +167,13 @@ def read_yaml(text: str) -> Numbered:
 
 
 def _yaml_hint(error: Exception) -> str:
-    said = str(error)
+    message = str(error)
     if isinstance(error, ValueError):
         return "a date or number that does not exist needs quotes"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     return next(
-        (hint for words, hint in _YAML_HINTS if words in said),
+        (hint for words, hint in _YAML_HINTS if words in message),
         "a text that begins with * & ! % @ or ` needs quotes",
     )
 

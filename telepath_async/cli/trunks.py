@@ -1,4 +1,4 @@
-"""`telepath trunks`: list, create, create-many, update, rotate."""
+"""`telepath trunks`: list, find, create, update."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import Annotated, Any, Final, Literal
 import attrs
 import typer
 
-from telepath_async import Secret, SipCredentials, Trunk, TrunkSpec, TrunkStatus, UsageError
+from telepath_async import Trunk, TrunkSpec, TrunkStatus, UsageError
 
-from . import create_many
 from .credentials import (
     ELEVENLABS_API_KEY,
     OPENAI_API_KEY,
     SIP_PASSWORD,
-    SecretFile,
-    given_secret,
     read_secret,
     warn_of_credential,
 )
@@ -31,25 +28,16 @@ from .listing import (
     wanted_items,
     warn_of_unknown,
 )
-from .output import Column, draw, fields_table, tell
-from .rotation import rotate_one
+from .options import ElevenLabsKeyFile, OpenAIKeyFile
+from .output import Column, echo
 from .shell import Shell, command
 
 group: Final = typer.Typer(help="SIP trunks and their AI agents.", no_args_is_help=True)
 
 
-OpenAIKeyFile = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        help="Read the OpenAI API key from here (- is standard input), not OPENAI_API_KEY.",
-    ),
+SystemPrompt = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Instructions of the agent.")
 ]
-ElevenLabsKeyFile = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="The same for ElevenLabs, not ELEVENLABS_API_KEY."),
-]
-SystemPrompt = Annotated[str | None, typer.Option(metavar="TEXT", help="What the agent is told.")]
 SystemPromptFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The same, from a file.")
 ]
@@ -112,7 +100,7 @@ async def find(
     async with shell.client() as telepath:
         trunk = await telepath.trunks.find(sip_username)
     if trunk is None:
-        tell(f"no trunk has the SIP username {sip_username!r}", kind="error")
+        echo(f"no trunk has the SIP username {sip_username!r}", kind="error")
         return NOT_FOUND
     show_trunk(shell, trunk)
     return OK
@@ -154,18 +142,16 @@ async def create(
     Its SIP password and the provider's key are asked for, or come from files or the environment:
     TELEPATH_SIP_PASSWORD, OPENAI_API_KEY, ELEVENLABS_API_KEY.
     """
-    for needing, file in (
-        ("openai", openai_api_key_file),
-        ("elevenlabs", elevenlabs_api_key_file),
-    ):
+    key_files = (
+        ("openai", OPENAI_API_KEY, openai_api_key_file),
+        ("elevenlabs", ELEVENLABS_API_KEY, elevenlabs_api_key_file),
+    )
+    for needing, source, file in key_files:
         if file is not None and provider != needing:
-            raise UsageError(f"--{needing}-api-key-file is given, and --provider is {provider}")
+            raise UsageError(f"{source.option} is given, and --provider is {provider}")
     keys = {
         source.variable.lower(): read_secret(source, file)
-        for needing, source, file in (
-            ("openai", OPENAI_API_KEY, openai_api_key_file),
-            ("elevenlabs", ELEVENLABS_API_KEY, elevenlabs_api_key_file),
-        )
+        for needing, source, file in key_files
         if provider == needing
     }
     fields: dict[str, Any] = {
@@ -235,79 +221,15 @@ async def update(
         show_trunk(shell, await telepath.trunks.update(trunk_id, **fields, extra=extra))
 
 
-@command(
-    group,
-    "rotate",
-    examples=[
-        "telepath trunks rotate conn_abc123 --save new-password.json",
-        "telepath trunks rotate conn_abc123 --show-secrets",
-    ],
-)
-async def rotate(
-    shell: Shell,
-    trunk_id: Annotated[str, typer.Argument(metavar="TRUNK_ID")],
-    *,
-    save: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Keep the new password in this new file, for you alone (mode 0600).",
-        ),
-    ] = None,
-) -> None:
-    """Have a new SIP password made for a trunk.
-
-    The old one is dead at once, and the new one is shown this once: give --save, or --show-secrets
-    to see it. For many trunks, and their carriers: telepath jobs rotate.
-    """
-    if save is None and not shell.show_secrets:
-        raise UsageError(
-            "the new password is shown only once: give --save FILE or --show-secrets; "
-            "nothing was sent"
-        )
-    _ = shell.as_json  # standard output may be closed: better known before the old password is dead
-    async with shell.client() as telepath:
-        credentials = await rotate_one(
-            shell, telepath, trunk_id, None if save is None else SecretFile(save)
-        )
-        try:  # inside, for nothing may wait, and so be cut off, between the answer and this
-            _show_credentials(shell, credentials, save)
-        except Exception:
-            where = (
-                "it is new, the old one is dead: rotate again"
-                if save is None
-                else f"it stands in {save}"
-            )
-            tell(f"the new password could not be printed; {where}", kind="warning")
-            raise
-
-
-def _show_credentials(shell: Shell, credentials: SipCredentials, save: str | None) -> None:
-    if shell.as_json:
-        shell.write(credentials)
-        return
-    fields = {
-        "trunk": credentials.id,
-        "SIP username": credentials.sip_username,
-        "SIP password": credentials.sip_password,
-        "rotated (UTC)": credentials.rotated_at,
-        "saved in": save,
-    }
-    draw(fields_table(fields.items(), show_secrets=shell.show_secrets))
-
-
 def show_trunk(shell: Shell, trunk: Trunk) -> None:
     """Print what the server sent of one trunk: its answer to a change need not hold all."""
     unsent = Trunk(id="")
-    if shell.as_json:
-        shell.write(_sent(trunk, unsent))
-        return
     fields = [
         *((column.title, column.value(trunk), column.value(unsent)) for column in COLUMNS),
-        ("besides", trunk.extra, unsent.extra),
+        ("other fields", trunk.extra, unsent.extra),
     ]
-    told = ((title, value) for title, value, none in fields if value != none)
-    draw(fields_table(told, show_secrets=shell.show_secrets))
+    sent = ((title, value) for title, value, none in fields if value != none)
+    shell.show(_sent(trunk, unsent), sent)
 
 
 def _sent(found: Any, unsent: Any) -> dict[str, Any]:
@@ -350,49 +272,3 @@ def _extra(fields: list[str] | None) -> dict[str, Any]:
             )
         extra[name] = parsed
     return extra
-
-
-@command(
-    group,
-    "create-many",
-    examples=[
-        "telepath trunks create-many customers.csv --dry-run",
-        "telepath trunks create-many customers.yaml --if-exists skip --json > outcomes.ndjson",
-        "psql -c 'COPY (SELECT …) TO STDOUT CSV HEADER' | telepath trunks create-many -",
-    ],
-)
-async def many(
-    shell: Shell,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help=".csv, .json (an array, or a trunk a line) or .yaml; - is standard input.",
-        ),
-    ],
-    *,
-    if_exists: Annotated[
-        create_many.IfExists, typer.Option(help="What to do when a username is taken.")
-    ] = "fail",
-    concurrency: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Creates under way at once.")
-    ] = 20,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the file, and send nothing.")
-    ] = False,
-    openai_api_key_file: OpenAIKeyFile = None,
-    elevenlabs_api_key_file: ElevenLabsKeyFile = None,
-) -> int:
-    """Create a trunk for each row of a file.
-
-    Its columns are name, ai_provider, sip_username, sip_password, and what the provider needs. All
-    rows are checked before anything is sent. A row without a provider's key takes the one from the
-    file or the environment: OPENAI_API_KEY, ELEVENLABS_API_KEY.
-    """
-    keys: dict[str, Secret | None] = {
-        "openai": given_secret(OPENAI_API_KEY, openai_api_key_file),
-        "elevenlabs": given_secret(ELEVENLABS_API_KEY, elevenlabs_api_key_file),
-    }
-    return await create_many.create_many(
-        shell, file, keys, if_exists=if_exists, concurrency=concurrency, dry_run=dry_run
-    )

@@ -18,7 +18,8 @@ import typer
 from telepath_async import Secret, UsageError
 from telepath_async.protocol.redaction import url_secrets
 
-from .output import NONE, Column, draw, draw_rows, printable, tell
+from .options import Debug
+from .output import NONE, Column, echo, printable, render, render_rows
 from .shell import Shell, command, example_text, run
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def work(
             help="Spans and metrics of each account; start it by opentelemetry-instrument.",
         ),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    debug: Debug = False,
 ) -> None:  # fmt: skip
     """Run the jobs of many accounts until SIGTERM or Ctrl-C, and log a JSON line for each."""
     if context.invoked_subcommand is not None:
@@ -196,9 +197,9 @@ async def status(
     if shell.as_json:
         shell.write(*(report.to_dict() for report in reports))
     else:
-        draw_rows(reports, _COLUMNS)
+        render_rows(reports, _COLUMNS)
         errors = [report for report in reports if report.status.error]
-        draw(*(printable(f"{report.status.key}: {report.status.error}") for report in errors))
+        render(*(printable(f"{report.status.key}: {report.status.error}") for report in errors))
 
 
 def _secret(text: str | None) -> Secret | None:
@@ -234,7 +235,7 @@ def _warn_of_passwords(context: typer.Context, **urls: str | None) -> None:
             and source.name == "COMMANDLINE"
             and url_secrets(Secret(url))
         ):
-            tell(
+            echo(
                 "other users of this machine can read the password in "
                 f"--{name.replace('_', '-')}: set its variable",
                 kind="warning",

@@ -14,7 +14,7 @@ from telepath_async.columns import to_utc
 from telepath_async.coverage import (
     UNFINISHED_FOR,
     Coverage,
-    Walk,
+    RangeWalk,
     has_ended,
     latest,
     merge,
@@ -33,7 +33,7 @@ class Progress:
     """
 
     coverage: Coverage | None
-    walk: Walk
+    walk: RangeWalk
     unfinished: datetime | None = None
 
     @classmethod
@@ -51,7 +51,8 @@ class Progress:
             coverage = Coverage(
                 begin and datetime.fromisoformat(begin), datetime.fromisoformat(saved["watermark"])
             )
-        return cls(coverage, Walk(since=start_of(coverage, since, until, lookback), until=until))
+        start = start_of(coverage, since, until, lookback)
+        return cls(coverage, RangeWalk(since=start, until=until))
 
     def note(self, page: Page[Call]) -> None:
         """Take in a page that has been handed on."""

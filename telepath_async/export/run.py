@@ -80,7 +80,7 @@ async def export_calls(
 
     The file appears under its name when it is whole and on the disk; until then, and after any
     error, what stood there stands there still. Credentials inside `extra` are masked. Requests go
-    in the bulk lane, behind interactive ones.
+    in the bulk lane, after interactive ones.
 
     Raises UsageError before anything is sent: bad options, a folder that is missing, a format whose
     extra is not installed; what the request loop raises; and OSError for a file that cannot be
@@ -90,7 +90,7 @@ async def export_calls(
         raise UsageError(f"path must be the path of a file as text or Path, not {path!r}")
     if on_progress is not None:
         check_function("on_progress", on_progress, "function that takes an ExportProgress")
-    walk = _Walk(
+    export = _Export(
         _list(telepath, since, until, trunk_id=trunk_id, status=status, direction=direction),
         on_progress,
     )
@@ -99,18 +99,18 @@ async def export_calls(
     with NewFile(path) as file:
         rows = rows_of(file.handle)
         try:
-            await walk.into(rows)
+            await export.write_to(rows)
         except BaseException:
             rows.abandon()
             raise
         await in_thread(file.sync)
         size = file.publish()
-    drift = walk.calls.drift
+    drift = export.calls.drift
     return ExportReport(
         path=Path(path),
-        rows=walk.rows,
+        rows=export.rows,
         bytes=size,
-        seconds=walk.seconds(),
+        seconds=export.seconds(),
         uncertain=drift.uncertain,
         rejected=drift.rejected,
         odd=drift.odd,
@@ -118,14 +118,14 @@ async def export_calls(
 
 
 @define
-class _Walk:
+class _Export:
     calls: Paginator[Call]
     on_progress: Callable[[ExportProgress], object] | None
     begun: float = field(factory=time.monotonic)
     rows: int = 0
 
-    async def into(self, rows: Rows) -> None:
-        """Write all calls; the next pages are under way meanwhile."""
+    async def write_to(self, rows: Rows) -> None:
+        """Write all calls into `rows`; the next pages are under way meanwhile."""
         async for page in self.calls.pages():
             await in_thread(partial(rows.write, page.items))
             self.rows += len(page.items)

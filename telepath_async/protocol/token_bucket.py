@@ -103,6 +103,11 @@ class TokenBucket:
         self._paused_until = -math.inf
         self._shrunk = 0  # tokens that smaller bursts have taken so far
 
+    @property
+    def limit(self) -> int:
+        """Requests a period: what was given, or what the server has named since."""
+        return self._pace.limit
+
     def take(self, now: float) -> bool:
         """Take one token, or return False and take nothing."""
         server, pace = self._server, self._pace
@@ -166,11 +171,7 @@ class TokenBucket:
         `X-RateLimit-Limit` counts only for a period of 60 s; `X-RateLimit-Remaining` only with
         Reset and Date beside it.
         """
-        if (
-            seen.limit is not None
-            and seen.limit != self._pace.limit
-            and self._period == _HEADER_PERIOD
-        ):
+        if seen.limit not in (None, self.limit) and self._period == _HEADER_PERIOD:
             self._change_limit(seen.limit, now)
         if seen.remaining is not None and seen.reset_at is not None and seen.resets_in is not None:
             until = now + min(seen.resets_in, self._period)

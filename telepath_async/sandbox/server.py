@@ -1,8 +1,10 @@
 """`Sandbox`: the whole Telepath API on a local port, and the handles that tests need on it."""
 
+import asyncio
 import math
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -105,22 +107,16 @@ class Sandbox:
         self._host = host
         self._port = port
         self._server: web.Server | None = None
-        self._runner: web.ServerRunner | None = None
+        self._listening: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        if self._runner:
+        if self._listening:
             raise RuntimeError("this Sandbox was started before; make a new one")
-        self._server = web.Server(self._gateway.handle)
-        self._runner = web.ServerRunner(
-            self._server, access_log=None, shutdown_timeout=_SECONDS_TO_HANG_UP
+        self._server = web.Server(self._gateway.handle, access_log=None)
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._server, self._host, self._port, backlog=1024
         )
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port, backlog=1024).start()
-        except OSError:
-            await self._runner.cleanup()
-            raise
-        self._port = self._runner.addresses[0][1]
+        self._port = self._listening.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(
@@ -130,12 +126,11 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         assert self._server
-        assert self._runner
-        for site in list(self._runner.sites):
-            await site.stop()
+        assert self._listening
+        await _stop_accepting(self._listening)
         self._server.pre_shutdown()  # from here on, nothing is read from open connections
         await self._gateway.cancel()
-        await self._runner.cleanup()
+        await self._server.shutdown(_SECONDS_TO_HANG_UP)
 
     @property
     def base_url(self) -> str:
@@ -143,7 +138,7 @@ class Sandbox:
 
         Raises RuntimeError before the start.
         """
-        if self._runner is None:
+        if self._listening is None:
             raise RuntimeError("this Sandbox has no address before `async with`")
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}/v1"
@@ -244,6 +239,19 @@ class Sandbox:
         """True when a carrier could register with these SIP credentials now."""
         trunk = self._world.trunks.by_username(username)
         return trunk is not None and trunk["sip_password"] == password
+
+
+async def _stop_accepting(listening: asyncio.Server) -> None:
+    """Close the listening sockets, and no connection half-made.
+
+    asyncio makes the transport of a connection one turn after it has accepted it, and never closes
+    it if the server was closed in between.
+    """
+    with suppress(NotImplementedError):  # Windows
+        for sock in listening.sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+        await asyncio.sleep(0)
+    listening.close()
 
 
 def _check_range(name: str, value: float, least: int, most: float = math.inf) -> None:

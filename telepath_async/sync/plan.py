@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from attrs import define, evolve
 
 from telepath_async.columns import to_utc
-from telepath_async.coverage import Walk
+from telepath_async.coverage import RangeWalk
 
 _NEAR = timedelta(minutes=5)
 _PRESENT = timedelta(minutes=1)  # where calls still appear, and clocks differ
 
 
-def may_resume(walk: Walk, fresh: Walk, lookback: timedelta) -> bool:
+def may_resume(walk: RangeWalk, fresh: RangeWalk, lookback: timedelta) -> bool:
     """Whether `walk`, which was cut off, leads to what `fresh` gives, without much else.
 
     People who pass `since` or `until` often count them from the present, so that they have moved
@@ -43,7 +43,7 @@ def spans_of(starts: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
     return spans
 
 
-def up_to_present(walk: Walk, now: datetime) -> list[Walk]:
+def up_to_present(walk: RangeWalk, now: datetime) -> list[RangeWalk]:
     """Cut an open walk shortly before the present, so that shards can read the time before it."""
     cut = now.replace(microsecond=0) - _PRESENT
     return [evolve(walk, until=cut), evolve(walk, since=cut)]
@@ -64,11 +64,11 @@ class Seen:
         self.rows += len(found)
         self.oldest, self.newest = min(known, default=None), max(known, default=None)
 
-    def halves(self, walk: Walk) -> tuple[Walk, ...]:
+    def halves(self, walk: RangeWalk) -> tuple[RangeWalk, ...]:
         """Cut a walk in the middle of the time that it has shown; none where that is too short."""
         if self.oldest is None or self.newest is None:
             return ()
         cut = (self.oldest + (self.newest - self.oldest) / 2).replace(microsecond=0)
         if cut <= self.oldest:
             return ()
-        return Walk(since=walk.since, until=cut), Walk(since=cut, until=walk.until)
+        return RangeWalk(since=walk.since, until=cut), RangeWalk(since=cut, until=walk.until)

@@ -1,4 +1,4 @@
-"""What `sync_calls` tells of itself: at its end, and after each page."""
+"""What `sync_calls` reports: at its end, and after each page."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from telepath_async.checks import (
 from telepath_async.coverage import (
     UNFINISHED_FOR,
     Coverage,
-    Walk,
+    RangeWalk,
     latest,
     merge,
     server_time,
@@ -183,12 +183,12 @@ class _Run:
                 call = await self.telepath.calls.get(call_id)
                 self._add(await self.store.save_page([call]))
 
-    def _fresh_walk(self) -> Walk:
-        return Walk(
+    def _fresh_walk(self) -> RangeWalk:
+        return RangeWalk(
             since=start_of(self.coverage, self.since, self.until, self.lookback), until=self.until
         )
 
-    async def _walks(self) -> list[Walk]:
+    async def _walks(self) -> list[RangeWalk]:
         """Return what is missing; a long open range as one for shards, and an open tail."""
         walk, now = self._fresh_walk(), datetime.now(UTC)
         if walk.since is None or walk.until is not None or now - walk.since < _WORTH_SHARDS:
@@ -199,14 +199,14 @@ class _Run:
         present = server_time(first.raw.headers.get("Date"), now)
         return [walk] if present - walk.since < _WORTH_SHARDS else up_to_present(walk, present)
 
-    async def _follow_all(self, walks: Iterable[Walk]) -> None:
+    async def _follow_all(self, walks: Iterable[RangeWalk]) -> None:
         """Follow the walks up to the first one that may have missed a call."""
         for walk in walks:
             await self._follow(self._list(walk), walk)
             if self.uncertain:
                 return
 
-    async def _follow(self, calls: Paginator[Call], walk: Walk) -> None:
+    async def _follow(self, calls: Paginator[Call], walk: RangeWalk) -> None:
         """Store what a walk gives; at its end, save what the table covers.
 
         A walk that the server refuses to serve to its end is cut in two by time.
@@ -226,7 +226,7 @@ class _Run:
             return
         await self._follow_all(halves)
 
-    def _list(self, walk: Walk) -> Paginator[Call]:
+    def _list(self, walk: RangeWalk) -> Paginator[Call]:
         bounded = (
             walk.since is not None
             and walk.until is not None
@@ -244,7 +244,7 @@ class _Run:
             shards=shards,
         )
 
-    async def _resume(self, walk: Walk) -> None:
+    async def _resume(self, walk: RangeWalk) -> None:
         """Continue a walk that was cut off; where that cannot be, the next one begins anew."""
         try:
             calls = self._list(walk)
@@ -258,7 +258,7 @@ class _Run:
             if error.status not in _CHECKPOINT_REFUSED:
                 raise
 
-    async def _read(self, calls: Paginator[Call], walk: Walk, seen: Seen) -> Walk:
+    async def _read(self, calls: Paginator[Call], walk: RangeWalk, seen: Seen) -> RangeWalk:
         """Store the list page by page; return the walk as it stands at its end."""
         now, missed_before = datetime.now(UTC), walk.uncertain
         async for page in calls.pages():
@@ -286,7 +286,7 @@ class _Run:
         self.updated += changes.updated
         self.unchanged += changes.unchanged
 
-    def _notify(self, walk: Walk, page: Page[Call]) -> None:
+    def _notify(self, walk: RangeWalk, page: Page[Call]) -> None:
         if self.on_progress is not None:
             self.on_progress(
                 SyncProgress(

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from telepath_async import Call, Trunk
-from telepath_async.coverage import FINAL, UNDER_WAY, Coverage, Walk
+from telepath_async.coverage import FINAL, UNDER_WAY, Coverage, RangeWalk
 
 from .database import account_lock, connect, transact
 from .migration import make_tables, rename_account
@@ -104,7 +104,7 @@ class Store:
 
         await transact(self._connection, save)
 
-    async def load(self) -> tuple[Coverage | None, Walk | None]:
+    async def load(self) -> tuple[Coverage | None, RangeWalk | None]:
         """Return what the table covers, and the walk that was cut off."""
         wanted = select(sync_state).where(
             *(sync_state.c[name] == value for name, value in self._key.items())
@@ -121,7 +121,7 @@ class Store:
         coverage = None if row.watermark is None else Coverage(row.complete_since, row.watermark)
         if row.checkpoint is None:
             return coverage, None
-        return coverage, Walk(
+        return coverage, RangeWalk(
             since=row.walk_since,
             until=row.walk_until,
             started=row.walk_started,
@@ -170,7 +170,7 @@ class Store:
         return sorted(found)
 
     async def save_page(
-        self, page: Sequence[Call], coverage: Coverage | None = None, walk: Walk | None = None
+        self, page: Sequence[Call], coverage: Coverage | None = None, walk: RangeWalk | None = None
     ) -> Changes:
         """Store the calls of a page, together with the position after it in a walk."""
         now = datetime.now(UTC)
@@ -196,7 +196,7 @@ class Store:
 
     async def save_state(self, coverage: Coverage | None) -> None:
         """Note that the walk has ended, or cannot go on, and what the table covers now."""
-        state = self._state(coverage, Walk(since=None, until=None), datetime.now(UTC))
+        state = self._state(coverage, RangeWalk(since=None, until=None), datetime.now(UTC))
         await transact(
             self._connection, lambda connection: connection.execute(self._upsert_state, state)
         )
@@ -206,7 +206,7 @@ class Store:
             return rows
         return [encodable(row, self._codec) for row in rows]
 
-    def _state(self, coverage: Coverage | None, walk: Walk, now: datetime) -> dict[str, Any]:
+    def _state(self, coverage: Coverage | None, walk: RangeWalk, now: datetime) -> dict[str, Any]:
         return self._key | {
             "complete_since": coverage and coverage.since,
             "watermark": coverage and coverage.watermark,

@@ -6,18 +6,20 @@ The command and the sandbox each run an event loop.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from attrs import frozen
 
 from telepath_async.cli import main
+from telepath_async.cli.exits import USAGE
 from telepath_async.sandbox import Sandbox
 
 
@@ -77,6 +79,27 @@ class Ended:
 
 
 Telepath = Callable[..., Ended]
+
+
+def assert_refused(ended: Ended, sandbox: Sandbox, reason: str) -> None:
+    """It is a usage error that gives this reason, and nothing was sent."""
+    assert ended.code == USAGE
+    assert reason in ended.err
+    assert sandbox.requests == []
+
+
+def full_disk(*_: object, **__: object) -> NoReturn:
+    """Fail as a write to a full disk does."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def variables_of(sandbox: Sandbox) -> dict[str, str]:
+    """The environment of a process that is to use the sandbox."""
+    return {
+        **os.environ,
+        "TELEPATH_BASE_URL": sandbox.base_url,
+        "TELEPATH_API_KEY": sandbox.api_key,
+    }
 
 
 @pytest.fixture(params=["offset", "cursor"])

@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telepath_async import CallDetails, CallMetrics, CallStatus, Speaker, TimelineEvent, Turn
-from telepath_async.cli.call_view import call_pictures, latency_parts, shares, smooth_bar, timeline
-from telepath_async.cli.output import draw
+from telepath_async.cli.call_view import (
+    call_renderables,
+    latency_parts,
+    shares,
+    smooth_bar,
+    timeline,
+)
+from telepath_async.cli.output import render
 
 milliseconds = (
     st.none()
@@ -29,7 +35,7 @@ def drawn(
     width: int = 80,
 ) -> str:
     monkeypatch.setenv("COLUMNS", str(width))
-    draw(*call_pictures(call))
+    render(*call_renderables(call))
     return capsys.readouterr().out
 
 
@@ -73,11 +79,11 @@ def test_the_picture_of_a_call(
         "call           call_1",
         "status         completed · caller_hangup",
         "started (UTC)  2026-11-25 12:00:00",
-        "lasted         12.5 s",
+        "duration       12.5 s",
         "from → to      +15550001 → +15550002",
         "trunk          conn_1",
         "line           PCMU · 0.5 % of packets lost · jitter 7 ms",
-        'besides        {"campaign":"autumn"}',
+        'other fields   {"campaign":"autumn"}',
         "",
         "an answer takes 400 ms",
         "█" * 6 + "▓" * 36 + "▒" * 6,
@@ -85,7 +91,7 @@ def test_the_picture_of_a_call(
         "▓ AI          300 ms  75%",
         "▒ gateway      50 ms  12%",
         "",
-        "#  speaker  who spoke when                spoke  thought",
+        "#  speaker  who spoke when                spoke  processing",
         "1  caller   ██████████████                6.0 s",
         "2  agent                    ███████████   5.0 s  ████████████  1,000 ms",
         "3  agent                               █      -  ███             250 ms",

@@ -16,30 +16,30 @@ from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, served
 
 
-def test_get_shows_the_call_as_a_picture_and_as_json(telepath: Telepath, sandbox: Sandbox) -> None:
+def test_get_shows_the_call_for_people_and_as_json(telepath: Telepath, sandbox: Sandbox) -> None:
     call_id = next(iter(sandbox.calls))
     (line,) = telepath("calls", "get", call_id).lines
     assert line["id"] == call_id
     assert line["turns"][0]["turn_number"] == 1
-    picture = telepath("calls", "get", call_id, "--table")
-    assert "who spoke when" in picture.out
-    assert f"{line['metrics']['ai_latency_ms']} ms" in picture.out
-    assert "--sip-trace" in picture.err
+    shown = telepath("calls", "get", call_id, "--table")
+    assert "who spoke when" in shown.out
+    assert f"{line['metrics']['ai_latency_ms']} ms" in shown.out
+    assert "--sip-trace" in shown.err
     traced = telepath("calls", "get", call_id, "--table", "--sip-trace")
     assert "BYE" in traced.out
     assert traced.err == ""
 
 
-def test_a_call_without_a_trace_is_shown_without_a_word_of_it(
+def test_a_call_without_a_trace_is_shown_without_mention_of_it(
     telepath: Telepath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def get(calls: object, call_id: str) -> CallDetails:
         return CallDetails(id=call_id)
 
     monkeypatch.setattr("telepath_async.resources.calls.Calls.get", get)
-    picture = telepath("calls", "get", "call_bare", "--table")
-    assert "call_bare" in picture.out
-    assert picture.err == ""
+    shown = telepath("calls", "get", "call_bare", "--table")
+    assert "call_bare" in shown.out
+    assert shown.err == ""
 
 
 def test_a_call_that_is_not_there_is_not_found(telepath: Telepath) -> None:
@@ -127,7 +127,7 @@ def test_a_sync_that_fails_says_how_to_go_on_and_going_on_completes_it(
     assert rows(tmp_path / "calls.db") == 250
 
 
-def test_calls_that_a_sync_may_have_missed_are_told_by_the_exit_code(
+def test_calls_that_a_sync_may_have_missed_give_the_exit_code(
     telepath: Telepath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from telepath_async import sync
@@ -181,7 +181,7 @@ def test_an_export_that_fails_leaves_what_was_there(
     assert file.read_text() == "older"
 
 
-def test_calls_that_an_export_may_have_missed_are_told_by_the_exit_code(
+def test_calls_that_an_export_may_have_missed_give_the_exit_code(
     telepath: Telepath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from telepath_async import export

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from telepath_async.cli.exits import AUTH, OK, PARTLY, UNKNOWN, USAGE
+from telepath_async.cli.exits import AUTH, OK, PARTLY, UNKNOWN
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import Telepath, signalled
+from tests.cli.conftest import Telepath, assert_refused, signalled
 
 
 @pytest.fixture
@@ -76,10 +76,7 @@ def test_a_dry_run_sends_nothing_and_needs_no_key(run: Telepath, file: Path) -> 
 
 def test_a_fault_in_one_row_sends_nothing(telepath: Telepath, sandbox: Sandbox, file: Path) -> None:
     file.write_text(file.read_text() + json.dumps({"name": "x"}))
-    refused = telepath("trunks", "create-many", file)
-    assert refused.code == USAGE
-    assert "line 13: " in refused.err
-    assert sandbox.requests == []
+    assert_refused(telepath("trunks", "create-many", file), sandbox, "line 13: ")
 
 
 def test_some_that_failed_are_told_by_the_exit_code(

@@ -9,31 +9,24 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from telepath_async.cli import exits
+from telepath_async.cli.app import app
 from telepath_async.cli.output import json_line
 from tests.cli.conftest import Telepath
 
-COMMANDS = [
-    "trunks list",
-    "trunks find",
-    "trunks create",
-    "trunks create-many",
-    "trunks update",
-    "trunks rotate",
-    "calls list",
-    "calls get",
-    "calls sync",
-    "calls export",
-    "analytics overview",
-    "analytics watch",
-    "numbers update",
-    "jobs rotate",
-    "sandbox",
-    "demo",
-]
+
+def paths(command: Any, path: str = "") -> list[str]:
+    """Every command below, by the words that call it."""
+    below = getattr(command, "commands", {})
+    return [found for name in below for found in paths(below[name], f"{path} {name}")] or [path]
+
+
+COMMANDS = [path.strip() for path in paths(typer.main.get_command(app))]
 ROOT = Path(__file__).parents[2]
 
 

@@ -117,8 +117,8 @@ def test_a_list_that_fails_says_how_to_go_on_and_going_on_gives_the_rest(
     assert cut.code == FAILED
     assert "error: the server refused offset" in cut.err
     assert f"{len(cut.lines)} calls were printed" in cut.err
-    place = shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0]
-    rest = telepath("calls", "list", "--resume", place)
+    checkpoint = shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0]
+    rest = telepath("calls", "list", "--resume", checkpoint)
     assert rest.code == OK
     assert cut.lines
     assert rest.lines
@@ -133,7 +133,7 @@ def test_a_table_that_is_cut_off_shows_what_it_has(telepath: Telepath, sandbox: 
     assert "--resume" in cut.err
 
 
-def test_what_could_not_be_written_is_not_behind_the_place(
+def test_what_could_not_be_written_is_not_before_the_checkpoint(
     telepath: Telepath, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
@@ -148,18 +148,18 @@ def test_what_could_not_be_written_is_not_behind_the_place(
     monkeypatch.undo()
     assert cut.code == FAILED
     assert "No space left on device" in cut.err
-    place = json.loads(shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0])
-    assert place["last"] == written[-1].id
+    checkpoint = json.loads(shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0])
+    assert checkpoint["last"] == written[-1].id
 
 
-def test_a_place_of_another_list_is_refused(telepath: Telepath) -> None:
+def test_a_checkpoint_of_another_list_is_refused(telepath: Telepath) -> None:
     refused = telepath(
         "calls", "list", "--resume", json.dumps({"v": 1, "of": "trunks", "filters": {}})
     )
     assert refused.code == USAGE
 
 
-def test_rows_that_may_be_missing_are_told_by_the_exit_code(
+def test_rows_that_may_be_missing_give_the_exit_code(
     telepath: Telepath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from telepath_async import Drift, Paginator

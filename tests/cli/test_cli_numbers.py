@@ -75,8 +75,7 @@ def test_numbers_may_live_elsewhere_with_a_key_of_their_own(
         assert "TELEPATH_NUMBERS_API_KEY" in refused.err
         (tmp_path / "key").write_text(elsewhere.api_key)
         monkeypatch.setenv("TELEPATH_NUMBERS_BASE_URL", elsewhere.base_url)
-        assert (
-            telepath(*UPDATE, "--label", "x", "--numbers-api-key-file", tmp_path / "key").code == OK
-        )
+        key = ("--numbers-api-key-file", tmp_path / "key")
+        assert telepath(*UPDATE, "--label", "x", *key).code == OK
         assert len(elsewhere.requests) == 1
     assert sandbox.requests == []

@@ -81,14 +81,14 @@ def test_what_a_command_of_the_user_prints_is_clean_too(
     telepath: Telepath, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     script = tmp_path / "tell-carrier"
-    script.write_text("#!/bin/sh\ncat > /dev/null\nprintf 'told\\n\\033[2J\\n'\n")
+    script.write_text("#!/bin/sh\ncat > /dev/null\nprintf 'applied\\n\\033[2J\\n'\n")
     script.chmod(0o755)
     ended = telepath(
         "jobs", "rotate", next(iter(sandbox.trunks)), "--journal", tmp_path / "journal",
         "--apply", str(script),
     )  # fmt: skip
     assert ended.code == 0
-    assert "told\n·[2J\n" in ended.err
+    assert "applied\n·[2J\n" in ended.err
     assert is_harmless(ended.err)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import served
+from tests.cli.conftest import served, variables_of
 
 TELEPATH = [sys.executable, "-m", "telepath_async.cli"]
 ROOT = Path(__file__).parents[2]
@@ -36,14 +36,9 @@ def slow() -> Iterator[Sandbox]:
 
 @contextmanager
 def started(sandbox: Sandbox, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    environment = {
-        **os.environ,
-        "TELEPATH_BASE_URL": sandbox.base_url,
-        "TELEPATH_API_KEY": sandbox.api_key,
-    }
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(
-        [*TELEPATH, *arguments], cwd=ROOT, env=environment, **(pipes | options)
+        [*TELEPATH, *arguments], cwd=ROOT, env=variables_of(sandbox), **(pipes | options)
     ) as process:
         try:
             yield process
@@ -63,7 +58,7 @@ def test_a_reader_that_leaves_ends_the_list_quietly(slow: Sandbox) -> None:
     assert len(slow.requests) < 60
 
 
-def test_a_reader_that_leaves_ends_a_batch_and_is_told_how_to_go_on(
+def test_a_reader_that_leaves_ends_a_batch_with_a_hint_how_to_go_on(
     slow: Sandbox, tmp_path: Path
 ) -> None:
     fields = "custom", "s3cur3P@ssw0rd", "wss://agent.example"
@@ -97,15 +92,15 @@ def test_a_list_that_is_interrupted_goes_on_where_it_was(
         first = process.stdout.readline()
         process.send_signal(number)
         assert process.stderr
-        rest, told = process.stdout.read(), process.stderr.read()
+        rest, err = process.stdout.read(), process.stderr.read()
         assert process.wait(30) == 128 + number
     printed = [json.loads(line)["id"] for line in (first + rest).splitlines()]
-    assert told.count("\n") == 1
-    assert told.startswith(f"note: {len(printed):,} calls were printed")
-    place = shlex.split(re.findall(r"--resume (.*)", told)[0])[0]
-    with started(slow, "calls", "list", "--resume", place) as process:
-        out, told = process.communicate(timeout=60)
-        assert (process.returncode, told) == (0, "")
+    assert err.count("\n") == 1
+    assert err.startswith(f"note: {len(printed):,} calls were printed")
+    checkpoint = shlex.split(re.findall(r"--resume (.*)", err)[0])[0]
+    with started(slow, "calls", "list", "--resume", checkpoint) as process:
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")
     assert printed + [json.loads(line)["id"] for line in out.splitlines()] == list(slow.calls)
 
 
@@ -117,16 +112,14 @@ def test_a_sync_that_is_interrupted_keeps_what_is_committed_and_goes_on(
         while len(slow.requests) < 10:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, told = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=30)
         assert (process.returncode, out) == (130, "")
-    assert (
-        told
-        == "note: what was committed stays; run the same command again, and it goes on from there\n"
-    )
+    what = "what was committed stays; run the same command again, and it goes on from there"
+    assert err == f"note: {what}\n"
     kept = rows(file)
     assert 0 < kept < 8_000
     with started(slow, "calls", "sync", f"sqlite:///{file}") as process:
-        out, told = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 0
     assert json.loads(out)["inserted"] == 8_000 - kept
     assert rows(file) == 8_000
@@ -181,17 +174,8 @@ def read_until(screen: int, wanted: str, seen: str = "") -> str:
 
 def test_secrets_are_asked_for_on_a_terminal_and_do_not_show() -> None:
     with served(trunks=0, calls=0) as sandbox:
-        create = [
-            "trunks",
-            "create",
-            "--name",
-            "Front",
-            "--provider",
-            "openai",
-            "--sip-username",
-            "front",
-        ]
-        with on_a_terminal(sandbox, *create) as (process, terminal):
+        create = "trunks create --name Front --provider openai --sip-username front"
+        with on_a_terminal(sandbox, *create.split()) as (process, terminal):
             seen = ""
             for asked, typed in (
                 ("OpenAI API key: ", "sk-typed-key"),
@@ -204,13 +188,9 @@ def test_secrets_are_asked_for_on_a_terminal_and_do_not_show() -> None:
             seen = read_until(terminal, "front@sip", seen)
             assert process.wait(30) == 0
         (trunk,) = sandbox.trunks.values()
-        assert (trunk["openai_api_key"], trunk["sip_password"]) == (
-            "sk-typed-key",
-            "typed-pa55word",
-        )
-        assert not any(
-            secret in seen for secret in ("sk-typed-key", "typed-pa55word", sandbox.api_key)
-        )
+        typed_in = ("sk-typed-key", "typed-pa55word")
+        assert (trunk["openai_api_key"], trunk["sip_password"]) == typed_in
+        assert not any(secret in seen for secret in (*typed_in, sandbox.api_key))
 
 
 def test_an_interrupt_at_the_prompt_is_130_and_shows_no_traceback() -> None:
@@ -228,11 +208,9 @@ def test_an_interrupt_at_the_prompt_is_130_and_shows_no_traceback() -> None:
 def test_a_terminal_gets_a_table() -> None:
     with (
         served(trunks=3, calls=0) as sandbox,
-        on_a_terminal(sandbox, "trunks", "list", TELEPATH_API_KEY=sandbox.api_key) as (
-            process,
-            terminal,
-        ),
+        on_a_terminal(sandbox, "trunks", "list", TELEPATH_API_KEY=sandbox.api_key) as terminal,
     ):
-        seen = read_until(terminal, "provider")
+        process, screen = terminal
+        seen = read_until(screen, "provider")
         assert process.wait(30) == 0
         assert "{" not in seen

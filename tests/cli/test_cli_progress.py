@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from telepath_async import RateLimit, RequestStarted
-from telepath_async.cli.progress import Bar, Meter, _SeenBar, progress_bar
+from telepath_async.cli.progress import Bar, Meter, _VisibleBar, progress_bar
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath
 
@@ -37,7 +37,7 @@ def test_the_bar_tells_rows_rate_share_of_the_limit_and_time_left(
     monkeypatch.setenv("COLUMNS", "100")
     with progress_bar("list", "calls", meter=Meter(), telepath=None) as bar:
         bar.show(1_200, 30_000)
-        assert isinstance(bar, _SeenBar)
+        assert isinstance(bar, _VisibleBar)
         bar.progress.refresh()
     out, err = capsys.readouterr()
     assert out == ""

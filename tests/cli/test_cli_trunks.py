@@ -5,7 +5,6 @@ They come from files and the environment and nowhere else; none is lost.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -18,12 +17,17 @@ from typing import Any
 import pytest
 
 from telepath_async import ResponseError, Secret
-from telepath_async.cli import credentials, shell, trunks
+from telepath_async.cli import credentials, rotation, shell
 from telepath_async.cli.exits import AUTH, CONFLICT, FAILED, NOT_FOUND, OK, UNKNOWN, USAGE
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import Telepath, signalled
+from tests.cli.conftest import Telepath, assert_refused, full_disk, signalled
 
 CREATE = ("trunks", "create", "--name", "Front", "--provider", "openai", "--sip-username", "front")
+
+
+@pytest.fixture
+def trunk_id(sandbox: Sandbox) -> str:
+    return next(iter(sandbox.trunks))
 
 
 @pytest.fixture
@@ -120,16 +124,12 @@ def test_a_create_whose_answer_is_lost_and_cannot_be_looked_up_is_unknown(
 def test_a_spec_that_makes_no_sense_is_refused(
     telepath: Telepath, sandbox: Sandbox, secrets: None, arguments: list[str], said: str
 ) -> None:
-    refused = telepath(*CREATE, *arguments)
-    assert refused.code == USAGE
-    assert said in refused.err
-    assert sandbox.requests == []
+    assert_refused(telepath(*CREATE, *arguments), sandbox, said)
 
 
 def test_update_sends_vad_and_fields_that_the_sdk_does_not_know(
-    telepath: Telepath, sandbox: Sandbox
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str
 ) -> None:
-    trunk_id = next(iter(sandbox.trunks))
     fields = ("--field", 'vad={"threshold":0.5}', "--field", 'language="en"')
     assert telepath("trunks", "update", trunk_id, *fields).code == OK
     assert json.loads(sandbox.requests[-1].body) == {"vad": {"threshold": 0.5}, "language": "en"}
@@ -139,8 +139,7 @@ def test_update_refuses_a_field_that_has_an_option_of_its_own(
     telepath: Telepath, sandbox: Sandbox
 ) -> None:
     refused = telepath("trunks", "update", "conn_1", "--field", 'name="New"')
-    assert (refused.code, sandbox.requests) == (USAGE, [])
-    assert "name must not stand in extra" in refused.err
+    assert_refused(refused, sandbox, "name must not stand in extra")
 
 
 def test_a_credential_among_the_arguments_is_warned_of(telepath: Telepath, secrets: None) -> None:
@@ -151,35 +150,28 @@ def test_a_credential_among_the_arguments_is_warned_of(telepath: Telepath, secre
 
 
 def test_update_changes_what_is_given_and_no_more(
-    telepath: Telepath, sandbox: Sandbox, secrets: None
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str, secrets: None
 ) -> None:
-    trunk_id = next(iter(sandbox.trunks))
-    assert (
-        telepath("trunks", "update", trunk_id, "--name", "New", "--set-openai-api-key").code == OK
-    )
+    changes = ("--name", "New", "--set-openai-api-key")
+    assert telepath("trunks", "update", trunk_id, *changes).code == OK
     assert json.loads(sandbox.requests[-1].body) == {"name": "New", "openai_api_key": "sk-openai-1"}
     assert sandbox.trunks[trunk_id]["name"] == "New"
 
 
 def test_update_without_a_field_is_refused(telepath: Telepath, sandbox: Sandbox) -> None:
-    refused = telepath("trunks", "update", "conn_abc")
-    assert refused.code == USAGE
-    assert "nothing to update" in refused.err
+    assert_refused(telepath("trunks", "update", "conn_abc"), sandbox, "nothing to update")
 
 
 def test_rotate_sends_nothing_before_it_knows_where_the_password_is_to_go(
-    telepath: Telepath, sandbox: Sandbox
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str
 ) -> None:
-    refused = telepath("trunks", "rotate", next(iter(sandbox.trunks)))
-    assert refused.code == USAGE
-    assert "--save FILE or --show-secrets" in refused.err
-    assert sandbox.requests == []
+    assert_refused(telepath("trunks", "rotate", trunk_id), sandbox, "--save FILE or --show-secrets")
 
 
 def test_rotate_saves_the_new_password_for_its_owner_only(
-    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str, tmp_path: Path
 ) -> None:
-    trunk_id, file = next(iter(sandbox.trunks)), tmp_path / "new.json"
+    file = tmp_path / "new.json"
     rotated = telepath("trunks", "rotate", trunk_id, "--save", file)
     assert rotated.code == OK
     saved = json.loads(file.read_text())
@@ -190,8 +182,9 @@ def test_rotate_saves_the_new_password_for_its_owner_only(
     assert saved["sip_password"] not in rotated.out + rotated.err
 
 
-def test_rotate_shows_the_new_password_when_asked(telepath: Telepath, sandbox: Sandbox) -> None:
-    trunk_id = next(iter(sandbox.trunks))
+def test_rotate_shows_the_new_password_when_asked(
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str
+) -> None:
     shown = telepath("trunks", "rotate", trunk_id, "--show-secrets")
     assert shown.lines[0]["sip_password"] == sandbox.sip_password(trunk_id)
     table = telepath("trunks", "rotate", trunk_id, "--show-secrets", "--table")
@@ -200,57 +193,53 @@ def test_rotate_shows_the_new_password_when_asked(telepath: Telepath, sandbox: S
 
 @pytest.mark.parametrize("there", [True, False])
 def test_a_file_that_cannot_be_new_is_refused_before_anything_is_sent(
-    telepath: Telepath, sandbox: Sandbox, tmp_path: Path, there: bool
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str, tmp_path: Path, there: bool
 ) -> None:
     file = tmp_path / "old.json" if there else tmp_path / "no" / "where.json"
     if there:
         file.write_text("an older password")
-    refused = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", file)
-    assert refused.code == USAGE
-    assert sandbox.requests == []
+    refused = telepath("trunks", "rotate", trunk_id, "--save", file)
+    assert_refused(refused, sandbox, f"--save: cannot make {file}")
     assert not there or file.read_text() == "an older password"
 
 
 @pytest.mark.parametrize("save", [True, False])
 def test_a_rotation_whose_answer_is_lost_says_to_rotate_again(
-    telepath: Telepath, sandbox: Sandbox, tmp_path: Path, save: bool
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str, tmp_path: Path, save: bool
 ) -> None:
     sandbox.fail_next(drop="after")
     how = ["--save", tmp_path / "new.json"] if save else ["--show-secrets"]
-    lost = telepath("trunks", "rotate", next(iter(sandbox.trunks)), *how)
+    lost = telepath("trunks", "rotate", trunk_id, *how)
     assert lost.code == UNKNOWN
     assert "rotate again" in lost.err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_rotation_that_is_refused_leaves_no_file(telepath: Telepath, tmp_path: Path) -> None:
-    assert (
-        telepath("trunks", "rotate", "conn_none", "--save", tmp_path / "new.json").code == NOT_FOUND
-    )
+    refused = telepath("trunks", "rotate", "conn_none", "--save", tmp_path / "new.json")
+    assert refused.code == NOT_FOUND
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_answer_to_a_rotation_that_makes_no_sense_is_kept_as_it_came(
-    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "new.json"
     sandbox.fail_next(status=200, body='{"new": "pa55word"}', executed=True)
-    kept = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", file)
+    kept = telepath("trunks", "rotate", trunk_id, "--save", file)
     assert kept.code == FAILED
     assert file.read_text() == '{"new": "pa55word"}'
     assert "pa55word" not in kept.out + kept.err
     sandbox.fail_next(status=200, body='{"new": "pa55word"}', executed=True)
-    assert (
-        "pa55word" in telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--show-secrets").err
-    )
+    assert "pa55word" in telepath("trunks", "rotate", trunk_id, "--show-secrets").err
 
 
 def test_an_empty_answer_to_a_rotation_is_not_kept(
-    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "new.json"
     sandbox.fail_next(status=200, body="", executed=True)
-    lost = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--save", file)
+    lost = telepath("trunks", "rotate", trunk_id, "--save", file)
     assert lost.code == FAILED
     assert "the answer was empty, and the old password may be dead: rotate again" in lost.err
     assert not file.exists()
@@ -259,32 +248,27 @@ def test_an_empty_answer_to_a_rotation_is_not_kept(
 @pytest.mark.parametrize(
     ("save", "where"), [(False, "it is new, the old one is dead"), (True, "it stands in")]
 )
-def test_a_new_password_that_cannot_be_printed_is_told(
+def test_a_new_password_that_cannot_be_printed_is_reported(
     telepath: Telepath,
-    sandbox: Sandbox,
+    trunk_id: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     save: bool,
     where: str,
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(trunks, "_show_credentials", full)
+    monkeypatch.setattr(rotation, "_show_credentials", full_disk)
     options = ["--save", tmp_path / "new.json"] if save else ["--show-secrets"]
-    failed = telepath("trunks", "rotate", next(iter(sandbox.trunks)), *options)
+    failed = telepath("trunks", "rotate", trunk_id, *options)
     assert failed.code == FAILED
     assert f"the new password could not be printed; {where}" in failed.err
 
 
 def test_nothing_is_rotated_where_nothing_can_be_printed(
-    telepath: Telepath, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shell, "sys", SimpleNamespace(stdout=None, stderr=sys.stderr))
-    refused = telepath("trunks", "rotate", next(iter(sandbox.trunks)), "--show-secrets")
-    assert refused.code == USAGE
-    assert "standard output is closed" in refused.err
-    assert sandbox.requests == []
+    refused = telepath("trunks", "rotate", trunk_id, "--show-secrets")
+    assert_refused(refused, sandbox, "standard output is closed")
 
 
 @pytest.mark.parametrize("written", ["\ufefffrom-a-file\r\n", "from-a-file\n\n", "from-a-file"])
@@ -307,18 +291,16 @@ def test_a_file_with_more_than_a_secret_is_refused(
 
 
 def test_interrupting_a_rotation_says_to_rotate_again(
-    telepath: Telepath, sandbox: Sandbox, tmp_path: Path
+    telepath: Telepath, sandbox: Sandbox, trunk_id: str, tmp_path: Path
 ) -> None:
     sandbox.fail_next(delay=30.0)
     with signalled(signal.SIGINT, lambda: sandbox.requests):
-        stopped = telepath(
-            "trunks", "rotate", next(iter(sandbox.trunks)), "--save", tmp_path / "new.json"
-        )
+        stopped = telepath("trunks", "rotate", trunk_id, "--save", tmp_path / "new.json")
     assert stopped.code == 130
     assert "rotate again" in stopped.err
 
 
-def test_a_response_error_without_a_place_for_it_shows_nothing(
+def test_a_response_error_without_a_file_for_it_shows_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from telepath_async.cli.rotation import _keep_raw

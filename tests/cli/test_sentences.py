@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from telepath_async import cli
 from telepath_async.cli import app, credentials, exits
 from telepath_async.cli.exits import FAILED, OK, USAGE, line_of
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import Telepath
+from tests.cli.conftest import Telepath, assert_refused, full_disk, variables_of
 
 TELEPATH = [sys.executable, "-m", "telepath_async.cli"]
 ADVICE = ("run the same command", "the rest follows")
@@ -48,14 +47,9 @@ def test_a_missing_extra_is_named(
 
 
 def shell(line: str, sandbox: Sandbox) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "TELEPATH_BASE_URL": sandbox.base_url,
-        "TELEPATH_API_KEY": sandbox.api_key,
-    }
     return subprocess.run(
         ["/bin/sh", "-c", line.replace("telepath", " ".join(TELEPATH), 1)],
-        env=environment,
+        env=variables_of(sandbox),
         capture_output=True,
         text=True,
         check=False,
@@ -71,17 +65,14 @@ def test_a_closed_standard_error_is_no_reason_to_end(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
-def test_a_help_that_cannot_be_printed_is_told(sandbox: Sandbox) -> None:
+def test_a_help_that_cannot_be_printed_is_reported(sandbox: Sandbox) -> None:
     ended = shell("telepath --help > /dev/full", sandbox)
     assert ended.returncode == FAILED
     assert ended.stderr == "error: standard output: No space left on device\n"
 
 
-def test_a_disk_that_is_full_is_told(telepath: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(**_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(app, "app", full)
+def test_a_full_disk_is_reported(telepath: Telepath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "app", full_disk)
     monkeypatch.setattr(app, "pipe_closed", lambda: exits.PIPE_CLOSED)
     ended = telepath("--help")
     assert (ended.code, ended.err) == (FAILED, "error: standard output: No space left on device\n")
@@ -94,7 +85,7 @@ def test_closed_streams_are_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) ->
     sys.stderr.close()  # of /dev/null, until the process ends
 
 
-def test_an_input_that_ends_at_a_prompt_is_told(
+def test_an_input_that_ends_at_a_prompt_is_reported(
     telepath: Telepath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ended(prompt: str) -> str:
@@ -144,26 +135,22 @@ def test_what_makes_no_sense_is_refused_with_a_sentence_and_no_advice(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     refused = telepath(*arguments)
-    assert refused.code == USAGE
-    assert said in refused.err
+    assert_refused(refused, sandbox, said)
     assert "Paginator" not in refused.err
     assert not any(advice in refused.err for advice in ADVICE)
-    assert sandbox.requests == []
 
 
 @pytest.mark.parametrize(
     "content", [b"\xff\xfe", b"[" * 100_000, b'{"avg_ai_latency_ms": 5}', b"{}{}"]
 )
-def test_a_state_that_is_none_is_refused(
+def test_a_state_that_is_not_a_state_is_refused(
     telepath: Telepath, sandbox: Sandbox, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "state").write_bytes(content)
     refused = telepath(
         "analytics", "watch", "--max-ai-latency-ms", "1", "--once", "--state", tmp_path / "state"
     )
-    assert refused.code == USAGE
-    assert "state" in refused.err
-    assert sandbox.requests == []
+    assert_refused(refused, sandbox, "state")
 
 
 def test_white_space_around_a_key_or_url_of_the_environment_is_no_part_of_it(
@@ -240,4 +227,4 @@ def test_a_failure_without_words_is_its_kind() -> None:
     error = TimeoutError()
     error.add_note("the journal")
     assert line_of(error) == "the journal: TimeoutError"
-    assert exits.can_go_on(error)
+    assert exits.can_resume(error)

@@ -200,6 +200,12 @@ def test_a_key_for_all_fills_the_rows_that_have_none(tmp_path: Path) -> None:
         (".json", '[{"extra": {"threshold": NaN}}]', "extra cannot be sent as JSON: nan in it"),
         (".json", r'[{"name": "\ud800"}]', "name holds half a character"),
         (".txt", "SECRET", "must end in .csv"),
+        (".csv", "name,Name\nSECRET,SECRET", "line 1: name names two columns"),
+        (".csv", "name,SECRET,SECRET\na,b,c", "line 1: a name names two columns"),
+        (".json", '[{"name": "a"},\n{"name": "SECRET", "name": "b"}]', "line 2: name stands twice"),
+        (".json", '[{"extra": {"SECRET": 1, "SECRET": 2}}]', "line 1: a name stands twice"),
+        (".yaml", "- name: SECRET\n  name: b", "line 2: name stands twice"),
+        (".yaml", "- extra:\n    SECRET: 1\n    SECRET: 2", "line 3: a name stands twice"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_line_and_without_its_content(
@@ -243,25 +249,6 @@ def test_what_spreadsheets_write_in_other_countries_is_read(tmp_path: Path, text
     assert made.spec == TrunkSpec.openai(
         "Front", sip_username="front", sip_password="s3cur3-password", api_key="sk"
     )
-
-
-@pytest.mark.parametrize(
-    ("ending", "text", "said"),
-    [
-        (".csv", "name,Name\nSECRET,SECRET", "line 1: name names two columns"),
-        (".csv", "name,SECRET,SECRET\na,b,c", "line 1: a name names two columns"),
-        (".json", '[{"name": "a"},\n{"name": "SECRET", "name": "b"}]', "line 2: name stands twice"),
-        (".json", '[{"extra": {"SECRET": 1, "SECRET": 2}}]', "line 1: a name stands twice"),
-        (".yaml", "- name: SECRET\n  name: b", "line 2: name stands twice"),
-        (".yaml", "- extra:\n    SECRET: 1\n    SECRET: 2", "line 3: a name stands twice"),
-    ],
-)
-def test_a_name_that_stands_twice_is_a_fault(
-    tmp_path: Path, ending: str, text: str, said: str
-) -> None:
-    refused = refusal(tmp_path, ending, text)
-    assert said in refused
-    assert "SECRET" not in refused
 
 
 @pytest.mark.parametrize("ending", WRITERS)

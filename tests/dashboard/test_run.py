@@ -149,11 +149,7 @@ def test_waits_are_counted() -> None:
     ],
 )
 def test_the_database_is_in_the_users_cache(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    platform: str,
-    variable: str | None,
-    under: str,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, variable: str | None, under: str
 ) -> None:
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import importlib
 import json
 import queue
-import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -235,11 +233,3 @@ def test_a_key_is_taken_from_dlts_secrets_or_from_ours_but_not_from_anybody_else
         with monkeypatch.context() as patch:
             patch.setenv(name, "sk_live_try")
             assert set(telepath_source().resources) == {"calls", "trunks", "overview"}
-
-
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("telepath_async.dlt")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "dlt", None)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "telepath-async\[dlt\]"'):
-        importlib.import_module("telepath_async.dlt")

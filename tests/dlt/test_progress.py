@@ -112,10 +112,7 @@ async def test_an_account_without_calls_proves_nothing(sandbox: Sandbox, runs: R
 
 
 async def test_a_list_that_may_have_lost_calls_moves_no_watermark_and_says_so(
-    sandbox: Sandbox,
-    runs: Runs,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    sandbox: Sandbox, runs: Runs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox.add_call(status="completed", start_time=ago(hours=5))
     overstate_total(monkeypatch, by=2, walks=1)

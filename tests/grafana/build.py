@@ -117,11 +117,7 @@ def _sql_panels(database: Database) -> list[Any]:
         ),
         *(
             shown(
-                TimeSeries(),
-                title,
-                _percentiles(database, column, (50, 95, 99), hour),
-                _HALF,
-                "ms",
+                TimeSeries(), title, _percentiles(database, column, (50, 95, 99), hour), _HALF, "ms"
             )
             for title, column in (
                 ("AI latency", "ai_latency_ms"),

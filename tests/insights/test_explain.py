@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -95,11 +93,3 @@ def test_the_command_takes_two_periods(url: str, capsys: pytest.CaptureFixture[s
     assert main(["calls", "explain", url, "--table", *periods]) == 0
     assert capsys.readouterr().out.startswith("nothing has changed beyond chance")
     assert main(["calls", "explain", url, "--before", "soon/now"]) == 2
-
-
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("telepath_async.insights")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "telepath_async.insights.run", None)
-    with pytest.raises(ModuleNotFoundError, match=r"telepath-async\[sync\]"):
-        importlib.import_module("telepath_async.insights")

@@ -167,50 +167,44 @@ def test_a_threshold_of_zero_can_recover() -> None:
     assert not next_standing(threshold, Standing(firing=True), 0, START).firing
 
 
+LATENCY, RATE = "avg_ai_latency_ms", "success_rate"
+
+
 @pytest.mark.parametrize(
-    ("make", "named"),
+    ("metric", "limit", "recovery", "named"),
     [
-        (lambda: Threshold("latency", 5), "metric must be one of avg_ai_latency_ms, "),  # type: ignore[arg-type]
-        (
-            lambda: Threshold("success_rate", "95"),
-            "limit must be a number from 0 to 100.0, not '95'",
-        ),  # type: ignore[arg-type]
-        (
-            lambda: Threshold("success_rate", True),
-            "limit must be a number from 0 to 100.0, not True",
-        ),
-        (lambda: Threshold("success_rate", 0.95), "percent, not a fraction: 95 instead of 0.95"),
-        (lambda: Threshold("success_rate", 95, recovery=1), "recovery of success_rate must be"),
-        (lambda: Threshold("success_rate", 101), "limit must be a number from 0 to 100"),
-        (lambda: Threshold("success_rate", -1), "limit must be a number from 0 to 100.0, not -1"),
-        (
-            lambda: Threshold("avg_ai_latency_ms", float("nan")),
-            "limit must be a number from 0, not nan",
-        ),
-        (
-            lambda: Threshold("avg_ai_latency_ms", float("inf")),
-            "limit must be a number from 0, not inf",
-        ),
-        (
-            lambda: Threshold("avg_ai_latency_ms", 5, recovery="4"),
-            "recovery must be a number from 0, not '4'",
-        ),  # type: ignore[arg-type]
-        (
-            lambda: Threshold("avg_ai_latency_ms", 5, recovery=6),
-            r"recovery \(6\) must be at or on the good side",
-        ),
-        (
-            lambda: Threshold("success_rate", 95, recovery=94),
-            r"recovery \(94\) must be at or on the good side",
-        ),
-        (lambda: checked_thresholds([]), "thresholds must be some Thresholds"),
-        (lambda: checked_thresholds([5]), "thresholds must be some Thresholds"),  # type: ignore[list-item]
-        (lambda: checked_thresholds([FAILING, Threshold("success_rate", 90)]), "each metric once"),
+        ("latency", 5, None, "metric must be one of avg_ai_latency_ms, "),
+        (RATE, "95", None, "limit must be a number from 0 to 100.0, not '95'"),
+        (RATE, True, None, "limit must be a number from 0 to 100.0, not True"),
+        (RATE, 0.95, None, "percent, not a fraction: 95 instead of 0.95"),
+        (RATE, 95, 1, "recovery of success_rate must be"),
+        (RATE, 101, None, "limit must be a number from 0 to 100"),
+        (RATE, -1, None, "limit must be a number from 0 to 100.0, not -1"),
+        (LATENCY, float("nan"), None, "limit must be a number from 0, not nan"),
+        (LATENCY, float("inf"), None, "limit must be a number from 0, not inf"),
+        (LATENCY, 5, "4", "recovery must be a number from 0, not '4'"),
+        (LATENCY, 5, 6, r"recovery \(6\) must be at or on the good side"),
+        (RATE, 95, 94, r"recovery \(94\) must be at or on the good side"),
     ],
 )
-def test_a_threshold_that_makes_no_sense_is_refused(make: Any, named: str) -> None:
+def test_a_threshold_that_makes_no_sense_is_refused(
+    metric: Any, limit: Any, recovery: Any, named: str
+) -> None:
     with pytest.raises(UsageError, match=named):
-        make()
+        Threshold(metric, limit, recovery=recovery)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "named"),
+    [
+        ([], "thresholds must be some Thresholds"),
+        ([5], "thresholds must be some Thresholds"),
+        ([FAILING, Threshold("success_rate", 90)], "each metric once"),
+    ],
+)
+def test_thresholds_that_make_no_sense_together_are_refused(thresholds: Any, named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        checked_thresholds(thresholds)
 
 
 @pytest.mark.parametrize(

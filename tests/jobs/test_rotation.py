@@ -16,14 +16,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from telepath_async import (
-    NotFoundError,
-    Secret,
-    SipCredentials,
-    TelepathClient,
-    Trunk,
-    UsageError,
-)
+from telepath_async import NotFoundError, Secret, SipCredentials, TelepathClient, Trunk, UsageError
 from telepath_async.jobs import JournalBusy, RotationReport, rotate_passwords
 from telepath_async.jobs.commands import run_command
 from telepath_async.jobs.journal import Journal
@@ -50,6 +43,14 @@ class Carrier:
             self.refuse[credentials.sip_username] = left - 1
             raise ConnectionError(f"the carrier refused {credentials.sip_password.reveal()}")
         self.passwords[credentials.sip_username] = credentials.sip_password.reveal()
+
+    def locked_out(self, sandbox: Sandbox) -> list[str]:
+        """Return the users whose password here is not the one at the server."""
+        return [
+            name
+            for name, password in self.passwords.items()
+            if not sandbox.sip_login(name, password)
+        ]
 
 
 @pytest.fixture
@@ -88,11 +89,7 @@ async def test_every_trunk_gets_a_password_that_its_carrier_knows(
     assert report.complete
     assert set(report.rotated) == set(report.applied) == set(sandbox.trunks)
     assert (report.pending, report.untouched, report.recent) == ((), (), ())
-    assert [
-        name
-        for name, password in carrier.passwords.items()
-        if not sandbox.sip_login(name, password)
-    ] == []
+    assert carrier.locked_out(sandbox) == []
 
 
 async def test_until_a_first_carrier_has_its_password_trunks_go_one_by_one(
@@ -249,11 +246,7 @@ async def test_the_run_stops_before_more_trunks_are_locked_out(
 
     carrier.refuse.clear()
     assert (await rotate(stop_after=2)).complete
-    assert [
-        name
-        for name, password in carrier.passwords.items()
-        if not sandbox.sip_login(name, password)
-    ] == []
+    assert carrier.locked_out(sandbox) == []
 
 
 async def test_no_more_trunks_are_in_the_air_than_allowed(sandbox: Sandbox, rotate: Rotate) -> None:
@@ -278,11 +271,7 @@ async def test_a_rotate_whose_answer_was_lost_is_sent_again(
     sandbox.fail_next(drop="after", path=ROTATE, times=2)
     assert (await rotate()).complete
     assert rotations(sandbox) == 5
-    assert [
-        name
-        for name, password in carrier.passwords.items()
-        if not sandbox.sip_login(name, password)
-    ] == []
+    assert carrier.locked_out(sandbox) == []
 
 
 async def test_a_rotate_that_stays_in_doubt_is_pending_and_is_sent_again_by_the_next_run(
@@ -430,11 +419,7 @@ async def test_a_cancelled_run_lets_go_of_the_journal_at_once_and_the_next_one_f
     with pytest.raises(asyncio.CancelledError):
         await run
     assert (await rotate()).complete
-    assert [
-        name
-        for name, password in carrier.passwords.items()
-        if not sandbox.sip_login(name, password)
-    ] == []
+    assert carrier.locked_out(sandbox) == []
 
 
 @pytest.mark.parametrize("state", ["in doubt", "rotated", "finished"])
@@ -457,11 +442,7 @@ async def test_a_journal_that_cannot_be_written_stops_the_run_and_the_next_one_f
     assert len(carrier.passwords) == (state != "in doubt")
     assert rotations(sandbox) == (state != "in doubt")
     assert (await rotate()).complete
-    assert [
-        name
-        for name, password in carrier.passwords.items()
-        if not sandbox.sip_login(name, password)
-    ] == []
+    assert carrier.locked_out(sandbox) == []
 
 
 def full_for_passwords(fd: int, data: Any, write: Callable[..., int] = os.write) -> int:

@@ -48,7 +48,7 @@ from tests.support.hostile import (
     redirect,
     reply,
 )
-from tests.support.trunk_server import KEY, TrunkServer, client_of, refuse, spec
+from tests.support.trunk_server import KEY, client_of, spec
 
 # A create and a rotate can raise only these three groups, and no class stands in two of them.
 NOT_SENT = (UsageError, ConnectionFailed, ThrottledError, RequestTimeout)
@@ -181,17 +181,3 @@ async def test_what_was_sent_once_is_never_called_not_sent_because_the_next_atte
         first, ServerError
     )
     assert not isinstance(caught.value, TransportError) or caught.value.sent
-
-
-async def test_a_batch_tells_them_apart_by_the_same_classes() -> None:
-    async with TrunkServer() as server, client_of(server) as client:
-        faults = {0: refuse(409), 1: refuse(422), 2: refuse(504), 3: None}
-        server.fault_of = faults.get  # type: ignore[assignment]
-        specs = [spec(f"user-{number}") for number in range(3)]
-        outcomes = [outcome async for outcome in client.trunks.create_many(specs, concurrency=1)]
-    kinds = [(outcome.state, type(outcome.error)) for outcome in outcomes]
-    assert kinds == [
-        ("failed", ConflictError),
-        ("failed", BadRequestError),
-        ("unknown", OutcomeUnknown),
-    ]

@@ -1,9 +1,9 @@
 """Promise 6: every form of Retry-After and of a reset header gives a bounded wait.
 
-The forms of Retry-After and the resets are a table in tests/protocol/test_retry.py, and what the
-limiter learns of a reset one in tests/protocol/test_ratelimit.py. Here each goes through a socket,
-aiohttp's parser, the limiter and the loop of a real call, beside a server's clock that is right, an
-hour fast, an hour slow, absent, or garbage.
+All forms of Retry-After and the resets are a table in tests/protocol/test_retry.py, and what the
+limiter learns of a reset one in tests/protocol/test_ratelimit.py. Here one of each kind goes
+through a socket, aiohttp's parser, the limiter and the loop of a real call, beside a server's clock
+that is right, an hour fast, an hour slow, absent, or garbage.
 """
 
 from __future__ import annotations
@@ -31,39 +31,10 @@ def http(seconds: float) -> str:
 # What the header says, given the server's clock; None: it counts as absent; a figure: seconds.
 FORMS: dict[str, tuple[Any, float | None]] = {
     "seconds": ("30", 30),
-    "zero": ("0", 0),
-    "leading zeros": ("007", 7),
-    "spaces": ("   5  ", 5),
-    "fraction": ("1.5", 1.5),
-    "exponent": ("1e1", 10),
-    "plus": ("+3", 3),
-    "minus": ("-1", None),
-    "minus zero": ("-0", 0),
-    "infinite": ("inf", None),
-    "overflow": ("1e999", None),
-    "nan": ("nan", None),
-    "empty": ("", None),
-    "words": ("soon", None),
-    "unit": ("5 seconds", None),
-    "hex": ("0x10", None),
-    "underscore": ("1_000", None),
-    "comma": ("1,5", None),
-    "list": ("10, 20", None),
-    "many digits": ("9" * 4000, None),
-    "years": ("99999999999", 99999999999),
-    "a day": ("86400", 86400),
-    "tab": ("\t4", 4),
-    "bytes": ("\xff\xfe", None),
-    "arabic digits": ("\xd9\xa3", None),
     "date": (lambda clock: http(clock + 30), 30),
-    "past date": (lambda clock: http(clock - 30), None),
-    "rfc 850": (
-        lambda clock: time.strftime("%A, %d-%b-%y %H:%M:%S GMT", time.gmtime(clock + 30)),
-        30,
-    ),
-    "asctime": (lambda clock: time.asctime(time.gmtime(clock + 30)), 30),
-    "impossible date": ("Mon, 99 Mar 2025 10:40:30 GMT", None),
-    "far date": ("Mon, 10 Mar 99999 10:40:30 GMT", None),
+    "a day": ("86400", 86400),
+    "words": ("soon", None),
+    "bytes": ("\xff\xfe", None),
 }
 
 
@@ -93,7 +64,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("skew", [0, HOUR, -HOUR])
 @pytest.mark.parametrize("form", FORMS)
-async def test_every_form_of_retry_after_gives_a_bounded_wait(
+async def test_each_kind_of_retry_after_gives_a_bounded_wait(
     form: str, skew: int, status: int, naps: list[float]
 ) -> None:
     text, asked = FORMS[form]
@@ -122,24 +93,15 @@ async def test_every_form_of_retry_after_gives_a_bounded_wait(
 
 RESETS: dict[str, tuple[Any, float | None]] = {
     "in 20 s": (lambda clock: clock + 20, 20),
-    "now": (lambda clock: clock, None),
-    "past": (lambda clock: clock - 5, None),
     "in a day": (lambda clock: clock + 86400, 60),
-    "fraction": (lambda clock: f"{clock + 20}.5", 20.5),
-    "milliseconds": (lambda clock: (clock + 20) * 1000, None),
-    "seconds left": ("20", None),
-    "negative": ("-20", None),
-    "infinite": ("inf", None),
+    "past": (lambda clock: clock - 5, None),
     "words": ("soon", None),
-    "empty": ("", None),
-    "iso": ("2025-03-10T10:40:20Z", None),
-    "many digits": ("9" * 4000, None),
 }
 
 
 @pytest.mark.parametrize("date", ["right", "an hour fast", "an hour slow", "absent", "garbage"])
 @pytest.mark.parametrize("form", RESETS)
-async def test_every_form_of_a_reset_gives_a_bounded_wait_and_is_told(
+async def test_each_kind_of_reset_gives_a_bounded_wait_and_is_told(
     form: str, date: str, naps: list[float]
 ) -> None:
     text, asked = RESETS[form]

@@ -115,18 +115,3 @@ async def test_a_late_answer_never_reaches_another_call(seed: int) -> None:
         server.fault_of = lambda number: chance.choice(late)
         answered = sum(await asyncio.gather(*(lane(client, 60 * n) for n in range(5))))
     assert 0 < answered < 300
-
-
-async def test_an_answer_that_comes_after_the_cancellation_finds_its_connection_closed() -> None:
-    async with TrunkServer() as server, client_of(server) as client:
-        await client.calls.get("warm")
-        server.faults.append(Fault("hang", cut=0))
-        task = asyncio.ensure_future(client.calls.get("cancelled"))
-        await server.until(lambda it: len(it.requests) == 2)
-        (connection,) = server._open
-        task.cancel()
-        await asyncio.wait([task])
-        connection._transport.write(server.execute(server.requests[1]))  # late
-        for number in range(20):
-            assert (await client.calls.get(f"n{number}")).id == f"n{number}"
-        assert [request.connection for request in server.requests] == [0, 0] + [1] * 20

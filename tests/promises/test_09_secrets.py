@@ -36,7 +36,7 @@ from telepath_async import (
 from telepath_async.models.numbers import AccountConnection, Agent
 from telepath_async.redis import RedisLimiter
 from telepath_async.sync import sync_calls
-from tests.support.hostile import HANG, RESET, Hostile, Received, Step, answering, cut, reply
+from tests.support.hostile import HANG, RESET, Hostile, Received, Step, answering, cut, raw, reply
 from tests.support.operations import no_limit
 
 PACKAGE = str(Path(telepath_async.__file__).parent)
@@ -109,14 +109,9 @@ def echo(status: int, body: Callable[[str], object], headers: bool = False) -> S
         shown = {
             name: line(said)
             for name in (
-                "X-Request-Id",
-                "Location",
-                "WWW-Authenticate",
-                "Retry-After",
-                "X-Echo",
-                "Date",
+                "X-Request-Id", "Location", "WWW-Authenticate", "Retry-After", "X-Echo", "Date",
             )
-        }
+        }  # fmt: skip
         return reply(status, json.dumps(body(said)).encode(), headers=shown if headers else {})
 
     return answering(choose)
@@ -175,6 +170,7 @@ FAULTS: dict[str, Step] = {
         gzip.compress(b"seeded-answer")[:-12] + b"12345678" * 9,
         headers={"Content-Encoding": "gzip"},
     ),
+    "garbage": raw(b"\xff\r\n\r\n"),
     "silence": HANG,
     "silence in the body": cut(
         reply(200, b'{"sip_password": "seeded-answer"}', headers={"X-Echo": KEY}), -3, "hang"
@@ -252,8 +248,10 @@ async def everything_is_logged(caplog: pytest.LogCaptureFixture) -> Any:
     loop.slow_callback_duration = 0
     yield
     loop.set_debug(False)
+    records = caplog.get_records("call")  # `records` alone are those of the teardown by now
+    assert records
     formatter = logging.Formatter()
-    for record in caplog.records:
+    for record in records:
         assert_hidden(record.getMessage(), repr(vars(record)), formatter.format(record))
         if record.exc_info and record.exc_info[1]:
             assert_hides(record.exc_info[1])
@@ -452,9 +450,7 @@ def test_a_url_of_redis_that_is_refused_shows_no_password(
     assert_hides(refused.value)
 
 
-async def test_a_redis_out_of_reach_shows_no_password(
-    everything_is_logged: None,
-) -> None:
+async def test_a_redis_out_of_reach_shows_no_password(everything_is_logged: None) -> None:
     async with RedisLimiter(Secret("redis://user:seeded-redis@127.0.0.1:1")) as limiter:
         limiter.bind("a")
         with pytest.raises(ThrottledError) as failed:

@@ -172,15 +172,6 @@ async def test_two_vendors_each_get_their_own_key_and_nothing_of_the_other() -> 
     assert NUMBERS_KEY.encode() not in server.received
 
 
-async def test_numbers_under_our_own_origin_get_the_headers_too() -> None:
-    async with (
-        Hostile([answering(well)]) as server,
-        client_at(server, numbers_base_url=f"{server.url}/v2") as client,
-    ):
-        await client.with_options(headers={"X-One": "1"}).numbers.update("+15550003", label="Desk")
-    assert server.requests[0].all("X-One") == ["1"]
-
-
 async def test_a_cursor_that_is_an_address_is_no_place_to_go_to() -> None:
     async with Hostile([reply()]) as elsewhere:
         cursor = f"{elsewhere.url}/v1/calls?limit=1#"

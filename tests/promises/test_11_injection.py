@@ -24,74 +24,23 @@ from tests.support.hostile import Hostile, reply
 from tests.support.operations import NUMBER, ROTATED, TRUNK, client_at
 
 EVIL = [
-    "..",
-    ".",
-    "",
-    " ",
-    "/",
-    "\\",
-    "a/b",
-    "a?b=c",
-    "a#b",
-    "%2e%2e",
-    "%2F",
-    "a%",
-    "+",
-    "&",
-    "=",
-    ";",
-    "a&limit=1",
-    "\r\n",
-    "a\r\nX: 1",
-    "\n",
-    "\x00",
-    "\x7f",
-    "\x85",
-    "\u2028",
-    "\u202e",
-    "\ufeff",
-    "\ud800",
-    "é",
-    "😀",
-    '"',
-    "'",
-    "{id}",
-    "%s",
-    "{0}",
-    "a" * 256,
-    "a" * 257,
-    "@evil",
-    ":80",
-    "//evil",
-    "~",
-    "*",
-    "\t",
-    "\u00a0",
-    "\u2025",
-    "\uff0f",
-    "\uff0e\uff0e",
-]
+    "..", ".", "", " ", "/", "\\", "a/b", "a?b=c", "a#b", "%2e%2e", "%2F", "a%", "+", "&", "=", ";",
+    "a&limit=1", "\r\n", "a\r\nX: 1", "\n", "\x00", "\x7f", "\x85", "\u2028", "\u202e", "\ufeff",
+    "\ud800", "é", "😀", '"', "'", "{id}", "%s", "{0}", "a" * 256, "a" * 257, "@evil", ":80",
+    "//evil", "~", "*", "\t", "\u00a0", "\u2025", "\uff0f", "\uff0e\uff0e",
+]  # fmt: skip
 TEXT = st.sampled_from(EVIL) | st.text(max_size=12) | st.text("./\\%?#&=+;\r\n\x00 a", max_size=6)
 Query = dict[str, str]
 Expected = tuple[str, list[str], Query, Any]
 Way = tuple[Callable[[TelepathClient, str], Awaitable[Any]], Callable[[str], Expected]]
 
 FIELDS = (
-    "name",
-    "ai_provider",
-    "sip_username",
-    "sip_password",
-    "openai_api_key",
-    "elevenlabs_api_key",
-)
+    "name", "ai_provider", "sip_username", "sip_password", "openai_api_key", "elevenlabs_api_key",
+)  # fmt: skip
 SPEC: dict[str, Any] = {
-    "name": "n",
-    "ai_provider": "elevenlabs",
-    "sip_username": "u",
-    "sip_password": "password",
-    "elevenlabs_api_key": "k",
-    "elevenlabs_agent_id": "a",
-}
+    "name": "n", "ai_provider": "elevenlabs", "sip_username": "u", "sip_password": "password",
+    "elevenlabs_api_key": "k", "elevenlabs_agent_id": "a",
+}  # fmt: skip
 
 
 def create(**changes: Any) -> Callable[[TelepathClient, str], Awaitable[Any]]:
@@ -175,27 +124,15 @@ WAYS: dict[str, Way] = {
     **{
         f"trunks.create({name})": (create(**{name: str}), created(name))
         for name in (
-            "name",
-            "ai_provider",
-            "sip_username",
-            "sip_password",
-            "elevenlabs_api_key",
-            "elevenlabs_agent_id",
-            "openai_api_key",
-            "custom_endpoint",
-            "system_prompt",
+            "name", "ai_provider", "sip_username", "sip_password", "elevenlabs_api_key",
+            "elevenlabs_agent_id", "openai_api_key", "custom_endpoint", "system_prompt",
         )
     },
     **{
         f"trunks.update({name})": update(name)
         for name in (
-            "name",
-            "openai_api_key",
-            "elevenlabs_api_key",
-            "elevenlabs_agent_id",
-            "custom_endpoint",
-            "system_prompt",
-            "vad",
+            "name", "openai_api_key", "elevenlabs_api_key", "elevenlabs_agent_id",
+            "custom_endpoint", "system_prompt", "vad",
         )
     },
     "trunks.create(an extra field)": (
@@ -244,7 +181,7 @@ WAYS: dict[str, Way] = {
         lambda client, text: client.request("POST", "/x", json={text: [text]}),
         lambda text: ("POST", ["x"], {}, {text: [text]}),
     ),
-}
+}  # fmt: skip
 
 UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 

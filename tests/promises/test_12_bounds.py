@@ -19,14 +19,8 @@ import zlib
 
 import pytest
 
-from telepath_async import (
-    PagingError,
-    RequestTimeout,
-    ResponseError,
-    TelepathClient,
-    TelepathError,
-)
-from tests.support.hostile import Hostile, Step, cut, drip, endless, reply
+from telepath_async import PagingError, RequestTimeout, ResponseError, TelepathError
+from tests.support.hostile import Hostile, cut, drip, endless, reply
 from tests.support.operations import BY_NAME, OPERATIONS, TRUNK, client_at
 
 MIB = 2**20
@@ -246,18 +240,6 @@ async def test_a_number_of_any_size_is_read_or_is_our_error_in_no_time(number: s
                         with contextlib.suppress(TelepathError):
                             await BY_NAME[name].call(client)
     assert time.monotonic() - began < 20.0
-
-
-async def test_a_caller_may_set_another_cap() -> None:
-    script: list[Step] = [reply(200, b'{"id": "' + b"c" * 1000 + b'"}')]
-    async with Hostile(script) as server:
-        for cap, error in ((2000, None), (1000, ResponseError)):
-            async with TelepathClient("key", base_url=server.url, max_response_bytes=cap) as client:
-                if error is None:
-                    await client.calls.get("c")
-                else:
-                    with pytest.raises(error):
-                        await client.calls.get("c")
 
 
 async def test_a_list_whose_rows_have_no_ids_is_not_asked_for_page_by_page_forever() -> None:

@@ -89,12 +89,7 @@ async def test_what_lived_through_the_walk_comes_once_or_drift_says_so(
     for order in ORDERS:
         for seed in range(3):
             got, survivors, uncertain, changes, _ = await walk(
-                style,
-                f"{kind} {seed}",
-                KINDS[kind],
-                order=order,
-                page_size=10,
-                prefetch=prefetch,
+                style, f"{kind} {seed}", KINDS[kind], order=order, page_size=10, prefetch=prefetch
             )
             if not uncertain:
                 assert survivors <= set(got)

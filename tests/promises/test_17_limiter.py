@@ -9,7 +9,6 @@ and in tests/protocol/test_ratelimit.py (the arithmetic, clock jumps, by propert
 from __future__ import annotations
 
 import asyncio
-import bisect
 import random
 import threading
 import time
@@ -22,45 +21,11 @@ from telepath_async import LocalLimiter
 from telepath_async.errors import TelepathError
 from telepath_async.limiter import Priority
 from tests.support.trunk_server import TrunkServer, client_of
+from tests.support.windows import most_in_a_window, recorded
 
 LIMIT = 100
 PERIOD = 0.5
 THREADS = 4
-
-
-class Watched(LocalLimiter):
-    """Notes when each place was taken, by its own clock, and drops those that were given back."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(LIMIT, PERIOD, clock=clock)
-        take = self._bucket.take
-        give_back = self._bucket.give_back
-        self.taken: list[float] = []
-        self._bucket = _Spy(take, give_back, self.taken, self._bucket)  # type: ignore[assignment]
-
-
-class _Spy:
-    def __init__(self, take: Any, give_back: Any, taken: list[float], bucket: Any) -> None:
-        self._take, self._give_back, self._taken, self._bucket = take, give_back, taken, bucket
-
-    def take(self, now: float) -> bool:
-        if granted := self._take(now):
-            self._taken.append(now)
-        return bool(granted)
-
-    def give_back(self, taken_at: float) -> None:
-        self._give_back(taken_at)
-        self._taken.remove(taken_at)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._bucket, name)
-
-
-def most_in_any_period(moments: list[float]) -> int:
-    ordered = sorted(moments)
-    return max(
-        bisect.bisect_left(ordered, moment + PERIOD) - index for index, moment in enumerate(ordered)
-    )
 
 
 def in_threads(work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
@@ -89,7 +54,8 @@ def in_threads(work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
 
 
 async def test_clients_in_threads_keep_one_limit_and_all_finish_under_cancellation() -> None:
-    limiter = Watched()
+    limiter = LocalLimiter(LIMIT, PERIOD)
+    taken = recorded(limiter)
 
     async def work(number: int, server: TrunkServer) -> None:
         chance = random.Random(number)
@@ -113,8 +79,8 @@ async def test_clients_in_threads_keep_one_limit_and_all_finish_under_cancellati
 
     async with TrunkServer() as server:
         await asyncio.to_thread(in_threads, lambda number: work(number, server))
-    assert len(limiter.taken) >= 240
-    assert most_in_any_period(limiter.taken) <= LIMIT
+    assert len(taken) >= 240
+    assert most_in_a_window(taken, PERIOD) <= LIMIT
     assert limiter.waiting == 0
 
 
@@ -125,7 +91,7 @@ async def test_clients_in_threads_finish_although_the_clock_jumps(jump: float) -
     def clock() -> float:
         return time.monotonic() + shift
 
-    limiter = Watched(clock)
+    limiter = LocalLimiter(LIMIT, PERIOD, clock=clock)
 
     async def work(number: int, server: TrunkServer) -> None:
         nonlocal shift

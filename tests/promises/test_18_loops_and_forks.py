@@ -72,34 +72,28 @@ def child(work):
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
-@forks
-async def test_a_child_forked_before_the_first_call_opens_its_own_connections() -> None:
-    async with TrunkServer() as server:
-        said = await python(
-            """
+FORKED_WITHOUT_A_LOOP = {
+    "before the first call": """
 child(lambda: say(asyncio.run(get("child"))))
 say(asyncio.run(get("parent")))
 """,
-            server.base_url,
-        )
-        assert said == ["child", "parent"]
-        assert [request.connection for request in server.requests] == [0, 1]
-
-
-@forks
-async def test_a_child_forked_after_the_loop_was_closed_opens_its_own_connections() -> None:
-    async with TrunkServer() as server:
-        said = await python(
-            """
+    "after the loop was closed": """
 say(asyncio.run(get("before")))
 child(lambda: (say(asyncio.run(get("child"))), asyncio.run(client.aclose())))
 say(asyncio.run(get("parent")))
 asyncio.run(client.aclose())
 """,
-            server.base_url,
-        )
-        assert said == ["before", "child", "parent"]
-        assert [request.connection for request in server.requests] == [0, 1, 2]
+}
+
+
+@forks
+@pytest.mark.parametrize("when", FORKED_WITHOUT_A_LOOP)
+async def test_a_child_forked_while_no_loop_is_open_opens_its_own_connections(when: str) -> None:
+    async with TrunkServer() as server:
+        said = await python(FORKED_WITHOUT_A_LOOP[when], server.base_url)
+        names = ["before", "child", "parent"]
+        assert said == (names[1:] if when == "before the first call" else names)
+        assert [request.connection for request in server.requests] == list(range(len(said)))
 
 
 @forks
@@ -332,5 +326,8 @@ async def test_a_call_that_hangs_is_cut_off_by_close_and_says_whether_it_may_hav
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         expected = OutcomeUnknown if call in ("create", "rotate") else ClientClosedError
         assert [type(outcome) for outcome in outcomes] == [expected] * 5
+        cut_off = [outcome.__cause__ or outcome for outcome in outcomes]  # type: ignore[union-attr]
+        assert {type(outcome) for outcome in cut_off} == {ClientClosedError}
+        assert len(server.requests) == 5
         await server.until(lambda it: it.open == 0)
     assert asyncio.all_tasks() == {asyncio.current_task()}

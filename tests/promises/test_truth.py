@@ -112,15 +112,8 @@ async def test_10_000_steps_under_faults_find_no_lie() -> None:
     for world in worlds:
         said += world.result()
     often = {
-        "create: returned",
-        "create: OutcomeUnknown",
-        "create: ConflictError",
-        "rotate: returned",
-        "rotate: OutcomeUnknown",
-        "create_many: created",
-        "create_many: unknown",
-        "create_many: exists",
-        "update: returned",
-        "list: returned",
-    }
+        "create: returned", "create: OutcomeUnknown", "create: ConflictError", "rotate: returned",
+        "rotate: OutcomeUnknown", "create_many: created", "create_many: unknown",
+        "create_many: exists", "update: returned", "list: returned",
+    }  # fmt: skip
     assert not [what for what in often if said[what] < 20], said

@@ -259,11 +259,6 @@ def test_a_credential_that_is_a_number_is_hidden_in_extra() -> None:
     assert "12345678" not in repr(found)
 
 
-def test_what_is_no_object_where_one_belongs_stands_in_extra() -> None:
-    found = number(example_context="Ada")
-    assert (found.example_context, found.extra["example_context"]) == (None, "Ada")
-
-
 def test_a_second_spelling_of_a_field_that_has_its_value_is_no_odd_value() -> None:
     found = trunk(ai_provider="openai", provider=5)
     assert (found.ai_provider, found.extra["provider"]) == ("openai", 5)
@@ -298,10 +293,7 @@ def test_each_field_of_a_trunk_that_holds_a_number_is_odd(name: str, reason: str
 
 def test_metrics_that_are_no_object_are_odd_beside_a_latency_of_the_call() -> None:
     found = details(ai_latency_ms=300, metrics="fast", turns=5)
-    assert dict(odd_values(found)) == {
-        "metrics": "expected an object",
-        "turns": "expected a list",
-    }
+    assert dict(odd_values(found)) == {"metrics": "expected an object", "turns": "expected a list"}
 
 
 def test_a_second_name_of_a_field_that_is_null_is_left_out() -> None:
@@ -313,11 +305,7 @@ def test_a_second_name_of_a_field_that_is_null_is_left_out() -> None:
 @pytest.mark.parametrize("first", [0, 5])
 def test_a_second_name_of_a_field_that_has_its_value_is_not_odd(first: int) -> None:
     found = read_object(AnalyticsOverview, answer({"call_count": first, "total_calls": 6}))
-    assert (found.total_calls, found.extra, [*odd_values(found)]) == (
-        first,
-        {"total_calls": 6},
-        [],
-    )
+    assert (found.total_calls, found.extra, [*odd_values(found)]) == (first, {"total_calls": 6}, [])
 
 
 def test_a_whole_number_that_is_an_id_becomes_text() -> None:

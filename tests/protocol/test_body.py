@@ -40,15 +40,7 @@ class Size(Enum):
         b'{"a": ' + b"9" * 5000 + b"}",
         b"1e999",
     ],
-    ids=[
-        "empty",
-        "html",
-        "not utf-8",
-        "too deep",
-        "nan",
-        "huge integer",
-        "huge float",
-    ],
+    ids=["empty", "html", "not utf-8", "too deep", "nan", "huge integer", "huge float"],
 )
 def test_a_body_that_is_no_json_is_a_response_error_that_keeps_it_raw(body: bytes) -> None:
     with pytest.raises(ResponseError, match="GET /things answered 201") as caught:

@@ -23,19 +23,11 @@ from telepath_async.protocol import answers
 from telepath_async.protocol.fast import fast_list, fast_object, fast_rows
 
 CALL = {
-    "id": "call_1",
-    "trunk_id": "conn_1",
-    "from": "+15550100001",
-    "to": "+1-555-010-0002",
-    "direction": "inbound",
-    "status": "completed",
-    "duration_seconds": 47,
-    "start_time": "2026-03-10T12:00:00Z",
-    "end_time": "2026-03-10T12:00:47.5Z",
-    "carrier_lag_ms": 52,
-    "ai_latency_ms": 248.5,
-    "gateway_processing_ms": 12,
-}
+    "id": "call_1", "trunk_id": "conn_1", "from": "+15550100001", "to": "+1-555-010-0002",
+    "direction": "inbound", "status": "completed", "duration_seconds": 47,
+    "start_time": "2026-03-10T12:00:00Z", "end_time": "2026-03-10T12:00:47.5Z",
+    "carrier_lag_ms": 52, "ai_latency_ms": 248.5, "gateway_processing_ms": 12,
+}  # fmt: skip
 DETAILS = {
     **CALL,
     "metrics": {"codec_used": "PCMU"},
@@ -69,16 +61,11 @@ scalars = (
 )
 times = st.sampled_from(
     [
-        "2026-03-10T12:00:00Z",
-        "2026-03-10T12:00:00+00:00",
-        "2026-03-10T14:00:00+02:00",
-        "2026-03-10T12:00:00",
-        "2026-03-10t12:00:00.1234567z",
-        "2026-03-10T12:00:00.123456501+00:00",
-        "2026-03-10",
-        "x",
+        "2026-03-10T12:00:00Z", "2026-03-10T12:00:00+00:00", "2026-03-10T14:00:00+02:00",
+        "2026-03-10T12:00:00", "2026-03-10t12:00:00.1234567z",
+        "2026-03-10T12:00:00.123456501+00:00", "2026-03-10", "x",
     ]
-)
+)  # fmt: skip
 unknown_names = st.sampled_from(["data", "extra", "api_key", "region", "token"])
 anything = st.recursive(
     scalars | times,

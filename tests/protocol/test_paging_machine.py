@@ -38,13 +38,7 @@ class WalkThroughAChangingList(RuleBasedStateMachine):
         rows=st.integers(0, 30),
     )
     def open(
-        self,
-        cap: int,
-        page_size: int,
-        overlap: int,
-        facts: frozenset[str],
-        order: Order,
-        rows: int,
+        self, cap: int, page_size: int, overlap: int, facts: frozenset[str], order: Order, rows: int
     ) -> None:
         self.smallest_page = min(cap, page_size)
         self.rows = ChangingList(order, rows)

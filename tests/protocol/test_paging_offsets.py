@@ -124,18 +124,15 @@ def test_nothing_is_upcoming_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("facts", [FACTS, ("total",)])
-def test_a_total_that_is_capped_ends_nothing(facts: Any) -> None:
-    server = OffsetServer(numbered(1_300), facts=facts, lies={"total": 1_000})
+@pytest.mark.parametrize(
+    ("rows", "total"), [(1300, 1000), (250, 0), (250, 3), (250, 100), (250, 200)]
+)
+def test_a_total_that_is_capped_or_counts_something_else_ends_nothing(
+    rows: int, total: int, facts: Any
+) -> None:
+    server = OffsetServer(numbered(rows), facts=facts, lies={"total": total})
     paging = Paging(plan())
-    assert walk(paging, server) == numbered(1_300)
-    assert paging.drift.uncertain == 0
-
-
-@pytest.mark.parametrize("total", [0, 3, 10, 20])
-def test_a_total_that_counts_something_else_is_ignored(total: int) -> None:
-    server = OffsetServer(numbered(25), lies={"total": total})
-    paging = Paging(plan(page_size=10))
-    assert walk(paging, server) == numbered(25)
+    assert walk(paging, server) == numbered(rows)
     assert paging.drift.uncertain == 0
 
 
@@ -217,26 +214,23 @@ def test_without_an_overlap_a_fall_of_the_total_is_all_that_is_seen() -> None:
     assert paging.drift.uncertain == 2
 
 
-def test_a_purge_after_us_costs_nothing() -> None:
-    server = OffsetServer(numbered(3000), before={3: drop(1000, 2000)})
+@pytest.mark.parametrize(
+    ("rows", "before", "kept", "most_steps_back"),
+    [
+        (3000, {3: drop(1000, 2000)}, 1000, 0),
+        (300, {2: drop(0, 100), 4: drop(0, 100)}, 300, 3),
+        (5000, {41: drop(0, 3500)}, 5000, 7),
+    ],
+    ids=["after us", "all that was handed out", "most of what lies before us"],
+)
+def test_a_purge_costs_no_row_and_few_steps_back(
+    rows: int, before: dict[int, Change], kept: int, most_steps_back: int
+) -> None:
+    server = OffsetServer(numbered(rows), before=before)
     paging = Paging(plan(page_size=100))
-    assert walk(paging, server) == numbered(1000)
-    assert len(server.queries) <= 12
-    assert paging.drift.uncertain == 0
-
-
-def test_a_purge_of_all_that_was_handed_out_begins_at_the_front() -> None:
-    server = OffsetServer(numbered(300), before={number: drop(0, 100) for number in (2, 4)})
-    paging = Paging(plan(page_size=100))
-    assert walk(paging, server) == numbered(300)
-    assert paging.drift.uncertain == 0
-
-
-def test_a_purge_of_most_of_what_lies_before_us_is_found_in_a_few_steps() -> None:
-    server = OffsetServer(numbered(5000), before={41: drop(0, 3500)})
-    paging = Paging(plan(page_size=100))
-    assert walk(paging, server) == numbered(5000)
-    assert paging.drift.stepped_back <= 7
+    assert walk(paging, server) == numbered(kept)
+    assert len(server.queries) <= kept / 99 + 2 + 2 * most_steps_back
+    assert paging.drift.stepped_back <= most_steps_back
     assert paging.drift.uncertain == 0
 
 
@@ -355,21 +349,12 @@ def test_a_page_that_comes_twice_by_chance_is_no_error() -> None:
     assert set(walk(Paging(plan(page_size=3)), server)) >= set(numbered(9))
 
 
-def test_a_server_that_echoes_another_offset_is_an_error_that_names_the_remedy() -> None:
+def test_after_a_page_from_another_offset_which_is_an_error_the_same_page_is_asked_again() -> None:
     server = OffsetServer(numbered(30))
     paging = Paging(plan(page_size=10))
     ask(paging, server)
     server.lies = {"offset": 0}
     with pytest.raises(PagingError, match=r"at offset 9 and came from offset 0.*overlap=0"):
-        ask(paging, server)
-
-
-def test_after_an_error_the_same_page_is_asked_for_again() -> None:
-    server = OffsetServer(numbered(30))
-    paging = Paging(plan(page_size=10))
-    ask(paging, server)
-    server.lies = {"offset": 0}
-    with pytest.raises(PagingError):
         ask(paging, server)
     server.lies = {}
     assert walk(paging, server) == numbered(30)
@@ -419,14 +404,10 @@ def half_read(server: OffsetServer, **options: Any) -> Paging[Item]:
         (both(drop(0, 12), put(70, *(f"new {number}" for number in range(12)))), 5),
     ],
     ids=[
-        "inserted before",
-        "inserted after",
-        "deleted before",
-        "deleted after",
-        "cancelled out ahead",
-        "cancelled out behind",
+        "inserted before", "inserted after", "deleted before", "deleted after",
+        "cancelled out ahead", "cancelled out behind",
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("overlap", [0, 1, 4])
 def test_a_resume_finds_its_row_where_a_change_has_moved_it(
     change: Change, most_requests: int, overlap: int
@@ -455,24 +436,16 @@ def test_a_resume_looks_around_in_pages_of_the_size_that_the_server_gives() -> N
     assert paging.drift.uncertain == 0
 
 
-def test_a_resume_whose_row_is_gone_begins_anew_and_says_so() -> None:
+@pytest.mark.parametrize("change", [drop(49, 1), drop(0, 100)], ids=["that row", "all rows"])
+def test_a_resume_whose_row_is_gone_begins_anew_and_says_so(change: Change) -> None:
     server = OffsetServer(numbered(100))
     paging = half_read(server)
-    drop(49, 1)(server.rows)
+    change(server.rows)
     paging = resumed(paging)
     asked = len(server.queries)
     assert walk(paging, server) == server.rows
     assert paging.drift.uncertain == 50
     assert len(server.queries) - asked <= 6 + 12
-
-
-def test_a_resume_of_an_emptied_list_ends() -> None:
-    server = OffsetServer(numbered(100))
-    paging = half_read(server)
-    server.rows.clear()
-    paging = resumed(paging)
-    assert walk(paging, server) == []
-    assert paging.drift.uncertain == 50
 
 
 def test_a_resume_drops_what_insertions_push_after_its_row() -> None:

@@ -124,13 +124,7 @@ def test_a_credential_pattern_takes_no_time_over_a_name_of_any_length() -> None:
         CREDENTIAL.search(name)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{} and {}",
-        '"{}" "{}"',
-    ],
-)
+@pytest.mark.parametrize("text", ["{} and {}", '"{}" "{}"'])
 def test_a_redactor_masks_the_longest_secret_first(text: str) -> None:
     masked = Redactor([Secret("abc"), Secret("abcdef"), Secret("")]).text(
         text.format("abc", "abcdef")
@@ -151,8 +145,7 @@ def test_an_error_is_masked_before_it_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "shown"),
-    [(ValueError("a\nb"), "ValueError: a"), (ValueError(), "ValueError")],
+    ("error", "shown"), [(ValueError("a\nb"), "ValueError: a"), (ValueError(), "ValueError")]
 )
 def test_an_error_is_its_class_and_its_first_line(error: Exception, shown: str) -> None:
     assert Redactor().error(error) == shown

@@ -134,16 +134,10 @@ def test_an_http_date_is_read_in_each_of_its_three_forms(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "soon",
-        "12",
-        "Sun, 06 Nov 99999 08:49:37 GMT",
-        "Sun, 99 Nov 1994 08:49:37 GMT",
-        "Mon, 10 Mar 99999999999999 12:00:00 GMT",
-        "Mon, 01 Jan 1000 00:00:00 GMT",
-        "Wed, 31 Dec 1969 23:59:59 GMT",
-        "Fri, 31 Dec 9999 23:59:59 -0100",
+        "", "soon", "12", "Sun, 06 Nov 99999 08:49:37 GMT", "Sun, 99 Nov 1994 08:49:37 GMT",
+        "Mon, 10 Mar 99999999999999 12:00:00 GMT", "Mon, 01 Jan 1000 00:00:00 GMT",
+        "Wed, 31 Dec 1969 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -0100",
     ],
-)
+)  # fmt: skip
 def test_what_is_no_http_date_counts_as_absent(text: str) -> None:
     assert http_date(text) is None

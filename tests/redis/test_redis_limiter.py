@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import json
 import logging
 import math
-import sys
 from email.utils import formatdate
 from hashlib import sha256
 from typing import Any
@@ -23,7 +21,7 @@ from telepath_async import Limiter, TelepathClient, ThrottledError, UsageError
 from telepath_async.redis import RedisLimiter
 from telepath_async.redis.lease import Lease
 from telepath_async.sandbox import Sandbox
-from tests.redis.world import EPOCH, Process, World, in_world
+from tests.redis.world import EPOCH, Process, World, in_its_world
 from tests.support.services import own_redis
 from tests.support.windows import most_in_a_window
 
@@ -76,17 +74,12 @@ def test_figures_that_make_no_sense_are_refused_by_name_and_value(
 @pytest.mark.parametrize(
     "url",
     [
-        "http://user:s3cret@host",
-        "redis://:s3cret/2@host:6379",
-        "redis://:1234/s3cret@host:6379",
-        "redis://:1234#s3cret@host:6379",
-        "redis://:1234?s3cret@host:6379",
-        "redis://:s3cret#b@host",
-        "redis://user:1234/s3cret@host:port/0",
-        "redis://[::1s3cret",
+        "http://user:s3cret@host", "redis://:s3cret/2@host:6379", "redis://:1234/s3cret@host:6379",
+        "redis://:1234#s3cret@host:6379", "redis://:1234?s3cret@host:6379",
+        "redis://:s3cret#b@host", "redis://user:1234/s3cret@host:port/0", "redis://[::1s3cret",
         "redis://host:6379?socket_timeout=s3cret",
     ],
-)
+)  # fmt: skip
 def test_a_url_that_is_not_usable_is_refused_and_no_part_of_its_password_shown(url: str) -> None:
     with pytest.raises(UsageError, match=r"redis://host:6379/0.*\(/ is %2F") as refused:
         RedisLimiter(url)
@@ -122,16 +115,6 @@ async def test_before_it_is_open_and_after_it_is_closed_it_says_what_to_do(redis
     unbound.observe(headers(0))
     unbound.pause(1.0)
     await unbound.aclose()
-
-
-def test_without_its_extra_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("telepath_async.redis")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(
-        ModuleNotFoundError, match=r'needs redis.*: pip install "telepath-async\[redis\]"'
-    ):
-        importlib.import_module("telepath_async.redis")
 
 
 async def test_closing_one_that_was_never_opened_is_fine() -> None:
@@ -251,294 +234,244 @@ async def opened(world: World, wants: int = 0, **figures: Any) -> Process:
     return process
 
 
-def test_waiters_go_in_the_order_of_their_coming_and_interactive_before_bulk(
-    redis_url: str,
+@in_its_world
+async def test_waiters_go_in_the_order_of_their_coming_and_interactive_before_bulk(
+    world: World,
 ) -> None:
-    async def story(world: World) -> None:
-        process = await Process(world, 0, **FIGURES).start()
-        order: list[str] = []
+    process = await Process(world, 0, **FIGURES).start()
+    order: list[str] = []
 
-        async def go(name: str, priority: Any) -> None:
-            await process.limiter.acquire(priority=priority)
-            order.append(name)
+    async def go(name: str, priority: Any) -> None:
+        await process.limiter.acquire(priority=priority)
+        order.append(name)
 
-        async with asyncio.TaskGroup() as group:
-            for name in ("b1", "i1", "b2", "i2", "b3", "i3"):
-                group.create_task(go(name, "bulk" if name[0] == "b" else "interactive"))
-        assert order == ["i1", "i2", "i3", "b1", "b2", "b3"]
-        await process.stop()
-
-    in_world(redis_url, story)
+    async with asyncio.TaskGroup() as group:
+        for name in ("b1", "i1", "b2", "i2", "b3", "i3"):
+            group.create_task(go(name, "bulk" if name[0] == "b" else "interactive"))
+    assert order == ["i1", "i2", "i3", "b1", "b2", "b3"]
 
 
-def test_a_cancelled_waiter_gives_its_place_to_the_next_at_once(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        process = await opened(world)
-        first, second = (asyncio.ensure_future(process.limiter.acquire()) for _ in range(2))
-        await asyncio.sleep(0)
-        first.cancel()
-        assert await second < 0.1
-        with pytest.raises(asyncio.CancelledError):
-            await first
-        assert process.limiter.waiting == 0
-        await process.stop()
-
-    in_world(redis_url, story)
+@in_its_world
+async def test_a_cancelled_waiter_gives_its_place_to_the_next_at_once(world: World) -> None:
+    process = await opened(world)
+    first, second = (asyncio.ensure_future(process.limiter.acquire()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second < 0.1
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert process.limiter.waiting == 0
 
 
 @pytest.mark.parametrize("lonely", [False, True])
-def test_one_who_is_cancelled_as_it_is_granted_gives_its_token_back(
-    redis_url: str, lonely: bool
+@in_its_world
+async def test_one_who_is_cancelled_as_it_is_granted_gives_its_token_back(
+    world: World, lonely: bool
 ) -> None:
-    async def story(world: World) -> None:
-        process = await opened(world)
-        if lonely:
-            process.server.cut = True
-            await process.limiter.acquire()
-        limiter = process.limiter
-        serve, granted = limiter._serve, []
-
-        def cancel_as_granted() -> None:
-            first = limiter._queue.first()
-            serve()
-            if first is not None and first.taken_at is not None and not granted:
-                granted.append(limiter._member.in_hand)
-                caller.cancel()
-
-        limiter._serve = limiter._sync._on_synced = cancel_as_granted  # type: ignore[method-assign]
-        caller = asyncio.ensure_future(limiter.acquire())
-        with pytest.raises(asyncio.CancelledError):
-            await caller
-        assert await limiter.acquire() == 0.0
-        await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_a_token_for_one_who_is_cancelled_already_goes_to_the_next(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        process = await opened(world)
-        first, second = (asyncio.ensure_future(process.limiter.acquire()) for _ in range(2))
-        await asyncio.sleep(0.0001)  # the word with Redis is under way
-        first.cancel()
-        process.limiter._member._lease = Lease(1, math.inf)
-        process.limiter._serve()
-        assert await second == pytest.approx(0.0001)
-        assert first.cancelled()
-        await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_max_wait_is_held_to_the_moment_and_a_hopeless_one_is_told_at_once(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        process = await opened(world, 200, **FIGURES)
-        began = world.loop.now
-        with pytest.raises(ThrottledError, match=r"the next is in .* or more") as told:
-            await process.limiter.acquire(max_wait=1.0)
-        assert world.loop.now == began
-        assert told.value.retry_after is not None
-        assert told.value.retry_after > 1.0
-        await process.rest()
-        await asyncio.sleep(2)
+    process = await opened(world)
+    if lonely:
         process.server.cut = True
-        began = world.loop.now
-        with pytest.raises(ThrottledError, match=r"no permit within 0\.3 s"):
-            await process.limiter.acquire(max_wait=0.3)
-        assert world.loop.now - began == pytest.approx(0.3, abs=0.01)
-        assert await process.limiter.acquire(max_wait=math.inf) < 2.0
-        await process.limiter.acquire(max_wait=5.0)
-        with pytest.raises(ThrottledError):
-            await process.limiter.acquire(max_wait=0.001)
-        await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_a_wait_that_expires_as_its_place_comes_is_a_place(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        process = await opened(world)
-        waiter = process.limiter._queue.join("bulk")
-        process.limiter._serve()
-        process.limiter._sync.schedule(world.loop.now)
-        await waiter.future
-        process.limiter._expire(waiter, 1.0)
-        assert waiter.taken_at is not None
-        await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_a_429_that_one_process_meets_stops_all_until_the_window_ends(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        processes = [await Process(world).start() for _ in range(3)]
-        await asyncio.sleep(5)
-        processes[0].limiter.observe(headers(0))
-        learned = world.loop.now
-        await asyncio.sleep(29)
-        # What was in the others' hands may still go; what they ask for does not come.
-        assert sum(moment > learned + 0.5 for moment in world.grants) == 0
-        with pytest.raises(ThrottledError) as told:
-            await processes[1].limiter.acquire(max_wait=0.5)
-        assert told.value.retry_after == pytest.approx(1.0, abs=0.6)
-        await asyncio.sleep(5)
-        assert (
-            min(len([m for m in process.grants if m > learned + 29]) for process in processes) > 20
-        )
-        for process in processes:
-            await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_a_pause_that_one_process_is_asked_for_holds_all_and_then_all_go_on(
-    redis_url: str,
-) -> None:
-    async def story(world: World) -> None:
-        processes = [await Process(world).start() for _ in range(3)]
-        await asyncio.sleep(5)
-        processes[0].limiter.pause(10.0)
-        paused = world.loop.now
-        await asyncio.sleep(2)
-        # An answer that was on its way, and says that much is left, does not end it.
-        processes[0].limiter.observe(headers(4000))
-        processes[1].limiter.observe(headers(4000))
-        await asyncio.sleep(7.9)
-        assert sum(moment > paused + 0.5 for moment in world.grants) == 0
-        with pytest.raises(ThrottledError):
-            await processes[1].limiter.acquire(max_wait=0.05)
-        await asyncio.sleep(5)
-        assert all(sum(m > paused + 10 for m in process.grants) > 20 for process in processes)
-        assert most_in_a_window(world.grants, 1.0) <= 0.02 * 6000 + 100 + 2
-        for process in processes:
-            await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_what_is_left_of_the_apis_window_is_divided_among_all(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        processes = [await Process(world).start() for _ in range(3)]
-        await asyncio.sleep(5)
-        for process, remaining in zip(processes, (300, 200, 250), strict=True):
-            process.limiter.observe(headers(remaining))
-        learned = world.loop.now
-        await asyncio.sleep(28)
-        assert 150 <= sum(moment > learned for moment in world.grants) <= 200 + 120
-        for process in processes:
-            await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_a_lower_limit_in_the_headers_slows_all_and_a_higher_one_frees_all(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        one, two = [await Process(world, 50).start() for _ in range(2)]
-        await asyncio.sleep(5)
-        one.limiter.observe({"X-RateLimit-Limit": "600"})
-        await asyncio.sleep(2)
-        assert two.limiter._member.shares.limit == 600
-        before = len(world.grants)
-        await asyncio.sleep(20)
-        assert len(world.grants) - before <= 20 * 10
-        two.limiter.observe({"X-RateLimit-Limit": "6000"})
-        await asyncio.sleep(2)
-        assert one.limiter._member.shares.limit == 6000
-        before = len(world.grants)
-        await asyncio.sleep(20)
-        assert len(world.grants) - before > 0.9 * 20 * 98
-        for process in (one, two):
-            await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_a_limit_in_the_headers_counts_for_the_local_share_too(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        process = await Process(world, 50).start()
-        world.down = True
-        await asyncio.sleep(10)
-        process.limiter.observe(headers(5000, limit=600))
-        before = len(world.grants)
-        await asyncio.sleep(20)
-        assert 20 < len(world.grants) - before <= 20 * 600 / 60 / 4 + 3
-        process.limiter.observe(headers(5000, limit=4))  # less than one for each process and period
-        before = len(world.grants)
-        await asyncio.sleep(60 * 4 + 1)
-        assert len(world.grants) - before <= 2
-        await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_other_periods_ignore_the_limit_in_the_headers(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        process = await opened(world)
-        process.limiter.observe({"X-RateLimit-Limit": "6"})
-        process.limiter.observe({"X-Other": "6"})
-        assert process.limiter._member.shares.limit == 300
-        await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_the_limit_of_the_process_that_came_last_counts_for_all(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        old = await Process(world, 20, **FIGURES).start()
-        await asyncio.sleep(5)
-        new = await Process(world, 20, **{**FIGURES, "limit": 150}).start()
-        await asyncio.sleep(8)
-        assert old.limiter._member.shares.limit == 150
-        before = len(world.grants)
-        await asyncio.sleep(12)
-        assert len(world.grants) - before <= 2 * 150
-        await old.stop()
-        await new.stop()
-
-    in_world(redis_url, story)
-
-
-def test_one_request_now_and_then_waits_for_nothing(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        process = await opened(world)
-        for _ in range(20):
-            assert await process.limiter.acquire() < 0.1
-            await asyncio.sleep(world.chance.uniform(1.5, 90))
-        await process.stop()
-
-    in_world(redis_url, story)
-
-
-def test_a_state_that_is_older_than_one_that_was_seen_is_not_believed(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        process = await Process(world, 20, **FIGURES).start()
-        await asyncio.sleep(1.5)
-        dump = world.redis.get(world.key)
-        for _ in range(6):
-            await asyncio.sleep(1.7)
-            world.redis.set(world.key, dump)
-        await process.stop()
-
-    assert most_in_a_window(in_world(redis_url, story).grants, 6.0) <= 300
-
-
-def test_a_request_after_a_long_outage_is_served_within_a_word_and_two_timeouts(
-    redis_url: str,
-) -> None:
-    async def story(world: World) -> None:
-        process = await opened(world)
-        world.going.clear()
         await process.limiter.acquire()
-        await asyncio.sleep(60)
-        assert process.limiter._sync.task is not None
-        assert process.limiter._sync.task.done()
-        assert await process.limiter.acquire() < 2.5
-        world.going.set()
-        await asyncio.sleep(2)
-        assert process.limiter.state == "shared"
-        await process.stop()
+    limiter = process.limiter
+    serve, granted = limiter._serve, []
 
-    in_world(redis_url, story)
+    def cancel_as_granted() -> None:
+        first = limiter._queue.first()
+        serve()
+        if first is not None and first.taken_at is not None and not granted:
+            granted.append(limiter._member.in_hand)
+            caller.cancel()
+
+    limiter._serve = limiter._sync._on_synced = cancel_as_granted  # type: ignore[method-assign]
+    caller = asyncio.ensure_future(limiter.acquire())
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert await limiter.acquire() == 0.0
+
+
+@in_its_world
+async def test_a_token_for_one_who_is_cancelled_already_goes_to_the_next(world: World) -> None:
+    process = await opened(world)
+    first, second = (asyncio.ensure_future(process.limiter.acquire()) for _ in range(2))
+    await asyncio.sleep(0.0001)  # the word with Redis is under way
+    first.cancel()
+    process.limiter._member._lease = Lease(1, math.inf)
+    process.limiter._serve()
+    assert await second == pytest.approx(0.0001)
+    assert first.cancelled()
+
+
+@in_its_world
+async def test_max_wait_is_held_to_the_moment_and_a_hopeless_one_is_told_at_once(
+    world: World,
+) -> None:
+    process = await opened(world, 200, **FIGURES)
+    began = world.loop.now
+    with pytest.raises(ThrottledError, match=r"the next is in .* or more") as told:
+        await process.limiter.acquire(max_wait=1.0)
+    assert world.loop.now == began
+    assert told.value.retry_after is not None
+    assert told.value.retry_after > 1.0
+    await process.rest()
+    await asyncio.sleep(2)
+    process.server.cut = True
+    began = world.loop.now
+    with pytest.raises(ThrottledError, match=r"no permit within 0\.3 s"):
+        await process.limiter.acquire(max_wait=0.3)
+    assert world.loop.now - began == pytest.approx(0.3, abs=0.01)
+    assert await process.limiter.acquire(max_wait=math.inf) < 2.0
+    await process.limiter.acquire(max_wait=5.0)
+    with pytest.raises(ThrottledError):
+        await process.limiter.acquire(max_wait=0.001)
+
+
+@in_its_world
+async def test_a_wait_that_expires_as_its_place_comes_is_a_place(world: World) -> None:
+    process = await opened(world)
+    waiter = process.limiter._queue.join("bulk")
+    process.limiter._serve()
+    process.limiter._sync.schedule(world.loop.now)
+    await waiter.future
+    process.limiter._expire(waiter, 1.0)
+    assert waiter.taken_at is not None
+
+
+@in_its_world
+async def test_a_429_that_one_process_meets_stops_all_until_the_window_ends(world: World) -> None:
+    processes = [await Process(world).start() for _ in range(3)]
+    await asyncio.sleep(5)
+    processes[0].limiter.observe(headers(0))
+    learned = world.loop.now
+    await asyncio.sleep(29)
+    # What was in the others' hands may still go; what they ask for does not come.
+    assert sum(moment > learned + 0.5 for moment in world.grants) == 0
+    with pytest.raises(ThrottledError) as told:
+        await processes[1].limiter.acquire(max_wait=0.5)
+    assert told.value.retry_after == pytest.approx(1.0, abs=0.6)
+    await asyncio.sleep(5)
+    assert min(len([m for m in process.grants if m > learned + 29]) for process in processes) > 20
+
+
+@in_its_world
+async def test_a_pause_that_one_process_is_asked_for_holds_all_and_then_all_go_on(
+    world: World,
+) -> None:
+    processes = [await Process(world).start() for _ in range(3)]
+    await asyncio.sleep(5)
+    processes[0].limiter.pause(10.0)
+    paused = world.loop.now
+    await asyncio.sleep(2)
+    # An answer that was on its way, and says that much is left, does not end it.
+    processes[0].limiter.observe(headers(4000))
+    processes[1].limiter.observe(headers(4000))
+    await asyncio.sleep(7.9)
+    assert sum(moment > paused + 0.5 for moment in world.grants) == 0
+    with pytest.raises(ThrottledError):
+        await processes[1].limiter.acquire(max_wait=0.05)
+    await asyncio.sleep(5)
+    assert all(sum(m > paused + 10 for m in process.grants) > 20 for process in processes)
+    assert most_in_a_window(world.grants, 1.0) <= 0.02 * 6000 + 100 + 2
+
+
+@in_its_world
+async def test_what_is_left_of_the_apis_window_is_divided_among_all(world: World) -> None:
+    processes = [await Process(world).start() for _ in range(3)]
+    await asyncio.sleep(5)
+    for process, remaining in zip(processes, (300, 200, 250), strict=True):
+        process.limiter.observe(headers(remaining))
+    learned = world.loop.now
+    await asyncio.sleep(28)
+    assert 150 <= sum(moment > learned for moment in world.grants) <= 200 + 120
+
+
+@in_its_world
+async def test_a_lower_limit_in_the_headers_slows_all_and_a_higher_one_frees_all(
+    world: World,
+) -> None:
+    one, two = [await Process(world, 50).start() for _ in range(2)]
+    await asyncio.sleep(5)
+    one.limiter.observe({"X-RateLimit-Limit": "600"})
+    await asyncio.sleep(2)
+    assert two.limiter._member.shares.limit == 600
+    before = len(world.grants)
+    await asyncio.sleep(20)
+    assert len(world.grants) - before <= 20 * 10
+    two.limiter.observe({"X-RateLimit-Limit": "6000"})
+    await asyncio.sleep(2)
+    assert one.limiter._member.shares.limit == 6000
+    before = len(world.grants)
+    await asyncio.sleep(20)
+    assert len(world.grants) - before > 0.9 * 20 * 98
+
+
+@in_its_world
+async def test_a_limit_in_the_headers_counts_for_the_local_share_too(world: World) -> None:
+    process = await Process(world, 50).start()
+    world.down = True
+    await asyncio.sleep(10)
+    process.limiter.observe(headers(5000, limit=600))
+    before = len(world.grants)
+    await asyncio.sleep(20)
+    assert 20 < len(world.grants) - before <= 20 * 600 / 60 / 4 + 3
+    process.limiter.observe(headers(5000, limit=4))  # less than one for each process and period
+    before = len(world.grants)
+    await asyncio.sleep(60 * 4 + 1)
+    assert len(world.grants) - before <= 2
+
+
+@in_its_world
+async def test_other_periods_ignore_the_limit_in_the_headers(world: World) -> None:
+    process = await opened(world)
+    process.limiter.observe({"X-RateLimit-Limit": "6"})
+    process.limiter.observe({"X-Other": "6"})
+    assert process.limiter._member.shares.limit == 300
+
+
+@in_its_world
+async def test_the_limit_of_the_process_that_came_last_counts_for_all(world: World) -> None:
+    old = await Process(world, 20, **FIGURES).start()
+    await asyncio.sleep(5)
+    await Process(world, 20, **{**FIGURES, "limit": 150}).start()
+    await asyncio.sleep(8)
+    assert old.limiter._member.shares.limit == 150
+    before = len(world.grants)
+    await asyncio.sleep(12)
+    assert len(world.grants) - before <= 2 * 150
+
+
+@in_its_world
+async def test_one_request_now_and_then_waits_for_nothing(world: World) -> None:
+    process = await opened(world)
+    for _ in range(20):
+        assert await process.limiter.acquire() < 0.1
+        await asyncio.sleep(world.chance.uniform(1.5, 90))
+
+
+@in_its_world
+async def test_a_state_that_is_older_than_one_that_was_seen_is_not_believed(world: World) -> None:
+    await Process(world, 20, **FIGURES).start()
+    await asyncio.sleep(1.5)
+    dump = world.redis.get(world.key)
+    for _ in range(6):
+        await asyncio.sleep(1.7)
+        world.redis.set(world.key, dump)
+    assert most_in_a_window(world.grants, 6.0) <= 300
+
+
+@in_its_world
+async def test_a_request_after_a_long_outage_is_served_within_a_word_and_two_timeouts(
+    world: World,
+) -> None:
+    process = await opened(world)
+    world.going.clear()
+    await process.limiter.acquire()
+    await asyncio.sleep(60)
+    assert process.limiter._sync.task is not None
+    assert process.limiter._sync.task.done()
+    assert await process.limiter.acquire() < 2.5
+    world.going.set()
+    await asyncio.sleep(2)
+    assert process.limiter.state == "shared"
 
 
 # --- a Redis that is there, and does not do it ---
@@ -573,52 +506,40 @@ async def test_a_redis_that_refuses_the_script_counts_as_one_that_is_away(
     assert states == ["local", "shared"]
 
 
-def test_a_redis_that_hears_but_never_answers_stops_nobody(redis_url: str) -> None:
-    granted: list[int] = []
-
-    async def story(world: World) -> None:
-        process = await opened(world, 10)
-        await asyncio.sleep(10)
-        world.losing_answers = 1.0
-        await asyncio.sleep(10)
-        granted.append(len(world.grants))
-        await asyncio.sleep(60)
-        granted.append(len(world.grants))
-        world.losing_answers = 0.0
-        await asyncio.sleep(10)
-        assert process.limiter.state == "shared"
-        await process.stop()
-
-    world = in_world(redis_url, story)
-    assert granted[1] - granted[0] >= 500
+@in_its_world
+async def test_a_redis_that_hears_but_never_answers_stops_nobody(world: World) -> None:
+    process = await opened(world, 10)
+    await asyncio.sleep(10)
+    world.losing_answers = 1.0
+    await asyncio.sleep(10)
+    before = len(world.grants)
+    await asyncio.sleep(60)
+    assert len(world.grants) - before >= 500
+    world.losing_answers = 0.0
+    await asyncio.sleep(10)
+    assert process.limiter.state == "shared"
     assert most_in_a_window(world.grants, 60.0) <= 6000
 
 
-def requests_after(redis_url: str, *answers: dict[str, str], step: float = 0.0) -> tuple[int, int]:
+async def requests_after(
+    world: World, *answers: dict[str, str], step: float = 0.0
+) -> tuple[int, int]:
     """Return the requests of two busy processes in the 20 s after `answers`, and the limit then.
 
     `step`: by how many seconds Redis's clock is set forward at that moment.
     """
-    heard: list[tuple[int, int]] = []
     figures = {"limit": 6000, "period": 60.0, "expected_processes": 4}
-
-    async def story(world: World) -> None:
-        first, second = await opened(world, 0, **figures), await opened(world, 0, **figures)
-        for process in (first, second):
-            process._wants = 20
-            process.want()
-        await asyncio.sleep(2)
-        before = len(world.grants)
-        world.offset += step
-        for answer in answers:
-            first.limiter.observe(answer)
-        await asyncio.sleep(20)
-        heard.append((len(world.grants) - before, first.limiter._member.shares.limit))
-        await first.stop()
-        await second.stop()
-
-    in_world(redis_url, story)
-    return heard[0]
+    first, second = await opened(world, 0, **figures), await opened(world, 0, **figures)
+    for process in (first, second):
+        process._wants = 20
+        process.want()
+    await asyncio.sleep(2)
+    before = len(world.grants)
+    world.offset += step
+    for answer in answers:
+        first.limiter.observe(answer)
+    await asyncio.sleep(20)
+    return len(world.grants) - before, first.limiter._member.shares.limit
 
 
 LATE_OF_THE_LAST_WINDOW = headers(5) | {
@@ -630,44 +551,45 @@ LATE_OF_THE_LAST_WINDOW = headers(5) | {
 @pytest.mark.parametrize(
     "late", [headers(40), LATE_OF_THE_LAST_WINDOW], ids=["of this window", "of the last window"]
 )
-def test_an_answer_that_comes_late_does_not_end_a_pause(
-    redis_url: str, late: dict[str, str]
+@in_its_world
+async def test_an_answer_that_comes_late_does_not_end_a_pause(
+    world: World, late: dict[str, str]
 ) -> None:
-    assert requests_after(redis_url, headers(0), late)[0] == 0
+    assert (await requests_after(world, headers(0), late))[0] == 0
 
 
-def test_what_the_api_said_is_said_again_where_redis_came_too_late_to_hear_it(
-    redis_url: str,
+@pytest.mark.parametrize(
+    ("answer", "most", "limit"), [(headers(0), 0, 6000), (headers(500, limit=600), 250, 600)]
+)
+@in_its_world
+async def test_what_the_api_said_is_said_again_where_redis_came_too_late_to_hear_it(
+    world: World, answer: dict[str, str], most: int, limit: int
 ) -> None:
-    assert requests_after(redis_url, headers(0), step=0.8)[0] == 0
-    made, limit = requests_after(redis_url, headers(500, limit=600), step=0.8)
-    assert (made <= 250, limit) == (True, 600)
+    made, limit_then = await requests_after(world, answer, step=0.8)
+    assert made <= most
+    assert limit_then == limit
 
 
-def test_tokens_that_are_given_back_do_not_end_a_pause(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        figures = {"limit": 6000, "period": 60.0, "expected_processes": 4}
-        busy = await Process(world, 0, pause=0.5, **figures).start()
-        holder = await Process(world, 0, pause=0.1, **figures).start()
-        await asyncio.gather(busy.limiter.acquire(), holder.limiter.acquire())
-        await asyncio.sleep(5)
-        holder._wants = 4
-        holder.want()
-        await asyncio.sleep(3)
-        while holder.limiter._member.in_hand < 8:
-            await asyncio.sleep(0.01)
-        await holder.rest()
-        busy.limiter.observe(headers(0))
-        before = len(world.grants)
-        await asyncio.sleep(1)  # the other one gives back what it holds
-        busy._wants = 2
-        busy.want()
-        await asyncio.sleep(20)
-        assert len(world.grants) == before
-        await busy.stop()
-        await holder.stop()
-
-    in_world(redis_url, story)
+@in_its_world
+async def test_tokens_that_are_given_back_do_not_end_a_pause(world: World) -> None:
+    figures = {"limit": 6000, "period": 60.0, "expected_processes": 4}
+    busy = await Process(world, 0, pause=0.5, **figures).start()
+    holder = await Process(world, 0, pause=0.1, **figures).start()
+    await asyncio.gather(busy.limiter.acquire(), holder.limiter.acquire())
+    await asyncio.sleep(5)
+    holder._wants = 4
+    holder.want()
+    await asyncio.sleep(3)
+    while holder.limiter._member.in_hand < 8:
+        await asyncio.sleep(0.01)
+    await holder.rest()
+    busy.limiter.observe(headers(0))
+    before = len(world.grants)
+    await asyncio.sleep(1)  # the other one gives back what it holds
+    busy._wants = 2
+    busy.want()
+    await asyncio.sleep(20)
+    assert len(world.grants) == before
 
 
 async def test_at_a_limit_of_one_nobody_waits_longer_than_he_wants(redis_url: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.redis.world import Process, World, in_world
+from tests.redis.world import Process, World, in_its_world, made_up
 from tests.support.windows import most_in_a_window
 
 LIMIT, PERIOD = 300, 6.0
@@ -43,163 +43,129 @@ def held(world: World) -> bool:
     return most_in_a_window(world.grants, PERIOD) <= LIMIT
 
 
-def test_four_who_want_more_use_all_of_the_limit_fairly_and_cheaply(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        processes = await four(world)
-        await asyncio.sleep(5)
-        words, before = world.words, [len(process.grants) for process in processes]
-        await asyncio.sleep(20)
-        assert used(world, 20) > 0.98
-        grants = [
-            len(process.grants) - count for process, count in zip(processes, before, strict=True)
-        ]
-        assert max(grants) < 1.1 * min(grants)
-        assert world.words - words < 0.4 * sum(grants)  # a burst of 24 keeps leases small
-        for process in processes:
-            await process.stop()
-
-    assert held(in_world(redis_url, story))
+@in_its_world
+async def test_four_who_want_more_use_all_of_the_limit_fairly_and_cheaply(world: World) -> None:
+    processes = await four(world)
+    await asyncio.sleep(5)
+    words, before = world.words, [len(process.grants) for process in processes]
+    await asyncio.sleep(20)
+    assert used(world, 20) > 0.98
+    grants = [len(process.grants) - count for process, count in zip(processes, before, strict=True)]
+    assert max(grants) < 1.1 * min(grants)
+    assert world.words - words < 0.4 * sum(grants)  # a burst of 24 keeps leases small
+    assert held(world)
 
 
-def test_at_the_default_figures_a_word_brings_more_than_five_tokens(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        processes = [await Process(world, wants=50).start() for _ in range(4)]
-        await asyncio.sleep(5)
-        words, grants = world.words, len(world.grants)
-        await asyncio.sleep(60)
-        assert world.words - words <= 0.2 * (len(world.grants) - grants)
-        assert len(world.grants) - grants >= 0.95 * 6000
-        for process in processes:
-            await process.stop()
-
-    in_world(redis_url, story)
+@in_its_world
+async def test_at_the_default_figures_a_word_brings_more_than_five_tokens(world: World) -> None:
+    [await Process(world, wants=50).start() for _ in range(4)]
+    await asyncio.sleep(5)
+    words, grants = world.words, len(world.grants)
+    await asyncio.sleep(60)
+    assert world.words - words <= 0.2 * (len(world.grants) - grants)
+    assert len(world.grants) - grants >= 0.95 * 6000
 
 
-def test_one_process_at_100_a_second_speaks_at_most_ten_times_a_second(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        process = await Process(world, wants=50).start()
-        await asyncio.sleep(5)
-        words, grants = world.words, len(world.grants)
-        await asyncio.sleep(20)
-        assert len(world.grants) - grants > 95 * 20
-        assert world.words - words <= 10 * 20
-        await process.stop()
-
-    in_world(redis_url, story)
+@in_its_world
+async def test_one_process_at_100_a_second_speaks_at_most_ten_times_a_second(world: World) -> None:
+    await Process(world, wants=50).start()
+    await asyncio.sleep(5)
+    words, grants = world.words, len(world.grants)
+    await asyncio.sleep(20)
+    assert len(world.grants) - grants > 95 * 20
+    assert world.words - words <= 10 * 20
 
 
-def test_an_idle_process_leaves_all_to_the_others_within_a_second(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        idle, *busy = await four(world)
-        await asyncio.sleep(5)
-        await idle.rest()
-        await asyncio.sleep(1)
-        assert idle.limiter._sync.task is not None
-        assert idle.limiter._sync.task.done()
-        assert not idle.limiter._member.link.registered
-        await asyncio.sleep(10)
-        assert used(world, 10) > 0.98
-        for process in [idle, *busy]:
-            await process.stop()
-
-    assert held(in_world(redis_url, story))
+@in_its_world
+async def test_an_idle_process_leaves_all_to_the_others_within_a_second(world: World) -> None:
+    idle, *_ = await four(world)
+    await asyncio.sleep(5)
+    await idle.rest()
+    await asyncio.sleep(1)
+    assert idle.limiter._sync.task is not None
+    assert idle.limiter._sync.task.done()
+    assert not idle.limiter._member.link.registered
+    await asyncio.sleep(10)
+    assert used(world, 10) > 0.98
+    assert held(world)
 
 
-def test_bulk_work_yields_to_interactive_work_of_other_processes(redis_url: str) -> None:
-    async def story(world: World) -> None:
-        bulk = [await Process(world, priority="bulk", **FIGURES).start() for _ in range(3)]
-        await asyncio.sleep(6)
-        interactive = await Process(world, wants=40, **FIGURES).start()
-        await asyncio.sleep(1)
-        before = sum(len(process.grants) for process in bulk)
-        await asyncio.sleep(10)
-        assert sum(moment > world.loop.now - 10 for moment in interactive.grants) > 0.9 * 10 * FLOW
-        assert sum(len(process.grants) for process in bulk) - before < 0.1 * 10 * FLOW
-        for process in [*bulk, interactive]:
-            await process.stop()
-
-    assert held(in_world(redis_url, story))
+@in_its_world
+async def test_bulk_work_yields_to_interactive_work_of_other_processes(world: World) -> None:
+    bulk = [await Process(world, priority="bulk", **FIGURES).start() for _ in range(3)]
+    await asyncio.sleep(6)
+    interactive = await Process(world, wants=40, **FIGURES).start()
+    await asyncio.sleep(1)
+    before = sum(len(process.grants) for process in bulk)
+    await asyncio.sleep(10)
+    assert sum(moment > world.loop.now - 10 for moment in interactive.grants) > 0.9 * 10 * FLOW
+    assert sum(len(process.grants) for process in bulk) - before < 0.1 * 10 * FLOW
+    assert held(world)
 
 
 @pytest.mark.parametrize("fault", ["stopped", "refusing"])
-def test_an_outage_leaves_each_its_local_share_and_ends_by_itself(
-    redis_url: str, fault: str
+@in_its_world
+async def test_an_outage_leaves_each_its_local_share_and_ends_by_itself(
+    world: World, fault: str
 ) -> None:
-    async def story(world: World) -> None:
-        processes = await four(world)
-        await asyncio.sleep(8)
-        if fault == "stopped":
-            world.going.clear()
-        else:
-            world.down = True
-            world.forget()
-        await asyncio.sleep(10)
-        assert [process.states for process in processes] == [["local"]] * 4
-        assert {process.limiter.state for process in processes} == {"local"}
-        assert used(world, 6) > 0.85
-        world.going.set()
-        world.down = False
-        await asyncio.sleep(10)
-        assert [process.states for process in processes] == [["local", "shared"]] * 4
-        assert used(world, 4) > 0.95
-        for process in processes:
-            await process.stop()
-
-    assert held(in_world(redis_url, story))
+    processes = await four(world)
+    await asyncio.sleep(8)
+    if fault == "stopped":
+        world.going.clear()
+    else:
+        world.down = True
+        world.forget()
+    await asyncio.sleep(10)
+    assert [process.states for process in processes] == [["local"]] * 4
+    assert {process.limiter.state for process in processes} == {"local"}
+    assert used(world, 6) > 0.85
+    world.going.set()
+    world.down = False
+    await asyncio.sleep(10)
+    assert [process.states for process in processes] == [["local", "shared"]] * 4
+    assert used(world, 4) > 0.95
+    assert held(world)
 
 
-def test_one_who_is_cut_off_alone_and_those_who_are_not_keep_the_limit_together(
-    redis_url: str,
+@in_its_world
+async def test_one_who_is_cut_off_alone_and_those_who_are_not_keep_the_limit_together(
+    world: World,
 ) -> None:
-    async def story(world: World) -> None:
-        processes = await four(world)
-        await asyncio.sleep(8)
-        processes[0].server.cut = True
-        await asyncio.sleep(20)
-        assert processes[0].limiter.state == "local"
-        assert {process.limiter.state for process in processes[1:]} == {"shared"}
-        assert used(world, 10) > 0.9
-        processes[0].server.cut = False
-        await asyncio.sleep(10)
-        assert processes[0].limiter.state == "shared"
-        assert used(world, 5) > 0.95
-        for process in processes:
-            await process.stop()
-
-    assert held(in_world(redis_url, story))
+    processes = await four(world)
+    await asyncio.sleep(8)
+    processes[0].server.cut = True
+    await asyncio.sleep(20)
+    assert processes[0].limiter.state == "local"
+    assert {process.limiter.state for process in processes[1:]} == {"shared"}
+    assert used(world, 10) > 0.9
+    processes[0].server.cut = False
+    await asyncio.sleep(10)
+    assert processes[0].limiter.state == "shared"
+    assert used(world, 5) > 0.95
+    assert held(world)
 
 
-def test_words_that_were_on_their_way_when_redis_stopped_count_for_nothing(redis_url: str) -> None:
+@in_its_world
+async def test_words_that_were_on_their_way_when_redis_stopped_count_for_nothing(
+    world: World,
+) -> None:
     """Let the first request after a stop be one that nobody waits for.
 
     It must not make Redis believe that its sender is back.
     """
-
-    async def story(world: World) -> None:
-        processes = await four(world)
-        for _ in range(4):
-            await asyncio.sleep(6)
-            world.going.clear()
-            await asyncio.sleep(4)
-            world.going.set()
-        for process in processes:
-            await process.stop()
-
-    assert held(in_world(redis_url, story))
+    await four(world)
+    for _ in range(4):
+        await asyncio.sleep(6)
+        world.going.clear()
+        await asyncio.sleep(4)
+        world.going.set()
+    assert held(world)
 
 
 FAULTS = [
-    "kill",
-    "stopped",
-    "cut",
-    "refusing",
-    "flushed",
-    "answers lost",
-    "clock ahead",
-    "clock back",
-    "rest",
-    "slow",
-]
+    "kill", "stopped", "cut", "refusing", "flushed", "answers lost", "clock ahead", "clock back",
+    "rest", "slow",
+]  # fmt: skip
 
 
 async def befall(world: World, processes: list[Process], fault: str, victim: int) -> None:
@@ -230,11 +196,8 @@ async def befall(world: World, processes: list[Process], fault: str, victim: int
         processes[victim].want()
     else:
         world.going.set()
-        world.down, world.losing_answers, world.delay = (
-            False,
-            0.0,
-            lambda: world.chance.uniform(0.0002, 0.002),
-        )
+        world.down, world.losing_answers = False, 0.0
+        world.delay = lambda: world.chance.uniform(0.0002, 0.002)
         for process in processes:
             process.server.cut = False
 
@@ -265,10 +228,9 @@ def test_no_window_holds_more_than_the_limit_whatever_befalls(
             await asyncio.sleep(seconds)
         await befall(world, processes, "mended", 0)
         await asyncio.sleep(12)
-        assert (
-            used(world, 3) > 0.6
-        )  # all goes on: with one or two killed, their shares are kept for ten periods
-        for process in processes:
-            await process.stop()
+        # All goes on: with one or two killed, their shares are kept for ten periods.
+        assert used(world, 3) > 0.6
 
-    assert held(in_world(redis_url, story, seed))
+    with made_up(redis_url, seed) as world:
+        world.loop.run_until_complete(story(world))
+        assert held(world)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 from uuid import uuid4
 
@@ -43,6 +45,7 @@ class World:
         self.key = f"test:{uuid4()}"
         self.words = 0
         self.grants: list[float] = []
+        self.processes: list[Process] = []
         self._wires: set[asyncio.Task[None]] = set()
 
     def now(self) -> float:
@@ -78,6 +81,8 @@ class World:
         self.redis.delete(self.key)
 
     async def close(self) -> None:
+        for process in self.processes:
+            await process.stop()
         self.going.set()
         for wire in list(self._wires):
             wire.cancel()
@@ -138,6 +143,7 @@ class Process:
         self._callers: list[asyncio.Task[None]] = []
 
     async def start(self) -> Process:
+        self.world.processes.append(self)
         await self.limiter.__aenter__()
         return self.want()
 
@@ -175,18 +181,24 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def in_world(url: str, story: Callable[[World], Awaitable[None]], seed: int = 0) -> World:
-    """Tell a story in a world of its own, and return the world."""
-
-    async def tell(loop: JumpLoop) -> World:
-        world = World(url, loop, seed)
-        try:
-            await story(world)
-        finally:
-            await world.close()
-        return world
-
+@contextmanager
+def made_up(url: str, seed: int = 0) -> Iterator[World]:
+    """Make up a world, and stop in the end whatever was started in it."""
     with asyncio.Runner(loop_factory=JumpLoop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, JumpLoop)
-        return runner.run(tell(loop))
+        world = World(url, loop, seed)
+        try:
+            yield world
+        finally:
+            loop.run_until_complete(world.close())
+
+
+def in_its_world(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run the test in the time of its `world`."""
+
+    @wraps(test)
+    def run(world: World, **given: Any) -> None:
+        world.loop.run_until_complete(test(world, **given))
+
+    return run

@@ -48,6 +48,10 @@ def specs(count: int) -> list[dict[str, Any]]:
     return [spec(number) for number in range(count)]
 
 
+def server_specs(count: int) -> list[dict[str, Any]]:
+    return [server_spec(f"u{number}") for number in range(count)]
+
+
 async def by_index(batch: AsyncIterator[TrunkOutcome]) -> list[TrunkOutcome]:
     return sorted([outcome async for outcome in batch], key=lambda outcome: outcome.index)
 
@@ -94,14 +98,6 @@ class TestChecks:
             "  [4]: must be a TrunkSpec or a mapping of its fields, not int",
             "  one sip_username stands at [0], [5]; it must be unique",
         ]
-
-    def test_the_pages_own_batch_example_forgets_password_and_key_and_is_told_so(self) -> None:
-        error = check_specs(
-            [{"name": "Agent EU", "sip_username": "agent-eu", "ai_provider": "openai"}]
-        )
-        assert isinstance(error, UsageError)
-        assert "sip_password is missing" in str(error)
-        assert "openai_api_key is missing" in str(error)
 
     def test_a_long_list_of_faults_is_cut_and_counted(self) -> None:
         lines = str(check_specs([{}] * 20)).splitlines()  # four faults each
@@ -153,23 +149,16 @@ class TestCreateMany:
             telepath.trunks.create_many([spec(0), spec(1), bad_key, spec(3)], concurrency=2)
         )
         assert [outcome.state for outcome in outcomes] == ["created", "failed", "failed", "created"]
-        assert [type(outcome.error) for outcome in outcomes] == [
-            type(None),
-            ConflictError,
-            ProviderCredentialsError,
-            type(None),
-        ]
+        errors = [type(outcome.error) for outcome in outcomes if outcome.error]
+        assert errors == [ConflictError, ProviderCredentialsError]
 
     async def test_a_lost_answer_that_cannot_be_settled_is_unknown(
         self, telepath: TelepathClient, sandbox: Sandbox
     ) -> None:
         sandbox.fail_next(drop="before", method="POST")
         (outcome,) = await by_index(telepath.trunks.create_many(specs(1)))
-        assert (outcome.state, type(outcome.error), outcome.trunk) == (
-            "unknown",
-            OutcomeUnknown,
-            None,
-        )
+        assert (outcome.state, outcome.trunk) == ("unknown", None)
+        assert type(outcome.error) is OutcomeUnknown
 
     async def test_what_the_closing_client_cut_off_is_unknown_because_it_may_have_arrived(
         self, telepath: TelepathClient, sandbox: Sandbox
@@ -359,9 +348,7 @@ class TestConsumer:
     async def test_a_consumer_that_leaves_leaves_no_more_behind_than_it_allowed(self) -> None:
         async with TrunkServer() as server, client_of(server) as client:
             taken = 0
-            async for _ in client.trunks.create_many(
-                [server_spec(f"u{number}") for number in range(300)], concurrency=20
-            ):
+            async for _ in client.trunks.create_many(server_specs(300), concurrency=20):
                 await asyncio.sleep(0.02)  # the server would have time for them all
                 taken += 1
                 if taken == 10:
@@ -452,11 +439,7 @@ async def test_what_waits_for_a_permit_when_the_key_is_refused_is_not_sent() -> 
         limiter = LocalLimiter(clock=clock)
         server.fault_of = lambda number: refuse(401, body=REFUSED)
         async with client_of(server, limiter=limiter, retry=RetryPolicy()) as client:
-            outcomes = await by_index(
-                client.trunks.create_many(
-                    [server_spec(f"u{number}") for number in range(400)], concurrency=200
-                )
-            )
+            outcomes = await by_index(client.trunks.create_many(server_specs(400), concurrency=200))
         assert len(server.requests) <= 60
     assert {outcome.state for outcome in outcomes} == {"failed"}
     assert {type(outcome.error) for outcome in outcomes} == {AuthenticationError}
@@ -474,11 +457,7 @@ async def test_what_waits_for_another_try_is_not_sent_again() -> None:
         limiter = LocalLimiter(10**6, 60.0, 10**5, clock=asyncio.get_running_loop().time)
         server.fault_of = lambda number: refuse(401, body=REFUSED) if number == 5 else refuse(429)
         async with client_of(server, limiter=limiter, retry=RetryPolicy()) as client:
-            outcomes = await by_index(
-                client.trunks.create_many(
-                    [server_spec(f"u{number}") for number in range(30)], concurrency=20
-                )
-            )
+            outcomes = await by_index(client.trunks.create_many(server_specs(30), concurrency=20))
         assert len(server.requests) <= 20
     assert {outcome.state for outcome in outcomes} == {"failed"}
     assert len(outcomes) == 30
@@ -497,11 +476,7 @@ class TestRefusedKey:
     async def test_creates_that_were_done_by_then_keep_their_outcomes(self) -> None:
         async with TrunkServer() as server, client_of(server) as client:
             server.fault_of = lambda number: refuse(401, body=REFUSED) if number >= 3 else None
-            outcomes = await by_index(
-                client.trunks.create_many(
-                    [server_spec(f"u{number}") for number in range(9)], concurrency=1
-                )
-            )
+            outcomes = await by_index(client.trunks.create_many(server_specs(9), concurrency=1))
             assert [outcome.state for outcome in outcomes] == ["created"] * 3 + ["failed"] * 6
             assert len(server.requests) == 4
 

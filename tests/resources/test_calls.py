@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from telepath_async import CallDirection, CallStatus, NotFoundError, TelepathClient, UsageError
+from telepath_async import CallDirection, CallStatus, NotFoundError, TelepathClient
 from telepath_async.sandbox import Sandbox
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -89,11 +89,3 @@ async def test_a_call_that_does_not_exist_is_not_found(telepath: TelepathClient)
     with pytest.raises(NotFoundError) as caught:
         await telepath.calls.get("call_nobody")
     assert caught.value.code == "call_not_found"
-
-
-async def test_an_id_that_is_no_segment_is_refused_unsent(
-    telepath: TelepathClient, sandbox: Sandbox
-) -> None:
-    with pytest.raises(UsageError, match="call_id"):
-        await telepath.calls.get("..")
-    assert sandbox.requests == []

@@ -31,12 +31,14 @@ async def create(server: TrunkServer, username: str = "Agent-Prod-1", **changes:
         return await client.trunks.create(**{**spec(username), "name": NAME} | changes)
 
 
-def losing(server: TrunkServer, change: Callable[[Row], object]) -> Fault:
-    """Create the trunk, change it, and lose the answer."""
+def losing(
+    server: TrunkServer, change: Callable[[Row], object], status: int | None = None
+) -> Fault:
+    """Create the trunk, change it, and lose the answer, or answer with the status."""
 
     def answer(real: bytes) -> bytes:
         change(server.created[-1])
-        return b""
+        return b"" if status is None else reply(status).bytes
 
     return Fault("close", answer=answer)
 
@@ -72,24 +74,12 @@ CHANGES: dict[str, Callable[[Row], object]] = {
 }
 
 
+@pytest.mark.parametrize("status", [500, None])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 async def test_our_own_trunk_is_returned_whatever_the_server_makes_of_it(
-    server: TrunkServer, change: Callable[[Row], object]
+    server: TrunkServer, change: Callable[[Row], object], status: int | None
 ) -> None:
-    server.faults.append(losing(server, change))
-    trunk = await create(server)
-    assert [trunk.id] == [created["id"] for created in server.created]
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-async def test_our_own_trunk_is_returned_after_a_500_too(
-    server: TrunkServer, change: Callable[[Row], object]
-) -> None:
-    def answer(real: bytes) -> bytes:
-        change(server.created[-1])
-        return reply(500).bytes
-
-    server.faults.append(Fault(answer=answer))
+    server.faults.append(losing(server, change, status))
     trunk = await create(server)
     assert [trunk.id] == [created["id"] for created in server.created]
 
@@ -110,11 +100,7 @@ UNCLEAR: dict[str, Callable[[Row], object]] = {
 async def test_what_may_be_our_trunk_is_never_denied_and_is_named(
     server: TrunkServer, change: Callable[[Row], object], status: int | None
 ) -> None:
-    def answer(real: bytes) -> bytes:
-        change(server.created[-1])
-        return b"" if status is None else reply(status).bytes
-
-    server.faults.append(Fault("close", answer=answer))
+    server.faults.append(losing(server, change, status))
     with pytest.raises(OutcomeUnknown, match=r"a look-up found trunk_1, which may be it or anoth"):
         await create(server)
     assert len(server.created) == 1
@@ -149,8 +135,9 @@ async def test_a_trunk_that_certainly_is_older_is_a_conflict_and_is_named(
 ) -> None:
     server.created.append(row(created_at=made(-age), name=name))
     server.faults.append(refuse(500))
-    with pytest.raises(ConflictError, match=r"existed before this call \(conn_other\)"):
+    with pytest.raises(ConflictError, match=r"existed before this call \(conn_other\)") as caught:
         await create(server)
+    assert (caught.value.status, caught.value.code) == (409, "conflict")
 
 
 async def test_an_older_trunk_with_the_username_in_another_case_is_no_conflict(
@@ -170,8 +157,7 @@ async def test_two_trunks_that_may_be_ours_are_both_named_and_none_is_returned(
     server: TrunkServer,
 ) -> None:
     server.created.append(row(sip_username="AGENT-PROD-1"))
-    change = CHANGES["lower-cases the username"]
-    server.faults.append(losing(server, change))
+    server.faults.append(losing(server, CHANGES["lower-cases the username"]))
     with pytest.raises(OutcomeUnknown, match="found conn_other, trunk_1, which may be it"):
         await create(server)
 

@@ -125,20 +125,3 @@ async def test_what_is_no_e164_number_is_refused_unsent(
     with pytest.raises(UsageError, match=r"must be E\.164"):
         await telepath.numbers.update(phone_number, label="Sales")
     assert sandbox.requests == []
-
-
-async def test_the_other_vendor_gets_its_own_key_and_never_ours(
-    telepath: TelepathClient, sandbox: Sandbox
-) -> None:
-    async with (
-        Sandbox(trunks=0, calls=0) as vendor,
-        TelepathClient(
-            sandbox.api_key,
-            base_url=sandbox.base_url,
-            numbers_base_url=vendor.base_url,
-            numbers_api_key=vendor.api_key,
-        ) as client,
-    ):
-        await client.numbers.update(LINE, label="Sales")
-        assert sandbox.requests == []
-        assert vendor.requests[0].headers["Authorization"] == f"Bearer {vendor.api_key}"

@@ -14,13 +14,8 @@ from telepath_async.models.trunks import AIProvider
 from telepath_async.resources.trunk_spec import TrunkSpec
 from telepath_async.secret import Secret
 
-OPENAI: dict[str, Any] = {
-    "name": "Sales",
-    "ai_provider": "openai",
-    "sip_username": "sales-01",
-    "sip_password": "s3cur3P@ss",
-    "openai_api_key": "sk-needle",
-}
+SIP: dict[str, Any] = {"sip_username": "sales-01", "sip_password": "s3cur3P@ss"}
+OPENAI = SIP | {"name": "Sales", "ai_provider": "openai", "openai_api_key": "sk-needle"}
 ELEVENLABS = OPENAI | {
     "ai_provider": "elevenlabs",
     "elevenlabs_api_key": "el",
@@ -48,29 +43,13 @@ def test_a_spec_with_what_its_provider_needs_is_accepted_and_sent_as_it_is(
 @pytest.mark.parametrize(
     ("spec", "fields"),
     [
+        (TrunkSpec.openai("Sales", **SIP, api_key="sk-needle"), OPENAI),
         (
-            TrunkSpec.openai(
-                "Sales", sip_username="sales-01", sip_password="s3cur3P@ss", api_key="sk-needle"
-            ),
-            OPENAI,
-        ),
-        (
-            TrunkSpec.elevenlabs(
-                "Sales",
-                sip_username="sales-01",
-                sip_password="s3cur3P@ss",
-                api_key="el",
-                agent_id="agent",
-            ),
+            TrunkSpec.elevenlabs("Sales", **SIP, api_key="el", agent_id="agent"),
             without(ELEVENLABS, "openai_api_key"),
         ),
         (
-            TrunkSpec.custom(
-                "Sales",
-                sip_username="sales-01",
-                sip_password="s3cur3P@ss",
-                endpoint="wss://agent.example.com/voice",
-            ),
+            TrunkSpec.custom("Sales", **SIP, endpoint="wss://agent.example.com/voice"),
             without(CUSTOM, "openai_api_key"),
         ),
     ],
@@ -83,63 +62,63 @@ def test_each_providers_short_form_makes_the_same_spec(
 
 
 @pytest.mark.parametrize(
-    ("fields", "fault"),
+    ("changes", "fault"),
     [
-        (OPENAI | {"name": None}, "name is missing"),
-        (OPENAI | {"name": " "}, "name is blank"),
-        (OPENAI | {"name": 5}, "name must be text, not int"),
-        (OPENAI | {"ai_provider": None}, "ai_provider is missing"),
-        (OPENAI | {"ai_provider": 5}, "ai_provider must be text, not int"),
+        ({"name": None}, "name is missing"),
+        ({"name": " "}, "name is blank"),
+        ({"name": 5}, "name must be text, not int"),
+        ({"ai_provider": None}, "ai_provider is missing"),
+        ({"ai_provider": 5}, "ai_provider must be text, not int"),
         (
-            OPENAI | {"ai_provider": "azure"},
+            {"ai_provider": "azure"},
             "ai_provider must be one of openai, elevenlabs, custom",
         ),
-        (OPENAI | {"ai_provider": AIProvider("azure")}, "must be one of"),
+        ({"ai_provider": AIProvider("azure")}, "must be one of"),
         (
-            OPENAI | {"sip_username": "sales 01"},
+            {"sip_username": "sales 01"},
             "sip_username may only contain letters, digits and hyphens",
         ),
-        (OPENAI | {"sip_username": "sales-01\n"}, "sip_username may only contain"),
-        (OPENAI | {"sip_username": "vértrieb"}, "sip_username may only contain"),
-        (OPENAI | {"sip_password": None}, "sip_password is missing"),
-        (OPENAI | {"sip_password": "short12"}, "sip_password must have at least 8 characters"),
+        ({"sip_username": "sales-01\n"}, "sip_username may only contain"),
+        ({"sip_username": "vértrieb"}, "sip_username may only contain"),
+        ({"sip_password": None}, "sip_password is missing"),
+        ({"sip_password": "short12"}, "sip_password must have at least 8 characters"),
         (
-            OPENAI | {"sip_password": Secret("short12")},
+            {"sip_password": Secret("short12")},
             "sip_password must have at least 8 characters",
         ),
-        (OPENAI | {"sip_password": b"s3cur3P@ss"}, "sip_password must be text, not bytes"),
+        ({"sip_password": b"s3cur3P@ss"}, "sip_password must be text, not bytes"),
         (
-            OPENAI | {"sip_password": pickle.loads(pickle.dumps(Secret("s3cur3P@ss")))},
+            {"sip_password": pickle.loads(pickle.dumps(Secret("s3cur3P@ss")))},
             "without its value (it was pickled)",
         ),
-        (without(OPENAI, "openai_api_key"), "openai_api_key is missing"),
-        (OPENAI | {"openai_api_key": ""}, "openai_api_key is blank"),
-        (without(ELEVENLABS, "elevenlabs_api_key"), "elevenlabs_api_key is missing"),
-        (without(ELEVENLABS, "elevenlabs_agent_id"), "elevenlabs_agent_id is missing"),
-        (without(CUSTOM, "custom_endpoint"), "custom_endpoint is missing"),
+        ({"openai_api_key": None}, "openai_api_key is missing"),
+        ({"openai_api_key": ""}, "openai_api_key is blank"),
+        (ELEVENLABS | {"elevenlabs_api_key": None}, "elevenlabs_api_key is missing"),
+        (ELEVENLABS | {"elevenlabs_agent_id": None}, "elevenlabs_agent_id is missing"),
+        (CUSTOM | {"custom_endpoint": None}, "custom_endpoint is missing"),
         (
             CUSTOM | {"custom_endpoint": "https://agent.example.com"},
             "custom_endpoint must be a wss:// URL",
         ),
         (CUSTOM | {"custom_endpoint": "wss://"}, "custom_endpoint must be a wss:// URL"),
         (CUSTOM | {"custom_endpoint": "wss://["}, "custom_endpoint must be a wss:// URL"),
-        (OPENAI | {"extra": 5}, "extra must be a mapping, not int"),
-        (OPENAI | {"extra": {"sip_password": "x"}}, "sip_password must not stand in extra"),
-        (OPENAI | {"extra": {"a": ["\ud800"]}}, "extra cannot be sent as JSON: it holds half a"),
-        (OPENAI | {"extra": {"a": math.nan}}, "extra cannot be sent as JSON: nan in it"),
-        (OPENAI | {"extra": {"a": date(2026, 3, 1)}}, "an object of type date in it"),
-        (OPENAI | {"extra": {"a": {1}}}, "an object of type set in it"),
-        (OPENAI | {"extra": {"a": datetime(2026, 3, 1)}}, "has no time zone"),
-        (OPENAI | {"name": "\ud800"}, "name holds half a character"),
-        (OPENAI | {"sip_password": "s3cur3P@ss\ud800"}, "sip_password holds half a character"),
-        (OPENAI | {"sip_password": 12345678}, "sip_password must be text, not int"),
+        ({"extra": 5}, "extra must be a mapping, not int"),
+        ({"extra": {"sip_password": "x"}}, "sip_password must not stand in extra"),
+        ({"extra": {"a": ["\ud800"]}}, "extra cannot be sent as JSON: it holds half a"),
+        ({"extra": {"a": math.nan}}, "extra cannot be sent as JSON: nan in it"),
+        ({"extra": {"a": date(2026, 3, 1)}}, "an object of type date in it"),
+        ({"extra": {"a": {1}}}, "an object of type set in it"),
+        ({"extra": {"a": datetime(2026, 3, 1)}}, "has no time zone"),
+        ({"name": "\ud800"}, "name holds half a character"),
+        ({"sip_password": "s3cur3P@ss\ud800"}, "sip_password holds half a character"),
+        ({"sip_password": 12345678}, "sip_password must be text, not int"),
     ],
 )
 def test_a_spec_that_the_server_would_refuse_is_refused_here(
-    fields: dict[str, Any], fault: str
+    changes: dict[str, Any], fault: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        TrunkSpec(**fields)
+        TrunkSpec(**OPENAI | changes)
     assert fault in str(caught.value)
 
 

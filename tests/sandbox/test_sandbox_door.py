@@ -1,6 +1,7 @@
 """What is true of every request: key, limit, headers, records, routes, starting and stopping."""
 
 import asyncio
+import gc
 import io
 import socket
 import time
@@ -8,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yarl
 
 from telepath_async.sandbox import RecordedRequest, Sandbox, gateway
 from telepath_async.sandbox.ratelimit import FixedWindow
@@ -249,3 +251,12 @@ def test_a_million_calls_are_no_burden() -> None:
     assert sandbox.calls[next(iter(sandbox.calls))]
     assert time.monotonic() - begin < 30
     assert len(sandbox.calls) == 1_000_000
+
+
+async def test_a_connection_accepted_in_the_turn_of_the_stop_is_closed_in_good_order() -> None:
+    async with Sandbox(calls=0) as sandbox:
+        address = yarl.URL(sandbox.base_url)
+        with socket.create_connection((address.host, address.port)):
+            await asyncio.sleep(0)  # the next turn accepts it
+            await asyncio.sleep(0)
+    gc.collect()  # a transport that was left open warns, and a warning fails the test

@@ -12,25 +12,15 @@ from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from tests.support.hostile import Hostile, Step, reply
 
 TRUNK = {
-    "id": "conn_1",
-    "name": "Desk",
-    "status": "active",
-    "ai_provider": "openai",
-    "sip_username": "desk-1",
-    "sip_endpoint": "desk-1@sip.telepathvoice.com",
+    "id": "conn_1", "name": "Desk", "status": "active", "ai_provider": "openai",
+    "sip_username": "desk-1", "sip_endpoint": "desk-1@sip.telepathvoice.com",
     "created_at": "2024-03-10T12:00:00Z",
-}
+}  # fmt: skip
 CALL = {
-    "id": "call_1",
-    "trunk_id": "conn_1",
-    "from": "+15550001",
-    "to": "+15550002",
-    "direction": "inbound",
-    "status": "completed",
-    "duration_seconds": 60,
-    "start_time": "2024-03-10T12:00:00Z",
-    "ai_latency_ms": 250,
-}
+    "id": "call_1", "trunk_id": "conn_1", "from": "+15550001", "to": "+15550002",
+    "direction": "inbound", "status": "completed", "duration_seconds": 60,
+    "start_time": "2024-03-10T12:00:00Z", "ai_latency_ms": 250,
+}  # fmt: skip
 DETAILS = CALL | {
     "metrics": {"jitter_ms": 2, "codec_used": "opus"},
     "turns": [{"turn_number": 1, "speaker": "caller"}],

@@ -1,11 +1,11 @@
-"""A server that outlives the loops of a test."""
+"""A server that outlives the loops of a test, and loops that end without care."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,3 +32,12 @@ def server_in_a_thread(*script: Any, tls: ssl.SSLContext | None = None) -> Itera
     finally:
         box[1].call_soon_threadsafe(box[2].set)
         thread.join()
+
+
+def bluntly(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run on a loop that is closed without any of the care that asyncio.run takes."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, text
 
 from telepath_async import Call, CallStatus, TelepathClient
-from telepath_async.coverage import Walk
+from telepath_async.coverage import RangeWalk
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import sync_calls
 from telepath_async.sync.database import make_engine
@@ -137,7 +137,7 @@ def some(number: int) -> Call:
 async def test_the_hourly_figures_are_nearest_ranks_on_both_databases(database_url: str) -> None:
     listed = [some(number) for number in range(700)]
     async with open_store(make_engine(database_url), "acme", None) as store:
-        await store.save_page(listed, None, Walk(since=None, until=None))
+        await store.save_page(listed, None, RangeWalk(since=None, until=None))
     assert await stored_hours(database_url) == hourly_truth(listed)
 
 
@@ -154,7 +154,7 @@ async def test_the_database_uses_the_indexes(database_url: str, index: str, ques
     engine = make_engine(database_url)
     listed = [some(number) for number in range(700)]
     async with open_store(engine, "acme", None) as store:
-        await store.save_page(listed, None, Walk(since=None, until=None))
+        await store.save_page(listed, None, RangeWalk(since=None, until=None))
     async with engine.begin() as connection:
         await connection.exec_driver_sql("ANALYZE")
         if connection.dialect.name == "postgresql":

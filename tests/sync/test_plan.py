@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from telepath_async.coverage import (
     Coverage,
-    Walk,
+    RangeWalk,
     latest,
     merge,
     server_time,
@@ -88,16 +88,18 @@ def test_a_walk_goes_on_when_it_leads_to_what_is_asked_for_now(
     fresh: tuple[float | None, float | None],
     resumes: bool,
 ) -> None:
-    first, second = (Walk(since=at(since), until=at(until)) for since, until in (cut_off, fresh))
+    first, second = (
+        RangeWalk(since=at(since), until=at(until)) for since, until in (cut_off, fresh)
+    )
     assert may_resume(first, second, HOUR) is resumes
 
 
 def test_an_open_walk_is_cut_shortly_before_the_present_for_shards_to_read() -> None:
     now = moment(9) + timedelta(microseconds=5)
     cut = moment(9) - timedelta(minutes=1)
-    assert up_to_present(Walk(since=at(2), until=None), now) == [
-        Walk(since=at(2), until=cut),
-        Walk(since=cut, until=None),
+    assert up_to_present(RangeWalk(since=at(2), until=None), now) == [
+        RangeWalk(since=at(2), until=cut),
+        RangeWalk(since=cut, until=None),
     ]
 
 
@@ -106,9 +108,9 @@ def test_a_walk_that_cannot_be_read_to_its_end_is_cut_in_the_middle_of_what_it_h
     seen.note([at(4), None, at(2)])
     seen.note([at(6)])
     assert (seen.rows, seen.oldest, seen.newest) == (4, at(2), at(6))
-    assert seen.halves(Walk(since=None, until=at(9), rows=4, checkpoint="here")) == (
-        Walk(since=None, until=at(4)),
-        Walk(since=at(4), until=at(9)),
+    assert seen.halves(RangeWalk(since=None, until=at(9), rows=4, checkpoint="here")) == (
+        RangeWalk(since=None, until=at(4)),
+        RangeWalk(since=at(4), until=at(9)),
     )
 
 
@@ -118,14 +120,14 @@ def test_a_walk_that_has_shown_less_than_two_seconds_cannot_be_cut(
 ) -> None:
     seen = Seen()
     seen.note(map(at, hours))
-    assert seen.halves(Walk(since=None, until=None)) == ()
+    assert seen.halves(RangeWalk(since=None, until=None)) == ()
 
 
 @given(st.lists(st.datetimes(min_value=datetime(1970, 1, 1)), min_size=2))
 def test_both_halves_are_shorter_and_meet(starts: list[datetime]) -> None:
     seen = Seen()
     seen.note(start.replace(tzinfo=UTC) for start in starts)
-    halves = seen.halves(Walk(since=None, until=None))
+    halves = seen.halves(RangeWalk(since=None, until=None))
     if halves:
         earlier, later = halves
         assert earlier.until == later.since
@@ -136,18 +138,18 @@ def test_both_halves_are_shorter_and_meet(starts: list[datetime]) -> None:
 @pytest.mark.parametrize(
     ("walk", "watermark"),
     [
-        (Walk(since=None, until=None), None),
-        (Walk(since=None, until=None, started=at(5)), None),
-        (Walk(since=None, until=None, started=at(5), newest=at(4)), 4),
-        (Walk(since=None, until=None, started=at(5), newest=at(6)), 5),
-        (Walk(since=None, until=None, started=at(5), newest=at(4), uncertain=1), None),
-        (Walk(since=None, until=at(3), started=at(5)), 3),
-        (Walk(since=None, until=at(3), started=at(5), newest=at(2)), 3),
-        (Walk(since=None, until=at(9), started=at(5), newest=at(4)), 4),
+        (RangeWalk(since=None, until=None), None),
+        (RangeWalk(since=None, until=None, started=at(5)), None),
+        (RangeWalk(since=None, until=None, started=at(5), newest=at(4)), 4),
+        (RangeWalk(since=None, until=None, started=at(5), newest=at(6)), 5),
+        (RangeWalk(since=None, until=None, started=at(5), newest=at(4), uncertain=1), None),
+        (RangeWalk(since=None, until=at(3), started=at(5)), 3),
+        (RangeWalk(since=None, until=at(3), started=at(5), newest=at(2)), 3),
+        (RangeWalk(since=None, until=at(9), started=at(5), newest=at(4)), 4),
     ],
 )
 def test_a_walk_proves_no_more_than_what_had_begun_when_it_began(
-    walk: Walk, watermark: float | None
+    walk: RangeWalk, watermark: float | None
 ) -> None:
     assert verified_until(walk) == at(watermark)
 
@@ -171,14 +173,14 @@ def test_ranges_that_touch_grow_together_and_of_two_that_do_not_the_later_one_co
     after: tuple[float | None, float],
 ) -> None:
     coverage = before and Coverage(at(before[0]), moment(before[1]))
-    walk = Walk(since=at(walked[0]), until=None, started=LATER, newest=at(walked[1]))
+    walk = RangeWalk(since=at(walked[0]), until=None, started=LATER, newest=at(walked[1]))
     assert merge(coverage, walk) == Coverage(at(after[0]), moment(after[1]))
 
 
 def test_a_walk_that_proves_nothing_leaves_the_coverage_as_it_was() -> None:
     coverage = Coverage(None, MIDNIGHT)
-    assert merge(coverage, Walk(since=None, until=None, started=LATER)) is coverage
-    assert merge(None, Walk(since=None, until=None, started=LATER)) is None
+    assert merge(coverage, RangeWalk(since=None, until=None, started=LATER)) is coverage
+    assert merge(None, RangeWalk(since=None, until=None, started=LATER)) is None
 
 
 @given(
@@ -197,7 +199,7 @@ def test_nothing_is_ever_claimed_that_no_walk_has_read(
         if since is not None and until is not None and since > until:
             continue
         begins = start_of(coverage, at(since), at(until), HOUR)
-        walk = Walk(
+        walk = RangeWalk(
             since=begins,
             until=at(until),
             started=at(now),

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from telepath_async import Call, Secret, TelepathClient, UsageError
-from telepath_async.coverage import Walk
+from telepath_async.coverage import RangeWalk
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import sync_calls
 from telepath_async.sync.database import make_engine
@@ -25,7 +25,7 @@ from tests.sync.encrypted import encrypted
 from tests.sync.pooler import pooled
 from tests.sync.tables import stored, truth, whole_rows
 
-NO_WALK = Walk(since=None, until=None)
+NO_WALK = RangeWalk(since=None, until=None)
 
 
 @pytest.fixture

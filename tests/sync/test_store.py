@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telepath_async import Call
-from telepath_async.coverage import Coverage, Walk
+from telepath_async.coverage import Coverage, RangeWalk
 from telepath_async.sync.database import make_engine
 from telepath_async.sync.store import Changes, open_store
 from tests.sync.tables import whole_rows
@@ -49,12 +49,12 @@ async def store_twice(database_url: str, history: list[list[Call]]) -> None:
         for page in history:
             new = sum(call.id not in table for call in page)
             same = sum(table.get(call.id) == call for call in page)
-            changes = await store.save_page(page, None, Walk(since=None, until=None))
+            changes = await store.save_page(page, None, RangeWalk(since=None, until=None))
             assert changes == Changes(new, len(page) - new - same, same)
             table |= {call.id: call for call in page}
         before = await whole_rows(database_url)
         assert await store.save_page(
-            list(table.values()), None, Walk(since=None, until=None)
+            list(table.values()), None, RangeWalk(since=None, until=None)
         ) == Changes(0, 0, len(table))
         assert await whole_rows(database_url) == before
         assert set(before) == set(table)
@@ -85,7 +85,7 @@ async def test_storing_again_what_is_stored_changes_nothing_in_postgresql(
 
 async def test_a_state_is_read_as_it_was_written(database_url: str) -> None:
     coverage = Coverage(NOON - timedelta(days=1), NOON)
-    walk = Walk(
+    walk = RangeWalk(
         since=NOON, until=None, started=NOON, newest=NOON, rows=7, uncertain=1, checkpoint="here"
     )
     async with open_store(make_engine(database_url), "account", "trunk_1") as store:
@@ -101,7 +101,7 @@ async def test_a_state_is_read_as_it_was_written(database_url: str) -> None:
 async def test_a_page_under_way_is_committed_whole_before_a_cancellation_goes_on(
     sqlite_url: str,
 ) -> None:
-    walk = Walk(since=None, until=None, rows=1, checkpoint="behind call_1")
+    walk = RangeWalk(since=None, until=None, rows=1, checkpoint="behind call_1")
     async with open_store(make_engine(sqlite_url), "account", None) as store:
         saving = asyncio.create_task(store.save_page([Call(id="call_1")], None, walk))
         await asyncio.sleep(0)

@@ -195,9 +195,14 @@ COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
         ("limit = 3000", "limit = 0", "limit: it must be a whole number from 1"),
         ("limit = 3000", "limit = true", "limit: it must be a whole number from 1"),
         ("limit = 3000", "limt = 3000", "limt: there is no such field here; there are api_key, "),
-        ('cron = "*/5 * * * *"', 'cron = "every day"', "sync.cron: it must be a schedule"),
-        ('cron = "*/5 * * * *"', "", "sync.cron: it must be a schedule"),
-        ('cron = "*/5 * * * *"', 'cron = "0 0 30 2 *"', "sync.cron: it must be a schedule"),
+        (EVERY_5, "", "sync.cron: it must be a schedule"),
+        *(
+            (EVERY_5, f'cron = "{cron}"', "sync.cron: it must be a schedule")
+            for cron in (
+                "every day", "0 0 30 2 *", "0 0 3 * * *", "0 0 3 * * * *", "R R * * *",
+                "H H * * *", "1, 2 * * *", "@reboot", "60 * * * *",
+            )
+        ),
         ("since = 2026-01-01", "", "sync.since: partitions divide the time"),
         ("since = 2026-01-01", "since = 2026-01-01T00:00:00", "sync.since: it must be a date"),
         ("since = 2026-01-01", 'since = "2026-01-01"', "sync.since: it must be a date"),
@@ -209,27 +214,15 @@ COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
         ),
         (LATENCY, "speed = 4", "watch.thresholds.speed: metric must be one of"),
         (LATENCY, 'avg_ai_latency_ms = "4"', "watch.thresholds.avg_ai_latency_ms: limit must be"),
-        (
-            SECONDS,
-            'for_seconds = "60"',
-            "watch.thresholds.success_rate: for_seconds must",
-        ),
+        (SECONDS, 'for_seconds = "60"', "watch.thresholds.success_rate: for_seconds must"),
         (SECONDS, "fr_seconds = 60", "watch.thresholds.success_rate: it must be a number, or"),
         (
             "window_minutes = 10",
             "window_minutes = 0",
             "watch.window_minutes: it must be a whole number",
         ),
-        (
-            SECONDS,
-            "for_seconds = -5",
-            "watch.thresholds.success_rate: for_seconds must",
-        ),
-        (
-            SECONDS,
-            "for_seconds = nan",
-            "watch.thresholds.success_rate: for_seconds must",
-        ),
+        (SECONDS, "for_seconds = -5", "watch.thresholds.success_rate: for_seconds must"),
+        (SECONDS, "for_seconds = nan", "watch.thresholds.success_rate: for_seconds must"),
         (SECONDS, "for_seconds = 1e300", "watch.thresholds.success_rate: for_seconds must be"),
         ("limit = 95", "limit = nan", "watch.thresholds.success_rate: limit must be a number"),
         ("limit = 95", "limit = 950", "watch.thresholds.success_rate: limit must be a number"),
@@ -240,13 +233,6 @@ COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
             "95 instead of 0.95",
         ),
         ("recovery = 97", "recovery = 0.97", "watch.thresholds.success_rate: recovery of success"),
-        (EVERY_5, 'cron = "0 0 3 * * *"', "sync.cron: it must be a schedule"),
-        (EVERY_5, 'cron = "0 0 3 * * * *"', "sync.cron: it must be a schedule"),
-        (EVERY_5, 'cron = "R R * * *"', "sync.cron: it must be a schedule"),
-        (EVERY_5, 'cron = "H H * * *"', "sync.cron: it must be a schedule"),
-        (EVERY_5, 'cron = "1, 2 * * *"', "sync.cron: it must be a schedule"),
-        (EVERY_5, 'cron = "@reboot"', "sync.cron: it must be a schedule"),
-        (EVERY_5, 'cron = "60 * * * *"', "sync.cron: it must be a schedule"),
         (EVERY_5, EVERY_5 + "\nlookback = 6", "sync.lookback: it must be a span of time"),
         (EVERY_5, EVERY_5 + '\nlookback = "6 hours"', "sync.lookback: '6 hours' is not a span"),
         (EVERY_5, EVERY_5 + '\nlookback = "9999w"', "sync.lookback: '9999w' is longer than"),
@@ -270,7 +256,7 @@ COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
         ),
         ("limit = 3000", "sync = 5\nlimit = 3000", "it is not TOML: "),
     ],
-)
+)  # fmt: skip
 def test_a_fault_is_told_with_its_account_and_field(
     tmp_path: Path, before: str, after: str, fault: str
 ) -> None:

@@ -22,6 +22,7 @@ from telepath_async.worker import BrokerUnreachable, broker, dispatch, outage
 from telepath_async.worker.broker import Broker, Worker
 from telepath_async.worker.log import LogEvent
 from telepath_async.worker.outage import Outage
+from telepath_async.worker.runner import Runner
 from telepath_async.worker.service import BrokerUrl
 from telepath_async.worker.stores import WaitingStore
 from tests.sync.tables import stored, truth
@@ -83,6 +84,23 @@ async def queued_job(connected: Broker, key: str) -> QueuedJob:
     job = await (await connected.queue(None)).job(key)
     assert job is not None
     return job
+
+
+async def submit_watch(connected: Broker, runner: Runner) -> None:
+    (status,) = await runner.statuses(["acme:watch"])
+    await connected.submit(runner.jobs["acme:watch"], status, 10)
+
+
+async def succeeded(connected: Broker) -> None:
+    """Wait until the first job has succeeded."""
+    end = time.monotonic() + 30
+    while (await connected.store.read_all())[0].last_success is None:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)
+
+
+def overviews(sandbox: Sandbox) -> int:
+    return sum(request.path.endswith("/overview") for request in sandbox.requests)
 
 
 async def test_a_sync_with_partitions_runs_to_its_end_and_on(
@@ -169,9 +187,7 @@ async def test_a_job_that_fails_is_failed_at_the_broker_and_not_repeated_by_it(
             await asyncio.sleep(0.7)
         assert job.error is not None
         assert "JobFailed: AuthenticationError: 401" in job.error
-        assert [request.path.rsplit("/", 1)[-1] for request in sandbox.requests].count(
-            "overview"
-        ) == 1
+        assert overviews(sandbox) == 1
 
 
 async def test_a_stopped_worker_gives_its_job_back_and_another_one_takes_it(
@@ -209,10 +225,7 @@ async def test_a_long_job_keeps_its_heartbeat_and_tells_its_rows(
             assert job.status == Status.ACTIVE
             assert time.time() - job.touched / 1000 < 1.0
             assert job.meta == {"rows": 0}
-            end = time.monotonic() + 20
-            while (await connected.store.read_all())[0].last_success is None:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.1)
+            await succeeded(connected)
         assert (await queued_job(connected, "telepath:acme:watch")).attempts == 1
 
 
@@ -242,18 +255,14 @@ async def test_a_job_whose_worker_has_vanished_is_put_back(
 ) -> None:
     async with url.connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
-        (status,) = await runner.statuses(["acme:watch"])
-        await connected.submit(runner.jobs["acme:watch"], status, 10)
+        await submit_watch(connected, runner)
         queue = await connected.queue(None)
         job = await queue.dequeue(5)  # and nobody ever hears of it again
         assert job is not None
         job.started = job.touched = int(time.time() * 1000)
         await job.update(status=Status.ACTIVE)
         async with served(connected, runner):
-            end = time.monotonic() + 20
-            while (await connected.store.read_all())[0].last_success is None:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.1)
+            await succeeded(connected)
 
 
 @pytest.mark.parametrize("moment", ["started", "touched"])
@@ -262,8 +271,7 @@ async def test_a_vanished_worker_whose_clock_was_ahead_holds_its_job_no_longer(
 ) -> None:
     async with url.connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
-        (status,) = await runner.statuses(["acme:watch"])
-        await connected.submit(runner.jobs["acme:watch"], status, 10)
+        await submit_watch(connected, runner)
         queue = await connected.queue(None)
         job = await queue.dequeue(5)
         assert job is not None
@@ -271,10 +279,7 @@ async def test_a_vanished_worker_whose_clock_was_ahead_holds_its_job_no_longer(
         setattr(job, moment, int((time.time() + 400 * 86_400) * 1000))
         await job.update(status=Status.ACTIVE, touched=job.touched)
         async with served(connected, runner):
-            end = time.monotonic() + 30
-            while (await connected.store.read_all())[0].last_success is None:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.1)
+            await succeeded(connected)
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -283,16 +288,12 @@ async def test_a_job_that_a_clock_ahead_has_queued_is_delivered(
 ) -> None:
     async with BrokerUrl(postgres=Secret(postgres_broker_url)).connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
-        (status,) = await runner.statuses(["acme:watch"])
-        await connected.submit(runner.jobs["acme:watch"], status, 10)
+        await submit_watch(connected, runner)
         job = await queued_job(connected, "telepath:acme:watch")
         job.scheduled = int(time.time()) + 400 * 86_400
         await job.update(status=Status.COMPLETE if ended else Status.QUEUED)
         async with served(connected, runner):
-            end = time.monotonic() + 30
-            while (await connected.store.read_all())[0].last_success is None:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.1)
+            await succeeded(connected)
 
 
 async def test_another_fleet_in_the_same_database_holds_nothing_up(
@@ -337,13 +338,8 @@ async def test_a_run_outlives_an_outage_of_the_broker_and_its_end_is_written_dow
             await until(lambda: not runner.metrics.running._value.get())
             proxy.down = False
             await until(lambda: not around.error)
-            end = time.monotonic() + 20
-            while (await connected.store.read_all())[0].last_success is None:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.05)
-        assert [request.path.rsplit("/", 1)[-1] for request in sandbox.requests].count(
-            "overview"
-        ) == 1
+            await succeeded(connected)
+        assert overviews(sandbox) == 1
     events = [record.msg.event for record in caplog.records if isinstance(record.msg, LogEvent)]
     assert [event for event in events if event.startswith("outage")] == ["outage", "outage over"]
 

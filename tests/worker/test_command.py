@@ -186,10 +186,7 @@ def test_the_command_runs_until_a_signal(
     assert [
         json.loads(line)["event"]
         for line in (result.out.splitlines()[0], result.out.splitlines()[-1])
-    ] == [
-        "start",
-        "stop",
-    ]
+    ] == ["start", "stop"]
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -61,8 +61,11 @@ async def test_a_process_takes_its_share_whatever_the_server_says_the_limit_is()
     limiter.observe(
         {"X-RateLimit-Limit": "6000", "X-RateLimit-Remaining": "5999", "X-RateLimit-Reset": "60"}
     )
-    assert (limiter._bucket._limit, limiter._bucket._period) == (750, 30.0)  # 1500 of 6000 a minute
-    assert local_limiter(6000, 1)._bucket._limit == 6000
+    assert (limiter._bucket.limit, limiter._bucket._period) == (
+        750,
+        30.0,
+    )  # 1500 of 6000 a minute
+    assert local_limiter(6000, 1)._bucket.limit == 6000
 
 
 def test_a_share_of_nothing_is_refused() -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from telepath_async import Secret, UsageError
 from telepath_async.sandbox import Sandbox
-from telepath_async.worker import BrokerUrl, StateBusy, WorkerOptions, read_report, run_worker
+from telepath_async.worker import (
+    Accounts,
+    BrokerUrl,
+    StateBusy,
+    WorkerOptions,
+    read_report,
+    run_worker,
+)
 from telepath_async.worker.file_store import lock_file
 from tests.sync.tables import stored, truth
 from tests.worker.running import accounts_of
@@ -41,10 +47,8 @@ async def test_a_worker_runs_its_jobs_and_its_report_says_so(
 ) -> None:
     accounts = accounts_of(tmp_path, sandbox, SYNC, host=socket.gethostname())
     state, stop = str(tmp_path / "state"), asyncio.Event()
-    options = WorkerOptions(web=None if broker is None else 0)
-    working = asyncio.create_task(
-        run_worker(accounts, broker=broker, state=state, options=options, stop=stop)
-    )
+    web = None if broker is None else 0
+    working = asyncio.create_task(work(accounts, state, broker=broker, stop=stop, web=web))
     async with asyncio.timeout(40):
         while not await succeeded(broker, state):
             await asyncio.sleep(0.2)
@@ -53,6 +57,19 @@ async def test_a_worker_runs_its_jobs_and_its_report_says_so(
     (job,) = await read_report(broker, state)
     assert (job.state, job.status.rows) == ("waiting", 250)
     assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
+
+
+async def work(
+    accounts: Accounts,
+    state: Path | str = "",
+    *,
+    broker: BrokerUrl | None = None,
+    stop: asyncio.Event | None = None,
+    **options: Any,
+) -> None:
+    """Run a worker until it is stopped."""
+    stop, chosen = stop or asyncio.Event(), WorkerOptions(**options)
+    await run_worker(accounts, broker=broker, state=str(state), options=chosen, stop=stop)
 
 
 async def succeeded(broker: BrokerUrl | None, state: str) -> bool:
@@ -68,13 +85,8 @@ async def test_a_worker_that_is_stopped_before_it_has_begun_ends(
     stop = asyncio.Event()
     stop.set()
     async with asyncio.timeout(30):
-        await run_worker(
-            accounts_of(tmp_path, sandbox, SYNC),
-            broker=broker,
-            state=str(tmp_path / "state"),
-            options=WorkerOptions(),
-            stop=stop,
-        )
+        accounts = accounts_of(tmp_path, sandbox, SYNC)
+        await work(accounts, tmp_path / "state", broker=broker, stop=stop)
 
 
 async def test_what_is_bound_to_another_host_is_left_to_it(
@@ -82,9 +94,7 @@ async def test_what_is_bound_to_another_host_is_left_to_it(
 ) -> None:
     accounts, stop = accounts_of(tmp_path, sandbox, SYNC, host="elsewhere"), asyncio.Event()
     asyncio.get_running_loop().call_later(0.1, stop.set)
-    await run_worker(
-        accounts, broker=None, state=str(tmp_path / "state"), options=WorkerOptions(), stop=stop
-    )
+    await work(accounts, tmp_path / "state", stop=stop)
     assert await read_report(None, str(tmp_path / "state")) == []
 
 
@@ -102,9 +112,8 @@ async def test_commands_that_cannot_be_started_here_are_refused_all_at_once(
         command = ["/nowhere/tell-carrier"]
     """
     here = accounts_of(tmp_path, sandbox, jobs)
-    state, options = str(tmp_path / "state"), WorkerOptions()
     with pytest.raises(UsageError) as refused:
-        await run_worker(here, broker=None, state=state, options=options, stop=asyncio.Event())
+        await work(here, tmp_path / "state")
     assert str(refused.value).splitlines() == [
         "accounts.acme.watch.command: no-such-pager cannot be started: "
         "it is in no directory of PATH",
@@ -118,13 +127,7 @@ async def test_a_state_file_in_use_is_refused(sandbox: Sandbox, tmp_path: Path) 
     state = str(tmp_path / "state")
     lock = lock_file(state)
     with pytest.raises(StateBusy, match="another worker runs on"):
-        await run_worker(
-            accounts_of(tmp_path, sandbox, SYNC),
-            broker=None,
-            state=state,
-            options=WorkerOptions(),
-            stop=asyncio.Event(),
-        )
+        await work(accounts_of(tmp_path, sandbox, SYNC), state)
     lock.close()
 
 
@@ -133,15 +136,8 @@ async def test_what_runs_without_a_broker_is_reported_as_running(
 ) -> None:
     sandbox.fail_next(delay=60.0)
     state, stop = str(tmp_path / "state"), asyncio.Event()
-    working = asyncio.create_task(
-        run_worker(
-            accounts_of(tmp_path, sandbox, SYNC),
-            broker=None,
-            state=state,
-            options=WorkerOptions(),
-            stop=stop,
-        )
-    )
+    accounts = accounts_of(tmp_path, sandbox, SYNC)
+    working = asyncio.create_task(work(accounts, state, stop=stop))
     async with asyncio.timeout(20):
         while not sandbox.requests:
             await asyncio.sleep(0.05)
@@ -155,25 +151,9 @@ async def test_a_share_too_small_for_any_process_is_refused(
     postgres_broker_url: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     accounts = accounts_of(tmp_path, sandbox, SYNC)
-    options = WorkerOptions(expected_processes=10_000_000)
+    broker = BrokerUrl(postgres=Secret(postgres_broker_url))
     with pytest.raises(UsageError, match="is too small for 10000000 processes"):
-        await run_worker(
-            accounts,
-            broker=BrokerUrl(postgres=Secret(postgres_broker_url)),
-            state="",
-            options=options,
-            stop=asyncio.Event(),
-        )
-
-
-def test_a_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [name for name in sys.modules if name.startswith("telepath_async.worker")]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, "saq", None)
-    with pytest.raises(
-        ModuleNotFoundError, match=r'needs saq: pip install "telepath-async\[jobs\]"'
-    ):
-        importlib.import_module("telepath_async.worker")
+        await work(accounts, broker=broker, expected_processes=10_000_000)
 
 
 async def test_a_dispatcher_that_fails_ends_the_worker(
@@ -186,7 +166,6 @@ async def test_a_dispatcher_that_fails_ends_the_worker(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("telepath_async.worker.dispatch.Dispatcher.serve", fails)
         with pytest.raises(RuntimeError, match="a bug"):
-            await run_worker(
-                accounts_of(tmp_path, sandbox, SYNC), broker=BrokerUrl(redis=Secret(redis_url)),
-                state="", options=WorkerOptions(), stop=asyncio.Event(),
-            )  # fmt: skip
+            await work(
+                accounts_of(tmp_path, sandbox, SYNC), broker=BrokerUrl(redis=Secret(redis_url))
+            )

@@ -25,13 +25,9 @@ from telepath_async.worker.log import log_event
 from telepath_async.worker.runner import Runner
 
 IMPORTED_LATE = (
-    "aiosqlite",
-    "asyncpg",
-    "psycopg_pool",
-    "redis.asyncio",
-    "saq.queue.postgres",
+    "aiosqlite", "asyncpg", "psycopg_pool", "redis.asyncio", "saq.queue.postgres",
     "sqlalchemy.dialects.sqlite",
-)
+)  # fmt: skip
 
 # A schedule of seconds, which a file cannot have: nobody waits for minutes in a test.
 accounts_fields._CRON_NAMES = (*accounts_fields._CRON_NAMES, "* * * * * */2")  # type: ignore[misc,assignment]
