@@ -210,7 +210,10 @@ class Session:
         except TimeoutError:
             pass
         why = f"{request.endpoint}: none of {slots.size:g} connections was free within "
-        remedy = "run fewer calls at a time, or pass a session whose connector has a higher limit"
+        remedy = (
+            "calls under way, or waiting for the rate limit, hold them: run fewer at a time, or "
+            "pass a session whose connector has a higher limit"
+        )
         if seconds < left:
             raise ThrottledError(f"{why}{seconds:g} s; {remedy}", retry_after=seconds)
         raise RequestTimeout(f"{why}{seconds:.3g} s, nothing was sent; {remedy}", sent=False)
