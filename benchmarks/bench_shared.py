@@ -169,12 +169,12 @@ def many_keys(url: str) -> None:
                     for key in range(chunk, min(chunk + 200, count)):
                         for member in children:
                             now = time.monotonic()
-                            member.told_time(time.time() + 60, now)
+                            member.link.note_time(time.time() + 60, now)
                             pipe.evalsha(
                                 sha,
                                 1,
                                 f"telepath:limiter:{members:04d}{key:028d}:60",
-                                member.ask(now, 3, 3),
+                                member.request(now, 3, 3),
                             )
                     pipe.execute()
             each = client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"]
