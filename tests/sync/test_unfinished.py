@@ -99,12 +99,15 @@ async def test_unfinished_calls_beyond_the_offsets_that_a_server_serves_get_thei
         Sandbox(calls=0, max_offset=150, rate_limit=10**6) as sandbox,
         client_of(sandbox) as telepath,
     ):
-        for number in range(400):
-            start = ago(hours=2, seconds=20 * number)
-            last = sandbox.add_call(start_time=start, status="in-progress", end_time=None)
+        started = [
+            sandbox.add_call(
+                start_time=ago(hours=2, seconds=20 * number), status="in-progress", end_time=None
+            )
+            for number in range(400)
+        ]
         sandbox.add_call(status="completed", start_time=ago(minutes=1))
         await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
-        sandbox.update_call(last["id"], status="completed", end_time=ago(minutes=0))
+        sandbox.update_call(started[-1]["id"], status="completed", end_time=ago(minutes=0))
         report = await sync_calls(telepath, sqlite_url, lookback=LOOKBACK)
         assert (report.inserted, report.updated, report.uncertain) == (0, 1, 0)
         assert await stored(sqlite_url) == truth(sandbox)
