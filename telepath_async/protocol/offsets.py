@@ -67,9 +67,8 @@ class OffsetPaging:
 
         Raises PagingError when the server ignores the offset; nothing has changed then.
         """
-        first, served = self._first, len(ids) + len(marks)
+        first, served, asked = self._first, len(ids) + len(marks), self.repeats.limit
         reached = first + served
-        asked = self.repeats.limit
         ended = self.repeats.check(body, ids + marks, first)
         self._note_total(body.total, reached)
         if not self._joins(ids, marks) and self._rewind(served):
@@ -83,15 +82,9 @@ class OffsetPaging:
         asked_twice = self._next - first
         self._accept(ids, reached, served)
         unsure = 0 < len(ids) < inexact_before - first
-        return PagePosition(
-            self._plan.start,
-            page={"style": self.style, "total": self.total},
-            end={"at": reached, "last": self._known.last, "unsure": unsure, "done": self.done},
-            first=first,
-            skip=skip,
-            asked_twice=asked_twice,
-            inexact_before=inexact_before,
-        )
+        page = {"style": self.style, "total": self.total}
+        end = {"at": reached, "last": self._known.last, "unsure": unsure, "done": self.done}
+        return PagePosition(self._plan.start, page, end, first, skip, asked_twice, inexact_before)
 
     def _note_total(self, total: int | None, reached: int) -> None:
         total = total if total is None or total >= reached else None  # else it counts other things
