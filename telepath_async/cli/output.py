@@ -168,13 +168,22 @@ def shown_text(value: Any, show_secrets: bool = False) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, int | float):
+        return _shown_time(value)
+    if isinstance(value, int):  # `.1f` makes a float of it, which has bounds
+        return f"{value:,}"
+    if isinstance(value, float):
         return f"{value:,.1f}".removesuffix(".0")
     if isinstance(value, dict | list | tuple):
         value = plain(value, Secret.reveal if show_secrets else str)
         return printable(_encoder.encode(value).decode())
     return printable(str(value))
+
+
+def _shown_time(moment: datetime) -> str:
+    try:
+        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    except OverflowError:  # of year 1 or 9999, which UTC's calendar cannot hold
+        return moment.isoformat(" ", "seconds")
 
 
 def printable(text: str) -> str:
