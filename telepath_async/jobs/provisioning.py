@@ -161,6 +161,8 @@ class _Provisioning:
         )
         try:
             held = await self.sink(planned)
+            if isinstance(held, str):  # the report's error keeps this frame
+                held = Secret(held)
             spec = spec if held is None else evolve(spec, sip_password=held)
         except Exception as error:  # noqa: BLE001  # whatever a database's library raises
             return evolve(planned, state="failed", error=error)
