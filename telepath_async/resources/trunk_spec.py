@@ -203,8 +203,8 @@ def extra_faults(extra: object, fields: Iterable[str]) -> list[str]:
 
 
 def _field_fault(name: str, value: object) -> str | None:
-    text = _text(value)
-    if text is None:
+    text = _text(value) if name in _SECRETS else value
+    if not isinstance(text, str):
         return f"{name} must be text, not {_kind(value)}"
     if not is_encodable(text):
         return f"{name} holds half a character (a lone surrogate)"
