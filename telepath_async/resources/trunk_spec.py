@@ -178,12 +178,16 @@ def spec_faults(fields: Mapping[str, Any]) -> list[str]:
     provider = fields.get("ai_provider")
     needed = _NEEDED_BY.get(provider, ()) if isinstance(provider, str) else ()
     faults = [f"{name} is missing" for name in (*_REQUIRED, *needed) if fields.get(name) is None]
-    faults += [
+    return faults + field_faults(fields) + extra_faults(fields.get("extra", {}), FIELDS)
+
+
+def field_faults(fields: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the values that are not None, a phrase each."""
+    return [
         fault
         for name in FIELDS
         if fields.get(name) is not None and (fault := _field_fault(name, fields[name]))
     ]
-    return faults + extra_faults(fields.get("extra", {}), FIELDS)
 
 
 def extra_faults(extra: object, fields: Iterable[str]) -> list[str]:
