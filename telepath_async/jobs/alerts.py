@@ -58,7 +58,7 @@ class Threshold:
     for_at_least: timedelta = field(default=timedelta(0), kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if self.metric not in _OF_A_CALL:
+        if self.metric not in tuple(_OF_A_CALL):  # it may have no hash
             raise UsageError(f"metric must be one of {', '.join(_OF_A_CALL)}, not {self.metric!r}")
         most = _PERFECT_RATE if self.metric == "success_rate" else math.inf
         for name, figure in (("limit", self.limit), ("recovery", self.recovery)):
