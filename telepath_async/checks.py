@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, TypeVar
@@ -166,6 +166,13 @@ def check_function(name: str, value: Any, what: str) -> Callable[..., Any]:
     if callable(value):
         return value  # type: ignore[no-any-return]
     raise UsageError(f"{name} must be a {what}, not {type(value).__name__}")
+
+
+def check_iterable(name: str, value: Any, what: str) -> Iterable[Any]:
+    """Return what can be iterated; `what`: "TrunkSpecs or mappings of their fields"."""
+    if isinstance(value, Iterable):
+        return value
+    raise UsageError(f"{name} must be an iterable of {what}, not {type(value).__name__}")
 
 
 def check_priority(value: object) -> Priority:

@@ -198,6 +198,7 @@ def test_a_threshold_that_makes_no_sense_is_refused(
 @pytest.mark.parametrize(
     ("thresholds", "named"),
     [
+        (5, "thresholds must be an iterable of Thresholds, not int"),
         ([], "thresholds must be some Thresholds"),
         ([5], "thresholds must be some Thresholds"),
         ([FAILING, Threshold("success_rate", 90)], "each metric once"),

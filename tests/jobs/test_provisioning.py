@@ -343,6 +343,7 @@ async def test_every_fault_of_every_spec_is_told_before_anything_is_sent_and_no_
     ("options", "named"),
     [
         ({"sink": 5}, "sink must be a coroutine function"),
+        ({"specs": TrunkSpec(**spec(sip_password=SECRET))}, "specs must be an iterable of"),
         ({"concurrency": 0}, "concurrency must be a whole number from 1, not 0"),
         ({"concurrency": True}, "not True"),
     ],
@@ -351,7 +352,7 @@ async def test_bad_options_are_refused(
     options: dict[str, Any], named: str, telepath: TelepathClient, vault: Vault
 ) -> None:
     with pytest.raises(UsageError, match=named):
-        await provision_trunks(telepath, [spec()], **{"sink": vault.sink, **options})
+        await provision_trunks(telepath, **{"specs": [spec()], "sink": vault.sink, **options})
 
 
 async def test_neither_a_password_nor_a_sinks_error_that_shows_it_is_in_a_repr(
