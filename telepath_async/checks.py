@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, TypeVar
 from yarl import URL
 
 from .errors import UsageError
-from .secret import Secret, SecretNumber
+from .secret import Secret, SecretBytes, SecretNumber, type_name
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -220,7 +220,7 @@ def check_key(name: str, value: Secret | None) -> Secret:
             "dashboard)"
         )
     if not _is_text(value):
-        raise UsageError(f"{name} must be the key's text or a Secret, not {type(value).__name__}")
+        raise UsageError(f"{name} must be the key's text or a Secret, not {type_name(value)}")
     unusable = ""
     try:
         value.reveal()
@@ -237,7 +237,7 @@ def check_key(name: str, value: Secret | None) -> Secret:
 
 
 def _is_text(value: object) -> TypeGuard[Secret]:
-    return isinstance(value, Secret) and not isinstance(value, SecretNumber)
+    return isinstance(value, Secret) and not isinstance(value, SecretNumber | SecretBytes)
 
 
 def _fits(secret: Secret, pattern: str) -> bool:

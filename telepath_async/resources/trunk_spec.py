@@ -19,7 +19,7 @@ from ..models.trunks import AIProvider
 from ..protocol.body import write_json
 from ..protocol.redaction import as_secret, redact_request
 from ..protocol.url import is_encodable
-from ..secret import Secret, SecretNumber
+from ..secret import Secret, SecretBytes, SecretNumber, type_name
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _SHORTEST_PASSWORD: Final = 8
@@ -221,14 +221,12 @@ def _field_fault(name: str, value: object) -> str | None:
 
 
 def _kind(value: object) -> str:
-    if isinstance(value, SecretNumber):
-        return type(value.number()).__name__
-    pickled = " without its value (it was pickled)" if isinstance(value, Secret) else ""
-    return f"{type(value).__name__}{pickled}"
+    is_pickled = type(value) is Secret and _text(value) is None
+    return f"{type_name(value)}{' without its value (it was pickled)' if is_pickled else ''}"
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, SecretNumber):
+    if isinstance(value, SecretNumber | SecretBytes):
         return None
     if isinstance(value, Secret):
         try:

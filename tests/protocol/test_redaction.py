@@ -88,6 +88,15 @@ def test_a_number_behind_a_credentials_name_is_hidden_and_sent_as_a_number(numbe
     assert json.loads(write_json(hidden)) == {"sip_password": number}
 
 
+@pytest.mark.parametrize("value", [b"needle", bytearray(b"needle")])
+def test_bytes_behind_a_credentials_name_are_hidden_and_not_sent(value: object) -> None:
+    hidden = redact({"sip_password": [value], "plain": b"p"})
+    assert "needle" not in repr(hidden)
+    assert hidden["plain"] == b"p"
+    with pytest.raises(UsageError, match="an object of type bytes in it"):
+        write_json({"a": hidden["sip_password"]})
+
+
 class Figure(float):
     def __repr__(self) -> str:
         return "Figure()"

@@ -87,6 +87,7 @@ def test_each_providers_short_form_makes_the_same_spec(
             "sip_password must have at least 8 characters",
         ),
         ({"sip_password": b"s3cur3P@ss"}, "sip_password must be text, not bytes"),
+        ({"sip_password": b""}, "sip_password must be text, not bytes"),
         (
             {"sip_password": pickle.loads(pickle.dumps(Secret("s3cur3P@ss")))},
             "without its value (it was pickled)",

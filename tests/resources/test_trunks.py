@@ -349,7 +349,7 @@ class TestUpdate:
         [
             ({"name": 5}, "name must be text, not int"),
             ({"name": "  "}, "name is blank"),
-            ({"name": Secret("n")}, "name must be text, not Secret"),
+            ({"name": Secret("n")}, "name must be text, not Secret$"),
             ({"openai_api_key": 12345678}, "openai_api_key must be text, not int"),
             ({"openai_api_key": ["sk"]}, "openai_api_key must be text, not list"),
             ({"openai_api_key": "sk-1\n"}, "openai_api_key has white space around it"),
