@@ -88,7 +88,10 @@ CALLS: dict[str, Callable[[TelepathClient], Awaitable[Any]]] = {
     ),
     "agent": lambda client: client.numbers.update("+15550003", inbound_agent=AGENT),
     "request": lambda client: client.request(
-        "POST", "/new", json={"password": PASSWORD, "in": {"api_token": "seeded-token"}}
+        "POST",
+        "/new",
+        params={"access_token": "seeded-query", "x_secret": Secret("seeded-query")},
+        json={"password": PASSWORD, "in": {"api_token": "seeded-token"}},
     ),
 }
 
@@ -393,6 +396,12 @@ REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
     "a bad method": lambda client: client.request("X", "/a", json={"token": "seeded-token"}),
     "a bad parameter": lambda client: client.request(
         "POST", "/a", params={"a": []}, json={"token": "seeded-token"}
+    ),
+    "an unencodable parameter": lambda client: client.request(
+        "GET", "/a", params={"token": ["seeded-token"], "a": "b"}
+    ),
+    "a parameter in bytes": lambda client: client.request(
+        "GET", "/a", params={"token": b"seeded-token"}
     ),
     "an unencodable request": lambda client: client.request(
         "POST", "/a", json={"token": "seeded-token", "x": UNENCODABLE}
