@@ -7,6 +7,7 @@ and without markup. rich is imported where a table is rendered: NDJSON does with
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import traceback
@@ -88,9 +89,22 @@ def print_traceback(error: BaseException | None) -> None:
 
 
 def write_text(stream: TextIO, text: str) -> None:
-    """Write lines for people, without what could drive their terminal."""
-    stream.write("".join(f"{printable(line.expandtabs())}\n" for line in text.split("\n")))
-    stream.flush()
+    """Write lines for people, without what could drive their terminal.
+
+    Where nobody can read them (a full disk, a reader that has gone), the command goes on.
+    """
+    try:
+        stream.write("".join(f"{printable(line.expandtabs())}\n" for line in text.split("\n")))
+        stream.flush()
+    except OSError:
+        discard(stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Send what waits in a stream, and all that comes, nowhere: Python flushes it at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def counted(number: int, thing: str) -> str:

@@ -76,6 +76,26 @@ def test_a_reader_that_leaves_ends_a_batch_with_a_hint_how_to_go_on(
     assert len(slow.trunks) < 500
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["calls", "get", "call_nobody"], 4),
+        (["calls", "get"], 2),
+        (["calls", "list", "--table"], 0),
+    ],
+    ids=["an error", "a usage error", "a note"],
+)
+def test_messages_that_nobody_can_read_change_no_exit_code(
+    slow: Sandbox, arguments: list[str], code: int
+) -> None:
+    with (
+        Path("/dev/full").open("w") as full,
+        started(slow, *arguments, stderr=full) as process,
+    ):
+        process.communicate(timeout=30)
+        assert process.returncode == code
+
+
 def test_lines_stream_while_the_list_is_read(slow: Sandbox) -> None:
     with started(slow, "calls", "list") as process:
         assert process.stdout
