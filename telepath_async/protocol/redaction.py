@@ -27,8 +27,8 @@ CREDENTIAL: Final = re.compile(
            | (?-i:(?<=[a-z0-9]) (?:At|In|On|Count|Days|Length|Limit|Seconds|Type|Used|Version))
          )\Z)
     .*?
-    (?: passw | passphrase | secret | credential
-      | (?:api|access|private|signing) [\W_]* key
+    (?: passw | passphrase | passcode | pwd | secret | credential
+      | (?:api|access|private|signing|provider|openai|elevenlabs) [\W_]* key
       | (?:access|auth|bearer|refresh|session) [\W_]* token
       # Any other token where the name ends: `max_tokens` and `token_usage` are figures.
       | token (?:[\W_]* (?:hash|string|text|value|v?[0-9]+))? \Z

@@ -54,6 +54,7 @@ def test_every_secret_of_a_body_is_found_also_what_is_plain_behind_a_credentials
     "name",
     [
         "password", "sip_password", "passwd", "passphrase", "client_secret", "secret_key",
+        "pwd", "sip_pwd", "userPwd", "passcode", "openai_key", "elevenlabsKey", "provider-key",
         "credentials", "api_key", "api-key", "x-api-key", "API Key", "apikey",
         "openaiApiKey", "azure_api_key_2", "private_key", "privateKey", "access-key",
         "signing_key", "Authorization", "proxy-authorization", "token", "authToken",
