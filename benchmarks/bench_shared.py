@@ -66,7 +66,7 @@ async def work(url: str, key: str, processes: int, begin: float) -> tuple[list[f
     The first part ends at `begin + WARM_UP + SECONDS`; in the second, one call follows the other.
     Return when each call was let through, and the waits of the second part.
     """
-    places: list[float] = []
+    grants: list[float] = []
     waits: list[float] = []
     async with RedisLimiter(
         url, limit=LIMIT, period=PERIOD, burst=BURST, expected_processes=4
@@ -78,15 +78,15 @@ async def work(url: str, key: str, processes: int, begin: float) -> tuple[list[f
         async def call() -> None:
             while time.monotonic() < end:
                 await limiter.acquire()
-                places.append(time.monotonic())
+                grants.append(time.monotonic())
 
         await asyncio.gather(*(call() for _ in range(100 // processes)))
         await asyncio.sleep(1.0)
         while time.monotonic() < end + 3.0:
             waits.append(await limiter.acquire())
-            places.append(time.monotonic())
+            grants.append(time.monotonic())
             await asyncio.sleep(2 * processes * PERIOD / LIMIT)
-    return places, waits
+    return grants, waits
 
 
 def fork(url: str, key: str, processes: int, begin: float, folder: str) -> int:
@@ -102,7 +102,7 @@ def fork(url: str, key: str, processes: int, begin: float, folder: str) -> int:
     return child
 
 
-def words(url: str) -> int:
+def requests_to(url: str) -> int:
     with redis.Redis.from_url(url) as client:
         stats = client.info("commandstats")
     return sum(
@@ -113,23 +113,25 @@ def words(url: str) -> int:
 def share(url: str, processes: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic() + 0.2
-        crew = [fork(url, f"key {processes}", processes, begin, folder) for _ in range(processes)]
+        children = [
+            fork(url, f"key {processes}", processes, begin, folder) for _ in range(processes)
+        ]
         time.sleep(max(0.0, begin + WARM_UP - time.monotonic()))
-        before, since = words(url), time.monotonic()
+        before, since = requests_to(url), time.monotonic()
         time.sleep(SECONDS)
-        spoken, until = words(url) - before, time.monotonic()
-        for child in crew:
+        sent, until = requests_to(url) - before, time.monotonic()
+        for child in children:
             os.waitpid(child, 0)
         notes = [json.loads(path.read_text()) for path in Path(folder).iterdir()]
-    places = sorted(place for each, _ in notes for place in each)
+    grants = sorted(grant for each, _ in notes for grant in each)
     waits = sorted(wait * 1000 for _, each in notes for wait in each)
     most = max(
-        bisect.bisect_left(places, place + PERIOD) - index for index, place in enumerate(places)
+        bisect.bisect_left(grants, grant + PERIOD) - index for index, grant in enumerate(grants)
     )
-    steady = sum(since <= place < until for place in places)
+    steady = sum(since <= grant < until for grant in grants)
     p50, p99 = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
     print(
-        f"\n{processes} processes: {steady:,} places in {until - since:.1f} s, {spoken} "
+        f"\n{processes} processes: {steady:,} grants in {until - since:.1f} s, {sent} "
         f"round trips; in any window {most:,}"
     )
     print(f"  an acquire at half load: p50 {p50:.2f} ms, p99 {p99:.1f} ms")
@@ -146,7 +148,7 @@ def share(url: str, processes: int) -> None:
     )
     goal(
         f"{processes} processes on one key: round trips a request",
-        spoken / steady,
+        sent / steady,
         at_most=0.2,
         digits=3,
     )
@@ -158,21 +160,21 @@ def many_keys(url: str) -> None:
         sha = client.script_load(_SCRIPT)
         for members in (1, 4, 100):
             count = KEYS // members
-            crew = [
+            children = [
                 Member(f"{number:012d}", Shares(6000, 60.0, None, 4)) for number in range(members)
             ]
             client.config_resetstat()
             for chunk in range(0, count, 200):
                 with client.pipeline(transaction=False) as pipe:
                     for key in range(chunk, min(chunk + 200, count)):
-                        for member in crew:
+                        for member in children:
                             now = time.monotonic()
-                            member.told_time(time.time() + 60, now)
+                            member.link.note_time(time.time() + 60, now)
                             pipe.evalsha(
                                 sha,
                                 1,
                                 f"telepath:limiter:{members:04d}{key:028d}:60",
-                                member.ask(now, 3, 3),
+                                member.request(now, 3, 3),
                             )
                     pipe.execute()
             each = client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"]

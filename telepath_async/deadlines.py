@@ -61,7 +61,7 @@ class Timer:
         self._loop = loop
         self._seconds = seconds
         self._running: dict[Deadline, None] = {}
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: asyncio.Handle | None = None
 
     def begin(self, now: float) -> Deadline:
         """Begin an attempt of the running task."""
@@ -72,6 +72,10 @@ class Timer:
         return deadline
 
     def _on_timer(self) -> None:
+        """Let a turn pass: after a busy loop, answers that came in time are read in this one."""
+        self._handle = self._loop.call_soon(self._fire_due)
+
+    def _fire_due(self) -> None:
         """Fire what is due, and come back for the next: an attempt that ends leaves this armed."""
         self._handle = None
         now = self._loop.time()
@@ -111,8 +115,13 @@ class Deadlines:
 
     def _begin_unshared(self, at: float, seconds: float) -> Deadline:
         """Begin an attempt whose bound no other one has: it gets a timer of its own."""
+        handle: asyncio.Handle = self._loop.call_at(at, lambda: on_timer())
+
+        def on_timer() -> None:  # lets a turn pass, too
+            nonlocal handle
+            handle = self._loop.call_soon(deadline.fire)
+
         deadline = Deadline(at, seconds, lambda _: handle.cancel())
-        handle = self._loop.call_at(at, deadline.fire)
         return deadline
 
 

@@ -6,6 +6,7 @@ Several of aiohttp's exceptions show the Authorization header; none of them leav
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from typing import Final
 
 import aiohttp
@@ -18,7 +19,8 @@ from .errors import (
     TelepathError,
 )
 from .protocol.messages import Request
-from .protocol.redaction import sanitize
+from .protocol.redaction import Redactor, sanitize
+from .secret import Secret
 
 _MAX_REASON: Final = 100  # characters of somebody else's text
 _TOO_LARGE: Final = ("Got more than", "Too many headers")  # how aiohttp's parser begins
@@ -39,19 +41,27 @@ def timeout(target: str, seconds: float, *, sent: bool) -> RequestTimeout:
 
 
 def failure(
-    error: Exception, request: Request, target: str, *, sent: bool, stale: bool
+    error: Exception,
+    request: Request,
+    target: str,
+    *,
+    sent: bool,
+    stale: bool,
+    secrets: Iterable[Secret],
 ) -> TelepathError:
-    """Return the error of an attempt that broke off."""
+    """Return the error of an attempt that broke off; `secrets`: what a proxy must not echo."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return _proxy_refused(error, target)
+        return _proxy_refused(error, target, Redactor(secrets))
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _bad_certificate(error, target)
     if isinstance(error, aiohttp.ClientResponseError) and error.message.startswith(_TOO_LARGE):
-        return ResponseError(
+        why = (
             f"{target}: the headers of the answer are larger than is read (8,190 bytes each, 128 "
-            "of them); find out which server or proxy on the way sends them",
-            status=0,
+            "of them); find out which server or proxy on the way sends them"
         )
+        if not sent:  # it is the proxy's answer to CONNECT
+            return ConnectionFailed(f"{why}; nothing was sent", permanent=True)
+        return ResponseError(why, status=0)
     if not sent:
         return ConnectionFailed(
             f"{target}: no connection ({_cause(error)}), nothing was sent; check base_url, "
@@ -69,13 +79,15 @@ def failure(
     )
 
 
-def _proxy_refused(error: aiohttp.ClientHttpProxyError, target: str) -> ConnectionFailed:
+def _proxy_refused(
+    error: aiohttp.ClientHttpProxyError, target: str, redactor: Redactor
+) -> ConnectionFailed:
     remedy = (
         "check the user and the password in proxy"
         if error.status == 407
         else "ask whoever runs the proxy, or go without it"
     )
-    reason = sanitize(error.message)[:_MAX_REASON]
+    reason = sanitize(redactor.text(error.message))[:_MAX_REASON]
     return ConnectionFailed(
         f"{target}: the proxy refused the connection ({error.status} {reason}), nothing was sent; "
         f"{remedy}",

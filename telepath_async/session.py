@@ -116,11 +116,13 @@ class Session:
                 raise
         finally:
             in_flight.untrack(task)
-        sent = request.attempts > 0
+        if not request.unsent:
+            state = "whether it arrived is unknown"
+        else:
+            state = "it was not carried out" if request.attempts else "nothing was sent"
         raise ClientClosedError(
-            f"the client was closed while {request.endpoint} was under way; "
-            + ("whether it arrived is unknown" if sent else "nothing was sent"),
-            sent=sent,
+            f"the client was closed while {request.endpoint} was under way; {state}",
+            sent=not request.unsent,
         )
 
     async def _attempts(self, request: Request, deadline: float) -> Response:
@@ -164,7 +166,8 @@ class Session:
             )
             if delay is None or request.withdrawn:
                 break
-            request.unsent = True  # what is not repeatable is tried again only if nothing happened
+            # What is not repeatable is tried again only if nothing happened.
+            request.unsent = not request.repeatable
             self._emit(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
         raise self._error(request, outcome)
@@ -207,7 +210,10 @@ class Session:
         except TimeoutError:
             pass
         why = f"{request.endpoint}: none of {slots.size:g} connections was free within "
-        remedy = "run fewer calls at a time, or pass a session whose connector has a higher limit"
+        remedy = (
+            "calls under way, or waiting for the rate limit, hold them: run fewer at a time, or "
+            "pass a session whose connector has a higher limit"
+        )
         if seconds < left:
             raise ThrottledError(f"{why}{seconds:g} s; {remedy}", retry_after=seconds)
         raise RequestTimeout(f"{why}{seconds:.3g} s, nothing was sent; {remedy}", sent=False)

@@ -145,6 +145,10 @@ async def send(
     must be over. A body larger than `origin.max_bytes` is cut. Raises ConnectionFailed,
     ConnectionLost, RequestTimeout, or ResponseError (the cut body of a 2xx).
     """
+    task = asyncio.current_task()
+    assert task is not None
+    if task.cancelling():  # Ctrl-C while code ran that awaits nothing, a listener that cancels
+        await asyncio.sleep(0)  # raises here, where it cannot be taken for an old cancellation
     exchange = _Exchange()
     deadline = http.deadlines.begin(math.inf if timeout is None else timeout, until)
     try:
@@ -272,7 +276,14 @@ class _Exchange:
     def failure(self, error: Exception, request: Request, origin: Origin) -> TelepathError:
         """Return our error for what aiohttp raised."""
         target = _target(request, origin)
-        return failures.failure(error, request, target, sent=self.sent, stale=self.stale)
+        return failures.failure(
+            error,
+            request,
+            target,
+            sent=self.sent,
+            stale=self.stale,
+            secrets=origin.secrets(),
+        )
 
     @property
     def sent(self) -> bool:

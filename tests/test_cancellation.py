@@ -20,6 +20,7 @@ import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
 from telepath_async.errors import RequestTimeout, TelepathError
+from telepath_async.events import Event, RequestStarted
 from tests.support.hostile import HANG, Hostile, Step, cut, deaf, drip, reply
 from tests.support.jumping import jumping, now
 from tests.support.keys import KEY
@@ -284,6 +285,41 @@ async def test_a_caller_who_is_being_cancelled_already_still_gets_the_timeout_of
         await asyncio.wait([task])
         assert task.cancelled()
         assert now() == pytest.approx(11)
+
+
+@pytest.mark.parametrize("phase", [name for name in PHASES if name != "slots"])
+@jumping
+async def test_a_cancellation_that_is_pending_when_a_call_begins_is_seen(
+    phase: str,
+) -> None:
+    """Ctrl-C while code runs that awaits nothing: the task hears of it at its next await."""
+    async with PHASES[phase]() as call:
+
+        async def cancelled_before() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await call()
+
+        began = now()
+        task = asyncio.ensure_future(cancelled_before())
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert now() == began
+
+
+@jumping
+async def test_a_listener_that_cancels_its_task_ends_the_call() -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, RequestStarted):
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+
+    async with Hostile([reply()]) as server, client_at(server.url, on_event=stop) as client:
+        task = asyncio.ensure_future(client.request("GET", "/x"))
+        await asyncio.wait([task])
+        assert task.cancelled()
 
 
 @jumping

@@ -40,7 +40,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "deadlines": {STDLIB},
     "reuse": {STDLIB, "aiohttp"},
-    "failures": {STDLIB, "aiohttp", "protocol.messages", "protocol.redaction", "errors"},
+    "failures": {STDLIB, "aiohttp", "protocol.messages", "protocol.redaction", "errors", "secret"},
     "slots": {STDLIB, "aiohttp", "limiter"},
     "transport": {
         STDLIB, "aiohttp", "yarl", "attrs", "protocol.messages", "protocol.body",

@@ -579,6 +579,29 @@ async def test_close_cuts_off_a_call_that_hangs(rig: Any, phase: dict[str, Any])
     assert not it.holder.in_flight
 
 
+@pytest.mark.parametrize(
+    ("request_", "outcome", "sent"),
+    [
+        (POST, answer(429, Retry_After="5"), False),
+        (POST, ConnectionFailed("no"), False),
+        (GET, LOST, True),
+        (GET, answer(503, Retry_After="5"), True),
+    ],
+)
+@jumping
+async def test_close_before_another_try_knows_whether_the_last_one_may_have_arrived(
+    rig: Any, request_: Request, outcome: object, sent: bool
+) -> None:
+    it = rig(outcome, retry=RetryPolicy(backoff=20.0))
+    task = asyncio.ensure_future(it.session.send(request_))
+    await asyncio.sleep(1)
+    await it.holder.aclose()
+    with pytest.raises(ClientClosedError) as caught:
+        await task
+    assert (caught.value.sent, len(it.wire.sent)) == (sent, 1)
+    assert ("whether it arrived is unknown" if sent else "not carried out") in str(caught.value)
+
+
 @jumping
 async def test_a_task_that_was_cut_off_can_go_on_and_be_timed_out_later(rig: Any) -> None:
     it = rig(HANGING, timeout=None, attempt_timeout=None)

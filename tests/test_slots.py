@@ -146,7 +146,7 @@ async def test_a_call_that_finds_no_connection_in_its_time_names_the_remedy() ->
         await asyncio.sleep(5)
         with pytest.raises(
             RequestTimeout,
-            match=r"none of 110 connections was free within 5 s, nothing was sent; run fewer calls",
+            match=r"none of 110 connections was free within 5 s, nothing was sent; calls under",
         ) as caught:
             await client.with_options(timeout=5.0).request("GET", "/x")
         assert not caught.value.sent

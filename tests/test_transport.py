@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
+import math
 import socket
+import threading
 import time
 import traceback
 import types
@@ -36,7 +38,9 @@ from tests.support.hostile import (
     HANG,
     RESET,
     Hostile,
+    Received,
     Step,
+    answering,
     chunked,
     cut,
     cut_request,
@@ -48,7 +52,7 @@ from tests.support.hostile import (
     reply,
 )
 from tests.support.keys import KEY
-from tests.support.threads import bluntly
+from tests.support.threads import bluntly, server_in_a_thread
 from tests.support.tls import needs_openssl, server_context
 
 PASSWORD = "seeded-sip-password"
@@ -79,6 +83,7 @@ async def send(
     request: Request = GET,
     *,
     timeout: float | None = 2.0,
+    until: float = math.inf,
     max_bytes: int = 1_000_000,
     proxy: str | None = None,
     headers: dict[str, str] | None = None,
@@ -94,7 +99,12 @@ async def send(
         for name, value in ({"X-Session": SESSION_KEY} if headers is None else headers).items()
     }
     return await transport.send(
-        transport.Http(session), origin, request, headers=origin.headers(hidden), timeout=timeout
+        transport.Http(session),
+        origin,
+        request,
+        headers=origin.headers(hidden),
+        timeout=timeout,
+        until=until,
     )
 
 
@@ -379,6 +389,17 @@ async def test_headers_larger_than_is_read_are_named(
     assert "the headers of the answer are larger than is read (8,190 bytes each" in str(error)
 
 
+async def test_headers_of_a_proxy_larger_than_is_read_are_named_and_nothing_was_sent(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with Hostile([raw(LARGE_HEADS["many"] + b"\r\n")]) as proxy:
+        error = await failure(session, "https://api.telepath.invalid/v1", POST, proxy=proxy.url)
+    assert isinstance(error, ConnectionFailed)
+    assert error.permanent
+    assert "headers of the answer are larger than is read" in str(error)
+    assert "nothing was sent" in str(error)
+
+
 async def test_endless_headers_are_an_error(session: aiohttp.ClientSession) -> None:
     async with Hostile([endless(b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n")]) as server:
         assert isinstance(await failure(session, server.url), ResponseError)
@@ -559,6 +580,33 @@ async def test_a_slow_drip_ends_with_the_timeout(
     assert time.monotonic() - began < 4.0
 
 
+@pytest.mark.parametrize("bound", ["of the attempt", "of the call"])
+async def test_an_answer_that_came_in_time_is_read_after_a_busy_loop(
+    session: aiohttp.ClientSession, bound: str
+) -> None:
+    is_busy = threading.Event()
+
+    def wait_and_answer(_: Received) -> Step:
+        is_busy.wait()
+        return reply(200, b'{"sip_password": "new"}')
+
+    def keep_busy() -> None:
+        is_busy.set()
+        time.sleep(0.5)
+
+    loop = asyncio.get_running_loop()
+    with server_in_a_thread(answering(wait_and_answer)) as server:
+        loop.call_later(0.2, keep_busy)
+        response = await send(
+            session,
+            server.url,
+            POST,
+            timeout=0.4 if bound == "of the attempt" else None,
+            until=math.inf if bound == "of the attempt" else loop.time() + 0.4,
+        )
+    assert response.body == b'{"sip_password": "new"}'
+
+
 async def test_without_a_timeout_a_slow_answer_is_waited_for(
     session: aiohttp.ClientSession,
 ) -> None:
@@ -656,6 +704,19 @@ async def test_what_a_proxy_refuses_is_named_with_its_status(
     assert f"the proxy refused the connection ({status} Whatever), nothing was sent; {remedy}" in (
         str(error)
     )
+
+
+async def test_a_proxy_that_echoes_its_password_shows_it_in_no_error(
+    session: aiohttp.ClientSession,
+) -> None:
+    refused = Step(b"HTTP/1.1 407 bad login ada:pass%2Fw0rd pass/w0rd\r\n\r\n", "close")
+    async with Hostile([refused]) as proxy:
+        error = await failure(
+            session,
+            "https://api.telepath.invalid/v1",
+            proxy=proxy.url.replace("//", "//ada:pass%2Fw0rd@"),
+        )
+    assert "(407 bad login ada:********** **********)" in str(error)
 
 
 async def test_a_proxy_that_is_not_there_is_named(session: aiohttp.ClientSession) -> None:

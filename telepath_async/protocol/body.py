@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import msgspec
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from .messages import Response
 
 
+_NOT_THE_API: Final = (
+    "it is a web page, so something else answers here (a portal, a proxy, a wrong base_url)"
+)
+
+
 def read_json(response: Response) -> Any:
     """Decode the body: without a byte order mark, half a character as U+FFFD.
 
@@ -37,7 +42,7 @@ def read_json(response: Response) -> Any:
         halves = b"\\" in body and b"\\ud" in body.lower()
         return msgspec.json.decode(_whole_characters(body) if halves else body)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        why = str(error) or type(error).__name__
+        why = _NOT_THE_API if body.lstrip()[:1] == b"<" else str(error) or type(error).__name__
         del body  # a traceback keeps this frame
     raise decode_error(response, why)
 

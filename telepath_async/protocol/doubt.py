@@ -25,8 +25,9 @@ Verdict: TypeAlias = Literal["ours", "older", "unclear"]
 _GRACE: Final = timedelta(seconds=10)
 """How far a server's `created_at` and its Date may be apart: two hosts, and whole seconds."""
 
-_CERTAIN: Final = timedelta(minutes=5)
-"""A trunk that is older than the call by this much is older, whatever the server's clocks do."""
+_CERTAIN: Final = timedelta(days=1)
+"""A trunk that is older than the call by this much is older, whatever the server's clock and its
+time zone: some servers write local times without one."""
 
 _CUT_OFF: Final = ".…\ufffd"
 """What a server may put at the end of a text that it cuts: dots, or half a character."""

@@ -14,8 +14,9 @@ ACCEPT_ENCODING: Final = "gzip, deflate"
 MAX_REST: Final = 2**20
 """Bytes of a body that is too large, which are kept to be looked at."""
 
-_PIECE: Final = 2**18  # bytes; zlib holds what it expands in one go twice
+_PIECE: Final = 2**16  # bytes; what follows a member in it is copied, once for each member
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_GZIP_BEGINS: Final = b"\x1f"  # of each member: there may be several, and padding after the last
 _BARE_DEFLATE: Final = -zlib.MAX_WBITS
 
 
@@ -38,17 +39,21 @@ def _expand(body: bytes, encoding: str, max_bytes: int) -> tuple[bytes, bool]:
         unpacker = zlib.decompressobj(zlib.MAX_WBITS if body[0] & 0x0F == 8 else _BARE_DEFLATE)
     else:
         return body, True
-    pieces: list[bytes] = []
-    size = 0
+    expanded = bytearray()
     try:
         for start in range(0, len(body), _PIECE):
             chunk, is_full = body[start : start + _PIECE], False
-            while (chunk or is_full) and not unpacker.eof:
-                pieces.append(unpacker.decompress(chunk, _PIECE))
-                size += len(pieces[-1])
-                if size > max_bytes:
-                    return b"".join(pieces[: MAX_REST // _PIECE + 1])[:max_bytes][:MAX_REST], False
-                chunk, is_full = unpacker.unconsumed_tail, len(pieces[-1]) == _PIECE
+            while chunk or is_full:
+                if unpacker.eof:
+                    if encoding == "deflate" or not chunk.startswith(_GZIP_BEGINS):
+                        return bytes(expanded), True
+                    unpacker = zlib.decompressobj(_GZIP)
+                piece = unpacker.decompress(chunk, _PIECE)
+                expanded += piece
+                if len(expanded) > max_bytes:
+                    return bytes(expanded[: min(max_bytes, MAX_REST)]), False
+                chunk = unpacker.unconsumed_tail or unpacker.unused_data
+                is_full = len(piece) == _PIECE and not unpacker.eof
     except zlib.error:
         return body, True
-    return (b"".join(pieces) if unpacker.eof else body), True
+    return (bytes(expanded) if unpacker.eof else body), True

@@ -49,6 +49,12 @@ def test_a_body_that_is_no_json_is_a_response_error_that_keeps_it_raw(body: byte
     assert caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><title>Sign in</title>", b"\r\n <html>"])
+def test_a_web_page_in_place_of_an_answer_is_named_as_one(body: bytes) -> None:
+    with pytest.raises(ResponseError, match=r"it is a web page.*a wrong base_url\)"):
+        read_json(answer(body))
+
+
 class Word(str):
     __slots__ = ()
 

@@ -45,7 +45,8 @@ def test_without_a_usable_date_our_own_clock_counts(headers: dict[str, str]) -> 
 
 @pytest.mark.parametrize(
     ("seconds", "verdict"),
-    [(-10.0, "ours"), (-10.001, "unclear"), (-300.0, "unclear"), (-300.001, "older"),
+    [(-10.0, "ours"), (-10.001, "unclear"), (-14 * 3600.0, "unclear"),
+     (-86_400.0, "unclear"), (-86_400.001, "older"),
      (3.0 + 10.0, "ours"), (3.0 + 10.001, "unclear"), (86_400.0, "unclear"), (None, "unclear")],
 )  # fmt: skip
 def test_a_trunk_is_ours_or_older_by_its_time_and_unclear_in_between(

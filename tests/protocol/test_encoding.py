@@ -37,6 +37,31 @@ def test_a_body_is_expanded(encoding: str, compressed: bytes) -> None:
     assert decode_body(compressed, encoding, 10_000) == (BODY, True)
 
 
+@pytest.mark.parametrize("at", [1, 100, 2**18, 300_000])
+def test_gzip_of_several_members_is_expanded_whole(at: int) -> None:
+    body = random.Random(1).randbytes(400_000)
+    members = gzip.compress(body[:at]) + gzip.compress(b"") + gzip.compress(body[at:])
+    assert decode_body(members, "gzip", 10**6) == (body, True)
+    assert decode_body(members + bytes(600), "gzip", 10**6) == (body, True)
+    assert decode_body(members[:-9], "gzip", 10**6) == (members[:-9], True)
+    assert decode_body(members, "gzip", 399_999) == (body[:399_999], False)
+
+
+def test_a_member_may_end_where_a_piece_ends() -> None:
+    lengths = set()
+    for size in range(2**16 - 40, 2**16 - 10):
+        first = random.Random(1).randbytes(size)
+        member = gzip.compress(first, 0)
+        lengths.add(len(member))
+        assert decode_body(member + gzip.compress(BODY), "gzip", 10**6) == (first + BODY, True)
+    assert lengths >= {2**16 - 1, 2**16, 2**16 + 1}
+
+
+@pytest.mark.parametrize("kind", [zlib.compress, bare_deflate])
+def test_what_follows_deflate_is_left_out(kind: Callable[[bytes], bytes]) -> None:
+    assert decode_body(kind(BODY) + gzip.compress(BODY), "deflate", 10**6) == (BODY, True)
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "nonsense"])
 @pytest.mark.parametrize("body", [b"", b"{}", BODY, b"\x1f\x8b", b"\x78\x9c", b"\x00"])
 def test_what_is_not_as_its_label_says_is_returned_as_it_came(encoding: str, body: bytes) -> None:

@@ -129,7 +129,7 @@ async def test_a_row_without_an_id_that_is_another_trunk_leaves_the_error_as_it_
 
 
 @pytest.mark.parametrize("name", [NAME, "Somebody else's"])
-@pytest.mark.parametrize("age", [301.0, 86_400.0])
+@pytest.mark.parametrize("age", [86_401.0, 900_000.0])
 async def test_a_trunk_that_certainly_is_older_is_a_conflict_and_is_named(
     server: TrunkServer, age: float, name: str
 ) -> None:
@@ -144,7 +144,7 @@ async def test_an_older_trunk_with_the_username_in_another_case_is_no_conflict(
     server: TrunkServer,
 ) -> None:
     """A server that tells cases apart may still carry the create out."""
-    server.created.append(row(created_at=made(-86_400), sip_username="agent-prod-1"))
+    server.created.append(row(created_at=made(-90_000), sip_username="agent-prod-1"))
     server.faults.append(Fault("close", read=100))
     with pytest.raises(OutcomeUnknown, match="a look-up could not tell"):
         await create(server)
@@ -173,7 +173,7 @@ async def test_the_username_as_it_was_sent_goes_before_one_in_another_case(
 async def test_rows_that_show_no_username_and_are_old_do_not_hide_the_servers_error(
     server: TrunkServer,
 ) -> None:
-    server.created.append(row(sip_username=None, created_at=made(-3600)))
+    server.created.append(row(sip_username=None, created_at=made(-90_000)))
     server.faults.append(refuse(500))
     with pytest.raises(ServerError):
         await create(server)
