@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, TypeVar
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, TypeVar
 from yarl import URL
 
 from .errors import UsageError
-from .secret import Secret, SecretNumber
+from .secret import Secret, SecretBytes, SecretNumber, type_name
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -174,6 +174,13 @@ def check_function(name: str, value: Any, what: str) -> Callable[..., Any]:
     raise UsageError(f"{name} must be a {what}, not {type(value).__name__}")
 
 
+def check_iterable(name: str, value: Any, what: str) -> Iterable[Any]:
+    """Return what can be iterated; `what`: "TrunkSpecs or mappings of their fields"."""
+    if isinstance(value, Iterable):
+        return value
+    raise UsageError(f"{name} must be an iterable of {what}, not {type(value).__name__}")
+
+
 def check_priority(value: object) -> Priority:
     """Return the lane in the limiter."""
     if value == "interactive":
@@ -219,7 +226,7 @@ def check_key(name: str, value: Secret | None) -> Secret:
             "dashboard)"
         )
     if not _is_text(value):
-        raise UsageError(f"{name} must be the key's text or a Secret, not {type(value).__name__}")
+        raise UsageError(f"{name} must be the key's text or a Secret, not {type_name(value)}")
     unusable = ""
     try:
         value.reveal()
@@ -236,7 +243,7 @@ def check_key(name: str, value: Secret | None) -> Secret:
 
 
 def _is_text(value: object) -> TypeGuard[Secret]:
-    return isinstance(value, Secret) and not isinstance(value, SecretNumber)
+    return isinstance(value, Secret) and not isinstance(value, SecretNumber | SecretBytes)
 
 
 def _fits(secret: Secret, pattern: str) -> bool:

@@ -45,7 +45,7 @@ from .resources.analytics import Analytics
 from .resources.calls import Calls
 from .resources.numbers import Numbers
 from .resources.trunks import Trunks
-from .secret import Secret
+from .secret import Secret, SecretNumber
 from .session import CallOptions, Session
 from .session_holder import SessionHolder, running_loop
 from .unset import UNSET, UnsetType
@@ -272,7 +272,8 @@ class TelepathClient:
         `params`: None is left out. GET, HEAD, PUT and DELETE are retried; POST and PATCH only where
         nothing can have happened.
         """
-        json = redact_request(json)  # a traceback keeps this frame
+        # A traceback keeps this frame.
+        params, json = redact_request(params), redact_request(json)
         verb = method.upper() if isinstance(method, str) else ""
         if verb not in _METHODS:
             raise UsageError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
@@ -288,12 +289,12 @@ class TelepathClient:
             method=verb,
             path=encoded,
             template=encoded,
-            query=query_of(**dict(params or {})),
+            query=query_of(**{name: _parameter(value) for name, value in (params or {}).items()}),
             body=None if json is None else write_json(json),
             repeatable=_METHODS[verb],
-            secrets=secret_values(json),
+            secrets=secret_values([params, json]),
         )
-        del json
+        del params, json
         return await self._session.send(request)
 
     @property
@@ -311,6 +312,13 @@ class TelepathClient:
             return "<TelepathClient>"
         closed = " closed" if self._session.holder.closed else ""
         return f"<TelepathClient {self._session.key.base_url}{closed}>"
+
+
+def _parameter(value: Any) -> Any:
+    """Return what a parameter hides, but for bytes: `query_of` refuses them."""
+    if isinstance(value, SecretNumber):
+        return value.number()
+    return value.reveal() if type(value) is Secret else value
 
 
 def _policy(retry: object) -> RetryPolicy:

@@ -1,4 +1,4 @@
-"""`Secret`: a string that hides itself, and `SecretNumber`, a number that does.
+"""`Secret`: a string that hides itself; `SecretNumber` and `SecretBytes` do for other types.
 
 Which values are secrets is decided in `protocol/redaction.py`.
 """
@@ -85,6 +85,22 @@ class SecretNumber(Secret):
             return int(text)
         except ValueError:
             return float(text)
+
+
+class SecretBytes(Secret):
+    """Bytes after a credential's name: a Secret of their repr; nothing takes them for text."""
+
+    __slots__ = ()
+
+    def __init__(self, value: bytes | bytearray) -> None:
+        super().__init__(repr(value))
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's type; where a Secret hides no text, of that which it hides."""
+    if isinstance(value, SecretNumber):
+        return type(value.number()).__name__
+    return "bytes" if isinstance(value, SecretBytes) else type(value).__name__
 
 
 def _without_value() -> Secret:

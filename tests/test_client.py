@@ -519,14 +519,14 @@ async def test_request_sends_path_params_and_body_and_returns_the_answer() -> No
         response = await client.request(
             "post",
             "/new things/a%b",
-            params={"limit": 5, "since": None, "all": True, "to": "+1"},
+            params={"limit": 5, "since": None, "all": True, "to": "+1", "token": 7},
             json={"key": Secret("s")},
         )
     (request,) = server.requests
     assert (response.status, response.json(), response.request_id) == (201, {"ok": True}, "r1")
     assert (request.method, request.target) == (
         "POST",
-        "/v1/new%20things/a%25b?limit=5&all=true&to=%2B1",
+        "/v1/new%20things/a%25b?limit=5&all=true&to=%2B1&token=7",
     )
     assert request.body == b'{"key":"s"}'
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated, Final
 
 import typer
@@ -86,6 +87,8 @@ sandbox.add_to(app)
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run the command and return its exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal without UTF-8 loses no table
+        sys.stdout.reconfigure(errors="backslashreplace")
     has_room = shutil.get_terminal_size().columns >= _ROOM_FOR_TABLES
     app.rich_markup_mode = "rich" if has_room else None
     try:

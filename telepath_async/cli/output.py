@@ -7,6 +7,7 @@ and without markup. rich is imported where a table is rendered: NDJSON does with
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import traceback
@@ -88,9 +89,22 @@ def print_traceback(error: BaseException | None) -> None:
 
 
 def write_text(stream: TextIO, text: str) -> None:
-    """Write lines for people, without what could drive their terminal."""
-    stream.write("".join(f"{printable(line.expandtabs())}\n" for line in text.split("\n")))
-    stream.flush()
+    """Write lines for people, without what could drive their terminal.
+
+    Where nobody can read them (a full disk, a reader that has gone), the command goes on.
+    """
+    try:
+        stream.write("".join(f"{printable(line.expandtabs())}\n" for line in text.split("\n")))
+        stream.flush()
+    except OSError:
+        discard(stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Send what waits in a stream, and all that comes, nowhere: Python flushes it at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def counted(number: int, thing: str) -> str:
@@ -168,13 +182,22 @@ def shown_text(value: Any, show_secrets: bool = False) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, int | float):
+        return _shown_time(value)
+    if isinstance(value, int):  # `.1f` makes a float of it, which has bounds
+        return f"{value:,}"
+    if isinstance(value, float):
         return f"{value:,.1f}".removesuffix(".0")
     if isinstance(value, dict | list | tuple):
         value = plain(value, Secret.reveal if show_secrets else str)
         return printable(_encoder.encode(value).decode())
     return printable(str(value))
+
+
+def _shown_time(moment: datetime) -> str:
+    try:
+        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    except OverflowError:  # of year 1 or 9999, which UTC's calendar cannot hold
+        return moment.isoformat(" ", "seconds")
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import signal
 import sys
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
@@ -23,7 +22,7 @@ from telepath_async import UsageError
 from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
 from .exits import OK, PIPE_CLOSED, SIGNALLED, can_resume, code_of, line_of
 from .log import echo_warnings
-from .output import echo, fields_table, print_traceback, render, write_ndjson
+from .output import discard, echo, fields_table, print_traceback, render, write_ndjson
 from .progress import Meter, progress_bar
 
 if TYPE_CHECKING:
@@ -223,13 +222,8 @@ def _wake() -> None:
 
 
 def pipe_closed() -> int:
-    """End without a message because the reader of standard output has gone (`| head`).
-
-    Python's flush at exit must not complain either.
-    """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """End without a message because the reader of standard output has gone (`| head`)."""
+    discard(sys.stdout)
     return PIPE_CLOSED
 
 

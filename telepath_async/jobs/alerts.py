@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from attrs import evolve, field, fields_dict, frozen
 
 from telepath_async import AnalyticsOverview, Call, CallStatus, UsageError
-from telepath_async.checks import check_number, check_timedelta
+from telepath_async.checks import check_iterable, check_number, check_timedelta
 from telepath_async.protocol.strict import strict_converter, structure_json
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Threshold:
     for_at_least: timedelta = field(default=timedelta(0), kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if self.metric not in _OF_A_CALL:
+        if self.metric not in tuple(_OF_A_CALL):  # it may have no hash
             raise UsageError(f"metric must be one of {', '.join(_OF_A_CALL)}, not {self.metric!r}")
         most = _PERFECT_RATE if self.metric == "success_rate" else math.inf
         for name, figure in (("limit", self.limit), ("recovery", self.recovery)):
@@ -130,7 +130,7 @@ class LatencyAlert:
 
 def checked_thresholds(thresholds: Iterable[Threshold]) -> tuple[Threshold, ...]:
     """Return the thresholds. Raises UsageError unless there are some, one for each figure."""
-    checked = tuple(thresholds)
+    checked = tuple(check_iterable("thresholds", thresholds, "Thresholds"))
     if not checked or not all(isinstance(threshold, Threshold) for threshold in checked):
         raise UsageError("thresholds must be some Thresholds")
     if len({threshold.metric for threshold in checked}) < len(checked):

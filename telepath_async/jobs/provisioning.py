@@ -19,7 +19,7 @@ from telepath_async import (
     TrunkSpec,
     UsageError,
 )
-from telepath_async.checks import check_function, check_whole
+from telepath_async.checks import check_function, check_iterable, check_whole
 
 # No character that a configuration file, a shell, a URL or a SIP header reads as anything else.
 _ALPHABET: Final = string.ascii_letters + string.digits
@@ -100,6 +100,7 @@ async def provision_trunks(
     """
     check_function("sink", sink, "coroutine function that takes a ProvisionedTrunk")
     check_whole("concurrency", concurrency)
+    check_iterable("specs", specs, "TrunkSpecs or mappings of their fields")
     checked = _checked(telepath, [_with_password(spec) for spec in specs])
     del specs  # a traceback keeps this frame, and they may hold passwords in plain text
     if isinstance(checked, UsageError):
@@ -161,6 +162,8 @@ class _Provisioning:
         )
         try:
             held = await self.sink(planned)
+            if isinstance(held, str):  # the report's error keeps this frame
+                held = Secret(held)
             spec = spec if held is None else evolve(spec, sip_password=held)
         except Exception as error:  # noqa: BLE001  # whatever a database's library raises
             return evolve(planned, state="failed", error=error)

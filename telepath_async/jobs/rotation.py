@@ -15,6 +15,7 @@ from attrs import evolve
 from telepath_async import Paginator, SipCredentials, TelepathClient, Trunk, UsageError
 from telepath_async.checks import (
     check_function,
+    check_iterable,
     check_seconds,
     check_timedelta,
     check_timeout,
@@ -90,7 +91,11 @@ async def _usernames(
     """
     if isinstance(trunks, str):
         raise UsageError("trunks must be several trunks or ids, not one text")
-    found = [trunk async for trunk in trunks] if isinstance(trunks, AsyncIterable) else list(trunks)
+    found = (
+        [trunk async for trunk in trunks]
+        if isinstance(trunks, AsyncIterable)
+        else list(check_iterable("trunks", trunks, "trunks or their ids"))
+    )
     strange = {type(trunk).__name__ for trunk in found if not isinstance(trunk, Trunk | str)}
     if strange:
         raise UsageError(f"trunks must be trunks or their ids, not {', '.join(sorted(strange))}")

@@ -18,7 +18,7 @@ import msgspec
 
 from ..errors import ResponseError, UsageError
 from ..models.fields import Model, wire_names
-from ..secret import Secret, SecretNumber
+from ..secret import Secret, SecretBytes, SecretNumber, type_name
 from ..unset import UNSET
 from .url import time_text
 
@@ -85,7 +85,7 @@ def _plain(value: object) -> object:
         return value
     if isinstance(value, SecretNumber):
         return _plain(value.number())
-    if isinstance(value, Secret):
+    if isinstance(value, Secret) and not isinstance(value, SecretBytes):
         return _plain(value.reveal())
     if isinstance(value, Enum):
         return _plain(value.value)
@@ -109,7 +109,7 @@ def _plain(value: object) -> object:
 
 
 def _shown(value: object) -> str:
-    return str(value) if isinstance(value, float) else f"an object of type {type(value).__name__}"
+    return str(value) if isinstance(value, float) else f"an object of type {type_name(value)}"
 
 
 def _key(key: object) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import UsageError
 from ..models.fields import Model
-from ..secret import Secret, SecretNumber
+from ..secret import Secret, SecretBytes, SecretNumber
 from .body import model_fields
 
 CREDENTIAL: Final = re.compile(
@@ -27,8 +27,8 @@ CREDENTIAL: Final = re.compile(
            | (?-i:(?<=[a-z0-9]) (?:At|In|On|Count|Days|Length|Limit|Seconds|Type|Used|Version))
          )\Z)
     .*?
-    (?: passw | passphrase | secret | credential
-      | (?:api|access|private|signing) [\W_]* key
+    (?: passw | passphrase | passcode | pwd | secret | credential
+      | (?:api|access|private|signing|provider|openai|elevenlabs) [\W_]* key
       | (?:access|auth|bearer|refresh|session) [\W_]* token
       # Any other token where the name ends: `max_tokens` and `token_usage` are figures.
       | token (?:[\W_]* (?:hash|string|text|value|v?[0-9]+))? \Z
@@ -59,7 +59,7 @@ def as_secret(value: object) -> Any:
 
 
 def redact(value: Any, name: str = "") -> Any:
-    """Return JSON with every text and number after a credential's name made a Secret."""
+    """Return JSON with every text, number and bytes after a credential's name made a Secret."""
     if isinstance(value, _SCALARS):
         return _hide(value) if is_credential(name) else value
     if isinstance(value, Model):
@@ -85,6 +85,8 @@ def redact_request(value: Any) -> Any:
 def _hide(value: Any) -> Any:
     if isinstance(value, str):
         return Secret(value)
+    if isinstance(value, bytes | bytearray):
+        return SecretBytes(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             return SecretNumber(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from ..checks import check_iterable
 from ..errors import UsageError
 from .trunk_spec import FIELDS, TrunkSpec, spec_faults
 
@@ -13,7 +14,7 @@ _MOST_FAULTS_SHOWN: Final = 50
 
 def check_specs(specs: Iterable[TrunkSpec | Mapping[str, Any]]) -> list[TrunkSpec] | UsageError:
     """Return all specs, made from mappings where needed, or one UsageError with every fault."""
-    entries = list(specs)
+    entries = list(check_iterable("specs", specs, "TrunkSpecs or mappings of their fields"))
     faults = [
         f"[{index}]: {fault}" for index, entry in enumerate(entries) for fault in _faults(entry)
     ]

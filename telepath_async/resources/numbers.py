@@ -17,6 +17,14 @@ from ..session import Session
 from ..unset import UNSET, UnsetType
 
 _E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
+_TYPES: Final = {
+    "label": ("text", str),
+    "outbound_only": ("True or False", bool),
+    "description": ("text", str),
+    "example_context": ("a mapping", dict),
+    "inbound_agent": ("an id, an Agent, or a mapping of its fields", str | dict),
+}
+"""What each field must be, and the type of that once it is redacted."""
 
 
 class Numbers:
@@ -39,8 +47,8 @@ class Numbers:
         repeat, and retried.
 
         `phone_number`: E.164, such as `+15550100001`; `inbound_agent`: an id, an `Agent`, or a
-        mapping of its fields. Raises UsageError, BadRequestError (400 and 422), NotFoundError. API
-        reference of Fluents: Update Number.
+        mapping of its fields. Raises UsageError before anything is sent; BadRequestError (400 and
+        422), NotFoundError. API reference of Fluents: Update Number.
         """
         fields = redact_request(
             drop_unset(
@@ -56,6 +64,9 @@ class Numbers:
             raise UsageError(
                 f"phone_number must be E.164, such as '+15550100001', not {phone_number!r}"
             )
+        faults = _type_faults(fields)
+        if faults:
+            raise UsageError("; ".join(faults))
         if not fields:
             raise UsageError("nothing to update: give at least one field")
         request = Request(
@@ -68,3 +79,12 @@ class Numbers:
         )
         response = await self._session.send(request)
         return read_object(PhoneNumber, response.or_if_empty({"number": phone_number}))
+
+
+def _type_faults(fields: Mapping[str, Any]) -> list[str]:
+    """Return what is not of its field's type, a phrase each."""
+    return [
+        f"{name} must be {_TYPES[name][0]}, not {type(value).__name__}"
+        for name, value in fields.items()
+        if value is not None and not isinstance(value, _TYPES[name][1])
+    ]

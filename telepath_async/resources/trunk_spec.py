@@ -19,7 +19,7 @@ from ..models.trunks import AIProvider
 from ..protocol.body import write_json
 from ..protocol.redaction import as_secret, redact_request
 from ..protocol.url import is_encodable
-from ..secret import Secret, SecretNumber
+from ..secret import Secret, SecretBytes, SecretNumber, type_name
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _SHORTEST_PASSWORD: Final = 8
@@ -178,12 +178,16 @@ def spec_faults(fields: Mapping[str, Any]) -> list[str]:
     provider = fields.get("ai_provider")
     needed = _NEEDED_BY.get(provider, ()) if isinstance(provider, str) else ()
     faults = [f"{name} is missing" for name in (*_REQUIRED, *needed) if fields.get(name) is None]
-    faults += [
+    return faults + field_faults(fields) + extra_faults(fields.get("extra", {}), FIELDS)
+
+
+def field_faults(fields: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the values that are not None, a phrase each."""
+    return [
         fault
         for name in FIELDS
         if fields.get(name) is not None and (fault := _field_fault(name, fields[name]))
     ]
-    return faults + extra_faults(fields.get("extra", {}), FIELDS)
 
 
 def extra_faults(extra: object, fields: Iterable[str]) -> list[str]:
@@ -203,8 +207,8 @@ def extra_faults(extra: object, fields: Iterable[str]) -> list[str]:
 
 
 def _field_fault(name: str, value: object) -> str | None:
-    text = _text(value)
-    if text is None:
+    text = _text(value) if name in _SECRETS else value
+    if not isinstance(text, str):
         return f"{name} must be text, not {_kind(value)}"
     if not is_encodable(text):
         return f"{name} holds half a character (a lone surrogate)"
@@ -217,14 +221,12 @@ def _field_fault(name: str, value: object) -> str | None:
 
 
 def _kind(value: object) -> str:
-    if isinstance(value, SecretNumber):
-        return type(value.number()).__name__
-    pickled = " without its value (it was pickled)" if isinstance(value, Secret) else ""
-    return f"{type(value).__name__}{pickled}"
+    is_pickled = type(value) is Secret and _text(value) is None
+    return f"{type_name(value)}{' without its value (it was pickled)' if is_pickled else ''}"
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, SecretNumber):
+    if isinstance(value, SecretNumber | SecretBytes):
         return None
     if isinstance(value, Secret):
         try:

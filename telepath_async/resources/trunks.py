@@ -33,7 +33,7 @@ from .batch import Batch, BatchRunner, ExistingTrunks
 from .batch_specs import check_specs
 from .listing import ListOptions, paginator
 from .lost_answers import look_up, resolve_lost_create
-from .trunk_spec import NO_EXTRA, UPDATE_FIELDS, TrunkSpec, extra_faults
+from .trunk_spec import NO_EXTRA, UPDATE_FIELDS, TrunkSpec, extra_faults, field_faults
 
 _LOOK_UPS: Final = 3
 
@@ -190,7 +190,10 @@ class Trunks:
         `vad`: the JSON of the voice activity detection, whose fields no page names. `extra`: fields
         that this SDK does not know, sent as they are. The answer may hold no more than `id`,
         `name`, `status` and `updated_at`; where it is empty (204), the trunk holds what is known:
-        its id. API reference: Update Trunk.
+        its id.
+
+        Raises UsageError on a value that `create` would refuse, before anything is sent. API
+        reference: Update Trunk.
         """
         fields = redact_request(
             drop_unset(
@@ -206,7 +209,7 @@ class Trunks:
         extra = redact_request(extra)
         del openai_api_key, elevenlabs_api_key, vad  # a traceback keeps this frame
         path = f"/trunks/{path_segment('trunk_id', trunk_id)}"
-        faults = extra_faults(extra, UPDATE_FIELDS)
+        faults = field_faults(fields) + extra_faults(extra, UPDATE_FIELDS)
         if faults:
             raise UsageError("; ".join(faults))
         fields |= extra

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -174,3 +174,19 @@ def test_a_secret_in_a_table_is_masked_unless_it_is_asked_for() -> None:
     assert shown_text(Secret("s3cur3")) == "**********"
     assert shown_text({"sip_password": Secret("s3cur3")}) == '{"sip_password":"**********"}'
     assert shown_text(Secret("s3cur3"), show_secrets=True) == "s3cur3"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5))), "0001-01-01 00:00:00+05:00"),
+        (10**30, f"{10**30:,}"),
+        (10**400, f"{10**400:,}"),
+        (1234.56, "1,234.6"),
+    ],
+    ids=["outside the calendar in UTC", "31 digits", "401 digits", "a fraction"],
+)
+def test_a_table_shows_also_what_neither_utc_nor_a_float_can_hold(
+    value: object, shown: str
+) -> None:
+    assert shown_text(value) == shown

@@ -65,6 +65,12 @@ def test_text_for_people_keeps_its_lines_and_its_tabs_as_spaces() -> None:
     assert is_harmless(stream.getvalue())
 
 
+def test_text_for_people_that_a_full_disk_does_not_take_is_lost_without_a_word() -> None:
+    with Path("/dev/full").open("w") as stream:
+        write_text(stream, "one")
+        write_text(stream, "two")
+
+
 def test_a_hostile_error_is_one_clean_line_and_so_is_its_traceback(
     telepath: Telepath, sandbox: Sandbox
 ) -> None:

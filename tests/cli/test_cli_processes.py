@@ -76,6 +76,39 @@ def test_a_reader_that_leaves_ends_a_batch_with_a_hint_how_to_go_on(
     assert len(slow.trunks) < 500
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["calls", "get", "call_nobody"], 4),
+        (["calls", "get"], 2),
+        (["calls", "list", "--table"], 0),
+    ],
+    ids=["an error", "a usage error", "a note"],
+)
+def test_messages_that_nobody_can_read_change_no_exit_code(
+    slow: Sandbox, arguments: list[str], code: int
+) -> None:
+    with (
+        Path("/dev/full").open("w") as full,
+        started(slow, *arguments, stderr=full) as process,
+    ):
+        process.communicate(timeout=30)
+        assert process.returncode == code
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_utf_8_gets_its_table(
+    slow: Sandbox, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    call = next(iter(slow.calls))
+    with started(slow, "calls", "get", call, "--table", encoding=encoding) as process:
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, "UnicodeEncodeError" in err) == (0, False)
+    assert call in out
+    assert "from \\u2192 to" in out
+
+
 def test_lines_stream_while_the_list_is_read(slow: Sandbox) -> None:
     with started(slow, "calls", "list") as process:
         assert process.stdout

@@ -174,6 +174,7 @@ LATENCY, RATE = "avg_ai_latency_ms", "success_rate"
     ("metric", "limit", "recovery", "named"),
     [
         ("latency", 5, None, "metric must be one of avg_ai_latency_ms, "),
+        (["success_rate"], 5, None, r"metric must be one of .*, not \['success_rate'\]"),
         (RATE, "95", None, "limit must be a number from 0 to 100.0, not '95'"),
         (RATE, True, None, "limit must be a number from 0 to 100.0, not True"),
         (RATE, 0.95, None, "percent, not a fraction: 95 instead of 0.95"),
@@ -197,6 +198,7 @@ def test_a_threshold_that_makes_no_sense_is_refused(
 @pytest.mark.parametrize(
     ("thresholds", "named"),
     [
+        (5, "thresholds must be an iterable of Thresholds, not int"),
         ([], "thresholds must be some Thresholds"),
         ([5], "thresholds must be some Thresholds"),
         ([FAILING, Threshold("success_rate", 90)], "each metric once"),

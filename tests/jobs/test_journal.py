@@ -190,6 +190,19 @@ def test_what_is_no_file_is_refused_and_keeps_its_mode(tmp_path: Path) -> None:
     assert mode(tmp_path) == before
 
 
+@pytest.mark.parametrize("path", ["", 5, None, b"rotation", Path("a\0b")], ids=repr)
+def test_what_is_no_path_is_refused_and_removes_nothing(
+    path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, own = tmp_path / "folder", tmp_path / "folder.new"
+    folder.mkdir()
+    own.touch(0o600)
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match="journal must be the path of a file"), open_journal(path):
+        pass
+    assert sorted(tmp_path.iterdir()) == [folder, own]
+
+
 def test_a_damaged_journal_is_refused_and_nothing_of_it_is_shown(journal: Path) -> None:
     journal.touch(mode=0o600)
     journal.write_bytes(f'{{"sip_password": "{SECRET}"}}\n'.encode())

@@ -492,6 +492,7 @@ async def test_no_password_is_shown_in_reports_logs_or_errors(
     ("options", "named"),
     [
         ({"trunks": "conn_1"}, "not one text"),
+        ({"trunks": 5}, "trunks must be an iterable of trunks or their ids, not int"),
         ({"trunks": [5, None, "conn_1"]}, "not NoneType, int"),
         ({"apply": 5}, "apply must be a coroutine function"),
         ({"apply_timeout": 0}, "apply_timeout must be a number of seconds above 0, not 0"),

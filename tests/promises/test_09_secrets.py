@@ -88,7 +88,10 @@ CALLS: dict[str, Callable[[TelepathClient], Awaitable[Any]]] = {
     ),
     "agent": lambda client: client.numbers.update("+15550003", inbound_agent=AGENT),
     "request": lambda client: client.request(
-        "POST", "/new", json={"password": PASSWORD, "in": {"api_token": "seeded-token"}}
+        "POST",
+        "/new",
+        params={"access_token": "seeded-query", "x_secret": Secret("seeded-query")},
+        json={"password": PASSWORD, "in": {"api_token": "seeded-token"}},
     ),
 }
 
@@ -335,6 +338,23 @@ REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
     "a provider's key of no type": lambda client: client.trunks.create(
         **SPEC | {"openai_api_key": ["seeded-openai"]}
     ),
+    "a password in bytes": lambda client: client.trunks.create(
+        **SPEC | {"sip_password": b"seeded-password"}
+    ),
+    "a provider's key in bytes": lambda client: TrunkSpec.openai(
+        "n",
+        sip_username="u",
+        sip_password=PASSWORD,
+        api_key=bytearray(b"seeded"),  # type: ignore[arg-type]
+    ),
+    "a key in bytes": lambda client: TelepathClient(b"seeded-key"),  # type: ignore[arg-type]
+    "a proxy in bytes": lambda client: TelepathClient("k", proxy=b"http://u:seeded@h"),  # type: ignore[arg-type]
+    "a token in bytes": lambda client: client.trunks.update(
+        "t", vad={"tokens": [{"auth_token": b"seeded-vad"}]}
+    ),
+    "a database in bytes": lambda client: sync_calls(client, b"sqlite:///seeded"),  # type: ignore[arg-type]
+    "a Redis in bytes": lambda client: RedisLimiter(b"redis://:seeded@h"),  # type: ignore[arg-type]
+    "a header in bytes": lambda client: client.with_options(headers={"X-Token": b"seeded-header"}),  # type: ignore[dict-item]
     "an unencodable create": lambda client: client.trunks.create(
         **SPEC, extra={"token": "seeded-token", "x": UNENCODABLE}
     ),
@@ -376,6 +396,12 @@ REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
     "a bad method": lambda client: client.request("X", "/a", json={"token": "seeded-token"}),
     "a bad parameter": lambda client: client.request(
         "POST", "/a", params={"a": []}, json={"token": "seeded-token"}
+    ),
+    "an unencodable parameter": lambda client: client.request(
+        "GET", "/a", params={"token": ["seeded-token"], "a": "b"}
+    ),
+    "a parameter in bytes": lambda client: client.request(
+        "GET", "/a", params={"token": b"seeded-token"}
     ),
     "an unencodable request": lambda client: client.request(
         "POST", "/a", json={"token": "seeded-token", "x": UNENCODABLE}

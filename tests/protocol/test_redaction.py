@@ -54,6 +54,7 @@ def test_every_secret_of_a_body_is_found_also_what_is_plain_behind_a_credentials
     "name",
     [
         "password", "sip_password", "passwd", "passphrase", "client_secret", "secret_key",
+        "pwd", "sip_pwd", "userPwd", "passcode", "openai_key", "elevenlabsKey", "provider-key",
         "credentials", "api_key", "api-key", "x-api-key", "API Key", "apikey",
         "openaiApiKey", "azure_api_key_2", "private_key", "privateKey", "access-key",
         "signing_key", "Authorization", "proxy-authorization", "token", "authToken",
@@ -86,6 +87,15 @@ def test_a_number_behind_a_credentials_name_is_hidden_and_sent_as_a_number(numbe
     assert str(number) not in repr(hidden)
     assert hidden == {"sip_password": Secret(str(number))}
     assert json.loads(write_json(hidden)) == {"sip_password": number}
+
+
+@pytest.mark.parametrize("value", [b"needle", bytearray(b"needle")])
+def test_bytes_behind_a_credentials_name_are_hidden_and_not_sent(value: object) -> None:
+    hidden = redact({"sip_password": [value], "plain": b"p"})
+    assert "needle" not in repr(hidden)
+    assert hidden["plain"] == b"p"
+    with pytest.raises(UsageError, match="an object of type bytes in it"):
+        write_json({"a": hidden["sip_password"]})
 
 
 class Figure(float):

@@ -112,13 +112,21 @@ class TestChecks:
 
     @pytest.mark.parametrize(
         "options",
-        [{"concurrency": 0}, {"concurrency": True}, {"concurrency": 2.0}, {"if_exists": "no"}],
+        [
+            {"concurrency": 0},
+            {"concurrency": True},
+            {"concurrency": 2.0},
+            {"if_exists": "no"},
+            {"specs": None},
+            {"specs": TrunkSpec(**spec(0))},
+        ],
+        ids=str,
     )
     async def test_bad_options_are_refused_at_the_call(
         self, options: dict[str, Any], telepath: TelepathClient
     ) -> None:
         with pytest.raises(UsageError, match=next(iter(options))):
-            telepath.trunks.create_many([], **options)
+            telepath.trunks.create_many(**{"specs": [], **options})
 
 
 class TestCreateMany:

@@ -116,6 +116,28 @@ async def test_nothing_to_update_is_refused_unsent(
 
 
 @pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"label": 5}, "label must be text, not int"),
+        ({"label": Secret("l")}, "label must be text, not Secret"),
+        ({"outbound_only": "no"}, "outbound_only must be True or False, not str"),
+        ({"outbound_only": 1}, "outbound_only must be True or False, not int"),
+        ({"description": ["d"]}, "description must be text, not list"),
+        ({"example_context": "customer=Ada"}, "example_context must be a mapping, not str"),
+        ({"inbound_agent": 5}, "inbound_agent must be an id, an Agent, or a mapping of its"),
+        ({"inbound_agent": [], "label": {}}, "label must be text, not dict; inbound_agent must"),
+    ],
+    ids=repr,
+)
+async def test_what_is_not_of_its_field_s_type_is_refused_unsent(
+    fields: dict[str, Any], why: str, telepath: TelepathClient, sandbox: Sandbox
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        await telepath.numbers.update(LINE, **fields)
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
     "phone_number",
     ["", "15550100001", "+0155501", "+1", "+1 555 010 0001", "+1555010000\n", "+" + "1" * 16, 5],
 )

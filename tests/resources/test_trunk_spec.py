@@ -87,6 +87,7 @@ def test_each_providers_short_form_makes_the_same_spec(
             "sip_password must have at least 8 characters",
         ),
         ({"sip_password": b"s3cur3P@ss"}, "sip_password must be text, not bytes"),
+        ({"sip_password": b""}, "sip_password must be text, not bytes"),
         (
             {"sip_password": pickle.loads(pickle.dumps(Secret("s3cur3P@ss")))},
             "without its value (it was pickled)",
@@ -112,6 +113,9 @@ def test_each_providers_short_form_makes_the_same_spec(
         ({"name": "\ud800"}, "name holds half a character"),
         ({"sip_password": "s3cur3P@ss\ud800"}, "sip_password holds half a character"),
         ({"sip_password": 12345678}, "sip_password must be text, not int"),
+        ({"ai_provider": Secret("openai")}, "ai_provider must be text, not Secret"),
+        ({"sip_username": Secret("sales-01")}, "sip_username must be text, not Secret"),
+        ({"system_prompt": Secret("Be brief.")}, "system_prompt must be text, not Secret"),
     ],
 )
 def test_a_spec_that_the_server_would_refuse_is_refused_here(

@@ -344,6 +344,33 @@ class TestUpdate:
             await telepath.trunks.update(known, name="New", extra=extra)
         assert sandbox.requests == []
 
+    @pytest.mark.parametrize(
+        ("fields", "why"),
+        [
+            ({"name": 5}, "name must be text, not int"),
+            ({"name": "  "}, "name is blank"),
+            ({"name": Secret("n")}, "name must be text, not Secret$"),
+            ({"openai_api_key": 12345678}, "openai_api_key must be text, not int"),
+            ({"openai_api_key": ["sk"]}, "openai_api_key must be text, not list"),
+            ({"openai_api_key": "sk-1\n"}, "openai_api_key has white space around it"),
+            ({"elevenlabs_api_key": ""}, "elevenlabs_api_key is blank"),
+            ({"custom_endpoint": "https://a"}, "custom_endpoint must be a wss:// URL"),
+            ({"system_prompt": {}, "name": True}, "name must be text, .*; system_prompt must be"),
+        ],
+        ids=repr,
+    )
+    async def test_a_value_that_create_would_refuse_is_refused_unsent(
+        self,
+        fields: dict[str, Any],
+        why: str,
+        telepath: TelepathClient,
+        sandbox: Sandbox,
+        known: str,
+    ) -> None:
+        with pytest.raises(UsageError, match=why):
+            await telepath.trunks.update(known, **fields)
+        assert sandbox.requests == []
+
     async def test_a_key_that_the_server_echoes_is_masked(
         self, telepath: TelepathClient, sandbox: Sandbox, known: str
     ) -> None:
