@@ -229,7 +229,7 @@ def pipe_closed() -> int:
 
 @contextmanager
 def resume_hint(hint: Callable[[], str], *, changes: bool = False) -> Iterator[None]:
-    """Print how to resume when the block is interrupted, or fails."""
+    """Print how to resume, or what was done, when the block is interrupted or fails."""
     try:
         yield
     except BrokenPipeError:  # the reader has what it wants

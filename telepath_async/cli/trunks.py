@@ -29,8 +29,8 @@ from .listing import (
     warn_of_unknown,
 )
 from .options import ElevenLabsKeyFile, OpenAIKeyFile
-from .output import Column, echo
-from .shell import Shell, command
+from .output import Column, echo, printable
+from .shell import Shell, command, resume_hint
 
 group: Final = typer.Typer(help="SIP trunks and their AI agents.", no_args_is_help=True)
 
@@ -167,7 +167,9 @@ async def create(
     }
     TrunkSpec(**fields)  # refused before a key is asked for
     async with shell.client() as telepath:
-        show_trunk(shell, await telepath.trunks.create(**fields))
+        created = await telepath.trunks.create(**fields)
+    with resume_hint(lambda: f"the trunk was created: {printable(created.id)}", changes=True):
+        show_trunk(shell, created)
 
 
 @command(
@@ -218,7 +220,9 @@ async def update(
     if "vad" in extra:
         fields["vad"] = extra.pop("vad")
     async with shell.client() as telepath:
-        show_trunk(shell, await telepath.trunks.update(trunk_id, **fields, extra=extra))
+        updated = await telepath.trunks.update(trunk_id, **fields, extra=extra)
+    with resume_hint(lambda: f"the trunk was updated: {trunk_id}", changes=True):
+        show_trunk(shell, updated)
 
 
 def show_trunk(shell: Shell, trunk: Trunk) -> None:

@@ -54,6 +54,19 @@ def test_create_takes_its_secrets_from_the_environment_and_prints_none(
     assert "s3cur3" not in created.out + created.err
 
 
+def test_a_change_that_cannot_be_printed_is_named_on_standard_error(
+    telepath: Telepath, sandbox: Sandbox, secrets: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "write_ndjson", full_disk)
+    created = telepath(*CREATE)
+    trunk_id = trunk_of(sandbox, "front")["id"]
+    assert created.code == FAILED
+    assert f"the trunk was created: {trunk_id}" in created.err
+    updated = telepath("trunks", "update", trunk_id, "--name", "Back")
+    assert f"the trunk was updated: {trunk_id}" in updated.err
+    assert trunk_of(sandbox, "front")["name"] == "Back"
+
+
 def test_create_takes_its_secrets_from_files_before_the_environment(
     telepath: Telepath, sandbox: Sandbox, secrets: None, tmp_path: Path
 ) -> None:
