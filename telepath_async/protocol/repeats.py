@@ -13,10 +13,10 @@ _AT_OFFSETS: Final = 3  # insertions may bring the same page at two offsets
 class Repeats:
     """Compares each page with the one before it.
 
-    A server that shows the same page at three offsets, and names no paging at all, may have sent
-    its whole list; or rows were inserted. So the next request is for one row less than that page: a
-    cursor server shows a cursor then, and one that does not page at all sends the same again. A
-    page shorter than those before it is the last.
+    A server that shows the same page at three offsets has sent its whole list, if its total says
+    so. If it names no paging at all, it may have; or rows were inserted. So the next request is for
+    one row less than that page: a cursor server shows a cursor then, and one that does not page at
+    all sends the same again. A page shorter than those before it is the last.
     """
 
     def __init__(self, of: str, page_size: int) -> None:
@@ -51,6 +51,8 @@ class Repeats:
         repeats = bool(ids) and ids == self._ids and first > self._first
         seen = self._seen + 1 if repeats else 1
         suspect = seen == _AT_OFFSETS
+        if suspect and len(ids) == body.total:
+            return True
         self._longest = max(self._longest, len(ids))
         is_last = suspect and len(ids) < self._longest
         named = body.total is not None or body.limit is not None

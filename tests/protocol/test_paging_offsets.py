@@ -325,10 +325,14 @@ def test_a_server_that_ignores_the_offset_is_an_error_where_its_total_would_be_r
         walk(Paging(plan(page_size=3)), ignoring)
 
 
+@pytest.mark.parametrize("names_total", [False, True])
 @pytest.mark.parametrize("count", [1, 3, 10, 12])
-def test_a_server_that_sends_the_whole_list_whatever_is_asked_is_at_its_end(count: int) -> None:
+def test_a_server_that_sends_the_whole_list_whatever_is_asked_is_at_its_end(
+    count: int, names_total: bool
+) -> None:
     def whole(query: dict[str, str]) -> ListBody[Item]:
-        return ListBody(rows=items(*numbered(count)), paged_by_cursor=False)
+        rows = items(*numbered(count))
+        return ListBody(rows=rows, paged_by_cursor=False, total=count if names_total else None)
 
     paging = Paging(plan(page_size=10))
     assert walk(paging, whole, most=5) == numbered(count)
