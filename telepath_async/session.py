@@ -174,7 +174,7 @@ class Session:
 
     async def _attempt(self, request: Request, attempt: int, deadline: float) -> Response:
         """Wait for a connection, then for a permit, and send the request once."""
-        slots, priority = self.holder.slots, self.options.priority
+        slots, shared, priority = self.holder.slots, self.holder.shared, self.options.priority
         if not slots.take(priority):
             await self._wait_for_connection(request, slots, deadline)
         try:
@@ -184,21 +184,30 @@ class Session:
             )
             if waited:
                 self._emit(Throttled, request, attempt, seconds=waited)
-            request.attempts = attempt
-            request.unsent = False
-            sending = transport.send(
-                self.holder.http or await self.holder.open(),
-                self.key,
-                request,
-                headers=self._headers,
-                timeout=self.options.attempt_timeout,
-                until=deadline,
-            )
-            if self._emitter is not None:
-                sending = self._emitter.attempt(request, sending, self._secrets(request))
-            return await sending
+            if shared is not None and not shared.take(priority):
+                await self._wait_for_connection(request, shared, deadline)
+            try:
+                return await self._send_once(request, attempt, deadline)
+            finally:
+                if shared is not None:
+                    shared.release(priority)
         finally:
             slots.release(priority)
+
+    async def _send_once(self, request: Request, attempt: int, deadline: float) -> Response:
+        request.attempts = attempt
+        request.unsent = False
+        sending = transport.send(
+            self.holder.http or await self.holder.open(),
+            self.key,
+            request,
+            headers=self._headers,
+            timeout=self.options.attempt_timeout,
+            until=deadline,
+        )
+        if self._emitter is not None:
+            sending = self._emitter.attempt(request, sending, self._secrets(request))
+        return await sending
 
     async def _wait_for_connection(self, request: Request, slots: Slots, deadline: float) -> None:
         """Raises ThrottledError after `max_wait`, RequestTimeout at the call's deadline."""

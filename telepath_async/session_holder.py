@@ -18,13 +18,17 @@ from .slots import MAX_CONNECTIONS, RESERVE, Slots, slots_of
 class SessionHolder:
     """Opens an aiohttp session at the first call, or uses the caller's, and closes its own.
 
-    `slots`: its connections; `in_flight`: the calls that use it.
+    `slots`: connections for the calls of these clients; `shared`: those of the caller's session,
+    which clients with other keys may use too; `in_flight`: the calls that use it.
     """
 
     def __init__(self, session: aiohttp.ClientSession | None) -> None:
         self.closed = False
         self.in_flight = InFlight()
-        self.slots = _slots_for(session)
+        self.shared = (
+            None if session is None or session.connector is None else slots_of(session.connector)
+        )
+        self.slots = Slots(MAX_CONNECTIONS, RESERVE) if self.shared is None else self.shared.alike()
         self._http = None if session is None else transport.Http(session)
         self._external = session is not None
         self._generator: AsyncGenerator[aiohttp.ClientSession] | None = None  # owns our session
@@ -53,7 +57,7 @@ class SessionHolder:
             )
         self._orphaned = self._http.session if self._http else self._orphaned
         self._http, self._loop, self._process = None, loop, os.getpid()
-        self.slots = _slots_for(None)
+        self.slots = Slots(MAX_CONNECTIONS, RESERVE)
         self.in_flight.untrack_all()
 
     @property
@@ -117,9 +121,3 @@ def running_loop() -> asyncio.AbstractEventLoop:
         "no asyncio loop is running here, and this client needs one: use asyncio.run(...), and "
         "under trio a thread of its own, or trio-asyncio"
     )
-
-
-def _slots_for(session: aiohttp.ClientSession | None) -> Slots:
-    if session is None or session.connector is None:
-        return Slots(MAX_CONNECTIONS, RESERVE)
-    return slots_of(session.connector)

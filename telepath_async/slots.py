@@ -2,6 +2,8 @@
 
 A call waits here before it asks the limiter, so that a token is used when it is taken: aiohttp's
 own queue would hold calls that have paid, in the order of their coming, with their time running.
+Over a session of the caller's own it waits once more behind the limiter, for a connection that
+clients with other keys use too: no key that waits for its limit keeps one from another.
 """
 
 from __future__ import annotations
@@ -32,10 +34,15 @@ class Slots:
 
     def __init__(self, size: float, reserve: int) -> None:
         self.size = size
+        self.reserve = reserve
         self._free = size
         self._free_for_bulk = size - reserve
         self._interactive: _Lane = OrderedDict()
         self._bulk: _Lane = OrderedDict()
+
+    def alike(self) -> Slots:
+        """Return as many free slots."""
+        return Slots(self.size, self.reserve)
 
     def take(self, priority: Priority) -> bool:
         """Take a slot, or return False where there is none for this lane now."""

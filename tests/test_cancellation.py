@@ -98,14 +98,15 @@ async def in_aiohttps_own_queue() -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def in_the_slots() -> AsyncIterator[Call]:
+async def in_the_slots(*, of_another: bool = False) -> AsyncIterator[Call]:
     connector = aiohttp.TCPConnector(limit=1)
     async with (
         Hostile([HANG]) as server,
         aiohttp.ClientSession(connector=connector) as own,
         client_at(server.url, session=own) as client,
+        client_at(server.url, session=own) as another,
     ):
-        other = client.with_options(attempt_timeout=None)
+        other = (another if of_another else client).with_options(attempt_timeout=None)
         first = asyncio.ensure_future(other.request("GET", "/x"))
         await server.until(lambda it: len(it.requests) == 1)
         yield lambda: client.with_options(timeout=BOUND).request("GET", "/x")
@@ -144,6 +145,7 @@ PHASES: dict[str, Callable[[], Any]] = {
     "body": lambda: hung_by(cut(ANSWER, -1, "hang")),
     "drip": lambda: hung_by(drip(reply(200, b"x" * 1000), 0.1)),
     "slots": in_the_slots,
+    "shared slots": lambda: in_the_slots(of_another=True),
     "limiter": in_the_limiter,
     "backoff": in_the_backoff,
 }
@@ -217,7 +219,8 @@ async def test_a_caller_who_cancels_in_the_tick_of_the_attempts_bound_sees_the_c
 
 @pytest.mark.parametrize("turns", range(-4, 5))
 @pytest.mark.parametrize(
-    "phase", [name for name in PHASES if name not in ("slots", "limiter", "backoff")]
+    "phase",
+    [name for name in PHASES if name not in ("slots", "shared slots", "limiter", "backoff")],
 )
 @jumping
 async def test_a_cancellation_some_turns_before_or_after_the_bound_is_seen_by_whoever_it_reaches(
@@ -287,7 +290,7 @@ async def test_a_caller_who_is_being_cancelled_already_still_gets_the_timeout_of
         assert now() == pytest.approx(11)
 
 
-@pytest.mark.parametrize("phase", [name for name in PHASES if name != "slots"])
+@pytest.mark.parametrize("phase", [name for name in PHASES if "slots" not in name])
 @jumping
 async def test_a_cancellation_that_is_pending_when_a_call_begins_is_seen(
     phase: str,

@@ -216,6 +216,23 @@ async def test_clients_that_share_a_session_share_its_connections() -> None:
 
 
 @jumping
+async def test_calls_that_wait_for_their_key_keep_no_connection_from_another_key() -> None:
+    connector = aiohttp.TCPConnector(limit=5)
+    async with (
+        Slow(lambda: 1.0) as server,
+        aiohttp.ClientSession(connector=connector) as own,
+        client_at(server.url, session=own, limit=6, timeout=None) as throttled,
+        client_at(server.url, session=own) as other,
+    ):
+        waiting = [asyncio.ensure_future(get(throttled)) for _ in range(10)]
+        await asyncio.sleep(2)
+        assert await get(other) == pytest.approx(1.0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+
+
+@jumping
 async def test_a_connector_without_a_limit_has_none_here() -> None:
     connector = aiohttp.TCPConnector(limit=0)
     async with (
