@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -172,6 +173,18 @@ def check_function(name: str, value: Any, what: str) -> Callable[..., Any]:
     if callable(value):
         return value  # type: ignore[no-any-return]
     raise UsageError(f"{name} must be a {what}, not {type(value).__name__}")
+
+
+def check_path(name: str, value: Any) -> str:
+    """Return the path of a file as text."""
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or not path:
+        raise UsageError(f"{name} must be the path of a file as text or Path, not {value!r}")
+    if "\0" in path:
+        raise UsageError(
+            f"{name} must be the path of a file, and this path holds a NUL character: {path!r}"
+        )
+    return path
 
 
 def check_iterable(name: str, value: Any, what: str) -> Iterable[Any]:

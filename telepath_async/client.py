@@ -35,29 +35,20 @@ from .events import Event
 from .key_state import KeyState, shared_budget
 from .limiter import Limiter, shared_limiter
 from .log import logged
-from .protocol.body import drop_unset, write_json
-from .protocol.messages import Request, Response
+from .protocol.body import drop_unset
+from .protocol.messages import Response
 from .protocol.ratelimit import RateLimit
-from .protocol.redaction import as_secret, redact_request, secret_values
+from .protocol.redaction import as_secret, redact_request
 from .protocol.retry import RetryPolicy
-from .protocol.url import path_segment, query_of
 from .resources.analytics import Analytics
+from .resources.any_endpoint import any_request
 from .resources.calls import Calls
 from .resources.numbers import Numbers
 from .resources.trunks import Trunks
-from .secret import Secret, SecretNumber
+from .secret import Secret
 from .session import CallOptions, Session
 from .session_holder import SessionHolder, running_loop
 from .unset import UNSET, UnsetType
-
-_METHODS: Final = {
-    "GET": True,
-    "HEAD": True,
-    "PUT": True,
-    "DELETE": True,
-    "PATCH": False,
-    "POST": False,
-}
 
 _NO_SESSION: Final = object.__new__(Session)
 
@@ -274,26 +265,7 @@ class TelepathClient:
         """
         # A traceback keeps this frame.
         params, json = redact_request(params), redact_request(json)
-        verb = method.upper() if isinstance(method, str) else ""
-        if verb not in _METHODS:
-            raise UsageError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
-        if not isinstance(path, str) or not path.startswith("/"):
-            raise UsageError(f"path must begin with a slash, such as '/trunks', not {path!r}")
-        encoded = "".join(f"/{path_segment('path', segment)}" for segment in path[1:].split("/"))
-        for name in params or ():
-            if not isinstance(name, str) or not name or not name.isprintable():
-                raise UsageError(
-                    f"params must be a mapping whose keys are printable text, and {name!r} is not"
-                )
-        request = Request(
-            method=verb,
-            path=encoded,
-            template=encoded,
-            query=query_of(**{name: _parameter(value) for name, value in (params or {}).items()}),
-            body=None if json is None else write_json(json),
-            repeatable=_METHODS[verb],
-            secrets=secret_values([params, json]),
-        )
+        request = any_request(method, path, params, json)
         del params, json
         return await self._session.send(request)
 
@@ -312,13 +284,6 @@ class TelepathClient:
             return "<TelepathClient>"
         closed = " closed" if self._session.holder.closed else ""
         return f"<TelepathClient {self._session.key.base_url}{closed}>"
-
-
-def _parameter(value: Any) -> Any:
-    """Return what a parameter hides, but for bytes: `query_of` refuses them."""
-    if isinstance(value, SecretNumber):
-        return value.number()
-    return value.reveal() if type(value) is Secret else value
 
 
 def _policy(retry: object) -> RetryPolicy:

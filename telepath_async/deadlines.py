@@ -20,25 +20,27 @@ _MAX_SHARED: Final = 64  # bounds that many attempts have in common: each attemp
 class Deadline:
     """When one attempt must be over, `seconds` after it began. `end` it, whatever happened."""
 
-    __slots__ = ("_cancelled_before", "_on_end", "_task", "at", "fired", "seconds")
+    __slots__ = ("_cancelled_before", "_ended", "_on_end", "_task", "at", "fired", "seconds")
 
     def __init__(self, at: float, seconds: float, on_end: Callable[[Deadline], object]) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.at = at
         self.seconds = seconds
-        self.fired = False
+        self.fired = self._ended = False
         self._on_end = on_end
         self._task = task
         self._cancelled_before = task.cancelling()
 
     def fire(self) -> None:
-        """Cancel the task: its attempt took too long."""
-        self.fired = True
-        self._task.cancel()
+        """Cancel the task: its attempt took too long. Do nothing after its end."""
+        if not self._ended:
+            self.fired = True
+            self._task.cancel()
 
     def end(self) -> None:
         """Forget the attempt, and take back a cancellation that came from here."""
+        self._ended = True
         if self.fired:
             self._task.uncancel()
         else:
@@ -115,13 +117,8 @@ class Deadlines:
 
     def _begin_unshared(self, at: float, seconds: float) -> Deadline:
         """Begin an attempt whose bound no other one has: it gets a timer of its own."""
-        handle: asyncio.Handle = self._loop.call_at(at, lambda: on_timer())
-
-        def on_timer() -> None:  # lets a turn pass, too
-            nonlocal handle
-            handle = self._loop.call_soon(deadline.fire)
-
         deadline = Deadline(at, seconds, lambda _: handle.cancel())
+        handle = self._loop.call_at(at, self._loop.call_soon, deadline.fire)
         return deadline
 
 

@@ -2,7 +2,7 @@
 
 A call waits here before it asks the limiter, so that a token is used when it is taken: aiohttp's
 own queue would hold calls that have paid, in the order of their coming, with their time running.
-Over a session of the caller's own it waits once more behind the limiter, for a connection that
+Over a session of the caller's own it waits once more after the limiter, for a connection that
 clients with other keys use too: no key that waits for its limit keeps one from another.
 """
 

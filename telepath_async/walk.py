@@ -214,10 +214,8 @@ class _Chain(Generic[T]):
                 if not received and early is None and answer[1].rows:
                     # It joins on when the page before it has come; if not, it is asked for again.
                     self._too_early[query] = answer
-                elif received and self._too_early:
-                    likely = self.paging.upcoming(1)
-                    if not set(likely) <= self._too_early.keys():
-                        self._too_early.clear()
+                elif received and not set(self.paging.upcoming(1)) <= self._too_early.keys():
+                    self._too_early.clear()
                 self._ask_ahead(wanted)
                 if received:
                     self.raw = answer[0]

@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
+from telepath_async.deadlines import Deadlines
 from telepath_async.errors import RequestTimeout, TelepathError
 from telepath_async.events import Event, RequestStarted
 from tests.support.hostile import HANG, Hostile, Step, cut, deaf, drip, reply
@@ -389,3 +390,16 @@ async def test_pages_asked_for_ahead_leave_no_exception_that_nobody_retrieves(
         await asyncio.sleep(60)
         gc.collect()
     assert unretrieved == []
+
+
+async def test_an_attempt_that_ends_in_the_turn_after_its_bound_is_not_cancelled() -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    deadline = Deadlines(loop).begin(60.0, loop.time())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # its timer was due in the turn before, and let this one pass
+    deadline.end()
+    await asyncio.sleep(0)
+    assert not deadline.fired
+    assert task.cancelling() == 0

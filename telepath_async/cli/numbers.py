@@ -10,7 +10,7 @@ import typer
 
 from telepath_async import Agent, PhoneNumber, UsageError
 
-from .shell import Shell, command
+from .shell import Shell, command, unprinted
 
 group: Final = typer.Typer(
     help="Phone numbers, and the agents that answer them.", no_args_is_help=True
@@ -81,7 +81,8 @@ async def update(
         numbers_base_url=url, numbers_api_key_file=numbers_api_key_file
     ) as telepath:
         number = await telepath.numbers.update(phone_number, **fields)
-    shell.show(number, _fields(number))
+    with unprinted("the answer", f"the number was updated: {phone_number}"):
+        shell.show(number, _fields(number))
 
 
 def _cleared(fields: list[str] | None) -> list[str]:

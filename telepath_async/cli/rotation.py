@@ -17,7 +17,7 @@ from telepath_async import (
 
 from .credentials import SecretFile
 from .output import echo, json_line
-from .shell import Shell, command
+from .shell import Shell, command, unprinted
 
 if TYPE_CHECKING:
     from telepath_async import TelepathClient
@@ -62,16 +62,10 @@ async def rotate(
         credentials = await _rotate_and_keep(
             shell, telepath, trunk_id, None if save is None else SecretFile(save)
         )
-        try:  # inside, for nothing may wait, and so be cut off, between the answer and this
+        where = f"it stands in {save}" if save else "it is new, the old one is dead: rotate again"
+        # inside, for nothing may wait, and so be cut off, between the answer and this
+        with unprinted("the new password", where):
             _show_credentials(shell, credentials, save)
-        except Exception:
-            where = (
-                "it is new, the old one is dead: rotate again"
-                if save is None
-                else f"it stands in {save}"
-            )
-            echo(f"the new password could not be printed; {where}", kind="warning")
-            raise
 
 
 def _show_credentials(shell: Shell, credentials: SipCredentials, save: str | None) -> None:

@@ -228,8 +228,18 @@ def pipe_closed() -> int:
 
 
 @contextmanager
+def unprinted(what: str, where: str) -> Iterator[None]:
+    """Say of a change that was made `where` it stands, when `what` cannot be printed."""
+    try:
+        yield
+    except Exception:
+        echo(f"{what} could not be printed; {where}", kind="warning")
+        raise
+
+
+@contextmanager
 def resume_hint(hint: Callable[[], str], *, changes: bool = False) -> Iterator[None]:
-    """Print how to resume, or what was done, when the block is interrupted or fails."""
+    """Print how to resume when the block is interrupted, or fails."""
     try:
         yield
     except BrokenPipeError:  # the reader has what it wants

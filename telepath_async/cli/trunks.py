@@ -30,7 +30,7 @@ from .listing import (
 )
 from .options import ElevenLabsKeyFile, OpenAIKeyFile
 from .output import Column, echo, printable
-from .shell import Shell, command, resume_hint
+from .shell import Shell, command, unprinted
 
 group: Final = typer.Typer(help="SIP trunks and their AI agents.", no_args_is_help=True)
 
@@ -168,7 +168,7 @@ async def create(
     TrunkSpec(**fields)  # refused before a key is asked for
     async with shell.client() as telepath:
         created = await telepath.trunks.create(**fields)
-    with resume_hint(lambda: f"the trunk was created: {printable(created.id)}", changes=True):
+    with unprinted("the answer", f"the trunk was created: {printable(created.id)}"):
         show_trunk(shell, created)
 
 
@@ -221,7 +221,7 @@ async def update(
         fields["vad"] = extra.pop("vad")
     async with shell.client() as telepath:
         updated = await telepath.trunks.update(trunk_id, **fields, extra=extra)
-    with resume_hint(lambda: f"the trunk was updated: {trunk_id}", changes=True):
+    with unprinted("the answer", f"the trunk was updated: {trunk_id}"):
         show_trunk(shell, updated)
 
 

@@ -33,8 +33,6 @@ class NewFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if "\0" in os.fspath(path):
-            raise UsageError(f"path holds a NUL character: {os.fspath(path)!r}; leave it out")
         self._path = os.path.realpath(path)
         folder, name = os.path.split(self._path)
         if not os.path.isdir(folder):

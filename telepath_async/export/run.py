@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, Literal, get_args
 from attrs import define, field, frozen
 
 from telepath_async import Call, CallDirection, CallStatus, Paginator, TelepathClient, UsageError
-from telepath_async.checks import check_function, check_time_range
+from telepath_async.checks import check_function, check_path, check_time_range
 
 from .new_file import NewFile, in_thread
 from .rows import Rows
@@ -86,8 +86,7 @@ async def export_calls(
     extra is not installed; what the request loop raises; and OSError for a file that cannot be
     written.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise UsageError(f"path must be the path of a file as text or Path, not {path!r}")
+    check_path("path", path)
     if on_progress is not None:
         check_function("on_progress", on_progress, "function that takes an ExportProgress")
     export = _Export(

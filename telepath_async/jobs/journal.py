@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from telepath_async import TelepathError, UsageError
+from telepath_async.checks import check_path
 
 from .ledger import DamagedLine, Entry, note, read_entries, write_line, write_lines
 
@@ -97,9 +98,7 @@ def open_journal(path: str | os.PathLike[str]) -> Iterator[Journal]:
 
     Raises UsageError, JournalBusy, JournalDamaged, OSError.
     """
-    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise UsageError(f"journal must be the path of a file, not {path!r}")
+    check_path("journal", path)
     if os.path.exists(path) and not os.path.isfile(path):
         raise UsageError(
             f"{os.fspath(path)!r} is not a file; a journal must be one that can be replaced"

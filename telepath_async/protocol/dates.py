@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from ..checks import check_time
 from ..errors import UsageError
 from .checkpoint import Style
 from .url import Query, query_of
@@ -29,15 +30,13 @@ class DateRange:
 
     def filters(self) -> dict[str, str]:
         """Return the exact range as a checkpoint holds it."""
-        return {} if self.is_open else dict(query_of(**{"from": self.since, "to": self.until}))
+        return dict(query_of(**{"from": self.since, "to": self.until}))
 
     def query(self, style: Style | None) -> Query:
         """Return `from`/`to` and, for an offset server, `start_date`/`end_date` too.
 
         A server ignores the spelling that it does not know.
         """
-        if self.is_open:
-            return ()
         spelled = query_of(**{"from": self.since, "to": self.until})
         if style != "offset":
             return spelled
@@ -89,11 +88,8 @@ def date_range(since: datetime | None, until: datetime | None) -> DateRange:
     Raises UsageError on a naive time, or when `since` is later than `until`.
     """
     for name, moment in (("since", since), ("until", until)):
-        if moment is not None and (not isinstance(moment, datetime) or moment.utcoffset() is None):
-            raise UsageError(
-                f"{name} must be a datetime with a time zone, not {moment!r}; add "
-                "tzinfo=datetime.UTC"
-            )
+        if moment is not None:
+            check_time(name, moment)
     if since is not None and until is not None and since > until:
         raise UsageError(f"since ({since}) is later than until ({until}); swap them")
     return DateRange(since=since, until=until)

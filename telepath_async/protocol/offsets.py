@@ -77,7 +77,9 @@ class OffsetPaging:
         skip = ids.index(anchor) + 1 if anchor is not None and anchor in ids else 0
         if self._overlap and not skip and self._known.isdisjoint(marks):
             self._drift.uncertain += self._known.forgotten(ids)
-        self.done = self._is_end(body, reached, served, asked, ended=ended)
+        missing = max(0, (self.total or 0) - reached)
+        self.done = ended or self._is_end(body, reached, served, asked, missing)
+        self._drift.uncertain += missing if self.done else 0
         inexact_before = first + self._known.reach_last(ids, joined=self._overlap > 0) + 1
         asked_twice = self._next - first
         self._accept(ids, reached, served)
@@ -130,17 +132,13 @@ class OffsetPaging:
             self._searching = False
 
     def _is_end(
-        self, body: ListBody[Any], reached: int, served: int, asked: int, *, ended: bool
+        self, body: ListBody[Any], reached: int, served: int, asked: int, missing: int
     ) -> bool:
         full = min(self._longest or body.limit or asked, asked)
-        missing = max(0, (self.total or 0) - reached)
         new = reached > self._next
         # The server may cap pages at fewer rows than we ask for.
         unclear = body.limit is None and (self._searching or (new and self.total is None))
-        if not ended and (served >= full or unclear or (new and missing)):
-            return False
-        self._drift.uncertain += missing
-        return True
+        return not (served >= full or unclear or (new and missing))
 
     def _accept(self, ids: list[str], reached: int, served: int) -> None:
         self._longest = max(self._longest, served)

@@ -51,18 +51,20 @@ class Repeats:
         repeats = bool(ids) and ids == self._ids and first > self._first
         seen = self._seen + 1 if repeats else 1
         suspect = seen == _AT_OFFSETS
-        if suspect and len(ids) == body.total:
-            return True
-        self._longest = max(self._longest, len(ids))
-        is_last = suspect and len(ids) < self._longest
-        named = body.total is not None or body.limit is not None
-        if suspect and not is_last and (named or self._page_size == 1):
-            raise self._ignored(first)
-        whole = is_last or (suspect and len(ids) == 1)  # no room to probe
-        probe = suspect and not whole
+        ended = suspect and self._is_end(body, ids, first)
+        probe = suspect and not ended
         self.limit = min(len(ids), self._page_size) - 1 if probe else self._page_size
         self._first, self._ids, self._seen = first, ids, seen
-        return whole
+        self._longest = max(self._longest, len(ids))
+        return ended
+
+    def _is_end(self, body: ListBody[Any], ids: list[str], first: int) -> bool:
+        """Judge a page that has come at three offsets; False: only a probe can tell."""
+        if len(ids) == body.total or len(ids) < self._longest:
+            return True
+        if body.total is not None or body.limit is not None or self._page_size == 1:
+            raise self._ignored(first)
+        return len(ids) == 1  # no room to probe
 
     def _ignored(self, first: int) -> Exception:
         return contradiction(
