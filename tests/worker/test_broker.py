@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +132,10 @@ async def test_a_sync_that_finds_another_one_at_work_is_delivered_again_later(
     async with url.connect(4) as connected:
         accounts = accounts_of(tmp_path, sandbox, '[accounts.acme.sync]\ncron = "@hourly"\n')
         engine = make_engine(f"sqlite:///{tmp_path}/calls.db")
-        async with served(connected, runner_of(accounts, connected.store)):
-            async with (
-                engine.connect() as connection,
-                account_lock(connection, accounts.accounts[0].name),
-            ):
+        async with AsyncExitStack() as another:
+            connection = await another.enter_async_context(engine.connect())
+            await another.enter_async_context(account_lock(connection, accounts.accounts[0].name))
+            async with served(connected, runner_of(accounts, connected.store)):
                 end = time.monotonic() + 20
                 while (
                     job := await (await connected.queue(None)).job("telepath:acme:sync")
@@ -144,9 +143,10 @@ async def test_a_sync_that_finds_another_one_at_work_is_delivered_again_later(
                     assert time.monotonic() < end
                     await asyncio.sleep(0.05)
                 assert job.result["outcome"] == "busy"
-            while (await connected.store.read_all())[0].last_success is None:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.05)
+                await another.aclose()
+                while (await connected.store.read_all())[0].last_success is None:
+                    assert time.monotonic() < end
+                    await asyncio.sleep(0.05)
         await engine.dispose()
 
 
