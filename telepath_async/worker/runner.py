@@ -10,9 +10,10 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from telepath_async import TelepathClient
 from telepath_async.protocol.redaction import Redactor
@@ -75,13 +76,21 @@ class Runner:
     metrics: Metrics = field(factory=Metrics)
     seconds: Mapping[JobName, float] = field(factory=lambda: dict(SECONDS_OF_A_RUN))
 
-    async def statuses(self, keys: list[str]) -> list[JobStatus]:
-        """Return how jobs stand under their present plans; write what nobody has written yet."""
+    async def statuses(
+        self, keys: list[str], known: Mapping[str, datetime] | None = None
+    ) -> list[JobStatus]:
+        """Return how jobs stand under their present plans; write what nobody has written yet.
+
+        `known`: when jobs are due, as far as it was read before: a store that was emptied since
+        then skips no run.
+        """
         statuses: list[JobStatus] = []
         for key, found in zip(keys, await self.store.read(keys), strict=True):
             job, now = self.jobs[key], utc_now()
             if found is None:
-                statuses.append(first_status(job, now))
+                first = first_status(job, now)
+                due = min(first.next_run, (known or {}).get(key, first.next_run))
+                statuses.append(evolve(first, next_run=due))
                 await self.store.write(statuses[-1], keep=True)
                 continue
             kept = distrust(found, job, now)
