@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
 from telepath_async import Limiter, LocalLimiter, Secret, UsageError
 
 from .accounts import Account
+
+if TYPE_CHECKING:
+    from telepath_async.redis import RedisLimiter
 
 # Not 60, at which the server's X-RateLimit-Limit would set the whole limit for each process.
 _SECONDS_OF_A_SHARE: Final = 30.0
@@ -30,6 +33,14 @@ class Limiters:
     _local: dict[str, LocalLimiter] = field(factory=dict, init=False)
     _shared: dict[str, _Shared] = field(factory=dict, init=False)
 
+    def check(self, limits: Iterable[int]) -> None:
+        """Raise UsageError for a limit too small to be shared, or a URL that cannot be used."""
+        for limit in set(limits):
+            if self.redis_url is None:
+                local_limiter(limit, self.expected_processes)
+            else:
+                self._shared_limiter(limit, self.redis_url)
+
     @asynccontextmanager
     async def hold(self, account: Account) -> AsyncIterator[Limiter]:
         """Give the limiter of the account's key."""
@@ -42,21 +53,21 @@ class Limiters:
         shared.users += 1
         try:
             async with shared.opening:
-                shared.limiter = shared.limiter or await self._open(
-                    account, self.redis_url, shared.stack
-                )
-            yield shared.limiter
+                if (limiter := shared.limiter) is None:
+                    limiter = shared.limiter = await shared.stack.enter_async_context(
+                        self._shared_limiter(account.limit, self.redis_url)
+                    )
+            yield limiter
         finally:
             shared.users -= 1
             if not shared.users:
                 del self._shared[account.key_id]
                 await shared.stack.aclose()
 
-    async def _open(self, account: Account, url: Secret, stack: AsyncExitStack) -> Limiter:
+    def _shared_limiter(self, limit: int, url: Secret) -> RedisLimiter:
         from telepath_async.redis import RedisLimiter
 
-        limiter = RedisLimiter(url, limit=account.limit, expected_processes=self.expected_processes)
-        return await stack.enter_async_context(limiter)
+        return RedisLimiter(url, limit=limit, expected_processes=self.expected_processes)
 
 
 @define

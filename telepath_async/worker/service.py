@@ -24,7 +24,7 @@ from .clocks import utc_now
 from .commands import Commands
 from .file_store import FileStore, is_served, lock_file
 from .health import Health, HealthOptions, serve_health
-from .limits import Limiters, local_limiter
+from .limits import Limiters
 from .local import LocalWorker
 from .log import Duplicates, JsonFormatter, LogHandler, log_event, logger
 from .outage import Outage
@@ -231,12 +231,10 @@ def _telemetry(accounts: Accounts) -> dict[str, Telemetry]:
 
 def _limiters(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions) -> Limiters:
     shared = options.limiter_redis or (broker.redis if broker else None)
-    if shared is None:
-        processes = 1 if broker is None else options.expected_processes
-        for account in accounts.accounts:
-            local_limiter(account.limit, processes)
-        return Limiters(None, processes)
-    return Limiters(shared, options.expected_processes)
+    alone = shared is None and broker is None
+    limiters = Limiters(shared, 1 if alone else options.expected_processes)
+    limiters.check(account.limit for account in accounts.accounts)
+    return limiters
 
 
 def _redactor(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions) -> Redactor:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from telepath_async import Secret, UsageError
 from telepath_async.sandbox import Sandbox
@@ -154,6 +155,17 @@ async def test_a_share_too_small_for_any_process_is_refused(
     broker = BrokerUrl(postgres=Secret(postgres_broker_url))
     with pytest.raises(UsageError, match="is too small for 10000000 processes"):
         await work(accounts, broker=broker, expected_processes=10_000_000)
+
+
+async def test_what_no_shared_limiter_can_be_made_of_is_refused_before_a_job_is_run(
+    redis_url: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    accounts, broker = accounts_of(tmp_path, sandbox, SYNC), BrokerUrl(redis=Secret(redis_url))
+    with pytest.raises(UsageError, match="the URL of Redis is not usable"):
+        await work(accounts, broker=broker, limiter_redis=Secret("http://127.0.0.1"))
+    small = evolve(accounts, accounts=tuple(evolve(one, limit=6) for one in accounts.accounts))
+    with pytest.raises(UsageError, match="limit is 6; 4 processes need at least 8"):
+        await work(small, broker=broker)
 
 
 async def test_a_dispatcher_that_fails_ends_the_worker(
