@@ -8,7 +8,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from attrs import frozen
@@ -30,6 +30,7 @@ from .log import Duplicates, JsonFormatter, LogHandler, log_event, logger
 from .outage import Outage
 from .report import JobReport, report_jobs
 from .runner import Runner
+from .status import first_status
 from .stores import StatusStore, WaitingStore
 from .web import serve_page
 
@@ -113,12 +114,10 @@ async def run_worker(
         )
         runner = _runner(accounts, WaitingStore(store, outage), broker, options, outage)
         _check_commands(runner.jobs.values())
-        log_event(
-            "start",
-            worker=runner.worker,
-            jobs=len(runner.jobs),
-            elsewhere=len(accounts.jobs) - len(runner.jobs),
-        )
+        elsewhere = [job for job in accounts.jobs if job.key not in runner.jobs]
+        log_event("start", worker=runner.worker, jobs=len(runner.jobs), elsewhere=len(elsewhere))
+        with suppress(*outage.errors):  # the jobs that run here wait for its end
+            await _schedule(elsewhere, store)
         worker: LocalWorker | Worker
         if connected is None:
             worker = LocalWorker(runner, options.concurrency)
@@ -181,6 +180,15 @@ async def _read_file(state: str) -> list[JobReport]:
 def _file_store(state: str, stack: AsyncExitStack) -> StatusStore:
     stack.enter_context(closing(lock_file(state)))
     return stack.enter_context(closing(FileStore(state)))
+
+
+async def _schedule(jobs: list[Job], store: StatusStore) -> None:
+    """Write when the jobs of other hosts are due, or the status lacks those of a host without a
+    worker.
+    """
+    for job, found in zip(jobs, await store.read([job.key for job in jobs]), strict=True):
+        if found is None:
+            await store.write(first_status(job, utc_now()), keep=True)
 
 
 def _runner(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,22 @@ async def test_a_worker_that_is_stopped_before_it_has_begun_ends(
         await work(accounts, tmp_path / "state", broker=broker, stop=stop)
 
 
-async def test_what_is_bound_to_another_host_is_left_to_it(
-    sandbox: Sandbox, tmp_path: Path
+async def test_what_is_bound_to_another_host_is_left_to_it_and_stands_in_the_status(
+    broker: BrokerUrl | None, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accounts, stop = accounts_of(tmp_path, sandbox, SYNC, host="elsewhere"), asyncio.Event()
-    asyncio.get_running_loop().call_later(0.1, stop.set)
-    await work(accounts, tmp_path / "state", stop=stop)
-    assert await read_report(None, str(tmp_path / "state")) == []
+    accounts, state = accounts_of(tmp_path, sandbox, SYNC, host="elsewhere"), tmp_path / "state"
+    for _ in range(2):
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.1, stop.set)
+        await work(accounts, state, broker=broker, stop=stop)
+        (job,) = await read_report(broker, str(state))
+        assert (job.status.host, job.status.last_success, job.state) == (
+            "elsewhere", None, "waiting",
+        )  # fmt: skip
+    later = job.status.next_run + timedelta(minutes=2)
+    monkeypatch.setattr("telepath_async.worker.service.utc_now", lambda: later)
+    assert [job.state for job in await read_report(broker, str(state))] == ["overdue"]
+    assert not sandbox.requests
 
 
 async def test_commands_that_cannot_be_started_here_are_refused_all_at_once(
