@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
+from croniter import croniter  # type: ignore[import-untyped]
 
 from telepath_async import Secret, UsageError
 from telepath_async.sandbox import Sandbox
@@ -107,6 +108,24 @@ async def test_what_is_bound_to_another_host_is_left_to_it_and_stands_in_the_sta
     monkeypatch.setattr("telepath_async.worker.service.utc_now", lambda: later)
     assert [job.state for job in await read_report(broker, str(state))] == ["overdue"]
     assert not sandbox.requests
+
+
+async def test_a_changed_schedule_stands_in_the_status_at_once(
+    broker: BrokerUrl | None, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    state, soon = tmp_path / "state", datetime.now(UTC)
+    for cron in ("@hourly", "@yearly"):
+        stop = asyncio.Event()
+        jobs = SYNC.replace("@hourly", cron)
+        accounts = accounts_of(tmp_path, sandbox, jobs, host=socket.gethostname())
+        working = asyncio.create_task(work(accounts, state, broker=broker, stop=stop))
+        async with asyncio.timeout(20):
+            while not await succeeded(broker, str(state)):
+                await asyncio.sleep(0.1)
+            stop.set()
+            await working
+    (job,) = await read_report(broker, str(state))
+    assert job.status.next_run == croniter("@yearly", soon).get_next(datetime)
 
 
 async def test_commands_that_cannot_be_started_here_are_refused_all_at_once(
