@@ -14,8 +14,8 @@ from typing import Any, Final, Self
 import aiohttp
 from yarl import URL
 
+from .base_url import DEFAULT_BASE_URL, check_url, proxy_for
 from .checks import (
-    DEFAULT_BASE_URL,
     Priority,
     check_function,
     check_headers,
@@ -24,9 +24,7 @@ from .checks import (
     check_seconds,
     check_session,
     check_timeout,
-    check_url,
     check_whole,
-    proxy_for,
     whole_number,
 )
 from .emitter import Emitter
