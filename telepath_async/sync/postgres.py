@@ -46,7 +46,6 @@ _IGNORED: Final = frozenset(
     )
 )  # fmt: skip
 _OPTION: Final = re.compile(r"(?:-c\s*|--)([\w.-]+)=((?:\\.|\S)*)\s*")
-_LAST_PORT: Final = 65_535
 _SECONDS_TO_CONNECT: Final = 60
 _SECONDS_FOR_A_POOLER: Final = 5.0
 _TURNS: Final = (0, 1, 1, 0, 1, 0, 0, 1)  # no number of backends in rotation fits into it
@@ -124,8 +123,6 @@ def read_target(database_url: Secret) -> Target:
     """Return what a URL says. Raises UsageError."""
     one_host, hosts = split_hosts(database_url)
     url = make_url(one_host.reveal())
-    if max(url.port or 0, *hosts.get("port", ()), 0) > _LAST_PORT:
-        raise UsageError(f"a port in the database's URL must be from 1 to {_LAST_PORT}")
     kept: dict[str, str] = {}
     ignored: list[str] = []
     settings, timeout = dict(_SETTINGS), _SECONDS_TO_CONNECT

@@ -53,16 +53,18 @@ class Limiters:
         shared.users += 1
         try:
             async with shared.opening:
-                if (limiter := shared.limiter) is None:
-                    limiter = shared.limiter = await shared.stack.enter_async_context(
-                        self._shared_limiter(account.limit, self.redis_url)
-                    )
-            yield limiter
+                shared.limiter = shared.limiter or await self._open(
+                    account, self.redis_url, shared.stack
+                )
+            yield shared.limiter
         finally:
             shared.users -= 1
             if not shared.users:
                 del self._shared[account.key_id]
                 await shared.stack.aclose()
+
+    async def _open(self, account: Account, url: Secret, stack: AsyncExitStack) -> Limiter:
+        return await stack.enter_async_context(self._shared_limiter(account.limit, url))
 
     def _shared_limiter(self, limit: int, url: Secret) -> RedisLimiter:
         from telepath_async.redis import RedisLimiter

@@ -72,12 +72,6 @@ async def test_what_cannot_be_honoured_is_ignored_with_a_word(
     assert caplog.messages == [f"ignored in the database's URL: {query.partition('=')[0]}"]
 
 
-@pytest.mark.parametrize("hosts", ["h:65536", "h:5432,g:99999"])
-def test_a_port_that_no_server_has_is_refused(hosts: str) -> None:
-    with pytest.raises(UsageError, match="a port in the database's URL"):
-        make_engine(f"postgresql://user@{hosts}/name")
-
-
 async def test_a_timeout_that_is_no_number_is_refused() -> None:
     with pytest.raises(UsageError, match="connect_timeout"):
         make_engine("postgresql://h/d?connect_timeout=SECRET")
