@@ -25,6 +25,7 @@ import pytest
 import telepath_async
 from telepath_async import (
     Event,
+    OutcomeUnknown,
     RetryPolicy,
     Secret,
     TelepathClient,
@@ -303,6 +304,19 @@ async def test_a_retry_and_a_listener_that_fails_show_no_secret(everything_is_lo
             with pytest.raises(TelepathError) as caught:
                 await call(client)
             assert_hides(caught.value)
+
+
+async def test_a_lost_create_hides_what_the_answer_to_its_look_up_echoes() -> None:
+    def choose(request: Received) -> Step:
+        if request.method == "POST":
+            return RESET
+        body = b'{"trunks": [], "pagination": {"total": 0}}'
+        return reply(200, body, headers={"X-Echo": line(everything(request))})
+
+    async with Hostile([answering(choose)]) as server, client_of(server) as client:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await client.trunks.create(**SPEC)
+    assert_hides(caught.value)
 
 
 async def test_a_good_answer_shows_no_secret_until_it_is_revealed(
