@@ -569,7 +569,8 @@ async def test_request_repeats_only_what_is_safe_to_repeat(method: str) -> None:
         (("GET", "/a", {"a\ud800": "x"}), "params must be"),
         (("GET", "/a", {"a": "\ud800"}), "half a character"),
         (("GET", "/a", {"a": [1]}), "a must be a string"),
-        (("GET", "/a", [("a", "b")]), "params must be a mapping"),
+        (("GET", "/a", [("a", "b")]), "params must be a mapping of names to values, not list"),
+        (("GET", "/a", "limit=1"), "params must be a mapping of names to values, not str"),
         (("GET", "/a", None, {"a": math.nan}), "cannot be sent as JSON"),
     ],
 )
