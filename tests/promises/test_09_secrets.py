@@ -338,7 +338,7 @@ async def test_a_page_shows_no_secret_of_its_rows(everything_is_logged: None) ->
     async with Hostile([reply(200, body)]) as server, client_of(server) as client:
         trunks = client.trunks.list()
         async for page in trunks.pages():
-            assert_hidden(repr(page), repr(vars(trunks)), trunks.checkpoint)
+            assert_hidden(repr(page), pickle.dumps(page), repr(vars(trunks)), trunks.checkpoint)
         assert_hidden(repr(await trunks.first()))
 
 
