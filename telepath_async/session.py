@@ -6,12 +6,10 @@ It knows statuses and seconds, and never what a request is about. Every attempt 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import random
 import time
 from collections.abc import Coroutine, Iterator, Mapping
-from itertools import count
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -37,8 +35,6 @@ from .session_holder import SessionHolder, running_loop
 from .slots import Slots
 
 _SHORTEST_CREDENTIAL: Final = 8
-_call_numbers: Final = count(1)
-_log: Final = logging.getLogger("telepath_async")
 
 
 @frozen(kw_only=True)
