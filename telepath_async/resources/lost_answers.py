@@ -92,7 +92,7 @@ async def resolve_lost_create(
         found.date, seconds_ago=session.now() - began, wall_clock=time.time()
     )
     create = LostCreate(
-        name=spec.name, ai_provider=str(spec.ai_provider), began=start, answered=answered
+        name=spec.name, ai_provider=str.__str__(spec.ai_provider), began=start, answered=answered
     )
     named = [*found.alike, *found.nameless] if found.exact is None else [found.exact]
     possible = [trunk for trunk in named if create.judge(trunk) != "older"]
