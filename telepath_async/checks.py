@@ -6,7 +6,6 @@ may be a secret is never shown.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import re
@@ -14,8 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, TypeVar
-
-from yarl import URL
 
 from .errors import UsageError
 from .secret import Secret, SecretBytes, SecretNumber, type_name
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Priority = Literal["interactive", "bulk"]
-
-DEFAULT_BASE_URL: Final = "https://api.telepathvoice.com/v1"
 
 ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -228,7 +223,7 @@ def check_account(account: object) -> str:
     )
 
 
-# --- keys, headers, URLs ---
+# --- keys and headers ---
 
 
 def check_key(name: str, value: Secret | None) -> Secret:
@@ -238,7 +233,7 @@ def check_key(name: str, value: Secret | None) -> Secret:
             f"{name} is missing: pass it, or set TELEPATH_API_KEY (Settings > API Keys in the "
             "dashboard)"
         )
-    if not _is_text(value):
+    if not is_text(value):
         raise UsageError(f"{name} must be the key's text or a Secret, not {type_name(value)}")
     unusable = ""
     try:
@@ -255,7 +250,8 @@ def check_key(name: str, value: Secret | None) -> Secret:
     return Secret(value.reveal().strip())
 
 
-def _is_text(value: object) -> TypeGuard[Secret]:
+def is_text(value: object) -> TypeGuard[Secret]:
+    """Return whether a Secret holds text, not a number or bytes."""
     return isinstance(value, Secret) and not isinstance(value, SecretNumber | SecretBytes)
 
 
@@ -277,81 +273,6 @@ def check_headers(headers: object) -> dict[str, Secret]:
             raise UsageError(f"headers must not hold {name!r}: it is not the name of a header")
         if name.lower() in _OUR_HEADERS:
             raise UsageError(f"headers must not hold {name!r}: it is set by the client")
-        if not _is_text(value) or not _fits(value, r"[ -~]*"):
+        if not is_text(value) or not _fits(value, r"[ -~]*"):
             raise UsageError(f"the header {name} must be printable ASCII text")
     return dict(headers)
-
-
-def check_url(name: str, value: object) -> URL:
-    """Return a base URL to which a key may go."""
-    url = _http_url(value)
-    if url is None or url.host is None:
-        raise UsageError(
-            f"{name} must be a URL such as {DEFAULT_BASE_URL!r}, without spaces or line feeds"
-        )
-    if url.user is not None or url.password is not None:
-        raise UsageError(f"{name} must not hold a user or a password; pass the key as api_key")
-    if url.query_string or url.fragment:
-        raise UsageError(f"{name} must not hold a query or a fragment")
-    if url.scheme == "http" and not _is_loopback(url.host):
-        raise UsageError(
-            f"{name} must be https:// ({url.host} is not this machine, and the key would "
-            "travel in clear text)"
-        )
-    return url
-
-
-def proxy_for(url: URL, proxy: Secret | None, trust_env: bool) -> Secret | None:
-    """Return the proxy on the way to `url`, given or from the environment, or None."""
-    # Read here once: aiohttp's own trust_env costs 176 to 323 µs of CPU a request, and sends
-    # .netrc's passwords.
-    given = proxy is not None
-    if proxy is None and trust_env:
-        proxy = _environment_proxy(url)
-    if proxy is None:
-        return None
-    proxy_url = _http_url(proxy.reveal()) if _is_text(proxy) else None
-    if proxy_url is None or proxy_url.host is None:
-        raise UsageError(
-            "proxy (or HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) must be the http:// or https:// "
-            "URL of a proxy"
-        )
-    if url.scheme == "https" or _is_loopback(proxy_url.host):
-        return proxy
-    if given:
-        raise UsageError(
-            f"an http:// base URL does not go through a proxy elsewhere ({proxy_url.host}): it "
-            "could read the key"
-        )
-    return None  # a proxy elsewhere cannot reach this machine's loopback
-
-
-def _environment_proxy(url: URL) -> Secret | None:
-    import urllib.request  # here: it brings http.client and email, which nothing else needs
-
-    if urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
-        return None
-    proxies = urllib.request.getproxies()
-    found = proxies.get(url.scheme) or proxies.get("all")
-    return Secret(found) if found else None
-
-
-def _http_url(value: object) -> URL | None:
-    """Return the URL, or None when it is not one of a host that a resolver can be asked for."""
-    try:
-        # yarl drops tabs and line feeds in silence: "https://x\n.evil" shows another host.
-        is_one_word = isinstance(value, str) and value.isprintable() and " " not in value
-        url = URL(str.__str__(value)) if isinstance(value, str) and is_one_word else None
-        if url is None or url.scheme not in ("http", "https") or not url.host:
-            return None
-        url.host.encode("idna")
-    except ValueError:
-        return None
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -112,7 +112,7 @@ class SessionHolder:
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
-    """Return the running loop. Raises UsageError where there is none: under trio, say."""
+    """Return the running loop. Raises UsageError where none is running: under trio, say."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -45,7 +45,7 @@ class Slots:
         return Slots(self.size, self.reserve)
 
     def take(self, priority: Priority) -> bool:
-        """Take a slot, or return False where there is none for this lane now."""
+        """Take a slot, or return False where this lane cannot have one now."""
         if self._free < 1 or (priority == "bulk" and self._free_for_bulk < 1):
             return False
         self._free -= 1
@@ -66,7 +66,7 @@ class Slots:
     async def wait(self, priority: Priority, seconds: float) -> None:
         """Wait for a slot, after those that came before in this lane.
 
-        Raises TimeoutError when none came within so many seconds.
+        Raises TimeoutError when none came within `seconds`.
         """
         loop = asyncio.get_running_loop()
         lane = self._bulk if priority == "bulk" else self._interactive

@@ -91,7 +91,7 @@ class Walk(Generic[T]):
         return row
 
     async def next_item(self) -> T:
-        """Return the next row. Raises StopAsyncIteration when there is none."""
+        """Return the next row. Raises StopAsyncIteration at the end."""
         while (row := self._take()) is None:
             async with self._turn:  # several tasks may share one iterator
                 if not self._in_hand.paging.in_hand or self._left == 0:
@@ -99,7 +99,7 @@ class Walk(Generic[T]):
         return row
 
     async def next_page(self) -> Page[T]:
-        """Return the next page. Raises StopAsyncIteration when there is none."""
+        """Return the next page. Raises StopAsyncIteration at the end."""
         async with self._turn:
             while True:
                 page = self._page(await self._load())
@@ -135,7 +135,7 @@ class Walk(Generic[T]):
     async def _load(self) -> _Chain[T]:
         """Return the chain that has the next page in hand.
 
-        Raises StopAsyncIteration when there is no page any more; UsageError under trio.
+        Raises StopAsyncIteration at the end; UsageError under trio.
         """
         if self._left == 0:
             self._cancel()
@@ -201,7 +201,7 @@ class _Chain(Generic[T]):
         self._too_early: dict[Query, Answer[T]] = {}
 
     async def load(self, wanted: int | None) -> bool:
-        """Get the next page in hand; return False when there is none.
+        """Get the next page in hand; return False at the end.
 
         `wanted`: the rows that are worth asking for.
         """

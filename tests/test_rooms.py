@@ -30,7 +30,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     "secret": {PURE_STDLIB},
     "unset": {PURE_STDLIB},
     "version": set(),
-    "checks": {STDLIB, "aiohttp", "yarl", "errors", "secret"},
+    "checks": {STDLIB, "aiohttp", "errors", "secret"},
+    "base_url": {STDLIB, "attrs", "yarl", "checks", "errors", "secret"},
     "spans": {PURE_STDLIB, "errors"},
     "events": {PURE_STDLIB, "attrs"},
     "models": {PURE_STDLIB, "attrs", "pydantic", "pydantic_core", "secret"},
@@ -71,7 +72,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "client": {
         STDLIB, "aiohttp", "yarl", "attrs", "models", "protocol", "transport", "limiter",
         "session_holder", "key_state", "emitter", "session", "paginator", "resources", "errors",
-        "events", "checks", "secret", "unset", "log",
+        "events", "base_url", "checks", "secret", "unset", "log",
     },
     "__init__": {
         PURE_STDLIB, "client", "errors", "events", "limiter", "models", "paginator", "protocol",

@@ -77,7 +77,7 @@ async def rotate(
         int, typer.Option(min=1, metavar="N", help="Trunks under way at once.")
     ] = 2,
     stop_after: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Begin no more after so many failures.")
+        int, typer.Option(min=1, metavar="N", help="Begin no more after N failures.")
     ] = 3,
     attempts: Annotated[
         int, typer.Option(min=1, metavar="N", help="Of --apply, for each trunk.")

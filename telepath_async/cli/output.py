@@ -38,7 +38,7 @@ _encoder: Final = msgspec.json.Encoder()
 class Column(Generic[T]):
     """A column of a table: its title, and what stands in it for a row.
 
-    The last ones go first where there is no room.
+    Where room is short, the last ones are left out first.
     """
 
     title: str

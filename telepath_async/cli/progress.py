@@ -40,7 +40,7 @@ class Meter:
 
 
 class Bar:
-    """A progress bar that shows nothing: there is no terminal."""
+    """A progress bar that shows nothing, without a terminal."""
 
     def show(self, done: int, total: int | None = None) -> None:
         """Show how far it is; `total` None: unknown."""

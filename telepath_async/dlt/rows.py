@@ -62,7 +62,7 @@ OVERVIEW: Final[Columns] = {
 
 
 def hints(columns: Columns) -> TTableSchemaColumns:
-    """Return what dlt is told of the columns; it keeps notes of its own in there."""
+    """Return dlt's hints for the columns; dlt keeps notes of its own in there."""
     return {name: {"data_type": data_type} for name, data_type in columns.items()}
 
 

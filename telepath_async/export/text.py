@@ -32,7 +32,7 @@ class _TextRows:
 
 
 class NdjsonRows(_TextRows):
-    """One JSON object a line, with every column; `null` where there is no value."""
+    """One JSON object a line, with every column; `null` for a missing value."""
 
     def write(self, calls: Sequence[Call]) -> None:
         rows = (dict(zip(COLUMNS, values_of(call), strict=True)) for call in calls)

@@ -16,7 +16,7 @@ from .groups import ENOUGH, Measure, Sample, nearest_rank
 _RESAMPLES: Final = 1000
 _PERCENT: Final = 95
 _SLOW_PERCENTS: Final = (50, 90)
-_LEAST_SHARE: Final = 0.1  # of a latency: what is less is no change worth a name
+_LEAST_SHARE: Final = 0.1  # of a latency: what is less is not worth a name
 _LEAST_POINTS: Final = 3.0  # of the failed calls, in percent
 
 

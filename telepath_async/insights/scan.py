@@ -1,8 +1,8 @@
 """Find the hours that stand out: a scan statistic over windows, trunks and measures. Pure.
 
 Of a window, count the calls that are slower than nine tenths of the week's (or that failed). By
-Chernoff's bound, so many of n have a chance of at most exp(-n KL(q || p)). That, times the number
-of windows looked at, bounds the chance of a false alarm; it holds for few calls too.
+Chernoff's bound, a share q of n calls has a chance of at most exp(-n KL(q || p)). That, times the
+number of windows looked at, bounds the chance of a false alarm; it holds for few calls too.
 """
 
 from __future__ import annotations

@@ -148,8 +148,8 @@ def decide(
 ) -> tuple[dict[str, Standing], list[LatencyAlert]]:
     """Return how the alerts stand now, and those that have changed.
 
-    A figure that is missing neither fires nor recovers anything, and is told once. Without calls
-    there is nothing to tell.
+    A figure that is missing neither fires nor recovers anything, and is reported once. Without
+    calls nothing is reported.
     """
     after: dict[str, Standing] = {
         wanted.metric: standings.get(wanted.metric, Standing()) for wanted in thresholds

@@ -94,7 +94,7 @@ class Journal:
 
 @contextmanager
 def open_journal(path: str | os.PathLike[str]) -> Iterator[Journal]:
-    """Open the journal, and make it where there is none.
+    """Open the journal; make it where it is missing.
 
     Raises UsageError, JournalBusy, JournalDamaged, OSError.
     """

@@ -76,9 +76,9 @@ async def poll_latency(
     """Hold the figures of the last `window` against the thresholds, once; for cron and the like.
 
     `state`: that of the poll before, or None. `trunk_id`: only this trunk's calls. An alert that
-    crosses carries its `worst` calls, out of so many of the window as `calls_to_examine` (100 to a
-    request). Store the state when the alerts have been passed on, and each is told once. Requests
-    go in the bulk lane.
+    crosses carries its `worst` calls, out of at most `calls_to_examine` of the window (100 to a
+    request). Store the state after the alerts have been passed on, and each is reported once.
+    Requests go in the bulk lane.
 
     Raises UsageError and ClientClosedError. Any other failure is the poll's `error`.
     """

@@ -44,7 +44,7 @@ class ProvisionedTrunk:
     - `failed`: this run has created nothing, and `error` says why; a ConflictError: another one was
       faster, and the planned password is not its.
     - `unknown`: the create was sent and its answer lost. Keep the password, and run again.
-    - `unrecorded`: the sink failed (`error`) when it was told of what it exists by now. Run again.
+    - `unrecorded`: the sink failed (`error`) for a trunk that exists by now. Run again.
     """
 
     state: Literal["planned", "created", "exists", "failed", "unknown", "unrecorded"]

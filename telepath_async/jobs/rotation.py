@@ -48,8 +48,8 @@ async def rotate_passwords(
     holds what is not finished, new passwords in plain text, for its owner only (mode 0600); one for
     each account. `concurrency`: trunks under way at once. `attempts`: of `apply`, and of a rotate
     whose answer was lost, with `backoff` seconds in between that double, up to 30. `stop_after`:
-    after so many trunks that failed, or at once when a command of `apply` cannot be started, no
-    other one is begun. Until a first carrier has its password, trunks go one by one, so that at
+    after that many failed trunks, or at once when a command of `apply` cannot be started, no
+    other is begun. Until a first carrier has its password, trunks go one by one, so that at
     most `stop_after + concurrency - 1` are ever behind. `not_again_within`: a trunk that the
     journal says was finished so recently is left alone, so that a run that was killed can be
     repeated without rotating all that it had done.

@@ -1,4 +1,4 @@
-"""The cursor style: follow `next_cursor` until there is none. No I/O.
+"""The cursor style: follow `next_cursor` until a page has none. No I/O.
 
 - An empty page with a next cursor is not the end.
 - A page without a cursor and without `has_more` is the end, whether or not it has the keys.

@@ -32,7 +32,7 @@ CREDENTIAL: Final = re.compile(
       | (?:access|auth|bearer|refresh|session) [\W_]* token
       # Any other token where the name ends: `max_tokens` and `token_usage` are figures.
       | token (?:[\W_]* (?:hash|string|text|value|v?[0-9]+))? \Z
-      | \A (?:proxy[\W_]*)? authorization \Z
+      | \A (?:(?:proxy|x) [\W_]*)? authorization (?:[\W_]* header)? \Z
     )""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )

@@ -61,7 +61,7 @@ class RetryBudget:
     spent: float = 0.0
 
     def take(self, policy: RetryPolicy, cost: float = _RETRY_COST) -> bool:
-        """Spend `cost` tokens, or none and return False where the policy has not so many left."""
+        """Spend `cost` tokens; return False and spend nothing where the policy has fewer."""
         if self.spent + cost > policy.budget:
             return False
         self.spent += cost

@@ -40,7 +40,7 @@ class Lease:
         return True
 
     def release(self, keep: int, now: float) -> int:
-        """Keep at most so many tokens, and return the number of those to give back to Redis."""
+        """Keep at most `keep` tokens, and return the number of those to give back to Redis."""
         if now >= self.use_by:
             self.tokens = 0
         released = max(0, self.tokens - keep)
@@ -67,7 +67,7 @@ class Usage:
         self.taken_at = now
 
     def measure(self, seconds: float) -> None:
-        """Note the pace of so many seconds, and begin to count anew."""
+        """Note the pace of the last `seconds`, and begin to count anew."""
         pace = self.taken / max(seconds, HEARTBEAT / 2)
         self.pace = max(pace, self.pace / 2) if self.taken else 0.0
         self.taken = 0
@@ -80,7 +80,7 @@ class Usage:
 
 @define
 class Pause:
-    """Until when there is no token; `asked_until`: the longest pause that a 429 of ours named."""
+    """No token is given out `until` then; `asked_until`: the longest pause a 429 of ours named."""
 
     until: float = -inf
     asked_until: float = -inf

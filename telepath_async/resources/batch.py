@@ -48,7 +48,7 @@ class Batch(AsyncIterator[TrunkOutcome]):
 
 
 class ExistingTrunks:
-    """The trunks that have a username of the batch already; with `skip` they are no failure."""
+    """The trunks that have a username of the batch already; with `skip` they are not failures."""
 
     def __init__(self, trunks: Callable[[], Paginator[Trunk]], *, skip: bool) -> None:
         self.conflicts: list[TrunkFailed] = []
@@ -66,7 +66,7 @@ class ExistingTrunks:
         return (self._known or {}).get(sip_username)
 
     def defers(self, conflict: TrunkFailed) -> bool:
-        """Keep a conflict until all creates have ended, if it is no failure yet."""
+        """Keep a conflict until all creates have ended, if it is not a failure yet."""
         if self._skip:
             self.conflicts.append(conflict)
         return self._skip
@@ -108,8 +108,8 @@ class _Create:
 
 
 class BatchRunner:
-    """The tasks that create: so many at a time that `concurrency` bounds what the consumer has not
-    taken yet.
+    """The tasks that create: `concurrency` bounds those under way, and the outcomes that the
+    consumer has not taken yet.
 
     They refer to the runner and not to the `Batch`, so that a dropped `Batch` is noticed.
     """

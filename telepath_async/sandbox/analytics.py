@@ -13,7 +13,7 @@ _SUCCESSES = ("connected", "completed")
 def overview(
     calls: CallLog, trunk_id: str | None, since: float | None, until: float | None
 ) -> dict[str, Any]:
-    """Return the averages over the calls selected; None where there is no call."""
+    """Return the averages over the calls selected; None without calls."""
     selection = calls.select(trunk_id, None, None).between(since, until)
     return calls.remember(("overview", trunk_id, since, until), lambda: _averages(calls, selection))
 

@@ -165,7 +165,7 @@ _MEDIA: Json = {
 _AVERAGE: Json = {
     "type": ["number", "null"],
     "minimum": 0,
-    "description": "Null where there is no call.",
+    "description": "Null without calls.",
 }
 
 _BOTH_STYLES: dict[str, Json] = {

@@ -20,7 +20,7 @@ from .ratelimit import FixedWindow
 from .recorded import RecordedRequest
 from .world import World
 
-# A server left running must not grow for ever.
+# A server left running must not grow without bound.
 MOST_REQUESTS_REMEMBERED = 100_000
 _THROTTLED = "rate_limit_exceeded"
 

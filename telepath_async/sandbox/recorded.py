@@ -32,5 +32,5 @@ class RecordedRequest:
 
     @property
     def json(self) -> Any:
-        """The body read as JSON. Raises ValueError when it is none."""
+        """The body read as JSON. Raises ValueError when it is not JSON."""
         return json.loads(self.body)

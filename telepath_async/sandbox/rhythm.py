@@ -40,7 +40,7 @@ def start_times(rng: random.Random, count: int, now: int) -> "array[int]":
 
 
 def _in_rhythm(words: list[int], now: int) -> Iterator[int]:
-    """Turn ascending words of 32 bits into start times, so many in each hour as its weight says."""
+    """Turn ascending words of 32 bits into start times; an hour gets its weight's share of them."""
     edges = _edges(now)
     share = _WORDS / _total(edges)
     low, place = 0.0, 0

@@ -38,6 +38,7 @@ _DRIVERS: Final = {
     "postgresql": "postgresql+asyncpg",
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
+_LAST_PORT: Final = 65_535
 _SECONDS_TO_WAIT: Final = 2.0  # a session that was killed takes its server a moment to bury
 _SECONDS_BETWEEN_TRIES: Final = 0.05
 _SECONDS_TO_WAIT_FOR_WRITERS: Final = 10.0
@@ -184,6 +185,8 @@ def _scheme(database_url: object) -> str | None:
         url = _url(split_hosts(database_url)[0])
     except (ArgumentError, ValueError):
         return None  # a port that is not a number may be half a password with an @ in it
+    if (url.port or 0) > _LAST_PORT or "\0" in (url.database or ""):
+        return None
     return url.drivername
 
 

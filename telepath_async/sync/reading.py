@@ -61,7 +61,7 @@ def _sqlite_reader(url: URL) -> AsyncEngine:
 
 
 def sqlite_path(engine: AsyncEngine) -> Path | None:
-    """Return the file that an engine opens; None for a database that is no file."""
+    """Return the file that an engine opens; None for a database that is not a file."""
     return _path(engine.url) if engine.dialect.name == "sqlite" else None
 
 
@@ -93,7 +93,7 @@ def second_of(column: Any, dialect: str) -> Any:
 async def read_rows(
     connection: AsyncConnection, since: datetime, until: datetime
 ) -> AsyncIterator[Sequence[CallRow]]:
-    """Read the calls that started from `since` to before `until`, so many at once."""
+    """Read the calls that started from `since` to before `until`, in batches."""
     wanted = select(
         second_of(calls.c.start_time, connection.dialect.name).label("second"),
         calls.c.account,

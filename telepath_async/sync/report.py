@@ -9,7 +9,7 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class SyncReport:
-    """Report the calls `inserted`, `updated` and `unchanged` in so many `pages` and `seconds`.
+    """Count the calls `inserted`, `updated` and `unchanged`, in `pages` and `seconds`.
 
     `watermark`: the start time up to which the table is complete, or None. `uncertain`: calls that
     may have been missed, because the list changed too much; the watermark has stayed where it was

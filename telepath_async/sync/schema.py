@@ -114,7 +114,7 @@ sync_state: Final = Table(
     Column("walk_newest", UtcTime),
     Column("walk_rows", Integer, nullable=False),
     Column("walk_uncertain", Integer, nullable=False),
-    Column("checkpoint", Text),  # of the walk under way, or cut off; NULL = there is none
+    Column("checkpoint", Text),  # of the walk under way, or cut off; NULL = no walk
     Column("updated_at", UtcTime, nullable=False),
 )
 

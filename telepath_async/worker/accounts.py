@@ -28,7 +28,7 @@ SECONDS_OF_A_RUN: Final[dict[JobName, float]] = {"sync": 900.0, "watch": 120.0, 
 class SyncPlan:
     """Calls into a database, from `since` on.
 
-    The first time in so many `partitions` of the time from `since` to then. `lookback`: how long
+    The first run divides the time from `since` to then into `partitions`. `lookback`: how long
     after its start a call may still appear or change.
     """
 

@@ -2,7 +2,7 @@
 
 What SAQ (0.26) leaves to us, and where it would lose work by itself:
 
-- A job whose worker was killed is taken up again only if it has a heartbeat; the default is none.
+- A job whose worker was killed is taken up again only with a heartbeat, which is off by default.
   Ours beat every 5 s, and count as dead after 20 s. The workers sweep for the dead every 5 s, one
   of them at a time, and wait 2.5 s for an answer: a killed worker's job is under way elsewhere
   within 30 s (PostgreSQL: 2.5 s more for each further one of its jobs).

@@ -68,7 +68,7 @@ class _Shared:
 
 
 def local_limiter(limit: int, processes: int) -> LocalLimiter:
-    """Return the limiter of one process out of so many.
+    """Return the limiter of one process out of several.
 
     Raises UsageError where nothing would be left for it.
     """

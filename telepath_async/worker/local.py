@@ -1,4 +1,4 @@
-"""Without a broker: the jobs of one process, so many at a time."""
+"""Without a broker: the jobs of one process, a bounded number at a time."""
 
 from __future__ import annotations
 

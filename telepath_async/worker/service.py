@@ -93,7 +93,7 @@ async def run_worker(
     """Run the jobs of the accounts until `stop` is set: a part of a fleet, or, without a broker,
     all of them here.
 
-    `state`: the file that keeps the statuses where there is no broker. Within 10 s of `stop`, what
+    `state`: the file that keeps the statuses without a broker. Within 10 s of `stop`, what
     was under way is given back to the queue with its checkpoint kept.
 
     Raises UsageError before anything is run; and what a broker raises that cannot be reached at the

@@ -13,7 +13,6 @@ from telepath_async.insights.cells import Filter
 from .stored import HOUR, NOW, call, many_calls, reading, run_sql, state, store, trunk
 
 FIRST = NOW.replace(minute=0) - 168 * HOUR
-DATES = {"since": FIRST.replace(tzinfo=None), "until": NOW.replace(tzinfo=None)}
 
 
 async def answer(database_url: str, **query: str) -> dict[str, Any]:

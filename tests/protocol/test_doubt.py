@@ -13,7 +13,6 @@ from telepath_async.protocol.doubt import LostCreate, Verdict, normalize, server
 
 BEGAN = datetime(2026, 3, 10, 12, tzinfo=UTC)
 ANSWERED = BEGAN + timedelta(seconds=3)
-TICK = timedelta(microseconds=1)
 
 
 def judge(trunk: Trunk, name: str = "Sales") -> Verdict:

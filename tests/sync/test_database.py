@@ -47,6 +47,8 @@ def test_a_url_as_people_write_it_finds_its_driver(written: str, dialect: str, d
         ("", "sqlite:///calls.db"),
         (None, "sqlite:///calls.db"),
         (Path("calls.db"), "sqlite:///calls.db"),
+        ("postgresql://user@localhost:99999/calls", "postgresql://user@host/name"),
+        ("sqlite:///calls\0.db", "sqlite:///calls.db"),
         ("sqlite://", "in memory"),
         ("sqlite:///:memory:", "in memory"),
         ("sqlite:///file:calls?mode=memory&uri=true", "in memory"),
