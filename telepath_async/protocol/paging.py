@@ -96,7 +96,9 @@ class Paging(Generic[T]):
     @property
     def checkpoint(self) -> Checkpoint:
         """The position after the last row taken."""
-        return self._page.checkpoint
+        found = self._page.checkpoint
+        # It does not hold the ids of rows that other shards may hand out again.
+        return evolve(found, unsure=True) if self.plan.undated else found
 
     @property
     def rejected(self) -> tuple[RejectedRow, ...]:
