@@ -109,7 +109,7 @@ def _http_url(value: object) -> URL | None:
     try:
         # yarl drops tabs and line feeds in silence: "https://x\n.evil" shows another host.
         is_one_word = isinstance(value, str) and value.isprintable() and " " not in value
-        url = URL(value) if isinstance(value, str) and is_one_word else None
+        url = URL(str.__str__(value)) if isinstance(value, str) and is_one_word else None
         if url is None or url.scheme not in ("http", "https") or not url.host:
             return None
         url.host.encode("idna")
