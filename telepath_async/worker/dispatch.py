@@ -52,6 +52,7 @@ class Dispatcher:
         """Submit until cancelled."""
         task = asyncio.current_task()
         assert task is not None
+        await self.runner.schedule()
         while not task.cancelling():  # redis-py can lose a cancellation while it connects
             self._woken.clear()
             await self._round(utc_now())

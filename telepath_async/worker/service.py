@@ -7,8 +7,8 @@ import logging
 import os
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from attrs import frozen
@@ -30,7 +30,6 @@ from .log import Duplicates, JsonFormatter, LogHandler, log_event, logger
 from .outage import Outage
 from .report import JobReport, report_jobs
 from .runner import Runner
-from .status import current, first_status
 from .stores import StatusStore, WaitingStore
 from .web import serve_page
 
@@ -116,8 +115,6 @@ async def run_worker(
         _check_commands(runner.jobs.values())
         elsewhere = [job for job in accounts.jobs if job.key not in runner.jobs]
         log_event("start", worker=runner.worker, jobs=len(runner.jobs), elsewhere=len(elsewhere))
-        with suppress(*outage.errors):  # the jobs that run here wait for its end
-            await _schedule(accounts.jobs, store)
         worker: LocalWorker | Worker
         if connected is None:
             worker = LocalWorker(runner, options.concurrency)
@@ -182,18 +179,6 @@ def _file_store(state: str, stack: AsyncExitStack) -> StatusStore:
     return stack.enter_context(closing(FileStore(state)))
 
 
-async def _schedule(jobs: Sequence[Job], store: StatusStore) -> None:
-    """Write when jobs are due under the present plans, those of hosts without a worker, too.
-
-    A status that waits for the next run to say so would be of another schedule until then.
-    """
-    for job, found in zip(jobs, await store.read([job.key for job in jobs]), strict=True):
-        if found is None:
-            await store.write(first_status(job, utc_now()), keep=True)
-        elif found.plan != job.plan:
-            await store.write(current(found, job, utc_now()))
-
-
 def _runner(
     accounts: Accounts,
     store: StatusStore,
@@ -204,6 +189,7 @@ def _runner(
     host = socket.gethostname()
     return Runner(
         jobs={job.key: job for job in accounts.jobs if job.host in (None, host)},
+        every_job=accounts.jobs,
         store=store,
         limiters=_limiters(accounts, broker, options),
         commands=Commands(accounts.secret_variables),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.worker import (
     Accounts,
     BrokerUrl,
+    JobReport,
     StateBusy,
     WorkerOptions,
     read_report,
@@ -97,13 +99,10 @@ async def test_what_is_bound_to_another_host_is_left_to_it_and_stands_in_the_sta
 ) -> None:
     accounts, state = accounts_of(tmp_path, sandbox, SYNC, host="elsewhere"), tmp_path / "state"
     for _ in range(2):
-        stop = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.1, stop.set)
-        await work(accounts, state, broker=broker, stop=stop)
-        (job,) = await read_report(broker, str(state))
-        assert (job.status.host, job.status.last_success, job.state) == (
-            "elsewhere", None, "waiting",
-        )  # fmt: skip
+        async with working(accounts, state, broker):
+            await until_reported(broker, state, lambda job: job.status.host == "elsewhere")
+    (job,) = await read_report(broker, str(state))
+    assert (job.status.last_success, job.state) == (None, "waiting")
     later = job.status.next_run + timedelta(minutes=2)
     monkeypatch.setattr("telepath_async.worker.service.utc_now", lambda: later)
     assert [job.state for job in await read_report(broker, str(state))] == ["overdue"]
@@ -113,19 +112,35 @@ async def test_what_is_bound_to_another_host_is_left_to_it_and_stands_in_the_sta
 async def test_a_changed_schedule_stands_in_the_status_at_once(
     broker: BrokerUrl | None, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    state, soon = tmp_path / "state", datetime.now(UTC)
-    for cron in ("@hourly", "@yearly"):
-        stop = asyncio.Event()
-        jobs = SYNC.replace("@hourly", cron)
-        accounts = accounts_of(tmp_path, sandbox, jobs, host=socket.gethostname())
-        working = asyncio.create_task(work(accounts, state, broker=broker, stop=stop))
-        async with asyncio.timeout(20):
-            while not await succeeded(broker, str(state)):
-                await asyncio.sleep(0.1)
-            stop.set()
-            await working
-    (job,) = await read_report(broker, str(state))
-    assert job.status.next_run == croniter("@yearly", soon).get_next(datetime)
+    state, here = tmp_path / "state", socket.gethostname()
+    due = croniter("@yearly", datetime.now(UTC)).get_next(datetime)
+    async with working(accounts_of(tmp_path, sandbox, SYNC, host=here), state, broker):
+        await until_reported(broker, state, lambda job: job.status.last_success)
+    yearly = accounts_of(tmp_path, sandbox, SYNC.replace("@hourly", "@yearly"), host=here)
+    async with working(yearly, state, broker):
+        await until_reported(broker, state, lambda job: job.status.next_run == due)
+
+
+@asynccontextmanager
+async def working(accounts: Accounts, state: Path, broker: BrokerUrl | None) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    under_way = asyncio.create_task(work(accounts, state, broker=broker, stop=stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await under_way
+
+
+async def until_reported(
+    broker: BrokerUrl | None, state: Path, seen: Callable[[JobReport], object]
+) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(UsageError):  # the state file is not there yet
+                if any(seen(job) for job in await read_report(broker, str(state))):
+                    return
+            await asyncio.sleep(0.1)
 
 
 async def test_commands_that_cannot_be_started_here_are_refused_all_at_once(
