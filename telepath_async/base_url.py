@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from typing import Final
 
+from attrs import frozen
 from yarl import URL
 
-from .checks import is_text
+from .checks import check_key, is_text
 from .errors import UsageError
 from .secret import Secret
 
 DEFAULT_BASE_URL: Final = "https://api.telepathvoice.com/v1"
+
+
+@frozen
+class Destination:
+    """A base URL, and the key that goes there and nowhere else."""
+
+    url: URL
+    key: Secret
+
+
+def destinations(
+    api_key: Secret | None,
+    base_url: str | None,
+    numbers_api_key: Secret | None,
+    numbers_base_url: str | None,
+) -> tuple[Destination, Destination]:
+    """Return where all calls go, and where those of `numbers` go. Raises UsageError."""
+    # What is passed counts, and were it empty: the environment's account may be another one.
+    if api_key is None and os.environ.get("TELEPATH_API_KEY"):
+        api_key = Secret(os.environ["TELEPATH_API_KEY"])
+    if base_url is None:
+        base_url = os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL
+    main = Destination(check_url("base_url", base_url), check_key("api_key", api_key))
+    url, key = main.url, main.key
+    if numbers_base_url is not None:
+        url = check_url("numbers_base_url", numbers_base_url)
+    if numbers_api_key is not None:
+        key = check_key("numbers_api_key", numbers_api_key)
+    elif url.origin() != main.url.origin():
+        raise UsageError(
+            f"numbers_base_url is at another origin ({url.origin()}), "
+            "where this API key must never go; pass numbers_api_key"
+        )
+    return main, Destination(url, key)
 
 
 def check_url(name: str, value: object) -> URL:
@@ -73,7 +109,7 @@ def _http_url(value: object) -> URL | None:
     try:
         # yarl drops tabs and line feeds in silence: "https://x\n.evil" shows another host.
         is_one_word = isinstance(value, str) and value.isprintable() and " " not in value
-        url = URL(value) if isinstance(value, str) and is_one_word else None
+        url = URL(str.__str__(value)) if isinstance(value, str) and is_one_word else None
         if url is None or url.scheme not in ("http", "https") or not url.host:
             return None
         url.host.encode("idna")

@@ -5,7 +5,6 @@ Its options are checked in `checks.py`; nothing is sent from here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from types import TracebackType
@@ -14,12 +13,11 @@ from typing import Any, Final, Self
 import aiohttp
 from yarl import URL
 
-from .base_url import DEFAULT_BASE_URL, check_url, proxy_for
+from .base_url import Destination, destinations, proxy_for
 from .checks import (
     Priority,
     check_function,
     check_headers,
-    check_key,
     check_priority,
     check_seconds,
     check_session,
@@ -113,24 +111,7 @@ class TelepathClient:
         api_key, numbers_api_key = as_secret(api_key), as_secret(numbers_api_key)
         proxy_url = as_secret(proxy)
         del proxy
-        # What is passed counts, and were it empty: the environment's account may be another one.
-        if api_key is None:
-            api_key = as_secret(os.environ.get("TELEPATH_API_KEY") or None)
-        if base_url is None:
-            base_url = os.environ.get("TELEPATH_BASE_URL") or DEFAULT_BASE_URL
-        key = check_key("api_key", api_key)
-        base = check_url("base_url", base_url)
-        numbers_base = (
-            base if numbers_base_url is None else check_url("numbers_base_url", numbers_base_url)
-        )
-        if numbers_api_key is None and numbers_base.origin() != base.origin():
-            raise UsageError(
-                f"numbers_base_url is at another origin ({numbers_base.origin()}), "
-                "where this API key must never go; pass numbers_api_key"
-            )
-        numbers_key = (
-            key if numbers_api_key is None else check_key("numbers_api_key", numbers_api_key)
-        )
+        main, numbers = destinations(api_key, base_url, numbers_api_key, numbers_base_url)
         check_whole("max_response_bytes", max_response_bytes)
         if on_event is not None:
             check_function("on_event", on_event, "function that takes an Event")
@@ -143,28 +124,26 @@ class TelepathClient:
         )
         holder = SessionHolder(check_session(session))
 
-        def open_at(url: URL, secret: Secret, limiter: Limiter) -> Session:
+        def open_at(destination: Destination, limiter: Limiter) -> Session:
+            url, key = destination.url, destination.key
             state = KeyState(
                 base_url=str(url).rstrip("/"),
-                api_key=secret,
+                api_key=key,
                 proxy=proxy_for(url, proxy_url, trust_env),
                 max_bytes=max_response_bytes,
                 limiter=limiter,
-                budget=shared_budget(_hash(f"{url.origin()} {secret.reveal()}")),
+                budget=shared_budget(_hash(f"{url.origin()} {key.reveal()}")),
             )
             return Session(holder=holder, key=state, options=options, emitter=emitter)
 
-        ours = _limiter(limiter, key)
-        main = numbers = open_at(base, key, ours)
-        if (numbers_base, numbers_key) != (base, key):
+        ours = _limiter(limiter, main.key)
+        session_of_numbers = main_session = open_at(main, ours)
+        if numbers != main:
             # The limit belongs to the key.
-            numbers = open_at(
-                numbers_base,
-                numbers_key,
-                ours if numbers_key == key else _limiter(None, numbers_key),
-            )
-        self.key_id = _hash(key.reveal())
-        self._wire(main, numbers, owns_connections=True)
+            theirs = ours if numbers.key == main.key else _limiter(None, numbers.key)
+            session_of_numbers = open_at(numbers, theirs)
+        self.key_id = _hash(main.key.reveal())
+        self._wire(main_session, session_of_numbers, owns_connections=True)
 
     def _wire(self, session: Session, numbers: Session, *, owns_connections: bool) -> None:
         self._owns_connections = owns_connections

@@ -83,7 +83,8 @@ class Paginator(Generic[T]):
 
     async def first(self) -> T | None:
         """Return the first item, or None."""
-        return await anext(_Each(self._begin(0, 1).next_item), None)
+        one = 0 if self._max_items == 0 else 1
+        return await anext(_Each(self._begin(0, one).next_item), None)
 
     @property
     def checkpoint(self) -> str:

@@ -25,7 +25,7 @@ class Secret:
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"Secret holds a str, not {type(value).__name__}")
-        object.__setattr__(self, "_value", value)
+        object.__setattr__(self, "_value", str.__str__(value))  # of a subclass, the text alone
 
     def reveal(self) -> str:
         """Return the value itself. Raises ValueError on a secret that came out of a pickle."""

@@ -10,6 +10,7 @@ import pickle
 import traceback
 import warnings
 from collections.abc import Mapping
+from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -569,7 +570,8 @@ async def test_request_repeats_only_what_is_safe_to_repeat(method: str) -> None:
         (("GET", "/a", {"a\ud800": "x"}), "params must be"),
         (("GET", "/a", {"a": "\ud800"}), "half a character"),
         (("GET", "/a", {"a": [1]}), "a must be a string"),
-        (("GET", "/a", [("a", "b")]), "params must be a mapping"),
+        (("GET", "/a", [("a", "b")]), "params must be a mapping of names to values, not list"),
+        (("GET", "/a", "limit=1"), "params must be a mapping of names to values, not str"),
         (("GET", "/a", None, {"a": math.nan}), "cannot be sent as JSON"),
     ],
 )
@@ -581,6 +583,16 @@ async def test_request_refuses_what_cannot_be_sent(
         with pytest.raises(UsageError, match=message):
             await client.request(method, path, params=params, json=body)
     assert server.connections == []
+
+
+async def test_options_kept_in_an_enumeration_are_sent_as_the_text_that_they_are() -> None:
+    async with Hostile([reply(200, b'{"id": "c"}')]) as server:
+        known = Enum("known", {"URL": server.url, "KEY": KEY}, type=str)
+        options: Any = {"limiter": LocalLimiter(), "base_url": known.URL}
+        headers: Any = {"X-Of": known.KEY}
+        async with TelepathClient(KEY, **options) as client:
+            await client.with_options(headers=headers).calls.get("c")
+    assert [request.all("X-Of") for request in server.requests] == [[KEY]]
 
 
 # Strange servers.

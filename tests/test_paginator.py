@@ -362,6 +362,7 @@ async def test_first_asks_for_one_row(style: str) -> None:
     assert item.id == "0"
     assert len(api.asked) == 1
     assert await Api(0, style).list().first() is None
+    assert await Api(25, style).list(max_items=0).first() is None
 
 
 @pytest.mark.parametrize("prefetch", [0, 8])

@@ -31,7 +31,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "unset": {PURE_STDLIB},
     "version": set(),
     "checks": {STDLIB, "aiohttp", "errors", "secret"},
-    "base_url": {STDLIB, "yarl", "checks", "errors", "secret"},
+    "base_url": {STDLIB, "attrs", "yarl", "checks", "errors", "secret"},
     "spans": {PURE_STDLIB, "errors"},
     "events": {PURE_STDLIB, "attrs"},
     "models": {PURE_STDLIB, "attrs", "pydantic", "pydantic_core", "secret"},

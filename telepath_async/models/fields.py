@@ -15,7 +15,8 @@ import attrs
 from .plain import to_dict
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
 
@@ -96,6 +97,13 @@ class Model(metaclass=type):  # noqa: UP050  # mypy takes its classes for unhash
                 to_dict, return_schema=shape
             ),
         )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: Any, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        # A document with one schema for what is sent and what is taken asks for the latter.
+        return handler(schema["serialization"]["return_schema"])
 
 
 def _in_json(kind: Any) -> Any:

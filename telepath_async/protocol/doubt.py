@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
@@ -18,7 +17,6 @@ from ..errors import (
     TransportError,
 )
 from ..models.trunks import Trunk
-from .url import http_date
 
 Verdict: TypeAlias = Literal["ours", "older", "unclear"]
 
@@ -94,13 +92,13 @@ class LostCreate:
 
 
 def server_times(
-    headers: Mapping[str, str], *, seconds_ago: float, wall_clock: float
+    date: float | None, *, seconds_ago: float, wall_clock: float
 ) -> tuple[datetime, datetime]:
-    """Return by the server's clock when a call began that many seconds before this answer, and
-    when the answer was given.
+    """Return by the server's clock when a call began that many seconds before an answer, and when
+    the answer was given.
 
-    `wall_clock`: Unix seconds here, for an answer without a usable Date.
+    `date`: that of the answer, in Unix seconds; `wall_clock`: the same here, for an answer without
+    a usable one.
     """
-    date = http_date(headers.get("Date", ""))
     answered = datetime.fromtimestamp(wall_clock if date is None else date, UTC)
     return answered - timedelta(seconds=seconds_ago), answered

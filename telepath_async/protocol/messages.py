@@ -58,7 +58,8 @@ class Request:
 class Response:
     """An answer, and the `endpoint` that gave it.
 
-    `headers`: names in any case; `body`: bytes, decompressed.
+    `headers`: names in any case; `body`: bytes, decompressed. A pickle leaves both out: they may
+    hold secrets.
     """
 
     status: int
@@ -69,6 +70,15 @@ class Response:
     def __repr__(self) -> str:
         # headers and body may hold what no log should
         return f"<Response {self.status} of {self.endpoint}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _without_content, (self.status, self.endpoint)
+
+    def __copy__(self) -> Response:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Response:
+        return self
 
     @property
     def rate_limit(self) -> RateLimit | None:
@@ -87,3 +97,7 @@ class Response:
     def json(self) -> Any:
         """Return the body's JSON. Raises ResponseError when it is not JSON."""
         return read_json(self)
+
+
+def _without_content(status: int, endpoint: str) -> Response:
+    return Response(status=status, headers={}, body=b"", endpoint=endpoint)

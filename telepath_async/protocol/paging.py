@@ -96,7 +96,9 @@ class Paging(Generic[T]):
     @property
     def checkpoint(self) -> Checkpoint:
         """The position after the last row taken."""
-        return self._page.checkpoint
+        found = self._page.checkpoint
+        # It does not hold the ids of rows that other shards may hand out again.
+        return evolve(found, unsure=True) if self.plan.undated else found
 
     @property
     def rejected(self) -> tuple[RejectedRow, ...]:
@@ -150,6 +152,10 @@ class Paging(Generic[T]):
             if isinstance(machine, OffsetPaging) and machine.repeats.probing:
                 machine.done = True  # a cursor server, whose first page was the last
                 return False
+            if shown == "cursor" and self._has_begun_at_a_guess():
+                start = evolve(self.plan.start, style="cursor")
+                self._machine = CursorPaging(evolve(self.plan, start=start), self.drift)
+                return False
             raise contradiction(
                 self.plan.of, f"began with {machine.style} paging and went on with {shown} paging"
             )
@@ -165,6 +171,15 @@ class Paging(Generic[T]):
         self._rejected = rejected
         self._hand_out(body, ids, position)
         return True
+
+    def _has_begun_at_a_guess(self) -> bool:
+        """Whether nothing but a checkpoint says that this list is paged by offset.
+
+        Its page may have been the whole list of a cursor server, and have shown no style.
+        """
+        start = self.plan.start
+        is_fresh = self._page.before is self._page.position
+        return is_fresh and start.style == "offset" and start.total is None
 
     def _hand_out(self, body: ListBody[T], ids: list[str], position: PagePosition) -> None:
         """Put into hand what is new and wanted."""

@@ -9,6 +9,7 @@ from attrs import define, frozen
 
 from ..errors import PagingError
 from .checkpoint import Checkpoint, Style
+from .recent_ids import RecentIds
 
 
 class Row(Protocol):
@@ -66,6 +67,7 @@ class Plan(Generic[T]):
     shards: int = 1
     start: Checkpoint
     style_hint: Style | None = None
+    undated: RecentIds | None = None
 
 
 def contradiction(of: str, fact: str, remedy: str = "report it to the vendor") -> PagingError:

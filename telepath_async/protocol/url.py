@@ -26,6 +26,7 @@ def path_segment(name: str, value: object) -> str:
     """Return `value` encoded as one segment of a path. Raises UsageError when it cannot be one."""
     if not isinstance(value, str):
         raise UsageError(f"{name} must be a string, not {type(value).__name__}")
+    value = str.__str__(value)  # an Enum member that is a str formats itself as `Trunks.SALES`
     if _PLAIN_SEGMENT.fullmatch(value):  # every id that the API has shown
         return value
     if (
@@ -80,7 +81,7 @@ def _query_value(name: str, value: str | int | bool | datetime | Enum) -> str:
 
 def _encodable(name: str, text: str) -> str:
     if is_encodable(text):
-        return text
+        return str.__str__(text)  # of a subclass, such as numpy's, the text alone
     raise UsageError(
         f"{name} holds half a character (a lone surrogate); pass text that UTF-8 can encode"
     )

@@ -27,6 +27,10 @@ def any_request(
     if not isinstance(path, str) or not path.startswith("/"):
         raise UsageError(f"path must begin with a slash, such as '/trunks', not {path!r}")
     encoded = "".join(f"/{path_segment('path', segment)}" for segment in path[1:].split("/"))
+    if not isinstance(params, Mapping | None):
+        raise UsageError(
+            f"params must be a mapping of names to values, not {type(params).__name__}"
+        )
     for name in params or ():
         if not isinstance(name, str) or not name or not name.isprintable():
             raise UsageError(

@@ -133,6 +133,7 @@ class _Pages(Generic[T]):
             shards=shards,
             start=self.start,
             style_hint=self.session.key.paging_style,
+            undated=undated,
         )
 
     async def ask(self, page: Query) -> Answer[T]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping
 
 from attrs import field, frozen
 
 from ..errors import ConflictError, OutcomeUnknown, TelepathError, UsageError
 from ..models.trunks import Trunk
 from ..protocol.doubt import LostCreate, failed_for_sure, normalize, server_times
+from ..protocol.url import http_date
 from ..session import Session
 from .listing import ListOptions, paginator
 from .trunk_spec import TrunkSpec
@@ -25,15 +25,15 @@ class LookUp:
     """What the list of trunks holds of a username.
 
     `exact`: the trunk that has it; else `alike`: those whose username a server may have made of
-    it, and `nameless`: those that show none. `complete`: whether every row was read. `headers`: of
-    the last answer.
+    it, and `nameless`: those that show none. `complete`: whether every row was read. `date`: of
+    the last answer, in Unix seconds by the server's clock, or None.
     """
 
     exact: Trunk | None = None
     alike: list[Trunk] = field(factory=list)
     nameless: list[Trunk] = field(factory=list)
     complete: bool
-    headers: Mapping[str, str]
+    date: float | None
 
 
 async def look_up(session: Session, sip_username: str) -> LookUp:
@@ -44,7 +44,7 @@ async def look_up(session: Session, sip_username: str) -> LookUp:
     alike: list[Trunk] = []
     nameless: list[Trunk] = []
     unreadable = False
-    headers: Mapping[str, str] = {}
+    date: float | None = None  # not the headers: they may echo the key, and a traceback keeps this
     trunks = paginator(
         session,
         Trunk,
@@ -53,11 +53,11 @@ async def look_up(session: Session, sip_username: str) -> LookUp:
         filters=(),
     )
     async for page in trunks.pages():
-        headers = page.raw.headers
+        date = http_date(page.raw.headers.get("Date", ""))
         unreadable |= any(_may_be(rejected.row, wanted) for rejected in page.rejected)
         for trunk in page.items:
             if trunk.sip_username == sip_username:
-                return LookUp(exact=trunk, complete=True, headers=headers)
+                return LookUp(exact=trunk, complete=True, date=date)
             if trunk.sip_username is None:
                 nameless.append(trunk)
             elif normalize(trunk.sip_username) == wanted:
@@ -66,7 +66,7 @@ async def look_up(session: Session, sip_username: str) -> LookUp:
         alike=alike,
         nameless=nameless,
         complete=not (trunks.drift.uncertain or unreadable),
-        headers=headers,
+        date=date,
     )
 
 
@@ -89,10 +89,10 @@ async def resolve_lost_create(
     if found is None:
         raise _unknown(spec, "a look-up could not tell") from doubt
     start, answered = server_times(
-        found.headers, seconds_ago=session.now() - began, wall_clock=time.time()
+        found.date, seconds_ago=session.now() - began, wall_clock=time.time()
     )
     create = LostCreate(
-        name=spec.name, ai_provider=str(spec.ai_provider), began=start, answered=answered
+        name=spec.name, ai_provider=str.__str__(spec.ai_provider), began=start, answered=answered
     )
     named = [*found.alike, *found.nameless] if found.exact is None else [found.exact]
     possible = [trunk for trunk in named if create.judge(trunk) != "older"]

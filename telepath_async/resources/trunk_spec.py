@@ -45,13 +45,13 @@ class TrunkSpec:
     name: str
     ai_provider: AIProvider | str
     sip_username: str
-    sip_password: Secret
-    openai_api_key: Secret | None = None
-    elevenlabs_api_key: Secret | None = None
+    sip_password: Secret = field(converter=as_secret)  # for subclasses that attrs gives an __init__
+    openai_api_key: Secret | None = field(default=None, converter=as_secret)
+    elevenlabs_api_key: Secret | None = field(default=None, converter=as_secret)
     elevenlabs_agent_id: str | None = None
     custom_endpoint: str | None = None
     system_prompt: str | None = None
-    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
+    extra: Mapping[str, Any] = field(factory=dict, converter=redact_request, hash=False, repr=False)
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.json_schema import JsonSchemaMode
 
 from telepath_async.models.calls import Call, CallDetails, Turn
 from telepath_async.models.numbers import PhoneNumber
@@ -28,9 +29,10 @@ def test_a_model_is_written_as_to_dict_writes_it() -> None:
     assert TypeAdapter(Trunk).dump_python(TRUNK)["sip_password"] == "**********"
 
 
+@pytest.mark.parametrize("mode", ["serialization", "validation"])
 @pytest.mark.parametrize("model", [Trunk, Call, CallDetails, PhoneNumber])
-def test_the_schema_of_a_model_names_every_field(model: type[Any]) -> None:
-    schema = TypeAdapter(model).json_schema(mode="serialization")
+def test_the_schema_of_a_model_names_every_field(model: type[Any], mode: JsonSchemaMode) -> None:
+    schema = TypeAdapter(model).json_schema(mode=mode)
     assert (
         schema["properties"].keys()
         == to_dict(model(id="x") if model is not PhoneNumber else model(number="+1")).keys()

@@ -25,6 +25,7 @@ import pytest
 import telepath_async
 from telepath_async import (
     Event,
+    OutcomeUnknown,
     RetryPolicy,
     Secret,
     TelepathClient,
@@ -305,6 +306,19 @@ async def test_a_retry_and_a_listener_that_fails_show_no_secret(everything_is_lo
             assert_hides(caught.value)
 
 
+async def test_a_lost_create_hides_what_the_answer_to_its_look_up_echoes() -> None:
+    def choose(request: Received) -> Step:
+        if request.method == "POST":
+            return RESET
+        body = b'{"trunks": [], "pagination": {"total": 0}}'
+        return reply(200, body, headers={"X-Echo": line(everything(request))})
+
+    async with Hostile([answering(choose)]) as server, client_of(server) as client:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await client.trunks.create(**SPEC)
+    assert_hides(caught.value)
+
+
 async def test_a_good_answer_shows_no_secret_until_it_is_revealed(
     everything_is_logged: None,
 ) -> None:
@@ -324,7 +338,7 @@ async def test_a_page_shows_no_secret_of_its_rows(everything_is_logged: None) ->
     async with Hostile([reply(200, body)]) as server, client_of(server) as client:
         trunks = client.trunks.list()
         async for page in trunks.pages():
-            assert_hidden(repr(page), repr(vars(trunks)), trunks.checkpoint)
+            assert_hidden(repr(page), pickle.dumps(page), repr(vars(trunks)), trunks.checkpoint)
         assert_hidden(repr(await trunks.first()))
 
 

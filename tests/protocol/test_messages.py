@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from telepath_async.protocol.messages import Request, Response
 from telepath_async.secret import Secret
@@ -44,6 +46,16 @@ def test_the_repr_of_a_response_shows_no_headers_or_body() -> None:
     assert "needle" not in repr(
         Response(status=200, headers={"X": "needle"}, body=b"needle", endpoint="GET /x")
     )
+
+
+def test_a_pickle_of_a_response_leaves_headers_and_body_behind_and_a_copy_does_not() -> None:
+    headers = CIMultiDictProxy(CIMultiDict({"X": "needle"}))  # a view, as aiohttp has it
+    response = Response(status=200, headers=headers, body=b"needle", endpoint="GET /x")
+    pickled = pickle.dumps(response)
+    again = pickle.loads(pickled)
+    assert b"needle" not in pickled
+    assert (again.status, again.body, again.request_id) == (200, b"", None)
+    assert copy.deepcopy(response) == copy.copy(response) == response
 
 
 def test_the_request_id_is_found_in_any_case() -> None:

@@ -14,7 +14,7 @@ from telepath_async.protocol.answers import ListBody, RejectedRow
 from telepath_async.protocol.checkpoint import Checkpoint
 from telepath_async.protocol.paging import Paging
 
-from .lists import Item, OffsetServer, ask, items, plan, resumed, taken, walk
+from .lists import Item, OffsetServer, ask, items, numbered, plan, resumed, taken, walk
 
 Query = dict[str, str]
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
@@ -307,6 +307,27 @@ def test_a_checkpoint_after_dropped_rows_does_not_ask_for_them_again() -> None:
     paging = Paging(plan(keeps=lambda row: False))
     ask(paging, CursorScript(page("a", "A")))
     assert paging.checkpoint.cursor == "A"
+
+
+@pytest.mark.parametrize("page_size", [2, 10])
+def test_a_resume_in_a_single_page_without_the_key_goes_on_where_the_server_shows_cursors(
+    page_size: int,
+) -> None:
+    paging = Paging(plan(page_size=10))
+    paging.receive(bare("abcd"))
+    before = [paging.take() for _ in "abc"]
+    later = resumed(paging, page_size=page_size)
+    assert len(before) == 3
+    assert walk(later, cursor_server("abcdefghijklmno")) == [*"defghijklmno"]
+    assert later.drift.uncertain == 0
+
+
+def test_a_resume_in_a_list_that_was_seen_to_be_paged_by_offset_goes_on_by_nothing_else() -> None:
+    paging = Paging(plan(page_size=2))
+    ask(paging, OffsetServer(numbered(4)))
+    paging.take()
+    with pytest.raises(PagingError, match="began with offset paging"):
+        ask(resumed(paging), cursor_server("abcd"))
 
 
 def test_a_cursor_resume_asks_for_no_more_rows_than_the_api_allows() -> None:

@@ -56,6 +56,25 @@ def test_a_segment_is_percent_encoded(text: str, segment: str) -> None:
     assert path_segment("trunk_id", text) == segment
 
 
+class Known(str, Enum):  # noqa: UP042  # a StrEnum would format itself as its value
+    SALES = "trunk_1"
+
+
+class Word(str):
+    """As some libraries have them: what it prints is not its text."""
+
+    def __str__(self) -> str:
+        return "Word"
+
+
+@pytest.mark.parametrize("text", [Known.SALES, Word("trunk_1")])
+def test_text_of_a_type_of_its_own_is_sent_as_the_text_that_it_is(text: str) -> None:
+    assert f"/trunks/{path_segment('trunk_id', text)}" == "/trunks/trunk_1"
+    [(_, value)] = query_of(trunk_id=text)
+    assert type(value) is str
+    assert value == "trunk_1"
+
+
 class Size(Enum):
     SMALL = 1
 

@@ -11,7 +11,7 @@ import pytest
 
 from telepath_async import Drift, Paginator, ResponseError, TelepathClient, UsageError
 from telepath_async.sandbox import Sandbox
-from tests.support.hostile import Hostile, answering, reply
+from tests.support.hostile import HANG, Hostile, answering, reply
 from tests.support.operations import client_at
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -145,6 +145,18 @@ async def test_a_call_without_a_start_that_stands_in_every_shard_is_handed_out_o
     assert sorted(got) == ["a", "b", "undated"]
     assert len(queries) == 2
     assert drift.outside == 3, "each shard has a dated call of the other, and one the undated"
+
+
+async def test_a_resume_of_shards_says_that_calls_without_a_start_may_come_again() -> None:
+    rows = [{"id": "undated"}, {"id": "dated", "start_time": "2026-03-01T01:00:00Z"}]
+    answer = reply(200, json.dumps({"data": rows, "next_cursor": None}).encode())
+    async with Hostile([answer, HANG, answer]) as server, client_at(server) as client:
+        calls = client.calls.list(since=MARCH, until=MARCH + timedelta(1), shards=2)
+        got = [await anext(aiter(calls))]
+        later = client.calls.list(resume=calls.checkpoint)
+        got += await later.collect()
+    assert len(got) > len({call.id for call in got})
+    assert later.drift.uncertain
 
 
 async def test_a_server_that_names_no_paging_is_asked_with_both_spellings_from_then_on() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -81,6 +82,15 @@ async def test_our_own_trunk_is_returned_whatever_the_server_makes_of_it(
 ) -> None:
     server.faults.append(losing(server, change, status))
     trunk = await create(server)
+    assert [trunk.id] == [created["id"] for created in server.created]
+
+
+async def test_our_own_trunk_is_returned_where_its_provider_is_of_a_users_own_enumeration(
+    server: TrunkServer,
+) -> None:
+    server.faults.append(losing(server, lambda it: None))
+    providers = Enum("providers", {"OURS": "custom"}, type=str)
+    trunk = await create(server, ai_provider=providers.OURS)
     assert [trunk.id] == [created["id"] for created in server.created]
 
 

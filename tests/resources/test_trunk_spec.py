@@ -7,6 +7,7 @@ import pickle
 from datetime import date, datetime
 from typing import Any
 
+import attrs
 import pytest
 
 from telepath_async.errors import UsageError
@@ -156,6 +157,20 @@ def test_neither_the_repr_nor_the_pickle_of_a_spec_shows_a_secret() -> None:
     spec = TrunkSpec(**OPENAI)
     assert "needle" not in repr(spec)
     assert b"needle" not in pickle.dumps(spec)
+
+
+@attrs.frozen(kw_only=True)
+class RegionalSpec(TrunkSpec):
+    """As a user extends a spec: attrs gives it an `__init__` of its own."""
+
+    region: str
+
+
+def test_a_spec_of_a_users_own_class_shows_no_secret() -> None:
+    extra = {"x_api_key": "needle"}
+    spec = RegionalSpec(**OPENAI, region="eu", extra=extra)
+    assert "needle" not in repr(attrs.asdict(spec))
+    assert spec.fields() == TrunkSpec(**OPENAI, extra=extra).fields()
 
 
 def test_a_spec_can_be_hashed() -> None:
