@@ -81,6 +81,18 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_values(
     assert max(map(len, shown.out.splitlines())) <= 80
 
 
+def test_one_long_name_costs_a_narrow_table_no_other_column(
+    telepath: Telepath, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    telepath("trunks", "update", next(iter(sandbox.trunks)), "--name", "N" * 100)
+    shown = telepath("trunks", "list", "--table")
+    assert set(sandbox.trunks) <= set(shown.out.split())
+    assert shown.out.count("N" * 40) == 2
+    monkeypatch.setenv("COLUMNS", "300")
+    assert "N" * 100 in telepath("trunks", "list", "--table").out
+
+
 def test_an_empty_list_is_no_line_of_json_and_a_header_as_a_table(telepath: Telepath) -> None:
     assert telepath("calls", "list", "--trunk-id", "conn_none").out == ""
     assert (
