@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from telepath_async import Secret
-from telepath_async.cli import shell
+from telepath_async.cli import listing, shell
 from telepath_async.cli.exits import FAILED, OK, PARTLY, USAGE
 from telepath_async.cli.output import shown_text
 from telepath_async.sandbox import Sandbox
@@ -162,6 +162,20 @@ def test_what_could_not_be_written_is_not_before_the_checkpoint(
     assert "No space left on device" in cut.err
     checkpoint = json.loads(shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0])
     assert checkpoint["last"] == written[-1].id
+
+
+def test_of_a_table_that_could_not_be_printed_no_row_is_before_the_checkpoint(
+    telepath: Telepath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*arguments: Any, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(listing, "render_rows", full_disk)
+    cut = telepath("calls", "list", "--table", "--all")
+    assert cut.code == FAILED
+    assert "0 calls were printed" in cut.err
+    checkpoint = json.loads(shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0])
+    assert "last" not in checkpoint
 
 
 def test_a_checkpoint_of_another_list_is_refused(telepath: Telepath) -> None:
