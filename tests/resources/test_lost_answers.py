@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from telepath_async import ConflictError, OutcomeUnknown, ServerError, Trunk
+from telepath_async import ConflictError, OutcomeUnknown, RetryPolicy, ServerError, Trunk
 from tests.support.hostile import reply
 from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
@@ -92,6 +92,14 @@ async def test_our_own_trunk_is_returned_where_its_provider_is_of_a_users_own_en
     providers = Enum("providers", {"OURS": "custom"}, type=str)
     trunk = await create(server, ai_provider=providers.OURS)
     assert [trunk.id] == [created["id"] for created in server.created]
+
+
+async def test_where_the_retry_budget_is_spent_no_look_up_is_sent(server: TrunkServer) -> None:
+    server.faults.append(losing(server, lambda it: None))
+    async with client_of(server, retry=RetryPolicy(budget=4)) as client:
+        with pytest.raises(OutcomeUnknown):
+            await client.trunks.create(**spec("agent"))
+    assert len(server.requests) == 1
 
 
 UNCLEAR: dict[str, Callable[[Row], object]] = {
