@@ -32,10 +32,9 @@ _PAGE: Final = ("pagination", "next_cursor", "has_more")
 def fast_object(model: type[T], body: bytes) -> T | None:
     """Decode one object of known fields, enveloped or bare, or return None."""
     enveloped = body.startswith(b'{"data"')
-    make, decode = _readers(model)[enveloped]
     try:
-        row = decode(body)
-        return make(row.data if enveloped else row)  # type: ignore[no-any-return]
+        row = _object_decoder(model, enveloped).decode(body)
+        return _make(model)(row.data if enveloped else row)  # type: ignore[no-any-return]
     except _FAILURES:
         return None
 
@@ -96,12 +95,9 @@ def _secret(kind: type, value: object) -> Secret:
 
 
 @cache
-def _readers(model: type[Model]) -> tuple[tuple[Make, Make], tuple[Make, Make]]:
-    """Return how a row becomes a model, and bytes a row: of a bare object, of an enveloped one."""
+def _object_decoder(model: type[Model], enveloped: bool) -> msgspec.json.Decoder[Any]:
     row: Any = _shadow(model, True)
-    enveloped = msgspec.defstruct("Enveloped", [("data", row)])
-    make = _make(model)
-    return (make, _decoder(row).decode), (make, _decoder(enveloped).decode)
+    return _decoder(msgspec.defstruct("Enveloped", [("data", row)]) if enveloped else row)
 
 
 @cache
