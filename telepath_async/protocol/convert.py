@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
 
 import attrs
 
-from ..models.fields import Model, OpenEnum, is_identity, wire_names
+from ..models.fields import Model, OpenEnum, is_identity, is_model, known_fields, wire_names
 from ..secret import Secret
 from .redaction import redact
 from .strict import STRUCTURE_ERRORS, Hook, expect, faults, strict_converter
@@ -58,7 +58,7 @@ def odd_values(found: Model, inside: str = "") -> Iterator[tuple[str, str]]:
             yield from odd_values(value, f"{inside}{names[0]}.")
         for index, part in enumerate(value if isinstance(value, tuple) else ()):
             yield from odd_values(part, f"{inside}{names[0]}[{index}].")
-    for field in attrs.fields(type(found)) if found.extra else ():
+    for field in known_fields(type(found)) if found.extra else ():
         for name in found.extra.keys() & set(wire_names(field)):
             if _is_empty(getattr(found, field.name), field.default):
                 yield f"{inside}{name}", f"expected {_expected(field.type)}"
@@ -72,8 +72,11 @@ def _is_empty(value: object, default: object) -> bool:
 @cache
 def _nested(model: type[Model]) -> list[tuple[str, tuple[str, ...]]]:
     """Return the fields in which other models stand: their names, and those on the wire."""
-    fields = attrs.fields(attrs.resolve_types(model))
-    return [(f.name, wire_names(f)) for f in fields if any(map(_is_model, _leaves(f.type)))]
+    return [
+        (field.name, wire_names(field))
+        for field in known_fields(model)
+        if any(map(is_model, _leaves(field.type)))
+    ]
 
 
 def _leaves(kind: Any) -> Iterator[Any]:
@@ -105,12 +108,8 @@ def _converter() -> Converter:
     register = converter.register_structure_hook_factory
     register(_is_choice, lambda kind: _choice(kind, converter))
     register(_is_json, _json)
-    register(_is_model, lambda kind: _model(kind, converter))
+    register(is_model, lambda kind: _model(kind, converter))
     return converter
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Model)
 
 
 def _member(value: Any, kind: type[OpenEnum]) -> Any:
@@ -120,11 +119,11 @@ def _member(value: Any, kind: type[OpenEnum]) -> Any:
 
 def _is_choice(kind: Any) -> bool:
     """Whether it is an id or the object itself: `str | Agent | None`."""
-    return str in get_args(kind) and any(map(_is_model, get_args(kind)))
+    return str in get_args(kind) and any(map(is_model, get_args(kind)))
 
 
 def _choice(kind: Any, converter: Converter) -> Hook:
-    (model,) = filter(_is_model, get_args(kind))
+    (model,) = filter(is_model, get_args(kind))
     return lambda value, _: value if type(value) is str else converter.structure(value, model)
 
 
@@ -157,8 +156,8 @@ def _identifier(value: Any, _: Any) -> str:
     raise TypeError("expected an id: text that is not blank, or a whole number")
 
 
-def _model(model: type[Any], converter: Converter) -> Hook:
-    fields = [field for field in attrs.fields(attrs.resolve_types(model)) if field.name != "extra"]
+def _model(model: Any, converter: Converter) -> Hook:
+    fields = known_fields(model)
     required = {field.name for field in fields if field.default is attrs.NOTHING}
     known_as = {
         name: (field.name, _hook(field, converter), field.type, _unchanged(field))

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 import attrs
 import msgspec
 
-from ..models.fields import Model, OpenEnum, is_identity, wire_names
+from ..models.fields import Model, OpenEnum, is_identity, is_model, known_fields, wire_names
 from ..secret import Secret
 from .redaction import redact
 
@@ -79,13 +79,7 @@ class _NeedsJudgement(ValueError):
 
 @cache
 def _known(model: type[Model]) -> frozenset[str]:
-    return frozenset(name for field in _fields(model) for name in wire_names(field))
-
-
-@cache
-def _fields(model: type[Model]) -> list[attrs.Attribute[Any]]:
-    fields = attrs.fields(attrs.resolve_types(model))
-    return [field for field in fields if field.name != "extra"]
+    return frozenset(name for field in known_fields(model) for name in wire_names(field))
 
 
 def _secret(kind: type, value: object) -> Secret:
@@ -129,7 +123,7 @@ def _shadow(model: type[Model], strict: bool) -> type[msgspec.Struct]:
     """Return a Struct with a field for each name on the wire; nested objects are always strict."""
     fields: list[Any] = []
     names: dict[str, str] = {}
-    for field in _fields(model):
+    for field in known_fields(model):
         for place, name in enumerate(wire_names(field)):
             attribute = f"{field.name}_{place}"
             names[attribute] = name
@@ -148,13 +142,9 @@ def _shadow(model: type[Model], strict: bool) -> type[msgspec.Struct]:
 def _shadow_type(kind: Any) -> Any:
     if get_origin(kind) is tuple:
         return GenericAlias(list, (_shadow_type(get_args(kind)[0]),))
-    if _is_model(kind):
+    if is_model(kind):
         return _shadow(kind, True)
     return kind if all(map(_is_plain, get_args(kind) or (kind,))) else NoneType
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Model)
 
 
 def _is_plain(kind: Any) -> bool:
@@ -184,7 +174,7 @@ def _make(model: type[Model]) -> Make:
     twin = type(model.__name__, model.__bases__, same_slots)
     scope: dict[str, Any] = {"twin": twin, "model": model, "UTC": UTC, "Judge": _NeedsJudgement}
     lines = ["def make(row):", " made = twin()"]
-    for field in _fields(model):
+    for field in known_fields(model):
         lines += _stores(field, scope)
     lines += [" made.extra = {}", " made.__class__ = model"]
     if hasattr(model, "__attrs_post_init__"):
@@ -216,7 +206,7 @@ def _stores(field: attrs.Attribute[Any], scope: dict[str, Any]) -> list[str]:
     elif get_origin(kind) is tuple:
         scope[f"make_{name}"] = _make(get_args(kind)[0])
         lines.append(f" value = tuple([*map(make_{name}, value)]) if value else ()")
-    elif _is_model(kind):
+    elif is_model(kind):
         scope |= {f"make_{name}": _make(kind), f"no_{name}": _shadow(kind, True)()}
         lines.append(f" value = make_{name}(no_{name} if value is None else value)")
     elif field.default not in (None, attrs.NOTHING):
