@@ -107,11 +107,9 @@ class _Pages(Generic[T]):
     style: Style | None = None
 
     def __attrs_post_init__(self) -> None:
-        bound = dict(self.start.filters)
-        if self.of == "calls":
-            self.dates = read_range(bound)
-            bound = {name: text for name, text in bound.items() if name not in ("from", "to")}
-        self.filters = tuple(bound.items())
+        bound = self.start.filters
+        self.dates = read_range(bound)
+        self.filters = tuple(item for item in bound.items() if item[0] not in ("from", "to"))
         self.style = self.start.style
 
     def plan(self, options: ListOptions, shards: int, undated: RecentIds | None) -> Plan[T]:
