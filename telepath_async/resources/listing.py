@@ -34,12 +34,12 @@ _ALWAYS = DateRange()
 class ListOptions:
     """The options that all lists share; see `Trunks.list` and `Calls.list`."""
 
-    page_size: int
-    max_items: int | None
-    prefetch: int
-    overlap: int
+    page_size: int = 100
+    max_items: int | None = None
+    prefetch: int = 0
+    overlap: int = 1
     shards: int = 1
-    resume: str | None
+    resume: str | None = None
 
     def check(self) -> None:
         """Raise UsageError on an option that cannot be meant."""
