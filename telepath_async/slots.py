@@ -68,21 +68,18 @@ class Slots:
 
         Raises TimeoutError when none came within `seconds`.
         """
-        loop = asyncio.get_running_loop()
         lane = self._bulk if priority == "bulk" else self._interactive
-        waiter = loop.create_future()
+        waiter = asyncio.get_running_loop().create_future()
         lane[waiter] = None
-        expiry = None if seconds == math.inf else loop.call_later(seconds, _expire, waiter)
         try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.release(priority)  # it was granted in the moment of the cancellation
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
+                await waiter
+        except (asyncio.CancelledError, TimeoutError):
+            if waiter.done() and not waiter.cancelled():
+                self.release(priority)  # it was granted in that very moment
             raise
         finally:
             lane.pop(waiter, None)
-            if expiry is not None:
-                expiry.cancel()
 
     def _grant(self, lane: _Lane, priority: Priority) -> None:
         while lane:
@@ -92,11 +89,6 @@ class Slots:
                     return
                 waiter.set_result(None)
             del lane[waiter]
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
 
 
 def slots_of(connector: aiohttp.BaseConnector) -> Slots:
