@@ -37,8 +37,7 @@ class Slots:
         self.reserve = reserve
         self._free = size
         self._free_for_bulk = size - reserve
-        self._interactive: _Lane = OrderedDict()
-        self._bulk: _Lane = OrderedDict()
+        self._lanes: dict[Priority, _Lane] = {"interactive": OrderedDict(), "bulk": OrderedDict()}
 
     def alike(self) -> Slots:
         """Return as many free slots."""
@@ -58,17 +57,15 @@ class Slots:
         self._free += 1
         if priority == "bulk":
             self._free_for_bulk += 1
-        if self._interactive:
-            self._grant(self._interactive, "interactive")
-        if self._bulk:
-            self._grant(self._bulk, "bulk")
+        for waiting in self._lanes:  # interactive ones first
+            self._grant(waiting)
 
     async def wait(self, priority: Priority, seconds: float) -> None:
         """Wait for a slot, after those that came before in this lane.
 
         Raises TimeoutError when none came within `seconds`.
         """
-        lane = self._bulk if priority == "bulk" else self._interactive
+        lane = self._lanes[priority]
         waiter = asyncio.get_running_loop().create_future()
         lane[waiter] = None
         try:
@@ -81,7 +78,8 @@ class Slots:
         finally:
             lane.pop(waiter, None)
 
-    def _grant(self, lane: _Lane, priority: Priority) -> None:
+    def _grant(self, priority: Priority) -> None:
+        lane = self._lanes[priority]
         while lane:
             waiter = next(iter(lane))
             if not waiter.done():
