@@ -81,6 +81,7 @@ class Walk(Generic[T]):
         self._in_hand = self._chains[0]
         self._loading: dict[asyncio.Future[bool], _Chain[T]] = {}
         self._turn = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def _take(self) -> T | None:
         if self._left == 0:
@@ -140,7 +141,10 @@ class Walk(Generic[T]):
         if self._left == 0:
             self._cancel()
             raise StopAsyncIteration
-        running_loop()  # asyncio would put a page that is asked for ahead on a loop that never runs
+        loop = running_loop()
+        if loop is not self._loop:
+            self._cancel()  # what ran ahead on a loop that has ended, ended with it
+            self._loop = loop
         try:
             if len(self._chains) > 1:
                 self._in_hand = await self._load_any()
@@ -156,8 +160,6 @@ class Walk(Generic[T]):
         return self._in_hand
 
     async def _load_any(self) -> _Chain[T]:
-        if any(future.get_loop() is not asyncio.get_running_loop() for future in self._loading):
-            self._cancel()  # their loop has ended, and they with it
         while True:
             for chain in self._chains:
                 if chain in self._loading.values():
@@ -235,10 +237,6 @@ class _Chain(Generic[T]):
         """Have the next pages under way; cancel those that will not be needed after all."""
         if not self._prefetch:
             return
-        if any(
-            future.get_loop() is not asyncio.get_running_loop() for future in self._ahead.values()
-        ):
-            self.drop()  # their loop has ended, and they with it
         pages = self._pages_worth_asking(wanted)
         likely = self.paging.upcoming(2 * pages + 1 if pages else 0)
         for query in self._ahead.keys() - set(likely):
