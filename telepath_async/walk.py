@@ -191,7 +191,7 @@ class Walk(Generic[T]):
 class _Chain(Generic[T]):
     """One page after the other.
 
-    It owns the requests that run ahead, and cancels them when it fails or is dropped.
+    It owns the requests that run ahead, and cancels them when it is dropped.
     """
 
     def __init__(self, source: Source[T], prefetch: int) -> None:
@@ -207,24 +207,20 @@ class _Chain(Generic[T]):
 
         `wanted`: the rows that are worth asking for.
         """
-        try:
-            while not self.paging.done:
-                query = self.paging.upcoming(1)[0]
-                early = self._too_early.pop(query, None)
-                answer = early or await self._answer(query, wanted)
-                received = self.paging.receive(answer[1])
-                if not received and early is None and answer[1].rows:
-                    # It joins on when the page before it has come; if not, it is asked for again.
-                    self._too_early[query] = answer
-                elif received and not set(self.paging.upcoming(1)) <= self._too_early.keys():
-                    self._too_early.clear()
-                self._ask_ahead(wanted)
-                if received:
-                    self.raw = answer[0]
-                    return True
-        except BaseException:
-            self.drop()
-            raise
+        while not self.paging.done:
+            query = self.paging.upcoming(1)[0]
+            early = self._too_early.pop(query, None)
+            answer = early or await self._answer(query, wanted)
+            received = self.paging.receive(answer[1])
+            if not received and early is None and answer[1].rows:
+                # It joins on when the page before it has come; if not, it is asked for again.
+                self._too_early[query] = answer
+            elif received and not set(self.paging.upcoming(1)) <= self._too_early.keys():
+                self._too_early.clear()
+            self._ask_ahead(wanted)
+            if received:
+                self.raw = answer[0]
+                return True
         return False
 
     async def _answer(self, query: Query, wanted: int | None) -> Answer[T]:
