@@ -48,7 +48,7 @@ class ListOptions:
         check_whole("overlap", self.overlap, 0, 99)
         check_whole("shards", self.shards, 1, 100)
         if self.max_items is not None:
-            check_whole("max_items", self.max_items, 0, None)
+            check_whole("max_items", self.max_items, 0)
 
 
 def paginator(
