@@ -12,7 +12,7 @@ import time
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from . import transport
 from .emitter import Emitter
@@ -49,31 +49,22 @@ class CallOptions:
     headers: Mapping[str, Secret] = {}
 
 
+@define(kw_only=True, eq=False, repr=False)
 class Session:
     """Sends requests with one key, and with the options of one client."""
 
-    def __init__(
-        self,
-        *,
-        holder: SessionHolder,
-        key: KeyState,
-        options: CallOptions,
-        emitter: Emitter | None,
-    ) -> None:
-        self.holder = holder
-        self.key = key
-        self.options = options
-        self._emitter = emitter
-        self._headers = key.headers(options.headers)
+    holder: SessionHolder
+    key: KeyState
+    options: CallOptions
+    _emitter: Emitter | None
+    _headers: transport.Headers = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._headers = self.key.headers(self.options.headers)
 
     def with_options(self, **changes: Any) -> Session:
         """Return a session with other options that shares all else."""
-        return Session(
-            holder=self.holder,
-            key=self.key,
-            options=evolve(self.options, **changes),
-            emitter=self._emitter,
-        )
+        return evolve(self, options=evolve(self.options, **changes))
 
     def charge_retry(self) -> bool:
         """Charge one more request after a failure; False when the retry budget is empty."""
