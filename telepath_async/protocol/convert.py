@@ -37,13 +37,11 @@ _KINDS: Final = {
 def structure(value: object, model: type[M], path: str) -> M:
     """Return the model that a JSON object means. Raises ValueError that names each fault's path."""
     try:
-        found: M = _structure_hook(model)(value, model)
+        return _converter().structure(value, model)
     except RecursionError:
         why = f"it is nested too deeply at {path}"
     except STRUCTURE_ERRORS as error:
         why = "; ".join(f"{text} at {where}" for where, text in faults(error, path))
-    else:
-        return found
     raise ValueError(why)  # out here: the frames in there hold secrets in plain text
 
 
@@ -84,12 +82,6 @@ def _leaves(kind: Any) -> Iterator[Any]:
     for part in get_args(kind):
         yield from _leaves(part)
     yield kind
-
-
-@cache
-def _structure_hook(model: type[Any]) -> Hook:
-    hook: Hook = _converter().get_structure_hook(model)
-    return hook
 
 
 def _expected(kind: Any) -> str:
