@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Model)
 
-_UNKNOWN: Final[tuple[str, Any, Any, frozenset[type]]] = ("extra", expect, object, frozenset())
+_UNKNOWN: Final[tuple[str, Any, Any]] = ("extra", expect, object)
 """What a key without a field is known as."""
 
 _KINDS: Final = {
@@ -152,7 +152,7 @@ def _model(model: Any, converter: Converter) -> Hook:
     fields = known_fields(model)
     required = {field.name for field in fields if field.default is attrs.NOTHING}
     known_as = {
-        name: (field.name, _hook(field, converter), field.type, _unchanged(field))
+        name: (field.name, _hook(field, converter), field.type)
         for field in fields
         for name in wire_names(field)
     }
@@ -162,12 +162,10 @@ def _model(model: Any, converter: Converter) -> Hook:
         known: dict[str, Any] = {"extra": extra}
         wrong: dict[str, Exception] = {}
         for key, value in expect(row, dict).items():
-            name, hook, kind, unchanged = known_as.get(key, _UNKNOWN)
+            name, hook, kind = known_as.get(key, _UNKNOWN)
             if name in known:
                 if value is not None or name == "extra":
                     extra[key] = redact(value, key)
-            elif type(value) in unchanged:
-                known[name] = value
             elif value is not None or name in required:
                 try:
                     known[name] = hook(value, kind)
@@ -180,12 +178,6 @@ def _model(model: Any, converter: Converter) -> Hook:
         return model(**known)
 
     return structure
-
-
-def _unchanged(field: attrs.Attribute[Any]) -> frozenset[type]:
-    """Return the types whose values need no hook: it would hand them through as they are."""
-    kinds = () if is_identity(field) else get_args(field.type) or (field.type,)
-    return frozenset({str, int, bool}.intersection(kinds))
 
 
 def _hook(field: attrs.Attribute[Any], converter: Converter) -> Hook:
