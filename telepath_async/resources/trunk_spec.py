@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 import attrs
 from attrs import field, frozen
 
+from ..checks import is_text
 from ..errors import UsageError
 from ..models.trunks import AIProvider
 from ..protocol.body import write_json
 from ..protocol.redaction import as_secret, redact_request
 from ..protocol.url import is_encodable
-from ..secret import Secret, SecretBytes, SecretNumber, type_name
+from ..secret import Secret, type_name
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _SHORTEST_PASSWORD: Final = 8
@@ -228,9 +229,7 @@ def _kind(value: object) -> str:
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, SecretNumber | SecretBytes):
-        return None
-    if isinstance(value, Secret):
+    if is_text(value):
         try:
             return value.reveal()
         except ValueError:
