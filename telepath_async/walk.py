@@ -224,15 +224,13 @@ class _Chain(Generic[T]):
         return False
 
     async def _answer(self, query: Query, wanted: int | None) -> Answer[T]:
-        if not self._prefetch:
-            return await _request(self._source, query)
         self._ask_ahead(wanted)
-        return await self._ahead.pop(query)
+        if query in self._ahead:
+            return await self._ahead.pop(query)
+        return await _request(self._source, query)
 
     def _ask_ahead(self, wanted: int | None) -> None:
         """Have the next pages under way; cancel those that will not be needed after all."""
-        if not self._prefetch:
-            return
         pages = self._pages_worth_asking(wanted)
         likely = self.paging.upcoming(2 * pages + 1 if pages else 0)
         for query in self._ahead.keys() - set(likely):
