@@ -158,16 +158,15 @@ class BatchRunner:
 
     async def _next(self) -> TrunkOutcome:
         await self._existing.read()
-        self._collect()
-        self._start()
-        while not self._known:
+        while True:
+            self._collect()
+            self._start()
+            if self._known:
+                return self._known.popleft()
             if self._running:
                 await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-                self._collect()
-                self._start()
             else:
                 self._known.extend(await self._existing.resolve())
-        return self._known.popleft()
 
     def _start(self) -> None:
         while self._waiting and len(self._running) + len(self._known) < self._concurrency:
