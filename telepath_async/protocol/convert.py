@@ -86,11 +86,12 @@ def _leaves(kind: Any) -> Iterator[Any]:
 
 def _expected(kind: Any) -> str:
     parts = [part for part in get_args(kind) if part is not NoneType]
-    plain = get_origin(kind) or (parts[-1] if parts else kind)
-    plain = get_origin(plain) or plain
+    plain = get_origin(kind) or kind
     if plain in _KINDS:
         return _KINDS[plain]
-    return _expected(parts[-1]) if parts else "text" if issubclass(plain, OpenEnum) else "an object"
+    if parts:
+        return _expected(parts[-1])
+    return "text" if issubclass(plain, OpenEnum) else "an object"
 
 
 @cache
@@ -121,12 +122,10 @@ def _choice(kind: Any, converter: Converter) -> Hook:
 
 def _is_json(kind: Any) -> bool:
     """Whether it is an object or a list that no page describes: `dict[str, Any] | list[Any]`."""
-    parts = [part for part in (get_args(kind) or ()) if part is not NoneType]
+    parts = [part for part in get_args(kind) if part is not NoneType]
     if get_origin(kind) in (dict, list):
         return Any in parts
-    return bool(parts) and all(
-        get_origin(part) in (dict, list) and _is_json(part) for part in parts
-    )
+    return bool(parts) and all(map(_is_json, parts))
 
 
 def _json(kind: Any) -> Hook:
