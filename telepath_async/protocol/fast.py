@@ -49,8 +49,9 @@ def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str,
         models = [*map(_make(model), rows)]
     except _FAILURES:
         return None
-    said = {name: getattr(page, name) for name in _PAGE}
-    return models, {name: value for name, value in said.items() if value is not msgspec.UNSET}
+    return models, {
+        name: value for name in _PAGE if (value := getattr(page, name)) is not msgspec.UNSET
+    }
 
 
 def fast_rows(model: type[T], objects: list[Any]) -> list[T] | None:
