@@ -74,10 +74,6 @@ def fast_rows(model: type[T], objects: list[Any]) -> list[T] | None:
     return models
 
 
-class _NeedsJudgement(ValueError):
-    """`convert.py` has to decide."""
-
-
 @cache
 def _known(model: type[Model]) -> frozenset[str]:
     return frozenset(name for field in known_fields(model) for name in wire_names(field))
@@ -159,7 +155,7 @@ def _make(model: type[Model]) -> Make:
         made = twin()
         made.trunk_id = row.trunk_id_0
         value = row.start_time_0
-        if value is not None and value.tzinfo is not UTC: raise Judge
+        if value is not None and value.tzinfo is not UTC: raise ValueError
         made.start_time = value
         made.extra = {}
         made.__class__ = model
@@ -173,7 +169,7 @@ def _make(model: type[Model]) -> Make:
         "__init__": object.__init__,
     }
     twin = type(model.__name__, model.__bases__, same_slots)
-    scope: dict[str, Any] = {"twin": twin, "model": model, "UTC": UTC, "Judge": _NeedsJudgement}
+    scope: dict[str, Any] = {"twin": twin, "model": model, "UTC": UTC}
     lines = ["def make(row):", " made = twin()"]
     for field in known_fields(model):
         lines += _stores(field, scope)
@@ -194,13 +190,13 @@ def _stores(field: attrs.Attribute[Any], scope: dict[str, Any]) -> list[str]:
         other = f"row.{name}_{place}"
         lines += [
             f" if {other} is not None:",
-            "  if value is not None: raise Judge",
+            "  if value is not None: raise ValueError",
             f"  value = {other}",
         ]
     if is_identity(field):
-        lines.append(" if not value or value.isspace(): raise Judge")
+        lines.append(" if not value or value.isspace(): raise ValueError")
     elif datetime in (kind, *get_args(kind)):
-        lines.append(" if value is not None and value.tzinfo is not UTC: raise Judge")
+        lines.append(" if value is not None and value.tzinfo is not UTC: raise ValueError")
     elif rule := field.metadata.get("rule"):
         scope[f"rule_{name}"] = rule
         lines.append(f" value = rule_{name}(value, made)")
