@@ -31,7 +31,7 @@ def wire(*names: str) -> Any:
 
 def nested(kind: type[Any], *names: str) -> Any:
     """Return a field that is an object or a list, empty where nothing was sent."""
-    return attrs.field(factory=kind, metadata={"names": names} if names else {})
+    return attrs.field(factory=kind, metadata={"names": names})
 
 
 def derived(rule: Callable[[Any, Any], Any]) -> Any:
@@ -55,8 +55,8 @@ def extra_fields() -> Any:
 
 def wire_names(field: attrs.Attribute[Any]) -> tuple[str, ...]:
     """Return the names of a field on the wire, the documented one first."""
-    names: tuple[str, ...] = field.metadata.get("names", (field.name,))
-    return names
+    names: tuple[str, ...] = field.metadata.get("names", ())
+    return names or (field.name,)
 
 
 def is_model(kind: Any) -> bool:
