@@ -157,7 +157,10 @@ class Session:
             request.unsent = not request.repeatable
             self._emit(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
-        raise self._error(request, outcome)
+        if isinstance(outcome, Response):
+            raise api_error(outcome, secrets=self._secrets(request), wall_clock=time.time())
+        assert outcome is not None
+        raise outcome
 
     async def _attempt(self, request: Request, attempt: int, deadline: float) -> Response:
         """Wait for a connection, then for a permit, and send the request once."""
@@ -213,12 +216,6 @@ class Session:
         if seconds < left:
             raise ThrottledError(f"{why}{seconds:g} s; {remedy}", retry_after=seconds)
         raise RequestTimeout(f"{why}{seconds:.3g} s, nothing was sent; {remedy}", sent=False)
-
-    def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
-        if isinstance(outcome, Response):
-            return api_error(outcome, secrets=self._secrets(request), wall_clock=time.time())
-        assert outcome is not None
-        return outcome
 
     def _secrets(self, request: Request) -> Iterator[Secret]:
         """Return what was sent, and must not show where the server echoes it."""
