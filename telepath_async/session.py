@@ -56,7 +56,7 @@ class Session:
     holder: SessionHolder
     key: KeyState
     options: CallOptions
-    _emitter: Emitter | None
+    emitter: Emitter | None
     _headers: transport.Headers = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -87,9 +87,9 @@ class Session:
         `deadline`: of a call of several requests, which share it; None = this request is the call.
         """
         request.attempts, request.unsent = 0, True
-        if self._emitter is None:
+        if self.emitter is None:
             return self._send(request, deadline)
-        return self._emitter.call(request, self.key.base_url, lambda: self._send(request, deadline))
+        return self.emitter.call(request, self.key.base_url, lambda: self._send(request, deadline))
 
     async def _send(self, request: Request, deadline: float | None) -> Response:
         self.holder.check_usable()
@@ -195,8 +195,8 @@ class Session:
             timeout=self.options.attempt_timeout,
             until=deadline,
         )
-        if self._emitter is not None:
-            sending = self._emitter.attempt(request, sending, self._secrets(request))
+        if self.emitter is not None:
+            sending = self.emitter.attempt(request, sending, self._secrets(request))
         return await sending
 
     async def _wait_for_connection(self, request: Request, slots: Slots, deadline: float) -> None:
@@ -227,8 +227,8 @@ class Session:
                 yield value
 
     def _emit(self, kind: type[Event], request: Request, attempt: int, **details: Any) -> None:
-        if self._emitter is not None:
-            self._emitter.emit(kind, request, attempt, **details)
+        if self.emitter is not None:
+            self.emitter.emit(kind, request, attempt, **details)
 
 
 def _least(bound: float | None, time_left: float) -> float | None:
