@@ -168,9 +168,9 @@ class Session:
         if not slots.take(priority):
             await self._wait_for_connection(request, slots, deadline)
         try:
-            time_left = deadline - asyncio.get_running_loop().time()
+            seconds = self._longest_wait(deadline)
             waited = await self.key.limiter.acquire(
-                priority=priority, max_wait=_least(self.options.max_wait, time_left)
+                priority=priority, max_wait=None if seconds == math.inf else max(0.0, seconds)
             )
             if waited:
                 self._emit(Throttled, request, attempt, seconds=waited)
@@ -201,8 +201,7 @@ class Session:
 
     async def _wait_for_connection(self, request: Request, slots: Slots, deadline: float) -> None:
         """Raises ThrottledError after `max_wait`, RequestTimeout at the call's deadline."""
-        left = deadline - asyncio.get_running_loop().time()
-        seconds = min(left, math.inf if self.options.max_wait is None else self.options.max_wait)
+        seconds = self._longest_wait(deadline)
         try:
             await slots.wait(self.options.priority, seconds)
             return
@@ -213,9 +212,14 @@ class Session:
             "calls under way, or waiting for the rate limit, hold them: run fewer at a time, or "
             "pass a session whose connector has a higher limit"
         )
-        if seconds < left:
+        if seconds == self.options.max_wait:
             raise ThrottledError(f"{why}{seconds:g} s; {remedy}", retry_after=seconds)
         raise RequestTimeout(f"{why}{seconds:.3g} s, nothing was sent; {remedy}", sent=False)
+
+    def _longest_wait(self, deadline: float) -> float:
+        """Return the seconds that a wait may take, infinite where nothing bounds it."""
+        left = deadline - asyncio.get_running_loop().time()
+        return left if self.options.max_wait is None else min(left, self.options.max_wait)
 
     def _secrets(self, request: Request) -> Iterator[Secret]:
         """Return what was sent, and must not show where the server echoes it."""
@@ -229,13 +233,6 @@ class Session:
     def _emit(self, kind: type[Event], request: Request, attempt: int, **details: Any) -> None:
         if self.emitter is not None:
             self.emitter.emit(kind, request, attempt, **details)
-
-
-def _least(bound: float | None, time_left: float) -> float | None:
-    """Return the seconds that a wait may take; None = no bound."""
-    if bound is not None and bound < time_left:
-        return bound
-    return None if time_left == math.inf else max(0.0, time_left)
 
 
 def _is_stale(outcome: Response | TransportError) -> bool:
