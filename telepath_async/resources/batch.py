@@ -58,8 +58,8 @@ class ExistingTrunks:
 
     async def read(self) -> None:
         """Read the list, once, before the first create."""
-        if self._known is None:
-            self._known = await self._list() if self._skip else {}
+        if self._skip and self._known is None:
+            self._known = await self._list()
 
     def find(self, sip_username: str) -> Trunk | None:
         """Return the trunk that had this username before the first create."""
