@@ -34,6 +34,12 @@ async def telepath_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sand
     """A local server of the Telepath API, on a free port, with data and a key of its own."""
     _check_loops(request)
     marker = request.node.get_closest_marker("telepath_sandbox")
+    if marker is not None and marker.args:
+        pytest.fail(
+            f"telepath_sandbox takes its options by name, such as style='cursor', not "
+            f"{marker.args!r}",
+            pytrace=False,
+        )
     async with Sandbox(**(marker.kwargs if marker else {})) as sandbox:
         yield sandbox
 

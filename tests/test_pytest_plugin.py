@@ -19,6 +19,10 @@ async def test_a_marker_sets_the_options(telepath_client, telepath_sandbox):
 @pytest.mark.telepath_sandbox(style="sideways")
 async def test_a_bad_option_is_an_error(telepath_sandbox):
     pass
+
+@pytest.mark.telepath_sandbox("cursor")
+async def test_an_option_without_its_name_is_an_error(telepath_sandbox):
+    pass
 """
 
 
@@ -30,8 +34,8 @@ def test_the_fixtures_serve_a_users_tests(pytester: pytest.Pytester, mode: str) 
     result = pytester.runpytest_inprocess(
         f"--asyncio-mode={mode}", "--strict-markers", "-p", "no:cacheprovider"
     )
-    result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["*style must be*sideways*"])
+    result.assert_outcomes(passed=2, errors=2)
+    result.stdout.fnmatch_lines(["*style must be*sideways*", "*its options by name*'cursor'*"])
 
 
 MODULE_WIDE = """

@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code. `arguments`: those of the process when None."""
     if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  # `2>&-`
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # until the process ends
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  # `<&-`
+        sys.stdin = open(os.devnull)  # noqa: SIM115  # until the process ends
     try:
         from .app import run
     except ModuleNotFoundError as error:

@@ -155,7 +155,7 @@ async def watch(
                 thresholds,
                 alerts.send,
                 interval.total_seconds(),
-                state=_load_state(state),
+                state=_open_state(state),
                 on_poll=on_poll,
                 window=window,
                 trunk_id=trunk_id,
@@ -192,13 +192,16 @@ class _Alerts:
         self.unsent -= 1
 
 
-def _load_state(state: Path | None) -> str | None:
+def _open_state(state: Path | None) -> str | None:
+    """Return the state of earlier polls. Raises OSError, before an alert, if none can be kept."""
     try:
-        return (state.read_text(encoding="utf-8") or None) if state is not None else None
+        text = "" if state is None else state.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return None
+        text = ""
     except UnicodeDecodeError:
         raise UsageError(f"--state: {state} is not a state of earlier polls; move it") from None
+    _save_state(state, text)
+    return text or None
 
 
 def _save_state(state: Path | None, text: str) -> None:

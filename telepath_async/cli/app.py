@@ -92,12 +92,11 @@ def run(arguments: Sequence[str] | None) -> int:
     has_room = shutil.get_terminal_size().columns >= _ROOM_FOR_TABLES
     app.rich_markup_mode = "rich" if has_room else None
     try:
-        code: int | None = app(args=arguments, prog_name="telepath", standalone_mode=False)
+        code = _invoke(arguments)
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  # `>&-`
             sys.stdout.flush()
     except typer.TyperException as error:
-        if error.format_message():  # else its help has been shown
-            echo(_refusal(error), kind="error")
+        echo(_refusal(error), kind="error")
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -111,6 +110,18 @@ def run(arguments: Sequence[str] | None) -> int:
         echo(f"standard output: {error.strerror}", kind="error")
         return FAILED
     return code or 0
+
+
+def _invoke(arguments: Sequence[str] | None) -> int | None:
+    """Run the command; of a group alone, show the help."""
+    try:
+        code: int | None = app(args=arguments, prog_name="telepath", standalone_mode=False)
+    except typer.TyperException as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # typer does not export it
+            raise
+        typer.echo(error.format_message())  # empty where rich has printed it
+        return USAGE
+    return code
 
 
 def _refusal(error: typer.TyperException) -> str:

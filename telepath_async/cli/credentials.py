@@ -22,6 +22,7 @@ from telepath_async.protocol.redaction import is_credential, url_secrets
 from .output import echo
 
 _OWNER_ONLY: Final = 0o600
+_UNANSWERED: Final = b'{"state":"a rotation was sent, and its answer is not here: rotate again"}'
 
 
 @frozen
@@ -179,10 +180,13 @@ class SecretFile:
             raise UsageError(
                 f"--save: cannot make {path}: {error.strerror}; name a file that is not there yet"
             ) from None
-        self.replace(
-            b'{"state":"a rotation was sent, and its answer is not here: rotate again"}'.ljust(2048)
-            + b"\n"
-        )
+        try:
+            self.replace(_UNANSWERED.ljust(2048) + b"\n")
+        except OSError as error:
+            self.discard()
+            raise UsageError(
+                f"--save: cannot write {path}: {error.strerror}; nothing was sent"
+            ) from None
 
     def replace(self, content: bytes) -> None:
         """Write this in place of all that the file holds, to the disk."""

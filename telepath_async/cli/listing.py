@@ -18,7 +18,7 @@ from telepath_async import (
 
 from .exits import OK, PARTLY
 from .log import odd_rows_last
-from .output import Column, echo, render_rows
+from .output import Column, counted, echo, render_rows
 from .shell import Shell, resume_hint
 
 if TYPE_CHECKING:
@@ -109,23 +109,21 @@ async def _print_pages(
 ) -> None:
     rows: list[T] = []
     done, checkpoint = 0, items.checkpoint
-    try:
-        with (
-            resume_hint(lambda: _resume_text(done, unit, checkpoint)),
-            shell.bar("list", unit, telepath) as bar,
-        ):
-            async for page in items.pages():
-                if shell.as_json:
-                    shell.write(*page.items)
-                else:
-                    rows += page.items
-                # Not before: a resume must not pass over what was not written.
-                done += len(page.items)
-                checkpoint = items.checkpoint
-                bar.show(done, _least(page.total, wanted))
-    finally:
-        if not shell.as_json:
-            render_rows(rows[:wanted], columns, show_secrets=shell.show_secrets)
+    with resume_hint(lambda: _resume_text(done, unit, checkpoint)):
+        # `done` not before they are printed: a resume must not pass over what was not.
+        try:
+            with shell.bar("list", unit, telepath) as bar:
+                async for page in items.pages():
+                    if shell.as_json:
+                        shell.write(*page.items)
+                        done, checkpoint = done + len(page.items), items.checkpoint
+                    else:
+                        rows += page.items
+                    bar.show(done or len(rows), _least(page.total, wanted))
+        finally:
+            if not shell.as_json:
+                render_rows(rows[:wanted], columns, show_secrets=shell.show_secrets)
+                done, checkpoint = len(rows), items.checkpoint
     if not (done or wanted == 0):
         echo(f"there are no such {unit}")
     if wanted is not None and len(rows) > wanted:
@@ -137,7 +135,8 @@ def _least(total: int | None, wanted: int | None) -> int | None:
 
 
 def _resume_text(done: int, unit: str, checkpoint: str) -> str:
-    return f"{done:,} {unit} were printed; the rest follows with --resume {shlex.quote(checkpoint)}"
+    where = shlex.quote(checkpoint)
+    return f"{_were(done, unit)} printed; the rest follows with --resume {where}"
 
 
 def verdict(unit: str, *, rejected: int, odd: int, uncertain: int, remedy: str) -> int:
@@ -146,12 +145,17 @@ def verdict(unit: str, *, rejected: int, odd: int, uncertain: int, remedy: str) 
     `remedy`: what to do where rows may have been missed.
     """
     if odd:
-        echo(f"{odd:,} {unit} hold values of another type than their fields; they stand in extra")
+        what = "with a value of another type than its field; it stands in extra"
+        echo(f"{counted(odd, unit.removesuffix('s'))} {what}")
     if rejected:
-        echo(f"{rejected:,} {unit} were left out: they have no usable id", kind="warning")
+        echo(f"{_were(rejected, unit)} left out: no usable id", kind="warning")
     if uncertain:
         echo(
             f"the list changed while it was read: {uncertain:,} {unit} may be missing; {remedy}",
             kind="warning",
         )
     return PARTLY if rejected or uncertain else OK
+
+
+def _were(number: int, unit: str) -> str:
+    return f"{counted(number, unit.removesuffix('s'))} {'was' if number == 1 else 'were'}"

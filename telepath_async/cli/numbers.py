@@ -75,7 +75,10 @@ async def update(
         "example_context": _context(example_context),
     }
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    fields |= dict.fromkeys(_cleared(clear))
+    cleared = _cleared(clear)
+    for name in fields.keys() & cleared:
+        raise UsageError(f"give a {name.replace('_', '-')}, or --clear it, and not both")
+    fields |= dict.fromkeys(cleared)
     url = numbers_base_url or os.environ.get("TELEPATH_NUMBERS_BASE_URL") or None
     async with shell.client(
         numbers_base_url=url, numbers_api_key_file=numbers_api_key_file

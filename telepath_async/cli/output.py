@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NONE: Final = "-"
+_WIDEST: Final = 40  # of a column where room is short: one long name would leave no other
 _DELETE: Final = b"\x7f"
 _NOT_ASCII: Final = re.compile(r"[\x7f-\U0010ffff]")
 _encoder: Final = msgspec.json.Encoder()
@@ -129,16 +130,20 @@ def render(*renderables: RenderableType) -> None:
 def render_rows(
     rows: Sequence[T], columns: Sequence[Column[T]], *, show_secrets: bool = False
 ) -> None:
-    """Print a table with a line for each row, with as many columns as fit into the terminal."""
+    """Print a table with as many columns as fit into the terminal; very long values are folded."""
     from rich.measure import Measurement
 
     out = console()
     unbounded = out.options.update(max_width=10_000)
     shown = list(columns)
-    table = _table(rows, shown, show_secrets)
+    widest: int | None = None
+    table = _table(rows, shown, show_secrets, widest)
     while len(shown) > 1 and Measurement.get(out, unbounded, table).maximum > out.width:
-        shown.pop()
-        table = _table(rows, shown, show_secrets)
+        if widest is None:
+            widest = _WIDEST
+        else:
+            shown.pop()
+        table = _table(rows, shown, show_secrets, widest)
     out.print(table)
     if len(shown) < len(columns):
         echo(
@@ -147,13 +152,15 @@ def render_rows(
         )
 
 
-def _table(rows: Sequence[T], columns: Sequence[Column[T]], show_secrets: bool) -> Table:
+def _table(
+    rows: Sequence[T], columns: Sequence[Column[T]], show_secrets: bool, widest: int | None
+) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.title, justify=column.justify, overflow="fold")
+        table.add_column(column.title, justify=column.justify, overflow="fold", max_width=widest)
     for row in rows:
         table.add_row(*(Text(shown_text(column.value(row), show_secrets)) for column in columns))
     return table

@@ -57,7 +57,6 @@ async def rotate(
             "the new password is shown only once: give --save FILE or --show-secrets; "
             "nothing was sent"
         )
-    _ = shell.as_json  # standard output may be closed: better known before the old password is dead
     async with shell.client() as telepath:
         credentials = await _rotate_and_keep(
             shell, telepath, trunk_id, None if save is None else SecretFile(save)

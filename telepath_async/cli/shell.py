@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec,
 import typer
 from attrs import field, frozen
 
-from telepath_async import UsageError
-
 from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
-from .exits import OK, PIPE_CLOSED, SIGNALLED, can_resume, code_of, line_of
+from .exits import OK, PIPE_CLOSED, SIGNALLED, USAGE, can_resume, code_of, line_of
 from .log import echo_warnings
 from .output import discard, echo, fields_table, print_traceback, render, write_ndjson
 from .progress import Meter, progress_bar
@@ -85,8 +83,6 @@ class Shell:
     @property
     def as_json(self) -> bool:
         """Whether standard output gets NDJSON."""
-        if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # `>&-`
-            raise UsageError("standard output is closed; send it to a file, or to /dev/null")
         return not sys.stdout.isatty() if self.json is None else self.json
 
     def client(
@@ -174,6 +170,10 @@ def run(work: Coroutine[Any, Any, int | None], *, debug: bool, logs_itself: bool
     SIGINT and SIGTERM cancel it; a second one ends it at once. `logs_itself`: it writes the log of
     the jobs where it belongs.
     """
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # `>&-`
+        work.close()
+        echo("standard output is closed; send it to a file, or to /dev/null", kind="error")
+        return USAGE
     signals: list[int] = []
     with nullcontext() if logs_itself else echo_warnings(debug=debug):
         try:

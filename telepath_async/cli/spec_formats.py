@@ -58,16 +58,18 @@ def read_csv(text: str) -> Numbered:
     """Give the rows under a header, as Excel writes them in any country."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text))
     names: list[str] | None = None
+    following = 1
     try:
         for cells in reader:
+            line, following = following, reader.line_num + 1
             if not any(cell.strip() for cell in cells):
                 continue
             if names is None:
-                names = _header(cells, reader.line_num)
+                names = _header(cells, line)
             else:
-                yield reader.line_num, _named(names, cells)
+                yield line, _named(names, cells)
     except csv.Error:
-        raise Damaged(f"line {reader.line_num}: this is not CSV; look at the quotes") from None
+        raise Damaged(f"line {following}: this is not CSV; look at the quotes") from None
 
 
 def _delimiter(text: str) -> str:

@@ -35,9 +35,10 @@ async def explain(
 ) -> Explanation:
     """Say who is to blame for slow or failing calls, since when, from what was synced.
 
-    `before`, `after`: two periods (aware datetimes), taken to whole hours; without them, the change
-    that stands out most in the 7 days before `now` (the present). `account`: only its calls.
-    `seed`: of the resampling behind the intervals.
+    `before`, `after`: two periods (aware datetimes), the earlier one first, taken to whole hours
+    (an hour in which one ends and the other begins is of `after`); without them, the change that
+    stands out most in the 7 days before `now` (the present). `account`: only its calls. `seed`: of
+    the resampling behind the intervals.
 
     Raises UsageError for options that make no sense, or a database that is not there.
     """
@@ -47,7 +48,7 @@ async def explain(
         raise UsageError("give both before and after, or neither")
     periods = [_hours("now", (moment - WEEK, moment))]
     if before is not None and after is not None:
-        periods = [_hours("before", before), _hours("after", after)]
+        periods = _compared(_hours("before", before), _hours("after", after))
     engine = make_reader(database_url)
     path = sqlite_path(engine)
     if path is not None and not path.exists():
@@ -72,6 +73,16 @@ def _hours(name: str, times: Times) -> range:
     if not hours:
         raise UsageError(f"{name} must end after it begins, not {until} after {since}")
     return hours
+
+
+def _compared(before: range, after: range) -> list[range]:
+    """Return both without an hour of `before` in which `after` begins: no call is of both."""
+    alone = range(before.start, min(before.stop, after.start))
+    if not alone or before.stop > after.start + 1:
+        raise UsageError(
+            "before must end before after begins; give two periods that do not overlap"
+        )
+    return [alone, after]
 
 
 async def _read(

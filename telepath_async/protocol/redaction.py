@@ -145,9 +145,12 @@ class Redactor:
         return text
 
     def error(self, error: BaseException) -> str:
-        """Return an error's class and the first line of its message, masked and printable."""
+        """Return an error's class, notes (of what it is: the database) and first line, masked and
+        printable.
+        """
         first_line = (str(error).splitlines() or [""])[0]
-        text = sanitize(self.text(f"{type(error).__name__}: {first_line}"))
+        parts = [type(error).__name__, *getattr(error, "__notes__", ()), first_line]
+        text = sanitize(self.text(": ".join(parts)))
         return text[:_LONGEST_ERROR].rstrip(": ")
 
 

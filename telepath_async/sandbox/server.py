@@ -22,6 +22,8 @@ from .world import World
 Item = dict[str, Any]
 
 _TIMES = (100_000_000, 2**32 - 1)  # 1973, so that two years of trunks fit behind 1970; and 2106
+# Where a host means every interface: clients send a key in clear text to this machine only.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _SECONDS_TO_HANG_UP = 0.1  # requests in flight are cut off before this starts to count
 
 
@@ -134,13 +136,14 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """The address to give a client, such as `http://127.0.0.1:49152/v1`.
+        """The address to give a client on this machine, such as `http://127.0.0.1:49152/v1`.
 
         Raises RuntimeError before the start.
         """
         if self._listening is None:
             raise RuntimeError("this Sandbox has no address before `async with`")
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        host = _LOOPBACK.get(self._host, self._host)
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self._port}/v1"
 
     @property

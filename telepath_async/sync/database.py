@@ -182,10 +182,11 @@ def _scheme(database_url: object) -> str | None:
     if not isinstance(database_url, Secret):
         return None
     try:
-        url = _url(split_hosts(database_url)[0])
+        first, hosts = split_hosts(database_url)
+        url = _url(first)
     except (ArgumentError, ValueError):
         return None  # a port that is not a number may be half a password with an @ in it
-    if (url.port or 0) > _LAST_PORT or "\0" in (url.database or ""):
+    if max(0, url.port or 0, *hosts.get("port", ())) > _LAST_PORT or "\0" in (url.database or ""):
         return None
     return url.drivername
 

@@ -17,7 +17,7 @@ from attrs import NOTHING, fields, frozen, has
 from croniter import croniter  # type: ignore[import-untyped]
 
 from telepath_async import Secret, TelepathClient
-from telepath_async.checks import whole_number
+from telepath_async.checks import check_path, whole_number
 from telepath_async.jobs import Threshold
 from telepath_async.protocol.strict import Hook, strict_converter
 from telepath_async.spans import read_span
@@ -119,7 +119,7 @@ def _command(value: object) -> tuple[str, ...]:
 def _journal(value: object) -> str:
     if value is None:
         raise ValueError("name the file that keeps new passwords until their carriers have them")
-    return _text(value)
+    return check_path("journal", _text(value))
 
 
 def _base_url(value: object) -> str:

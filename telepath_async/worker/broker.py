@@ -242,3 +242,12 @@ class Worker:
 
 class _SaqWorker(SaqWorker[Any]):
     SIGNALS = []  # ours: there are two workers in a process, and a dispatcher
+
+    async def stop(self) -> None:
+        """Have the jobs given back, and leave no task to the end of the loop: SAQ forgets them."""
+        tasks = list(self.tasks)
+        try:
+            await super().stop()
+        finally:
+            for task in tasks:
+                task.cancel()

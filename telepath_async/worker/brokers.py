@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SECONDS_TO_CONNECT: Final = 5.0
 _SECONDS_TO_ANSWER: Final = 15.0  # more than a worker waits for a job
+_SECONDS_TO_CLOSE: Final = 0.5
 _SECONDS_FOR_THE_TABLES: Final = 15.0
 _SPARE_CONNECTIONS: Final = 6  # dispatcher, listener, upkeep, statuses
 
@@ -59,8 +60,8 @@ async def redis_broker(url: Secret, name: str) -> AsyncIterator[Broker]:
         await _reached(client.ping(), connection_errors)
         yield broker
     finally:
-        await broker.close()
-        await client.aclose()
+        await _closed(broker.close(), connection_errors)
+        await _closed(client.aclose(), connection_errors)
 
 
 @asynccontextmanager
@@ -94,7 +95,8 @@ async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> As
         open=False,
     )
     connection_errors = (psycopg.Error, OSError, TimeoutError)
-    async with pool:
+    await pool.open()
+    try:
         await _reached(pool.wait(_SECONDS_TO_CONNECT), connection_errors)
         store = PostgresStore(pool, name)
         await store.open()
@@ -111,7 +113,16 @@ async def postgres_broker(url: Secret, name: str, *, concurrency: int = 1) -> As
             await _tables_made(cast("PostgresQueue", await broker.queue(None)))
             yield broker
         finally:
-            await broker.close()
+            await _closed(broker.close(), connection_errors)
+    finally:
+        await pool.close(_SECONDS_TO_CLOSE)
+
+
+async def _closed(closing: Awaitable[object], errors: tuple[type[Exception], ...]) -> None:
+    """Close, unless the broker does not answer: that must not keep a worker from its end."""
+    with suppress(*errors):
+        async with asyncio.timeout(_SECONDS_TO_CLOSE):
+            await closing
 
 
 async def _reached(answer: Awaitable[object], errors: tuple[type[Exception], ...]) -> None:

@@ -35,6 +35,7 @@ class Dispatcher:
     due: dict[str, JobStatus] = field(factory=dict, init=False)
     turned: float = field(factory=time.monotonic, init=False)
     _looks: dict[str, float] = field(init=False)
+    _next_runs: dict[str, datetime] = field(factory=dict, init=False)
     _last: float = field(default=0.0, init=False)
     _woken: asyncio.Event = field(factory=asyncio.Event, init=False)
 
@@ -51,6 +52,7 @@ class Dispatcher:
         """Submit until cancelled."""
         task = asyncio.current_task()
         assert task is not None
+        await self.runner.schedule()
         while not task.cancelling():  # redis-py can lose a cancellation while it connects
             self._woken.clear()
             await self._round(utc_now())
@@ -67,8 +69,9 @@ class Dispatcher:
             self._looks = dict.fromkeys(self._looks, 0.0)
         self._last = now.timestamp()
         looked_at = [key for key, look in self._looks.items() if look <= now.timestamp()]
-        for status in await self.runner.statuses(looked_at):
+        for status in await self.runner.statuses(looked_at, self._next_runs):
             self.due.pop(status.key, None)
+            self._next_runs[status.key] = status.next_run
             if status.next_run > now:
                 self._looks[status.key] = status.next_run.timestamp()
                 continue

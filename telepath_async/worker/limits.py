@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
 from telepath_async import Limiter, LocalLimiter, Secret, UsageError
 
 from .accounts import Account
+
+if TYPE_CHECKING:
+    from telepath_async.redis import RedisLimiter
 
 # Not 60, at which the server's X-RateLimit-Limit would set the whole limit for each process.
 _SECONDS_OF_A_SHARE: Final = 30.0
@@ -29,6 +32,14 @@ class Limiters:
     expected_processes: int
     _local: dict[str, LocalLimiter] = field(factory=dict, init=False)
     _shared: dict[str, _Shared] = field(factory=dict, init=False)
+
+    def check(self, limits: Iterable[int]) -> None:
+        """Raise UsageError for a limit too small to be shared, or a URL that cannot be used."""
+        for limit in set(limits):
+            if self.redis_url is None:
+                local_limiter(limit, self.expected_processes)
+            else:
+                self._shared_limiter(limit, self.redis_url)
 
     @asynccontextmanager
     async def hold(self, account: Account) -> AsyncIterator[Limiter]:
@@ -53,10 +64,12 @@ class Limiters:
                 await shared.stack.aclose()
 
     async def _open(self, account: Account, url: Secret, stack: AsyncExitStack) -> Limiter:
+        return await stack.enter_async_context(self._shared_limiter(account.limit, url))
+
+    def _shared_limiter(self, limit: int, url: Secret) -> RedisLimiter:
         from telepath_async.redis import RedisLimiter
 
-        limiter = RedisLimiter(url, limit=account.limit, expected_processes=self.expected_processes)
-        return await stack.enter_async_context(limiter)
+        return RedisLimiter(url, limit=limit, expected_processes=self.expected_processes)
 
 
 @define

@@ -9,10 +9,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from telepath_async import TelepathClient
 from telepath_async.protocol.redaction import Redactor
@@ -61,8 +62,8 @@ class _End:
 class Runner:
     """Runs jobs by their key.
 
-    `jobs`: those that may run on this host; `worker`: this process, in the log; `telemetry`: by
-    account, who observes it.
+    `jobs`: those that may run on this host; `every_job`: those of other hosts, too; `worker`: this
+    process, in the log; `telemetry`: by account, who observes it.
     """
 
     jobs: Mapping[str, Job]
@@ -71,17 +72,38 @@ class Runner:
     commands: Commands
     redactor: Redactor
     worker: str
+    every_job: Sequence[Job] = ()
     telemetry: Mapping[str, Telemetry] = field(factory=dict)
     metrics: Metrics = field(factory=Metrics)
     seconds: Mapping[JobName, float] = field(factory=lambda: dict(SECONDS_OF_A_RUN))
 
-    async def statuses(self, keys: list[str]) -> list[JobStatus]:
-        """Return how jobs stand under their present plans; write what nobody has written yet."""
+    async def schedule(self) -> None:
+        """Write when jobs are due under the present plans, those of hosts without a worker, too.
+
+        A status that waits for the next run to say so would be of another schedule until then.
+        """
+        found = await self.store.read([job.key for job in self.every_job])
+        for job, status in zip(self.every_job, found, strict=True):
+            if status is None:
+                await self.store.write(first_status(job, utc_now()), keep=True)
+            elif status.plan != job.plan:
+                await self.store.write(current(status, job, utc_now()))
+
+    async def statuses(
+        self, keys: list[str], known: Mapping[str, datetime] | None = None
+    ) -> list[JobStatus]:
+        """Return how jobs stand under their present plans; write what nobody has written yet.
+
+        `known`: when jobs are due, as far as it was read before: a store that was emptied since
+        then skips no run.
+        """
         statuses: list[JobStatus] = []
         for key, found in zip(keys, await self.store.read(keys), strict=True):
             job, now = self.jobs[key], utc_now()
             if found is None:
-                statuses.append(first_status(job, now))
+                first = first_status(job, now)
+                due = min(first.next_run, (known or {}).get(key, first.next_run))
+                statuses.append(evolve(first, next_run=due))
                 await self.store.write(statuses[-1], keep=True)
                 continue
             kept = distrust(found, job, now)

@@ -24,7 +24,7 @@ from .clocks import utc_now
 from .commands import Commands
 from .file_store import FileStore, is_served, lock_file
 from .health import Health, HealthOptions, serve_health
-from .limits import Limiters, local_limiter
+from .limits import Limiters
 from .local import LocalWorker
 from .log import Duplicates, JsonFormatter, LogHandler, log_event, logger
 from .outage import Outage
@@ -113,12 +113,8 @@ async def run_worker(
         )
         runner = _runner(accounts, WaitingStore(store, outage), broker, options, outage)
         _check_commands(runner.jobs.values())
-        log_event(
-            "start",
-            worker=runner.worker,
-            jobs=len(runner.jobs),
-            elsewhere=len(accounts.jobs) - len(runner.jobs),
-        )
+        elsewhere = [job for job in accounts.jobs if job.key not in runner.jobs]
+        log_event("start", worker=runner.worker, jobs=len(runner.jobs), elsewhere=len(elsewhere))
         worker: LocalWorker | Worker
         if connected is None:
             worker = LocalWorker(runner, options.concurrency)
@@ -193,6 +189,7 @@ def _runner(
     host = socket.gethostname()
     return Runner(
         jobs={job.key: job for job in accounts.jobs if job.host in (None, host)},
+        every_job=accounts.jobs,
         store=store,
         limiters=_limiters(accounts, broker, options),
         commands=Commands(accounts.secret_variables),
@@ -231,12 +228,10 @@ def _telemetry(accounts: Accounts) -> dict[str, Telemetry]:
 
 def _limiters(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions) -> Limiters:
     shared = options.limiter_redis or (broker.redis if broker else None)
-    if shared is None:
-        processes = 1 if broker is None else options.expected_processes
-        for account in accounts.accounts:
-            local_limiter(account.limit, processes)
-        return Limiters(None, processes)
-    return Limiters(shared, options.expected_processes)
+    alone = shared is None and broker is None
+    limiters = Limiters(shared, 1 if alone else options.expected_processes)
+    limiters.check(account.limit for account in accounts.accounts)
+    return limiters
 
 
 def _redactor(accounts: Accounts, broker: BrokerUrl | None, options: WorkerOptions) -> Redactor:

@@ -144,24 +144,16 @@ def current(status: JobStatus, job: Job, now: datetime) -> JobStatus:
     """Return the status under the plan as it is now.
 
     A changed plan waits for its own time, so that two workers with different files never drive a
-    job in turns; only what a fault has held up is due at once. The first sync is gone through anew,
-    by partitions of which the table has all.
+    job in turns; only what a fault has held up is due at once, and what failed is tried again when
+    it would have been. The first sync is gone through anew, by partitions of which the table has
+    all.
     """
     if status.plan == job.plan:
         return status
-    again = (
-        now
-        if status.permanent
-        else _next_time(
-            job,
-            max(filter(None, (status.last_success, status.last_failure)), default=None)
-            or status.first_until
-            or now,
-        )
-    )
     return evolve(
         first_status(job, now),
-        next_run=again,
+        next_run=_due_under(job, status, now),
+        began=status.began,
         last_success=status.last_success,
         last_failure=status.last_failure,
         error=status.error,
@@ -170,6 +162,16 @@ def current(status: JobStatus, job: Job, now: datetime) -> JobStatus:
         seconds=status.seconds,
         alerts=status.alerts,
     )
+
+
+def _due_under(job: Job, status: JobStatus, now: datetime) -> datetime:
+    """Return when a job is due whose plan has changed."""
+    if status.permanent:
+        return now
+    if status.failures:
+        return min(status.next_run, now + _LONGEST_BACKOFF)
+    ended = max(filter(None, (status.last_success, status.last_failure)), default=None)
+    return _next_time(job, ended or status.first_until or now)
 
 
 def started(status: JobStatus, now: datetime) -> JobStatus:

@@ -99,6 +99,24 @@ def test_it_fits_both_widths_and_themes(
             page.screenshot(path=pictures / f"dashboard-{width}-{theme}.png", full_page=True)
 
 
+def test_no_two_lines_of_a_chart_have_the_same_label(url: str, visit: Open) -> None:
+    settled(url, call(1, start_time=datetime.now(UTC)))
+    with dashboard(url) as served:
+        page = visit(served.address).page
+        page.add_init_script(
+            "const fill = CanvasRenderingContext2D.prototype.fillText; window.written = [];"
+            "CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {"
+            "  window.written.push([this.canvas.closest('section').id, this.textAlign, text]);"
+            "  return fill.call(this, text, ...rest); };"
+        )
+        page.reload()
+        page.wait_for_selector("#tiles dd")
+        page.wait_for_function("() => window.written.length > 20")
+        written = page.evaluate("() => window.written")
+    labels = [text for chart, side, text in written if (chart, side) == ("calls-chart", "right")]
+    assert labels.count("1") == labels.count("0") > 0
+
+
 def drawn(page: Any, chart: str) -> int:
     """Return how many pixels of a chart are not empty."""
     count: int = page.locator(f"#{chart} canvas").evaluate(

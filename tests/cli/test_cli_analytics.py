@@ -50,6 +50,13 @@ def test_an_alert_is_told_once_with_the_calls_that_explain_it(
     assert list(tmp_path.iterdir()) == [state]
 
 
+def test_where_no_state_can_be_kept_no_alert_is_sent(telepath: Telepath, tmp_path: Path) -> None:
+    paged = tmp_path / "paged"
+    arguments = ("--state", tmp_path / "missing" / "state", "--exec", f"touch {paged}")
+    assert telepath(*SLOW, *arguments).code == FAILED
+    assert not paged.exists()
+
+
 def test_an_empty_state_is_a_first_poll(telepath: Telepath, tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     assert len(telepath(*SLOW, "--state", tmp_path / "state").lines) == 1

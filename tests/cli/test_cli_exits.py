@@ -99,10 +99,15 @@ def test_arguments_that_nobody_expected_are_not_shown_for_they_may_be_keys(
     assert "sk-secret" not in ended.err
 
 
-def test_a_group_without_a_command_shows_its_help(telepath: Telepath) -> None:
-    ended = telepath("trunks")
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("group", [[], ["trunks"], ["numbers"]])
+def test_a_group_without_a_command_shows_its_help(
+    telepath: Telepath, monkeypatch: pytest.MonkeyPatch, group: list[str], columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ended = telepath(*group)
     assert ended.code == exits.USAGE
-    assert "create-many" in ended.out
+    assert f"Usage: {' '.join(['telepath', *group])} [OPTIONS] COMMAND" in ended.out
     assert ended.err == ""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from telepath_async import Secret
-from telepath_async.cli import shell
+from telepath_async.cli import listing, shell
 from telepath_async.cli.exits import FAILED, OK, PARTLY, USAGE
 from telepath_async.cli.output import shown_text
 from telepath_async.sandbox import Sandbox
@@ -79,6 +79,18 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_values(
     assert "direction" not in shown.out
     assert "columns left out for want of room: 4" in shown.err
     assert max(map(len, shown.out.splitlines())) <= 80
+
+
+def test_one_long_name_costs_a_narrow_table_no_other_column(
+    telepath: Telepath, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    telepath("trunks", "update", next(iter(sandbox.trunks)), "--name", "N" * 100)
+    shown = telepath("trunks", "list", "--table")
+    assert set(sandbox.trunks) <= set(shown.out.split())
+    assert shown.out.count("N" * 40) == 2
+    monkeypatch.setenv("COLUMNS", "300")
+    assert "N" * 100 in telepath("trunks", "list", "--table").out
 
 
 def test_an_empty_list_is_no_line_of_json_and_a_header_as_a_table(telepath: Telepath) -> None:
@@ -150,6 +162,20 @@ def test_what_could_not_be_written_is_not_before_the_checkpoint(
     assert "No space left on device" in cut.err
     checkpoint = json.loads(shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0])
     assert checkpoint["last"] == written[-1].id
+
+
+def test_of_a_table_that_could_not_be_printed_no_row_is_before_the_checkpoint(
+    telepath: Telepath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*arguments: Any, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(listing, "render_rows", full_disk)
+    cut = telepath("calls", "list", "--table", "--all")
+    assert cut.code == FAILED
+    assert "0 calls were printed" in cut.err
+    checkpoint = json.loads(shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0])
+    assert "last" not in checkpoint
 
 
 def test_a_checkpoint_of_another_list_is_refused(telepath: Telepath) -> None:

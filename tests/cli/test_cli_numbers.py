@@ -58,7 +58,15 @@ def test_credentials_in_an_answer_are_masked_unless_asked_for(
         assert ("pa55word" in telepath(*UPDATE, "--label", "x", *arguments).out) is shows
 
 
-@pytest.mark.parametrize("arguments", [[], ["--example-context", "company"], ["--clear", "number"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--example-context", "company"],
+        ["--clear", "number"],
+        ["--clear", "label", "--label", "Desk"],
+    ],
+)
 def test_what_makes_no_sense_is_refused(
     telepath: Telepath, sandbox: Sandbox, arguments: list[str]
 ) -> None:

@@ -40,7 +40,7 @@ def test_a_call_without_an_id_is_named_last_and_the_exit_code_says_partly(
         "warning: the list of calls: left out, without a usable id: 1 (expected an id: text that "
         "is not blank, or a whole number at $.calls[1].id)"
     )
-    assert counted == "warning: 1 calls were left out: they have no usable id"
+    assert counted == "warning: 1 call was left out: no usable id"
     assert "+15550100001" not in ended.err
 
 
@@ -52,7 +52,7 @@ def test_a_call_with_an_odd_value_is_named_last_and_all_is_well(
     assert ended.code == OK
     named, counted = ended.err.splitlines()[-2:]
     assert named.endswith("1 (call_odd: duration_seconds: expected a number)")
-    assert counted.startswith("note: 1 calls hold values of another type than their fields")
+    assert counted.startswith("note: 1 call with a value of another type than its field")
 
 
 def test_what_was_odd_is_named_before_the_error_where_the_list_is_cut_off(
@@ -80,7 +80,7 @@ def test_trunks_without_an_id_are_left_out_too(telepath: Telepath, sandbox: Sand
     sandbox.fail_next(status=200, body=json.dumps(body), path="/trunks")
     ended = telepath("trunks", "list")
     assert ([line["id"] for line in ended.lines], ended.code) == (["conn_1"], PARTLY)
-    assert "1 trunks were left out" in ended.err
+    assert "1 trunk was left out" in ended.err
 
 
 def test_a_list_that_is_odd_all_through_is_named_by_its_first_ten_pages(
@@ -96,7 +96,7 @@ def test_a_list_that_is_odd_all_through_is_named_by_its_first_ten_pages(
     assert len(pages) == 10
     assert all(page.endswith(" more)") for page in pages)
     assert more == "note: 3 more pages have such rows"
-    assert counted.startswith("note: 1,250 calls hold")
+    assert counted.startswith("note: 1,250 calls with a value of another type")
 
 
 def test_another_command_says_at_once_what_is_odd_in_the_lists_that_it_reads(

@@ -216,6 +216,19 @@ def test_a_file_that_cannot_be_new_is_refused_before_anything_is_sent(
     assert not there or file.read_text() == "an older password"
 
 
+def test_a_disk_that_has_no_room_for_the_password_is_refused_before_anything_is_sent(
+    telepath: Telepath,
+    sandbox: Sandbox,
+    trunk_id: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "pwrite", full_disk)
+    refused = telepath("trunks", "rotate", trunk_id, "--save", tmp_path / "new.json")
+    assert_refused(refused, sandbox, "No space left on device; nothing was sent")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("save", [True, False])
 def test_a_rotation_whose_answer_is_lost_says_to_rotate_again(
     telepath: Telepath, sandbox: Sandbox, trunk_id: str, tmp_path: Path, save: bool

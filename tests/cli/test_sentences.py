@@ -64,6 +64,41 @@ def test_a_closed_standard_error_is_no_reason_to_end(sandbox: Sandbox) -> None:
     assert shell("telepath trunks list --bogus 2>&-", sandbox).returncode == USAGE
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("unset TELEPATH_API_KEY; telepath trunks list", "no Telepath API key: set TELEPATH_API"),
+        ("telepath trunks list --api-key-file -", "standard input holds no Telepath API key"),
+        ("telepath trunks create-many -", "standard input holds no trunks"),
+    ],
+)
+def test_a_closed_standard_input_is_an_empty_one(sandbox: Sandbox, line: str, said: str) -> None:
+    ended = shell(f"{line} <&-", sandbox)
+    assert ended.returncode == USAGE
+    assert said in ended.stderr
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["trunks list", "calls sync sqlite:///x.db", "sandbox --port 0", "demo", "dashboard --sandbox"],
+)
+def test_a_closed_standard_output_is_reported_before_anything_begins(
+    sandbox: Sandbox, arguments: str
+) -> None:
+    ended = shell(f"telepath {arguments} >&-", sandbox)
+    assert ended.returncode == USAGE
+    assert ended.stderr.startswith("error: standard output is closed; send it to a file")
+    assert sandbox.requests == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
+def test_a_group_whose_help_cannot_be_printed_is_reported(sandbox: Sandbox) -> None:
+    ended = shell("COLUMNS=80 telepath trunks > /dev/full", sandbox)
+    assert ended.returncode == FAILED
+    assert ended.stderr == "error: standard output: No space left on device\n"
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
 def test_a_help_that_cannot_be_printed_is_reported(sandbox: Sandbox) -> None:
     ended = shell("telepath --help > /dev/full", sandbox)
@@ -79,10 +114,11 @@ def test_a_full_disk_is_reported(telepath: Telepath, monkeypatch: pytest.MonkeyP
 
 
 def test_closed_streams_are_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout", None)
-    monkeypatch.setattr("sys.stderr", None)
+    for stream in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}", None)
     assert cli.main(["--version"]) == OK
-    sys.stderr.close()  # of /dev/null, until the process ends
+    for opened in (sys.stdin, sys.stderr):  # of /dev/null, until the process ends
+        opened.close()
 
 
 def test_an_input_that_ends_at_a_prompt_is_reported(

@@ -106,6 +106,7 @@ def test_what_is_written_is_read_in_every_format(
     ("ending", "text", "lines"),
     [
         (".csv", as_csv([row("a"), row("b")]), [2, 3]),
+        (".csv", as_csv([row("a", system_prompt="Be\nkind."), row("b")]), [2, 4]),
         (".json", json.dumps([row("a"), row("b")], indent=1), [2, 9]),
         (".json", json.dumps(row("a")) + "\n\n" + json.dumps(row("b")), [1, 3]),
         (".yml", yaml.safe_dump([row("a"), row("b")]), [1, 6]),
@@ -163,6 +164,7 @@ def test_a_key_for_all_fills_the_rows_that_have_none(tmp_path: Path) -> None:
     ("ending", "text", "said"),
     [
         (".csv", 'name,sip_username\n"SECRET', "line 2: this is not CSV"),
+        (".csv", 'name,sip_username\n"SECRET,b\nc,d\ne,f\n', "line 2: this is not CSV"),
         (".csv", "name,sip_username\nSECRET,a,SECRET2", "(a column without a name)"),
         (".csv", "name\n", "holds no trunks"),
         (

@@ -45,11 +45,41 @@ async def test_the_culprit_is_found_in_a_database(database_url: str) -> None:
     assert (await explain(url, now=NOW, account="nobody")).verdict == "too few"
 
 
+async def test_the_hour_in_which_one_period_ends_and_the_other_begins_is_counted_once(
+    database_url: str,
+) -> None:
+    await store(database_url, calls())
+    half = NOW - timedelta(minutes=30)
+    middle = half - timedelta(hours=24)
+    found = await explain(
+        database_url, before=(middle - timedelta(hours=24), middle), after=(middle, half)
+    )
+    assert found.before is not None
+    assert found.after is not None
+    assert found.before.until == found.after.since
+    ai = next(change for change in found.changes if change.measure == "ai")
+    assert (ai.calls_before, ai.calls_after) == (240, 250)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"before": (NOW, NOW + timedelta(hours=1))}, "both before and after"),
         ({"before": (NOW, NOW), "after": (NOW, NOW)}, "must end after it begins"),
+        (
+            {
+                "before": (NOW, NOW + timedelta(hours=3)),
+                "after": (NOW + timedelta(hours=1), NOW + timedelta(hours=4)),
+            },
+            "before must end before after begins",
+        ),
+        (
+            {
+                "before": (NOW + timedelta(hours=2), NOW + timedelta(hours=3)),
+                "after": (NOW, NOW + timedelta(hours=1)),
+            },
+            "before must end before after begins",
+        ),
         ({"now": datetime(2026, 1, 1)}, "time zone"),
         ({"seed": -1}, "seed"),
         ({}, "there is no database"),

@@ -202,6 +202,13 @@ async def test_a_port_in_use_is_an_os_error_that_leaves_nothing_behind() -> None
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+async def test_a_sandbox_on_every_interface_has_an_address_that_clients_may_use() -> None:
+    async with Sandbox(calls=0, host="0.0.0.0") as sandbox, aiohttp.ClientSession() as session:
+        assert sandbox.base_url.startswith("http://127.0.0.1:")
+        async with session.get(f"{sandbox.base_url}/trunks") as response:
+            assert response.status == 401
+
+
 async def test_an_ipv6_host_stands_in_brackets() -> None:
     try:
         async with Sandbox(calls=0, host="::1") as sandbox:

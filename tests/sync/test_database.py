@@ -48,6 +48,7 @@ def test_a_url_as_people_write_it_finds_its_driver(written: str, dialect: str, d
         (None, "sqlite:///calls.db"),
         (Path("calls.db"), "sqlite:///calls.db"),
         ("postgresql://user@localhost:99999/calls", "postgresql://user@host/name"),
+        ("postgresql://user@h:5432,g:99999/calls", "postgresql://user@host/name"),
         ("sqlite:///calls\0.db", "sqlite:///calls.db"),
         ("sqlite://", "in memory"),
         ("sqlite:///:memory:", "in memory"),

@@ -11,11 +11,12 @@ from attrs import define, field
 
 @define
 class Proxy:
-    """Forwards connections to a server while it is not `down`."""
+    """Forwards connections to a server while it is not `down`, and nothing while it is `silent`."""
 
     host: str
     port: int
     down: bool = False
+    silent: bool = False
     writers: set[asyncio.StreamWriter] = field(factory=set)
 
     def cut(self) -> None:
@@ -35,8 +36,8 @@ class Proxy:
         try:
             await asyncio.wait(
                 [
-                    asyncio.ensure_future(_copy(reader, to_server[1])),
-                    asyncio.ensure_future(_copy(to_server[0], writer)),
+                    asyncio.ensure_future(self._copy(reader, to_server[1])),
+                    asyncio.ensure_future(self._copy(to_server[0], writer)),
                 ],
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -45,12 +46,12 @@ class Proxy:
             for end in ends:
                 end.transport.abort()
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                if not self.silent:
+                    writer.write(data)
+                    await writer.drain()
 
 
 @asynccontextmanager

@@ -238,6 +238,7 @@ COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
         (EVERY_5, EVERY_5 + '\nlookback = "9999w"', "sync.lookback: '9999w' is longer than"),
         (COMMAND, 'command = "page voice"', "watch.command: it must be a list"),
         ('journal = "/var/lib/telepath/acme.journal"', "", "rotate.journal: name the file"),
+        ("telepath/acme.journal", "telepath/\\u0000", "rotate.journal: journal must be the path"),
         (
             "[accounts.acme.rotate]",
             "[accounts.acme.rotation]",

@@ -18,7 +18,14 @@ from telepath_async import Secret, UsageError
 from telepath_async.protocol.redaction import Redactor
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync.database import account_lock, make_engine
-from telepath_async.worker import BrokerUnreachable, broker, dispatch, outage
+from telepath_async.worker import (
+    BrokerUnreachable,
+    WorkerOptions,
+    broker,
+    dispatch,
+    outage,
+    run_worker,
+)
 from telepath_async.worker.broker import Broker, Worker
 from telepath_async.worker.log import LogEvent
 from telepath_async.worker.outage import Outage
@@ -370,6 +377,41 @@ async def test_jobs_that_cannot_be_given_back_in_time_are_left_to_others(
         stop.set()
         async with asyncio.timeout(10):
             await serving
+    assert "not all jobs could be given back" in caplog.text
+
+
+@pytest.mark.long
+async def test_a_broker_that_does_not_answer_keeps_no_worker_from_its_end(
+    broker_arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(broker, "_SECONDS_TO_STOP", 0.5)
+    monkeypatch.setattr(broker, "_SECONDS_TO_LEAVE", 0.2)
+    option, broker_url = broker_arguments
+    stop, tasks = asyncio.Event(), asyncio.all_tasks()
+    async with Sandbox(latency=30.0) as sandbox, proxied(broker_url) as (url, proxy):
+        accounts = accounts_of(tmp_path, sandbox, WATCH)
+        serving = asyncio.create_task(
+            run_worker(
+                accounts,
+                broker=BrokerUrl(**{option.removeprefix("--"): Secret(url)}),
+                state="",
+                options=WorkerOptions(concurrency=2),
+                stop=stop,
+            )
+        )
+        await until(lambda: sandbox.requests)
+        proxy.silent = True
+        stop.set()
+        async with asyncio.timeout(5):
+            await serving
+        left = [task for task in asyncio.all_tasks() - tasks if task.get_name() == "process"]
+        for task in left:  # as asyncio.run does, which prints what they then raise
+            task.cancel()
+        raised = await asyncio.gather(*left, return_exceptions=True)
+    assert not [error for error in raised if isinstance(error, Exception)]
     assert "not all jobs could be given back" in caplog.text
 
 

@@ -180,6 +180,29 @@ async def test_a_clock_that_is_set_back_keeps_no_job_waiting(
         assert list(dispatcher.due) == ["acme:sync"]
 
 
+async def test_a_store_that_was_emptied_skips_no_rotation(
+    tmp_path: Path, store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[JobStatus] = []
+
+    async def submit(job: object, status: JobStatus) -> None:
+        submitted.append(status)
+
+    rotate = f'cron = "@monthly"\njournal = "{tmp_path}/journal"\ncommand = ["/bin/cat"]\n'
+    async with Sandbox() as sandbox:
+        accounts = accounts_of(tmp_path, sandbox, f"[accounts.acme.rotate]\n{rotate}")
+        dispatcher = Dispatcher(runner=runner_of(accounts, store), submit=submit)
+        await dispatcher._round(datetime.now(UTC))
+        (status,) = await store.read_all()
+        store._database.execute("DELETE FROM status")
+        due = status.next_run + timedelta(seconds=1)
+        for module in ("runner", "dispatch"):
+            monkeypatch.setattr(f"telepath_async.worker.{module}.utc_now", lambda: due)
+        await dispatcher._round(due)
+        assert [again.next_run for again in submitted] == [status.next_run]
+        assert [kept.next_run for kept in await store.read_all()] == [status.next_run]
+
+
 async def test_a_dispatcher_looks_at_nothing_that_it_does_not_know(
     tmp_path: Path, store: FileStore
 ) -> None:

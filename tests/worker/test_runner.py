@@ -147,12 +147,13 @@ async def test_what_repeating_cannot_cure_is_not_repeated(
     assert (events[0]["outcome"], events[0]["error"]) == ("fault", status.error)
 
 
-async def test_a_database_that_fails_is_tried_again_soon_and_told_by_its_class(
+async def test_a_database_that_fails_is_tried_again_soon_and_named(
     sandbox: Sandbox, store: FileStore, tmp_path: Path
 ) -> None:
     (tmp_path / "calls.db").write_bytes(b"this is no database" * 100)
     runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
-    with pytest.raises(JobFailed, match="DatabaseError: "):
+    named = rf"DatabaseError: the database {tmp_path}/calls.db: \S"
+    with pytest.raises(JobFailed, match=named):
         await runner.run("acme:sync")
     status = await status_of(runner, "acme:sync")
     assert (status.permanent, status.failures, status.running_since) == (False, 1, None)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
+from croniter import croniter  # type: ignore[import-untyped]
 
 from telepath_async import Secret, UsageError
 from telepath_async.sandbox import Sandbox
 from telepath_async.worker import (
     Accounts,
     BrokerUrl,
+    JobReport,
     StateBusy,
     WorkerOptions,
     read_report,
@@ -89,13 +94,53 @@ async def test_a_worker_that_is_stopped_before_it_has_begun_ends(
         await work(accounts, tmp_path / "state", broker=broker, stop=stop)
 
 
-async def test_what_is_bound_to_another_host_is_left_to_it(
-    sandbox: Sandbox, tmp_path: Path
+async def test_what_is_bound_to_another_host_is_left_to_it_and_stands_in_the_status(
+    broker: BrokerUrl | None, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accounts, stop = accounts_of(tmp_path, sandbox, SYNC, host="elsewhere"), asyncio.Event()
-    asyncio.get_running_loop().call_later(0.1, stop.set)
-    await work(accounts, tmp_path / "state", stop=stop)
-    assert await read_report(None, str(tmp_path / "state")) == []
+    accounts, state = accounts_of(tmp_path, sandbox, SYNC, host="elsewhere"), tmp_path / "state"
+    for _ in range(2):
+        async with working(accounts, state, broker):
+            await until_reported(broker, state, lambda job: job.status.host == "elsewhere")
+    (job,) = await read_report(broker, str(state))
+    assert (job.status.last_success, job.state) == (None, "waiting")
+    later = job.status.next_run + timedelta(minutes=2)
+    monkeypatch.setattr("telepath_async.worker.service.utc_now", lambda: later)
+    assert [job.state for job in await read_report(broker, str(state))] == ["overdue"]
+    assert not sandbox.requests
+
+
+async def test_a_changed_schedule_stands_in_the_status_at_once(
+    broker: BrokerUrl | None, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    state, here = tmp_path / "state", socket.gethostname()
+    due = croniter("@yearly", datetime.now(UTC)).get_next(datetime)
+    async with working(accounts_of(tmp_path, sandbox, SYNC, host=here), state, broker):
+        await until_reported(broker, state, lambda job: job.status.last_success)
+    yearly = accounts_of(tmp_path, sandbox, SYNC.replace("@hourly", "@yearly"), host=here)
+    async with working(yearly, state, broker):
+        await until_reported(broker, state, lambda job: job.status.next_run == due)
+
+
+@asynccontextmanager
+async def working(accounts: Accounts, state: Path, broker: BrokerUrl | None) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    under_way = asyncio.create_task(work(accounts, state, broker=broker, stop=stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await under_way
+
+
+async def until_reported(
+    broker: BrokerUrl | None, state: Path, seen: Callable[[JobReport], object]
+) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(UsageError):  # the state file is not there yet
+                if any(seen(job) for job in await read_report(broker, str(state))):
+                    return
+            await asyncio.sleep(0.1)
 
 
 async def test_commands_that_cannot_be_started_here_are_refused_all_at_once(
@@ -154,6 +199,17 @@ async def test_a_share_too_small_for_any_process_is_refused(
     broker = BrokerUrl(postgres=Secret(postgres_broker_url))
     with pytest.raises(UsageError, match="is too small for 10000000 processes"):
         await work(accounts, broker=broker, expected_processes=10_000_000)
+
+
+async def test_what_no_shared_limiter_can_be_made_of_is_refused_before_a_job_is_run(
+    redis_url: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    accounts, broker = accounts_of(tmp_path, sandbox, SYNC), BrokerUrl(redis=Secret(redis_url))
+    with pytest.raises(UsageError, match="the URL of Redis is not usable"):
+        await work(accounts, broker=broker, limiter_redis=Secret("http://127.0.0.1"))
+    small = evolve(accounts, accounts=tuple(evolve(one, limit=6) for one in accounts.accounts))
+    with pytest.raises(UsageError, match="limit is 6; 4 processes need at least 8"):
+        await work(small, broker=broker)
 
 
 async def test_a_dispatcher_that_fails_ends_the_worker(

@@ -176,6 +176,15 @@ def test_a_changed_plan_lets_a_fault_be_tried_at_once() -> None:
     assert (after.next_run, after.permanent) == (LATER, False)
 
 
+def test_what_failed_is_tried_again_as_soon_under_a_changed_plan() -> None:
+    status = a_failure(started(first_status(rotate_job(), NOW), NOW), job=rotate_job())
+    changed = evolve(rotate_job(), account=evolve(rotate_job().account, key_id="2f"))
+    after = current(status, changed, LATER)
+    assert (after.next_run, after.began, after.failures) == (status.next_run, NOW, 1)
+    ahead = current(evolve(status, next_run=NOW + YEAR), changed, LATER)
+    assert ahead.next_run == LATER + timedelta(minutes=15)
+
+
 def test_a_plan_changes_with_the_key_the_server_and_the_database_but_not_with_a_password() -> None:
     plans = {sync_job().plan}
     account = sync_job().account

@@ -89,7 +89,7 @@ export class Chart {
       },
       axes: [
         { ...axis, font, space: 64, values: (u, splits, index, space, step) => labels(splits, step) },
-        { ...axis, font, size: 46, values: (u, splits) => splits.map((value) => number(value)) },
+        { ...axis, font, size: 46, values: (u, splits) => splits.map(whole) },
       ],
       series: [{}, ...this.series()],
       hooks: {
@@ -239,6 +239,11 @@ export class Chart {
     }
     this.behind.replaceChildren(table(columns, rows, { caption: this.title }));
   }
+}
+
+// Rounded, the lines at 0.5 and 1 of few calls would both be called 1.
+function whole(value) {
+  return Number.isInteger(value) ? number(value) : "";
 }
 
 function sum(values) {
