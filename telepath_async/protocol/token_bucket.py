@@ -87,11 +87,6 @@ class TokenBucket:
     through in one window if it refilled at limit / period.
     """
 
-    __slots__ = (
-        "_burst", "_earliest", "_pace", "_paused_until", "_period", "_server", "_shrunk",
-        "_taken_at",
-    )  # fmt: skip
-
     def __init__(self, limit: int, period: float, burst: int | None = None) -> None:
         """`period` in seconds; `burst=None`: 1 % of the limit, at least 1. Raises UsageError."""
         most = check_whole("limit", limit, 1, MAX_LIMIT)
