@@ -53,7 +53,7 @@ def destinations(
 def check_url(name: str, value: object) -> URL:
     """Return a base URL to which a key may go."""
     url = _http_url(value)
-    if url is None or url.host is None:
+    if url is None:
         raise UsageError(
             f"{name} must be a URL such as {DEFAULT_BASE_URL!r}, without spaces or line feeds"
         )
@@ -61,7 +61,7 @@ def check_url(name: str, value: object) -> URL:
         raise UsageError(f"{name} must not hold a user or a password; pass the key as api_key")
     if url.query_string or url.fragment:
         raise UsageError(f"{name} must not hold a query or a fragment")
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not _is_loopback(url):
         raise UsageError(
             f"{name} must be https:// ({url.host} is not this machine, and the key would "
             "travel in clear text)"
@@ -79,12 +79,12 @@ def proxy_for(url: URL, proxy: Secret | None, trust_env: bool) -> Secret | None:
     if proxy is None:
         return None
     proxy_url = _http_url(proxy.reveal()) if is_text(proxy) else None
-    if proxy_url is None or proxy_url.host is None:
+    if proxy_url is None:
         raise UsageError(
             "proxy (or HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) must be the http:// or https:// "
             "URL of a proxy"
         )
-    if url.scheme == "https" or _is_loopback(proxy_url.host):
+    if url.scheme == "https" or _is_loopback(proxy_url):
         return proxy
     if given:
         raise UsageError(
@@ -106,11 +106,12 @@ def _environment_proxy(url: URL) -> Secret | None:
 
 def _http_url(value: object) -> URL | None:
     """Return the URL, or None when it is not one of a host that a resolver can be asked for."""
+    # yarl drops tabs and line feeds in silence: "https://x\n.evil" shows another host.
+    if not isinstance(value, str) or not value.isprintable() or " " in value:
+        return None
     try:
-        # yarl drops tabs and line feeds in silence: "https://x\n.evil" shows another host.
-        is_one_word = isinstance(value, str) and value.isprintable() and " " not in value
-        url = URL(str.__str__(value)) if isinstance(value, str) and is_one_word else None
-        if url is None or url.scheme not in ("http", "https") or not url.host:
+        url = URL(str.__str__(value))
+        if url.scheme not in ("http", "https") or not url.host:
             return None
         url.host.encode("idna")
     except ValueError:
@@ -118,8 +119,8 @@ def _http_url(value: object) -> URL | None:
     return url
 
 
-def _is_loopback(host: str) -> bool:
+def _is_loopback(url: URL) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(url.host or "").is_loopback
     except ValueError:
-        return host == "localhost"
+        return url.host == "localhost"

@@ -156,11 +156,11 @@ def check_time_range(since: object, until: object) -> tuple[datetime | None, dat
 # --- things of a kind ---
 
 
-def check_type(name: str, value: object, kind: type[T], *, hint: str = "") -> T:
+def check_type(name: str, value: object, kind: type[T]) -> T:
     """Return a value of the type."""
     if isinstance(value, kind):
         return value
-    raise UsageError(f"{name} must be a {kind.__name__}, not {type(value).__name__}{hint}")
+    raise UsageError(f"{name} must be a {kind.__name__}, not {type(value).__name__}")
 
 
 def check_function(name: str, value: Any, what: str) -> Callable[..., Any]:

@@ -41,19 +41,10 @@ class TelepathError(Exception):
         super().__init__(message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (type(self), self.args, self._state())
-
-    def _state(self) -> dict[str, Any]:
-        return self.__dict__.copy()
-
-
-def _unpickled(
-    cls: type[TelepathError], args: tuple[Any, ...], state: dict[str, Any]
-) -> TelepathError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
+        state = {"args": self.args, **self.__dict__}
+        if "raw" in state:  # what came from the server may hold secrets
+            state["raw"] = b""
+        return type(self).__new__, (type(self),), state
 
 
 class UsageError(TelepathError, ValueError):
@@ -146,9 +137,6 @@ class ResponseError(TelepathError):
         self.status = status
         self.raw = raw
 
-    def _state(self) -> dict[str, Any]:
-        return {**self.__dict__, "raw": b""}
-
 
 class PagingError(TelepathError):
     """The server's paging goes in circles or contradicts itself.
@@ -188,9 +176,6 @@ class APIError(TelepathError):
         self.headers = dict(headers)
         self.retry_after = retry_after
         self.raw = raw
-
-    def _state(self) -> dict[str, Any]:
-        return {**self.__dict__, "raw": b""}
 
 
 class BadRequestError(APIError):

@@ -90,8 +90,7 @@ class LocalLimiter:
         # Reentrant: dropping the waiters of a dead loop destroys their coroutines, whose `finally`
         # may call us.
         self._lock = threading.RLock()
-        self._interactive: Lane = OrderedDict()
-        self._bulk: Lane = OrderedDict()
+        self._lanes: dict[Priority, Lane] = {"interactive": OrderedDict(), "bulk": OrderedDict()}
         self._loops: dict[
             asyncio.AbstractEventLoop, LoopWaiters
         ] = {}  # of the loops that have waiters, and of no other
@@ -153,7 +152,7 @@ class LocalLimiter:
     def waiting(self) -> int:
         """How many callers wait for a permit."""
         with self._lock:
-            return len(self._interactive) + len(self._bulk)
+            return sum(map(len, self._lanes.values()))
 
     def bind(self, key_id: str) -> None:
         """Do nothing: whoever shares this object shares the limit, whatever the key."""
@@ -198,8 +197,8 @@ class LocalLimiter:
 
     def _enqueue(self, priority: Priority, max_wait: float | None, now: float) -> Waiter:
         self._first()  # drops those of closed loops, which would count as ahead
-        lane = self._bulk if priority == "bulk" else self._interactive
-        ahead = len(self._interactive) + (len(lane) if lane is self._bulk else 0)
+        lane = self._lanes[priority]
+        ahead = self.waiting if priority == "bulk" else len(lane)
         wait = self._bucket.next_at(now, ahead + self._bucket.batch(ahead) - 1) - now
         if max_wait is not None and not wait <= max_wait:
             raise ThrottledError(
@@ -217,7 +216,7 @@ class LocalLimiter:
 
     def _first(self) -> Waiter | None:
         """Return the next waiter, and drop those before it that cannot be woken any more."""
-        for lane in (self._interactive, self._bulk):
+        for lane in self._lanes.values():
             while lane:
                 waiter = next(iter(lane))
                 if not waiter.future.done() and not waiter.group.loop.is_closed():

@@ -35,23 +35,17 @@ def logged(on_event: Callable[[Event], object] | None) -> Callable[[Event], obje
 
     def listener(event: Event) -> None:
         level = logging.INFO if isinstance(event, _AT_INFO) else logging.DEBUG
-        _log.log(level, "%s", _Line(event))
+        if _log.isEnabledFor(level):
+            _log.log(level, "%s", _line(event))
         if on_event is not None:
             on_event(event)
 
     return listener
 
 
-@attrs.frozen
-class _Line:
-    """An event as a line of text, made when somebody reads it."""
-
-    event: Event
-
-    def __str__(self) -> str:
-        values = attrs.asdict(self.event, recurse=False).items()
-        details = (
-            f"{name}={value:.3f}" if name == "seconds" else f"{name}={value}"
-            for name, value in values
-        )
-        return " ".join([type(self.event).__name__, *details])
+def _line(event: Event) -> str:
+    values = attrs.asdict(event, recurse=False).items()
+    details = (
+        f"{name}={value:.3f}" if name == "seconds" else f"{name}={value}" for name, value in values
+    )
+    return " ".join([type(event).__name__, *details])

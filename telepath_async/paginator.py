@@ -115,9 +115,8 @@ class Paginator(Generic[T]):
 
 
 def _smaller(source: Source[T], most: int) -> Source[T]:
-    if source.plan.page_size <= most:
-        return source
-    return evolve(source, plan=evolve(source.plan, page_size=most))
+    page_size = min(source.plan.page_size, most)
+    return evolve(source, plan=evolve(source.plan, page_size=page_size))
 
 
 class _Each(AsyncIterator[U]):

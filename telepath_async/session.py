@@ -12,7 +12,7 @@ import time
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from . import transport
 from .emitter import Emitter
@@ -49,31 +49,22 @@ class CallOptions:
     headers: Mapping[str, Secret] = {}
 
 
+@define(kw_only=True, eq=False, repr=False)
 class Session:
     """Sends requests with one key, and with the options of one client."""
 
-    def __init__(
-        self,
-        *,
-        holder: SessionHolder,
-        key: KeyState,
-        options: CallOptions,
-        emitter: Emitter | None,
-    ) -> None:
-        self.holder = holder
-        self.key = key
-        self.options = options
-        self._emitter = emitter
-        self._headers = key.headers(options.headers)
+    holder: SessionHolder
+    key: KeyState
+    options: CallOptions
+    emitter: Emitter | None
+    _headers: transport.Headers = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._headers = self.key.headers(self.options.headers)
 
     def with_options(self, **changes: Any) -> Session:
         """Return a session with other options that shares all else."""
-        return Session(
-            holder=self.holder,
-            key=self.key,
-            options=evolve(self.options, **changes),
-            emitter=self._emitter,
-        )
+        return evolve(self, options=evolve(self.options, **changes))
 
     def charge_retry(self) -> bool:
         """Charge one more request after a failure; False when the retry budget is empty."""
@@ -96,9 +87,9 @@ class Session:
         `deadline`: of a call of several requests, which share it; None = this request is the call.
         """
         request.attempts, request.unsent = 0, True
-        if self._emitter is None:
+        if self.emitter is None:
             return self._send(request, deadline)
-        return self._emitter.call(request, self.key.base_url, lambda: self._send(request, deadline))
+        return self.emitter.call(request, self.key.base_url, lambda: self._send(request, deadline))
 
     async def _send(self, request: Request, deadline: float | None) -> Response:
         self.holder.check_usable()
@@ -166,7 +157,10 @@ class Session:
             request.unsent = not request.repeatable
             self._emit(RetryScheduled, request, attempt, seconds=delay, reason=_reason(result))
             await asyncio.sleep(delay)
-        raise self._error(request, outcome)
+        if isinstance(outcome, Response):
+            raise api_error(outcome, secrets=self._secrets(request), wall_clock=time.time())
+        assert outcome is not None
+        raise outcome
 
     async def _attempt(self, request: Request, attempt: int, deadline: float) -> Response:
         """Wait for a connection, then for a permit, and send the request once."""
@@ -174,9 +168,9 @@ class Session:
         if not slots.take(priority):
             await self._wait_for_connection(request, slots, deadline)
         try:
-            time_left = deadline - asyncio.get_running_loop().time()
+            seconds = self._longest_wait(deadline)
             waited = await self.key.limiter.acquire(
-                priority=priority, max_wait=_least(self.options.max_wait, time_left)
+                priority=priority, max_wait=None if seconds == math.inf else max(0.0, seconds)
             )
             if waited:
                 self._emit(Throttled, request, attempt, seconds=waited)
@@ -201,14 +195,13 @@ class Session:
             timeout=self.options.attempt_timeout,
             until=deadline,
         )
-        if self._emitter is not None:
-            sending = self._emitter.attempt(request, sending, self._secrets(request))
+        if self.emitter is not None:
+            sending = self.emitter.attempt(request, sending, self._secrets(request))
         return await sending
 
     async def _wait_for_connection(self, request: Request, slots: Slots, deadline: float) -> None:
         """Raises ThrottledError after `max_wait`, RequestTimeout at the call's deadline."""
-        left = deadline - asyncio.get_running_loop().time()
-        seconds = min(left, math.inf if self.options.max_wait is None else self.options.max_wait)
+        seconds = self._longest_wait(deadline)
         try:
             await slots.wait(self.options.priority, seconds)
             return
@@ -219,15 +212,14 @@ class Session:
             "calls under way, or waiting for the rate limit, hold them: run fewer at a time, or "
             "pass a session whose connector has a higher limit"
         )
-        if seconds < left:
+        if seconds == self.options.max_wait:
             raise ThrottledError(f"{why}{seconds:g} s; {remedy}", retry_after=seconds)
         raise RequestTimeout(f"{why}{seconds:.3g} s, nothing was sent; {remedy}", sent=False)
 
-    def _error(self, request: Request, outcome: Response | TelepathError | None) -> TelepathError:
-        if isinstance(outcome, Response):
-            return api_error(outcome, secrets=self._secrets(request), wall_clock=time.time())
-        assert outcome is not None
-        return outcome
+    def _longest_wait(self, deadline: float) -> float:
+        """Return the seconds that a wait may take, infinite where nothing bounds it."""
+        left = deadline - asyncio.get_running_loop().time()
+        return left if self.options.max_wait is None else min(left, self.options.max_wait)
 
     def _secrets(self, request: Request) -> Iterator[Secret]:
         """Return what was sent, and must not show where the server echoes it."""
@@ -239,15 +231,8 @@ class Session:
                 yield value
 
     def _emit(self, kind: type[Event], request: Request, attempt: int, **details: Any) -> None:
-        if self._emitter is not None:
-            self._emitter.emit(kind, request, attempt, **details)
-
-
-def _least(bound: float | None, time_left: float) -> float | None:
-    """Return the seconds that a wait may take; None = no bound."""
-    if bound is not None and bound < time_left:
-        return bound
-    return None if time_left == math.inf else max(0.0, time_left)
+        if self.emitter is not None:
+            self.emitter.emit(kind, request, attempt, **details)
 
 
 def _is_stale(outcome: Response | TransportError) -> bool:

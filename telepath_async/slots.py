@@ -37,8 +37,7 @@ class Slots:
         self.reserve = reserve
         self._free = size
         self._free_for_bulk = size - reserve
-        self._interactive: _Lane = OrderedDict()
-        self._bulk: _Lane = OrderedDict()
+        self._lanes: dict[Priority, _Lane] = {"interactive": OrderedDict(), "bulk": OrderedDict()}
 
     def alike(self) -> Slots:
         """Return as many free slots."""
@@ -58,33 +57,29 @@ class Slots:
         self._free += 1
         if priority == "bulk":
             self._free_for_bulk += 1
-        if self._interactive:
-            self._grant(self._interactive, "interactive")
-        if self._bulk:
-            self._grant(self._bulk, "bulk")
+        for waiting in self._lanes:  # interactive ones first
+            self._grant(waiting)
 
     async def wait(self, priority: Priority, seconds: float) -> None:
         """Wait for a slot, after those that came before in this lane.
 
         Raises TimeoutError when none came within `seconds`.
         """
-        loop = asyncio.get_running_loop()
-        lane = self._bulk if priority == "bulk" else self._interactive
-        waiter = loop.create_future()
+        lane = self._lanes[priority]
+        waiter = asyncio.get_running_loop().create_future()
         lane[waiter] = None
-        expiry = None if seconds == math.inf else loop.call_later(seconds, _expire, waiter)
         try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.release(priority)  # it was granted in the moment of the cancellation
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
+                await waiter
+        except (asyncio.CancelledError, TimeoutError):
+            if waiter.done() and not waiter.cancelled():
+                self.release(priority)  # it was granted in that very moment
             raise
         finally:
             lane.pop(waiter, None)
-            if expiry is not None:
-                expiry.cancel()
 
-    def _grant(self, lane: _Lane, priority: Priority) -> None:
+    def _grant(self, priority: Priority) -> None:
+        lane = self._lanes[priority]
         while lane:
             waiter = next(iter(lane))
             if not waiter.done():
@@ -92,11 +87,6 @@ class Slots:
                     return
                 waiter.set_result(None)
             del lane[waiter]
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
 
 
 def slots_of(connector: aiohttp.BaseConnector) -> Slots:

@@ -123,8 +123,6 @@ def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop:
 class Http:
     """An aiohttp session on its loop, and what all requests on it share."""
 
-    __slots__ = ("deadlines", "session")
-
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
         self.deadlines = Deadlines(loop_of(session))

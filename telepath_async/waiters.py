@@ -25,8 +25,6 @@ class LoopWaiters:
     up the others.
     """
 
-    __slots__ = ("due", "granted", "loop", "timer", "waiting")
-
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.waiting = 0

@@ -81,6 +81,7 @@ class Walk(Generic[T]):
         self._in_hand = self._chains[0]
         self._loading: dict[asyncio.Future[bool], _Chain[T]] = {}
         self._turn = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def _take(self) -> T | None:
         if self._left == 0:
@@ -140,7 +141,10 @@ class Walk(Generic[T]):
         if self._left == 0:
             self._cancel()
             raise StopAsyncIteration
-        running_loop()  # asyncio would put a page that is asked for ahead on a loop that never runs
+        loop = running_loop()
+        if loop is not self._loop:
+            self._cancel()  # what ran ahead on a loop that has ended, ended with it
+            self._loop = loop
         try:
             if len(self._chains) > 1:
                 self._in_hand = await self._load_any()
@@ -156,8 +160,6 @@ class Walk(Generic[T]):
         return self._in_hand
 
     async def _load_any(self) -> _Chain[T]:
-        if any(future.get_loop() is not asyncio.get_running_loop() for future in self._loading):
-            self._cancel()  # their loop has ended, and they with it
         while True:
             for chain in self._chains:
                 if chain in self._loading.values():
@@ -189,7 +191,7 @@ class Walk(Generic[T]):
 class _Chain(Generic[T]):
     """One page after the other.
 
-    It owns the requests that run ahead, and cancels them when it fails or is dropped.
+    It owns the requests that run ahead, and cancels them when it is dropped.
     """
 
     def __init__(self, source: Source[T], prefetch: int) -> None:
@@ -205,40 +207,30 @@ class _Chain(Generic[T]):
 
         `wanted`: the rows that are worth asking for.
         """
-        try:
-            while not self.paging.done:
-                query = self.paging.upcoming(1)[0]
-                early = self._too_early.pop(query, None)
-                answer = early or await self._answer(query, wanted)
-                received = self.paging.receive(answer[1])
-                if not received and early is None and answer[1].rows:
-                    # It joins on when the page before it has come; if not, it is asked for again.
-                    self._too_early[query] = answer
-                elif received and not set(self.paging.upcoming(1)) <= self._too_early.keys():
-                    self._too_early.clear()
-                self._ask_ahead(wanted)
-                if received:
-                    self.raw = answer[0]
-                    return True
-        except BaseException:
-            self.drop()
-            raise
+        while not self.paging.done:
+            query = self.paging.upcoming(1)[0]
+            early = self._too_early.pop(query, None)
+            answer = early or await self._answer(query, wanted)
+            received = self.paging.receive(answer[1])
+            if not received and early is None and answer[1].rows:
+                # It joins on when the page before it has come; if not, it is asked for again.
+                self._too_early[query] = answer
+            elif received and not set(self.paging.upcoming(1)) <= self._too_early.keys():
+                self._too_early.clear()
+            self._ask_ahead(wanted)
+            if received:
+                self.raw = answer[0]
+                return True
         return False
 
     async def _answer(self, query: Query, wanted: int | None) -> Answer[T]:
-        if not self._prefetch:
-            return await _request(self._source, query)
         self._ask_ahead(wanted)
-        return await self._ahead.pop(query)
+        if query in self._ahead:
+            return await self._ahead.pop(query)
+        return await _request(self._source, query)
 
     def _ask_ahead(self, wanted: int | None) -> None:
         """Have the next pages under way; cancel those that will not be needed after all."""
-        if not self._prefetch:
-            return
-        if any(
-            future.get_loop() is not asyncio.get_running_loop() for future in self._ahead.values()
-        ):
-            self.drop()  # their loop has ended, and they with it
         pages = self._pages_worth_asking(wanted)
         likely = self.paging.upcoming(2 * pages + 1 if pages else 0)
         for query in self._ahead.keys() - set(likely):

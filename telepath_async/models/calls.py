@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from operator import attrgetter
 from typing import Any, Final
 
 import attrs
@@ -11,7 +10,7 @@ from attrs import frozen
 
 from .fields import Listed, Model, OpenEnum, extra_fields, nested, wire
 
-_LATENCIES: Final = attrgetter("carrier_lag_ms", "ai_latency_ms", "gateway_processing_ms")
+_LATENCIES: Final = ("carrier_lag_ms", "ai_latency_ms", "gateway_processing_ms")
 
 
 class CallStatus(OpenEnum):
@@ -110,11 +109,10 @@ class CallDetails(Call):
     sip_trace: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        if _LATENCIES(self) != _LATENCIES(self.metrics):
-            for name in ("carrier_lag_ms", "ai_latency_ms", "gateway_processing_ms"):
-                beside, inside = getattr(self, name), getattr(self.metrics, name)
-                if beside is None:
-                    object.__setattr__(self, name, inside)
-                elif inside is None:
-                    metrics = attrs.evolve(self.metrics, **{name: beside})
-                    object.__setattr__(self, "metrics", metrics)
+        for name in _LATENCIES:
+            beside, inside = getattr(self, name), getattr(self.metrics, name)
+            if beside is None:
+                object.__setattr__(self, name, inside)
+            elif inside is None:
+                metrics = attrs.evolve(self.metrics, **{name: beside})
+                object.__setattr__(self, "metrics", metrics)

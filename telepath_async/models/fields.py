@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
@@ -30,7 +31,7 @@ def wire(*names: str) -> Any:
 
 def nested(kind: type[Any], *names: str) -> Any:
     """Return a field that is an object or a list, empty where nothing was sent."""
-    return attrs.field(factory=kind, metadata={"names": names} if names else {})
+    return attrs.field(factory=kind, metadata={"names": names})
 
 
 def derived(rule: Callable[[Any, Any], Any]) -> Any:
@@ -54,8 +55,20 @@ def extra_fields() -> Any:
 
 def wire_names(field: attrs.Attribute[Any]) -> tuple[str, ...]:
     """Return the names of a field on the wire, the documented one first."""
-    names: tuple[str, ...] = field.metadata.get("names", (field.name,))
-    return names
+    names: tuple[str, ...] = field.metadata.get("names", ())
+    return names or (field.name,)
+
+
+def is_model(kind: Any) -> bool:
+    """Whether a type is the class of a model."""
+    return isinstance(kind, type) and issubclass(kind, Model)
+
+
+@cache
+def known_fields(model: type[Model]) -> list[attrs.Attribute[Any]]:
+    """Return all fields but `extra`, their types resolved."""
+    fields = attrs.fields(attrs.resolve_types(model))
+    return [field for field in fields if field.name != "extra"]
 
 
 def is_identity(field: attrs.Attribute[Any]) -> bool:

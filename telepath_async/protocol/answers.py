@@ -62,8 +62,7 @@ def read_list(model: type[M], key: str, response: Response) -> ListBody[M]:
     """
     quick = fast_list(model, key, response.body)
     if quick is not None:
-        rows, page = quick
-        return _decoded(response, lambda: _list_body(rows, page))
+        return _list_body(*quick)
     return _decoded(response, lambda: _list(model, key, read_json(response)))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import attrs
 import msgspec
 from attrs import evolve, field, frozen
 from attrs.validators import ge, optional
@@ -42,18 +43,13 @@ class Checkpoint:
 
     def text(self) -> str:
         """Return the JSON string; what has its default value is left out."""
-        values = {
-            name: value
-            for name, default in _DEFAULTS.items()
-            if (value := getattr(self, name)) != default
-        }
-        return msgspec.json.encode({"v": self.v, "of": self.of} | values).decode()
+        given = attrs.asdict(
+            self, filter=lambda field, value: value != getattr(_DEFAULTS, field.name)
+        )
+        return msgspec.json.encode({"v": self.v, **given}).decode()
 
 
-_DEFAULTS: Final[dict[str, object]] = {
-    "filters": {}, "style": None, "at": 0, "total": None, "cursor": None, "last": None,
-    "unsure": False, "done": False,
-}  # fmt: skip
+_DEFAULTS: Final = Checkpoint(of="")
 
 
 @frozen

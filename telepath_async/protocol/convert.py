@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
 
 import attrs
 
-from ..models.fields import Model, OpenEnum, is_identity, wire_names
+from ..models.fields import Model, OpenEnum, is_identity, is_model, known_fields, wire_names
 from ..secret import Secret
 from .redaction import redact
 from .strict import STRUCTURE_ERRORS, Hook, expect, faults, strict_converter
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Model)
 
-_UNKNOWN: Final[tuple[str, Any, Any, frozenset[type]]] = ("extra", expect, object, frozenset())
+_UNKNOWN: Final[tuple[str, Any, Any]] = ("extra", expect, object)
 """What a key without a field is known as."""
 
 _KINDS: Final = {
@@ -37,13 +37,11 @@ _KINDS: Final = {
 def structure(value: object, model: type[M], path: str) -> M:
     """Return the model that a JSON object means. Raises ValueError that names each fault's path."""
     try:
-        found: M = _structure_hook(model)(value, model)
+        return _converter().structure(value, model)
     except RecursionError:
         why = f"it is nested too deeply at {path}"
     except STRUCTURE_ERRORS as error:
         why = "; ".join(f"{text} at {where}" for where, text in faults(error, path))
-    else:
-        return found
     raise ValueError(why)  # out here: the frames in there hold secrets in plain text
 
 
@@ -58,7 +56,7 @@ def odd_values(found: Model, inside: str = "") -> Iterator[tuple[str, str]]:
             yield from odd_values(value, f"{inside}{names[0]}.")
         for index, part in enumerate(value if isinstance(value, tuple) else ()):
             yield from odd_values(part, f"{inside}{names[0]}[{index}].")
-    for field in attrs.fields(type(found)) if found.extra else ():
+    for field in known_fields(type(found)) if found.extra else ():
         for name in found.extra.keys() & set(wire_names(field)):
             if _is_empty(getattr(found, field.name), field.default):
                 yield f"{inside}{name}", f"expected {_expected(field.type)}"
@@ -72,8 +70,11 @@ def _is_empty(value: object, default: object) -> bool:
 @cache
 def _nested(model: type[Model]) -> list[tuple[str, tuple[str, ...]]]:
     """Return the fields in which other models stand: their names, and those on the wire."""
-    fields = attrs.fields(attrs.resolve_types(model))
-    return [(f.name, wire_names(f)) for f in fields if any(map(_is_model, _leaves(f.type)))]
+    return [
+        (field.name, wire_names(field))
+        for field in known_fields(model)
+        if any(map(is_model, _leaves(field.type)))
+    ]
 
 
 def _leaves(kind: Any) -> Iterator[Any]:
@@ -83,19 +84,14 @@ def _leaves(kind: Any) -> Iterator[Any]:
     yield kind
 
 
-@cache
-def _structure_hook(model: type[Any]) -> Hook:
-    hook: Hook = _converter().get_structure_hook(model)
-    return hook
-
-
 def _expected(kind: Any) -> str:
     parts = [part for part in get_args(kind) if part is not NoneType]
-    plain = get_origin(kind) or (parts[-1] if parts else kind)
-    plain = get_origin(plain) or plain
+    plain = get_origin(kind) or kind
     if plain in _KINDS:
         return _KINDS[plain]
-    return _expected(parts[-1]) if parts else "text" if issubclass(plain, OpenEnum) else "an object"
+    if parts:
+        return _expected(parts[-1])
+    return "text" if issubclass(plain, OpenEnum) else "an object"
 
 
 @cache
@@ -105,12 +101,8 @@ def _converter() -> Converter:
     register = converter.register_structure_hook_factory
     register(_is_choice, lambda kind: _choice(kind, converter))
     register(_is_json, _json)
-    register(_is_model, lambda kind: _model(kind, converter))
+    register(is_model, lambda kind: _model(kind, converter))
     return converter
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Model)
 
 
 def _member(value: Any, kind: type[OpenEnum]) -> Any:
@@ -120,22 +112,20 @@ def _member(value: Any, kind: type[OpenEnum]) -> Any:
 
 def _is_choice(kind: Any) -> bool:
     """Whether it is an id or the object itself: `str | Agent | None`."""
-    return str in get_args(kind) and any(map(_is_model, get_args(kind)))
+    return str in get_args(kind) and any(map(is_model, get_args(kind)))
 
 
 def _choice(kind: Any, converter: Converter) -> Hook:
-    (model,) = filter(_is_model, get_args(kind))
+    (model,) = filter(is_model, get_args(kind))
     return lambda value, _: value if type(value) is str else converter.structure(value, model)
 
 
 def _is_json(kind: Any) -> bool:
     """Whether it is an object or a list that no page describes: `dict[str, Any] | list[Any]`."""
-    parts = [part for part in (get_args(kind) or ()) if part is not NoneType]
+    parts = [part for part in get_args(kind) if part is not NoneType]
     if get_origin(kind) in (dict, list):
         return Any in parts
-    return bool(parts) and all(
-        get_origin(part) in (dict, list) and _is_json(part) for part in parts
-    )
+    return bool(parts) and all(map(_is_json, parts))
 
 
 def _json(kind: Any) -> Hook:
@@ -157,11 +147,11 @@ def _identifier(value: Any, _: Any) -> str:
     raise TypeError("expected an id: text that is not blank, or a whole number")
 
 
-def _model(model: type[Any], converter: Converter) -> Hook:
-    fields = [field for field in attrs.fields(attrs.resolve_types(model)) if field.name != "extra"]
+def _model(model: Any, converter: Converter) -> Hook:
+    fields = known_fields(model)
     required = {field.name for field in fields if field.default is attrs.NOTHING}
     known_as = {
-        name: (field.name, _hook(field, converter), field.type, _unchanged(field))
+        name: (field.name, _hook(field, converter), field.type)
         for field in fields
         for name in wire_names(field)
     }
@@ -171,12 +161,10 @@ def _model(model: type[Any], converter: Converter) -> Hook:
         known: dict[str, Any] = {"extra": extra}
         wrong: dict[str, Exception] = {}
         for key, value in expect(row, dict).items():
-            name, hook, kind, unchanged = known_as.get(key, _UNKNOWN)
+            name, hook, kind = known_as.get(key, _UNKNOWN)
             if name in known:
                 if value is not None or name == "extra":
                     extra[key] = redact(value, key)
-            elif type(value) in unchanged:
-                known[name] = value
             elif value is not None or name in required:
                 try:
                     known[name] = hook(value, kind)
@@ -189,12 +177,6 @@ def _model(model: type[Any], converter: Converter) -> Hook:
         return model(**known)
 
     return structure
-
-
-def _unchanged(field: attrs.Attribute[Any]) -> frozenset[type]:
-    """Return the types whose values need no hook: it would hand them through as they are."""
-    kinds = () if is_identity(field) else get_args(field.type) or (field.type,)
-    return frozenset({str, int, bool}.intersection(kinds))
 
 
 def _hook(field: attrs.Attribute[Any], converter: Converter) -> Hook:

@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from ..checks import check_time
+from ..checks import check_time_range
 from ..errors import UsageError
 from .checkpoint import Style
 from .url import Query, query_of
@@ -30,7 +30,7 @@ class DateRange:
 
     def filters(self) -> dict[str, str]:
         """Return the exact range as a checkpoint holds it."""
-        return dict(query_of(**{"from": self.since, "to": self.until}))
+        return dict(self.query(None))
 
     def query(self, style: Style | None) -> Query:
         """Return `from`/`to` and, for an offset server, `start_date`/`end_date` too.
@@ -87,11 +87,7 @@ def date_range(since: datetime | None, until: datetime | None) -> DateRange:
 
     Raises UsageError on a naive time, or when `since` is later than `until`.
     """
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None:
-            check_time(name, moment)
-    if since is not None and until is not None and since > until:
-        raise UsageError(f"since ({since}) is later than until ({until}); swap them")
+    check_time_range(since, until)
     return DateRange(since=since, until=until)
 
 

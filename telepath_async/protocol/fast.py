@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 import attrs
 import msgspec
 
-from ..models.fields import Model, OpenEnum, is_identity, wire_names
+from ..models.fields import Model, OpenEnum, is_identity, is_model, known_fields, wire_names
 from ..secret import Secret
 from .redaction import redact
 
@@ -32,10 +32,9 @@ _PAGE: Final = ("pagination", "next_cursor", "has_more")
 def fast_object(model: type[T], body: bytes) -> T | None:
     """Decode one object of known fields, enveloped or bare, or return None."""
     enveloped = body.startswith(b'{"data"')
-    make, decode = _readers(model)[enveloped]
     try:
-        row = decode(body)
-        return make(row.data if enveloped else row)  # type: ignore[no-any-return]
+        row = _object_decoder(model, enveloped).decode(body)
+        return _make(model)(row.data if enveloped else row)  # type: ignore[no-any-return]
     except _FAILURES:
         return None
 
@@ -50,8 +49,9 @@ def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str,
         models = [*map(_make(model), rows)]
     except _FAILURES:
         return None
-    said = {name: getattr(page, name) for name in _PAGE}
-    return models, {name: value for name, value in said.items() if value is not msgspec.UNSET}
+    return models, {
+        name: value for name in _PAGE if (value := getattr(page, name)) is not msgspec.UNSET
+    }
 
 
 def fast_rows(model: type[T], objects: list[Any]) -> list[T] | None:
@@ -74,19 +74,9 @@ def fast_rows(model: type[T], objects: list[Any]) -> list[T] | None:
     return models
 
 
-class _NeedsJudgement(ValueError):
-    """`convert.py` has to decide."""
-
-
 @cache
 def _known(model: type[Model]) -> frozenset[str]:
-    return frozenset(name for field in _fields(model) for name in wire_names(field))
-
-
-@cache
-def _fields(model: type[Model]) -> list[attrs.Attribute[Any]]:
-    fields = attrs.fields(attrs.resolve_types(model))
-    return [field for field in fields if field.name != "extra"]
+    return frozenset(name for field in known_fields(model) for name in wire_names(field))
 
 
 def _secret(kind: type, value: object) -> Secret:
@@ -96,12 +86,9 @@ def _secret(kind: type, value: object) -> Secret:
 
 
 @cache
-def _readers(model: type[Model]) -> tuple[tuple[Make, Make], tuple[Make, Make]]:
-    """Return how a row becomes a model, and bytes a row: of a bare object, of an enveloped one."""
+def _object_decoder(model: type[Model], enveloped: bool) -> msgspec.json.Decoder[Any]:
     row: Any = _shadow(model, True)
-    enveloped = msgspec.defstruct("Enveloped", [("data", row)])
-    make = _make(model)
-    return (make, _decoder(row).decode), (make, _decoder(enveloped).decode)
+    return _decoder(msgspec.defstruct("Enveloped", [("data", row)]) if enveloped else row)
 
 
 @cache
@@ -133,7 +120,7 @@ def _shadow(model: type[Model], strict: bool) -> type[msgspec.Struct]:
     """Return a Struct with a field for each name on the wire; nested objects are always strict."""
     fields: list[Any] = []
     names: dict[str, str] = {}
-    for field in _fields(model):
+    for field in known_fields(model):
         for place, name in enumerate(wire_names(field)):
             attribute = f"{field.name}_{place}"
             names[attribute] = name
@@ -152,13 +139,9 @@ def _shadow(model: type[Model], strict: bool) -> type[msgspec.Struct]:
 def _shadow_type(kind: Any) -> Any:
     if get_origin(kind) is tuple:
         return GenericAlias(list, (_shadow_type(get_args(kind)[0]),))
-    if _is_model(kind):
+    if is_model(kind):
         return _shadow(kind, True)
     return kind if all(map(_is_plain, get_args(kind) or (kind,))) else NoneType
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Model)
 
 
 def _is_plain(kind: Any) -> bool:
@@ -172,7 +155,7 @@ def _make(model: type[Model]) -> Make:
         made = twin()
         made.trunk_id = row.trunk_id_0
         value = row.start_time_0
-        if value is not None and value.tzinfo is not UTC: raise Judge
+        if value is not None and value.tzinfo is not UTC: raise ValueError
         made.start_time = value
         made.extra = {}
         made.__class__ = model
@@ -186,9 +169,9 @@ def _make(model: type[Model]) -> Make:
         "__init__": object.__init__,
     }
     twin = type(model.__name__, model.__bases__, same_slots)
-    scope: dict[str, Any] = {"twin": twin, "model": model, "UTC": UTC, "Judge": _NeedsJudgement}
+    scope: dict[str, Any] = {"twin": twin, "model": model, "UTC": UTC}
     lines = ["def make(row):", " made = twin()"]
-    for field in _fields(model):
+    for field in known_fields(model):
         lines += _stores(field, scope)
     lines += [" made.extra = {}", " made.__class__ = model"]
     if hasattr(model, "__attrs_post_init__"):
@@ -207,20 +190,20 @@ def _stores(field: attrs.Attribute[Any], scope: dict[str, Any]) -> list[str]:
         other = f"row.{name}_{place}"
         lines += [
             f" if {other} is not None:",
-            "  if value is not None: raise Judge",
+            "  if value is not None: raise ValueError",
             f"  value = {other}",
         ]
     if is_identity(field):
-        lines.append(" if not value or value.isspace(): raise Judge")
+        lines.append(" if not value or value.isspace(): raise ValueError")
     elif datetime in (kind, *get_args(kind)):
-        lines.append(" if value is not None and value.tzinfo is not UTC: raise Judge")
+        lines.append(" if value is not None and value.tzinfo is not UTC: raise ValueError")
     elif rule := field.metadata.get("rule"):
         scope[f"rule_{name}"] = rule
         lines.append(f" value = rule_{name}(value, made)")
     elif get_origin(kind) is tuple:
         scope[f"make_{name}"] = _make(get_args(kind)[0])
         lines.append(f" value = tuple([*map(make_{name}, value)]) if value else ()")
-    elif _is_model(kind):
+    elif is_model(kind):
         scope |= {f"make_{name}": _make(kind), f"no_{name}": _shadow(kind, True)()}
         lines.append(f" value = make_{name}(no_{name} if value is None else value)")
     elif field.default not in (None, attrs.NOTHING):

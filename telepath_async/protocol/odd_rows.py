@@ -54,7 +54,6 @@ def describe(
 
 
 def _named(faults: Iterable[str]) -> str:
-    first, *others = [sanitize(fault)[:_LONGEST_NAME] for fault in faults]
-    shown = [first, *others[: _MOST_NAMED - 1]]
-    left = len(others) + 1 - len(shown)
-    return "; ".join(shown) + (f"; and {left} more" if left else "")
+    named = [sanitize(fault)[:_LONGEST_NAME] for fault in faults]
+    left = len(named) - _MOST_NAMED
+    return "; ".join(named[:_MOST_NAMED]) + (f"; and {left} more" if left > 0 else "")

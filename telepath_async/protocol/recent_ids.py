@@ -34,14 +34,11 @@ class RecentIds:
         return self._latest.isdisjoint(ids) and self._older.isdisjoint(ids)
 
     def add(self, ids: set[str]) -> None:
-        """Remember the ids; the set belongs to this object from now on."""
+        """Remember the ids."""
         if len(self._latest) >= self._most:
             self.forgot = self.forgot or bool(self._older)
             self._older, self._latest = self._latest, set()
-        if self._latest:
-            self._latest.update(ids)
-        else:
-            self._latest = ids
+        self._latest.update(ids)
 
     def forgotten(self, ids: list[str]) -> int:
         """Return how many rows at the beginning of a page may have been received and forgotten.

@@ -87,14 +87,12 @@ class TokenBucket:
     through in one window if it refilled at limit / period.
     """
 
-    __slots__ = (
-        "_burst", "_earliest", "_pace", "_paused_until", "_period", "_server", "_shrunk",
-        "_taken_at",
-    )  # fmt: skip
-
     def __init__(self, limit: int, period: float, burst: int | None = None) -> None:
         """`period` in seconds; `burst=None`: 1 % of the limit, at least 1. Raises UsageError."""
-        _check(limit, period, burst)
+        most = check_whole("limit", limit, 1, MAX_LIMIT)
+        check_seconds("period", period, exclusive=True, most=_MAX_PERIOD)
+        if burst is not None:
+            check_whole("burst", burst, 1, most)
         self._period, self._burst = period, burst
         self._pace = _Pace.of(limit, period, burst)
         self._server = _ServerCount()
@@ -205,10 +203,3 @@ class TokenBucket:
 
 def _whole_ticks(seconds: float) -> float:
     return math.ceil(seconds * _TICKS_PER_SECOND) / _TICKS_PER_SECOND
-
-
-def _check(limit: object, period: object, burst: object) -> None:
-    most = check_whole("limit", limit, 1, MAX_LIMIT)
-    check_seconds("period", period, exclusive=True, most=_MAX_PERIOD)
-    if burst is not None:
-        check_whole("burst", burst, 1, most)

@@ -58,8 +58,8 @@ class ExistingTrunks:
 
     async def read(self) -> None:
         """Read the list, once, before the first create."""
-        if self._known is None:
-            self._known = await self._list() if self._skip else {}
+        if self._skip and self._known is None:
+            self._known = await self._list()
 
     def find(self, sip_username: str) -> Trunk | None:
         """Return the trunk that had this username before the first create."""
@@ -158,16 +158,15 @@ class BatchRunner:
 
     async def _next(self) -> TrunkOutcome:
         await self._existing.read()
-        self._collect()
-        self._start()
-        while not self._known:
+        while True:
+            self._collect()
+            self._start()
+            if self._known:
+                return self._known.popleft()
             if self._running:
                 await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-                self._collect()
-                self._start()
             else:
                 self._known.extend(await self._existing.resolve())
-        return self._known.popleft()
 
     def _start(self) -> None:
         while self._waiting and len(self._running) + len(self._known) < self._concurrency:

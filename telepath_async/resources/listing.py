@@ -34,12 +34,12 @@ _ALWAYS = DateRange()
 class ListOptions:
     """The options that all lists share; see `Trunks.list` and `Calls.list`."""
 
-    page_size: int
-    max_items: int | None
-    prefetch: int
-    overlap: int
+    page_size: int = 100
+    max_items: int | None = None
+    prefetch: int = 0
+    overlap: int = 1
     shards: int = 1
-    resume: str | None
+    resume: str | None = None
 
     def check(self) -> None:
         """Raise UsageError on an option that cannot be meant."""
@@ -48,7 +48,7 @@ class ListOptions:
         check_whole("overlap", self.overlap, 0, 99)
         check_whole("shards", self.shards, 1, 100)
         if self.max_items is not None:
-            check_whole("max_items", self.max_items, 0, None)
+            check_whole("max_items", self.max_items, 0)
 
 
 def paginator(
@@ -107,11 +107,9 @@ class _Pages(Generic[T]):
     style: Style | None = None
 
     def __attrs_post_init__(self) -> None:
-        bound = dict(self.start.filters)
-        if self.of == "calls":
-            self.dates = read_range(bound)
-            bound = {name: text for name, text in bound.items() if name not in ("from", "to")}
-        self.filters = tuple(bound.items())
+        bound = self.start.filters
+        self.dates = read_range(bound)
+        self.filters = tuple(item for item in bound.items() if item[0] not in ("from", "to"))
         self.style = self.start.style
 
     def plan(self, options: ListOptions, shards: int, undated: RecentIds | None) -> Plan[T]:

@@ -45,13 +45,7 @@ async def look_up(session: Session, sip_username: str) -> LookUp:
     nameless: list[Trunk] = []
     unreadable = False
     date: float | None = None  # not the headers: they may echo the key, and a traceback keeps this
-    trunks = paginator(
-        session,
-        Trunk,
-        "trunks",
-        ListOptions(page_size=100, max_items=None, prefetch=0, overlap=1, resume=None),
-        filters=(),
-    )
+    trunks = paginator(session, Trunk, "trunks", ListOptions(), filters=())
     async for page in trunks.pages():
         date = http_date(page.raw.headers.get("Date", ""))
         unreadable |= any(_may_be(rejected.row, wanted) for rejected in page.rejected)

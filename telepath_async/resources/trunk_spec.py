@@ -6,7 +6,7 @@ It checks itself before anything is sent. API reference: Create Trunk.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 import attrs
 from attrs import field, frozen
 
+from ..checks import is_text
 from ..errors import UsageError
 from ..models.trunks import AIProvider
 from ..protocol.body import write_json
 from ..protocol.redaction import as_secret, redact_request
 from ..protocol.url import is_encodable
-from ..secret import Secret, SecretBytes, SecretNumber, type_name
+from ..secret import Secret, type_name
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _SHORTEST_PASSWORD: Final = 8
@@ -216,8 +217,10 @@ def _field_fault(name: str, value: object) -> str | None:
         return f"{name} is blank"
     if name in _SECRETS and text != text.strip():
         return f"{name} has white space around it; a server would take that for a part of it"
-    check = _CHECKS.get(name)
-    return check(text) if check else None
+    if name in _RULES:
+        is_good, rule = _RULES[name]
+        return None if is_good(text) else rule
+    return None
 
 
 def _kind(value: object) -> str:
@@ -226,9 +229,7 @@ def _kind(value: object) -> str:
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, SecretNumber | SecretBytes):
-        return None
-    if isinstance(value, Secret):
+    if is_text(value):
         try:
             return value.reveal()
         except ValueError:
@@ -236,38 +237,27 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _provider_fault(text: str) -> str | None:
-    return None if text in _NEEDED_BY else f"ai_provider must be one of {', '.join(_NEEDED_BY)}"
-
-
-def _username_fault(text: str) -> str | None:
-    return (
-        None
-        if _USERNAME.fullmatch(text)
-        else "sip_username may only contain letters, digits and hyphens"
-    )
-
-
-def _password_fault(text: str) -> str | None:
-    return (
-        None
-        if len(text) >= _SHORTEST_PASSWORD
-        else f"sip_password must have at least {_SHORTEST_PASSWORD} characters"
-    )
-
-
-def _endpoint_fault(text: str) -> str | None:
+def _is_websocket_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        good = parts.scheme == "wss" and bool(parts.hostname)
+        return parts.scheme == "wss" and bool(parts.hostname)
     except ValueError:
-        good = False
-    return None if good else "custom_endpoint must be a wss:// URL"
+        return False
 
 
-_CHECKS: Final = {
-    "ai_provider": _provider_fault,
-    "sip_username": _username_fault,
-    "sip_password": _password_fault,
-    "custom_endpoint": _endpoint_fault,
+_RULES: Final[dict[str, tuple[Callable[[str], object], str]]] = {
+    "ai_provider": (
+        _NEEDED_BY.__contains__,
+        f"ai_provider must be one of {', '.join(_NEEDED_BY)}",
+    ),
+    "sip_username": (
+        _USERNAME.fullmatch,
+        "sip_username may only contain letters, digits and hyphens",
+    ),
+    "sip_password": (
+        lambda text: len(text) >= _SHORTEST_PASSWORD,
+        f"sip_password must have at least {_SHORTEST_PASSWORD} characters",
+    ),
+    "custom_endpoint": (_is_websocket_url, "custom_endpoint must be a wss:// URL"),
 }
+"""Which text each of these fields takes, and what is said of any other."""
