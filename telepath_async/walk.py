@@ -215,7 +215,11 @@ class _Chain(Generic[T]):
             if not received and early is None and answer[1].rows:
                 # It joins on when the page before it has come; if not, it is asked for again.
                 self._too_early[query] = answer
-            elif received and not set(self.paging.upcoming(1)) <= self._too_early.keys():
+            elif (
+                self._too_early
+                and received
+                and not set(self.paging.upcoming(1)) <= self._too_early.keys()
+            ):
                 self._too_early.clear()
             self._ask_ahead(wanted)
             if received:
@@ -231,6 +235,8 @@ class _Chain(Generic[T]):
 
     def _ask_ahead(self, wanted: int | None) -> None:
         """Have the next pages under way; cancel those that will not be needed after all."""
+        if not self._prefetch:
+            return
         pages = self._pages_worth_asking(wanted)
         likely = self.paging.upcoming(2 * pages + 1 if pages else 0)
         for query in self._ahead.keys() - set(likely):

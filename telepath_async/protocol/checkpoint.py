@@ -43,13 +43,16 @@ class Checkpoint:
 
     def text(self) -> str:
         """Return the JSON string; what has its default value is left out."""
-        given = attrs.asdict(
-            self, filter=lambda field, value: value != getattr(_DEFAULTS, field.name)
-        )
+        given = {
+            name: value
+            for name in _NAMES
+            if (value := getattr(self, name)) != getattr(_DEFAULTS, name)
+        }
         return msgspec.json.encode({"v": self.v, **given}).decode()
 
 
 _DEFAULTS: Final = Checkpoint(of="")
+_NAMES: Final = [field.name for field in attrs.fields(Checkpoint)]
 
 
 @frozen
