@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import typer
@@ -78,7 +79,8 @@ def sandbox(
             echo(
                 "set these in another shell, and try: telepath calls list; Ctrl-C ends the sandbox"
             )
-            await asyncio.Event().wait()
+            with suppress(asyncio.CancelledError):  # the one way to end it
+                await asyncio.Event().wait()
 
     return run(serve(), debug=debug)
 
