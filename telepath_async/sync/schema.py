@@ -171,7 +171,10 @@ def write_json(value: object) -> str:
 
 def encodable(row: Row, codec: str) -> Row:
     """Return the row with `?` for what the database's encoding cannot hold."""
-    return {name: _encodable(value, codec) for name, value in row.items()}
+    made = {name: _encodable(value, codec) for name, value in row.items()}
+    if made["id"] != row["id"]:
+        made["id"] = _encodable(_shortened(row["id"]), codec)
+    return made
 
 
 def _encodable(value: object, codec: str) -> Any:
@@ -185,11 +188,17 @@ def _encodable(value: object, codec: str) -> Any:
 
 
 def _id(value: str) -> str | None:
-    """Return an id that an index can hold: of a longer one, the beginning and its hash."""
-    if not _fits_index(value):
-        digest = sha256(value.encode("utf-8", "replace")).hexdigest()
-        value = f"{value[:_LONGEST_BEGINNING]}...{digest}"
-    return text(value)
+    """Return an id that an index can hold: of another one, the beginning and its hash.
+
+    Two ids that differ only by what is replaced in them stay two.
+    """
+    stored = text(value)
+    return stored if stored == value and _fits_index(value) else text(_shortened(value))
+
+
+def _shortened(value: str) -> str:
+    digest = sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{value[:_LONGEST_BEGINNING]}...{digest}"
 
 
 def _too_long(call: Call) -> dict[str, str]:
