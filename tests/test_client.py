@@ -36,8 +36,16 @@ from telepath_async.limiter import shared_limiter
 from telepath_async.sandbox import Sandbox
 from tests.support.hostile import HANG, Hostile, raw, reply
 from tests.support.keys import KEY
+from tests.support.wiring import session_of
 
 OTHER_KEY = "fl_seeded_other_key"
+
+
+def hash_of(key: str) -> str:
+    return sha256(key.encode()).hexdigest()
+
+
+KEY_ID = hash_of(KEY)
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +201,8 @@ async def test_a_session_that_would_send_other_credentials_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_a_base_url_is_https_or_this_machine(base_url: str) -> None:
-    assert TelepathClient(KEY, base_url=base_url)._session.key.base_url == base_url.rstrip("/")
+    client = TelepathClient(KEY, base_url=base_url)
+    assert repr(client) == f"<TelepathClient {base_url.rstrip('/')}>"
 
 
 def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_passed(
@@ -201,10 +210,11 @@ def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_pass
 ) -> None:
     monkeypatch.setenv("TELEPATH_API_KEY", f" {KEY}\n")
     monkeypatch.setenv("TELEPATH_BASE_URL", "https://env.example/v9")
-    key = TelepathClient()._session.key
-    assert (key.api_key.reveal(), key.base_url) == (KEY, "https://env.example/v9")
-    key = TelepathClient(Secret("passed"), base_url="https://passed.example")._session.key
-    assert (key.api_key.reveal(), key.base_url) == ("passed", "https://passed.example")
+    client = TelepathClient()
+    assert (client.key_id, repr(client)) == (KEY_ID, "<TelepathClient https://env.example/v9>")
+    client = TelepathClient(Secret("passed"), base_url="https://passed.example")
+    assert client.key_id == hash_of("passed")
+    assert repr(client) == "<TelepathClient https://passed.example>"
 
 
 def test_what_is_passed_empty_is_refused_though_the_environment_names_another(
@@ -219,10 +229,12 @@ def test_what_is_passed_empty_is_refused_though_the_environment_names_another(
 
 
 def test_a_number_of_retries_is_a_retry_policy() -> None:
-    assert TelepathClient(KEY, retry=2)._session.options.retry == RetryPolicy(max_attempts=3)
-    assert TelepathClient(KEY, retry=0)._session.options.retry == RetryPolicy(max_attempts=1)
-    clone = TelepathClient(KEY).with_options(retry=1)
-    assert clone._session.options.retry == RetryPolicy(max_attempts=2)
+    for client, attempts in (
+        (TelepathClient(KEY, retry=2), 3),
+        (TelepathClient(KEY, retry=0), 1),
+        (TelepathClient(KEY).with_options(retry=1), 2),
+    ):
+        assert session_of(client).options.retry == RetryPolicy(max_attempts=attempts)
 
 
 async def test_close_does_what_aclose_does() -> None:
@@ -266,13 +278,15 @@ async def test_repr_shows_where_and_whether_it_is_closed_and_no_key() -> None:
 
 def test_clients_of_one_key_share_one_limiter_and_others_do_not() -> None:
     first, second, other = (
-        TelepathClient(KEY),
-        TelepathClient(KEY, base_url="https://elsewhere"),
-        TelepathClient(OTHER_KEY),
+        session_of(client).key.limiter
+        for client in (
+            TelepathClient(KEY),
+            TelepathClient(KEY, base_url="https://elsewhere"),
+            TelepathClient(OTHER_KEY),
+        )
     )
-    assert first._session.key.limiter is second._session.key.limiter
-    assert first._session.key.limiter is shared_limiter(sha256(KEY.encode()).hexdigest())
-    assert first._session.key.limiter is not other._session.key.limiter
+    assert first is second is shared_limiter(KEY_ID)
+    assert other is shared_limiter(hash_of(OTHER_KEY)) is not first
 
 
 class Bound(LocalLimiter):
@@ -287,25 +301,23 @@ class Bound(LocalLimiter):
 def test_a_limiter_hears_the_hash_of_the_key_once() -> None:
     limiter = Bound()
     TelepathClient(KEY, limiter=limiter, numbers_base_url="https://api.telepathvoice.com/v2")
-    assert limiter.bound == [sha256(KEY.encode()).hexdigest()]
+    assert limiter.bound == [KEY_ID]
 
 
 def test_numbers_with_the_same_key_share_its_limiter_and_with_another_do_not() -> None:
     limiter = Bound()
     same = TelepathClient(KEY, limiter=limiter, numbers_base_url="https://api.telepathvoice.com/v2")
-    assert same._numbers_session is not same._session
-    assert same._numbers_session.key.limiter is limiter
+    assert session_of(same.numbers) is not session_of(same)
+    assert session_of(same.numbers).key.limiter is limiter
     other = TelepathClient(
         KEY,
         limiter=limiter,
         numbers_base_url="https://api.fluents.ai/v1",
         numbers_api_key=OTHER_KEY,
     )
-    assert other._numbers_session.key.limiter is shared_limiter(
-        sha256(OTHER_KEY.encode()).hexdigest()
-    )
+    assert session_of(other.numbers).key.limiter is shared_limiter(hash_of(OTHER_KEY))
     plain = TelepathClient(KEY, limiter=limiter)
-    assert plain._numbers_session is plain._session
+    assert session_of(plain.numbers) is session_of(plain)
 
 
 # with_options.
@@ -323,10 +335,10 @@ async def test_a_client_with_other_options_shares_connections_limiter_and_budget
         await client.request("GET", "/b")
         assert client.rate_limit is not None
         assert client.rate_limit == other.rate_limit
-        assert other._session.key is client._session.key
-        options = other._session.options
+        assert session_of(other).key is session_of(client).key
+        options = session_of(other).options
         assert (options.timeout, options.attempt_timeout, options.priority) == (5.0, None, "bulk")
-        assert client._session.options.timeout == 30.0
+        assert session_of(client).options.timeout == 30.0
     assert [request.connection for request in server.requests] == [0, 0]
 
 
@@ -344,9 +356,10 @@ async def test_options_reach_numbers_elsewhere_too() -> None:
         KEY, numbers_base_url="https://api.fluents.ai/v1", numbers_api_key=OTHER_KEY
     )
     other = client.with_options(timeout=1)
-    assert other._numbers_session.options.timeout == 1
-    assert other._numbers_session.key.base_url == "https://api.fluents.ai/v1"
-    assert other._numbers_session.key is client._numbers_session.key
+    session = session_of(other.numbers)
+    assert session.options.timeout == 1
+    assert session.key.base_url == "https://api.fluents.ai/v1"
+    assert session.key is session_of(client.numbers).key
 
 
 async def test_max_wait_bounds_the_wait_for_a_place() -> None:
@@ -356,11 +369,8 @@ async def test_max_wait_bounds_the_wait_for_a_place() -> None:
         await hasty.request("GET", "/a")
         with pytest.raises(ThrottledError):
             await hasty.request("GET", "/a")
-        patient = hasty.with_options(max_wait=None, priority="interactive")
-        assert (patient._session.options.max_wait, patient._session.options.priority) == (
-            None,
-            "interactive",
-        )
+        options = session_of(hasty.with_options(max_wait=None, priority="interactive")).options
+        assert (options.max_wait, options.priority) == (None, "interactive")
     assert len(server.requests) == 1
 
 
@@ -487,7 +497,7 @@ def test_which_proxy_the_environment_names(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    chosen = TelepathClient(KEY, base_url=base_url, trust_env=True)._session.key.proxy
+    chosen = session_of(TelepathClient(KEY, base_url=base_url, trust_env=True)).key.proxy
     assert (chosen and chosen.reveal()) == proxy
 
 
@@ -503,7 +513,8 @@ def test_a_proxy_that_is_passed_goes_before_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://env:1")
-    chosen = TelepathClient(KEY, proxy="https://user:secret@passed:1", trust_env=True)._session.key
+    client = TelepathClient(KEY, proxy="https://user:secret@passed:1", trust_env=True)
+    chosen = session_of(client).key
     assert chosen.proxy is not None
     assert chosen.proxy.reveal() == "https://user:secret@passed:1"
     assert "secret@" not in repr(chosen)

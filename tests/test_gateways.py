@@ -27,6 +27,7 @@ from tests.support.hostile import Hostile, Step, answering, reply
 from tests.support.keys import KEY
 from tests.support.tls import certificate, client_context, needs_openssl, server_context
 from tests.support.trunk_server import TrunkServer, spec
+from tests.support.wiring import session_of
 
 PAGE_HINT = "`.raw` holds its page"
 
@@ -114,7 +115,7 @@ async def test_an_nginx_that_closes_idle_connections_costs_no_call(setting: str)
                 for number in range(12):
                     await client.trunks.update(next(iter(sandbox.trunks)), name=f"n{number}")
                     await asyncio.sleep(1.001 if "timeout" in setting and number < 4 else 0)
-                assert client._session.key.budget.spent == 0
+                assert session_of(client).key.budget.spent == 0
 
 
 async def test_what_nginx_compresses_is_read() -> None:
@@ -225,7 +226,7 @@ async def test_a_haproxy_that_closes_idle_connections_costs_no_call() -> None:
                 for number in range(60):
                     await client.trunks.update(trunk_id, name=f"n{number}")
                     await asyncio.sleep(0.0495 + 0.00002 * number)
-                assert client._session.key.budget.spent == 0
+                assert session_of(client).key.budget.spent == 0
 
 
 # Squid

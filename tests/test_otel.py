@@ -18,7 +18,7 @@ import pytest
 from attrs import define, evolve, field
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes
@@ -74,6 +74,19 @@ STARTED = CallStarted(**EVENT, attempt=0, base_url="https://api.telepathvoice.co
 ENDED = CallEnded(**EVENT, attempt=3, seconds=9.0, status=200, error=None)
 
 
+class OpenSpans(SpanProcessor):
+    """Holds the spans that have begun and not ended."""
+
+    def __init__(self) -> None:
+        self.spans: set[int] = set()
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        self.spans.add(context(span).span_id)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.spans.remove(context(span).span_id)
+
+
 @define
 class Watch:
     """A Telemetry, and what its exporters hold."""
@@ -83,8 +96,10 @@ class Watch:
     tracers: TracerProvider = field(factory=lambda: TracerProvider(shutdown_on_exit=False))
     meters: MeterProvider = field(init=False)
     telemetry: Telemetry = field(init=False)
+    open: OpenSpans = field(factory=OpenSpans)
 
     def __attrs_post_init__(self) -> None:
+        self.tracers.add_span_processor(self.open)
         self.tracers.add_span_processor(SimpleSpanProcessor(self.spans_held))
         self.meters = MeterProvider([self.reader], shutdown_on_exit=False)
         self.telemetry = self.another()
@@ -164,7 +179,7 @@ class Waits:
 def watch() -> Iterator[Watch]:
     watch = Watch()
     yield watch
-    assert watch.telemetry._calls == {}  # whatever happened, no call is held
+    assert not watch.open.spans  # whatever happened, every span that began has ended
     watch.tracers.shutdown()
     watch.meters.shutdown()
 
@@ -397,7 +412,7 @@ async def test_pages_that_a_loop_left_behind_end_their_spans(
     async for _ in client.calls.list(page_size=25, prefetch=4):
         sandbox.fail_next(delay=60.0, times=10)
         break
-    while watch.telemetry._calls:
+    while watch.open.spans:
         await asyncio.sleep(0.001)
     assert {span.status.status_code for span in watch.spans()} == {UNSET}
     assert len(watch.attempts) <= len(watch.calls) >= 1
@@ -729,18 +744,18 @@ async def test_without_an_sdk_it_does_nothing_and_harms_nothing(sandbox: Sandbox
     options = {"base_url": sandbox.base_url, "limiter": no_limit(), "on_event": telemetry}
     async with TelepathClient(sandbox.api_key, **options) as client:
         assert len(await telemetry.job("all", client.trunks.list().collect())) == 25
-    assert telemetry._calls == {}
 
 
 async def test_a_tracer_that_fails_loses_no_answer(
-    watch: Watch, client: TelepathClient, caplog: pytest.LogCaptureFixture
+    watch: Watch, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
         def start_span(self, *_: object, **__: object) -> None:
             raise RuntimeError
 
-    watch.telemetry._tracer = Broken()  # type: ignore[assignment]
-    assert len(await client.trunks.list().collect()) == 25
+    broken: Any = SimpleNamespace(get_tracer=lambda *_: Broken())
+    async with watch.client(sandbox, on_event=Telemetry(tracer_provider=broken)) as client:
+        assert len(await client.trunks.list().collect()) == 25
     assert "on_event failed on CallStarted; the call goes on" in caplog.text
 
 

@@ -52,7 +52,7 @@ from tests.support.hostile import (
     reply,
 )
 from tests.support.keys import KEY
-from tests.support.threads import bluntly, server_in_a_thread
+from tests.support.threads import bluntly, hush, server_in_a_thread
 from tests.support.tls import needs_openssl, server_context
 
 PASSWORD = "seeded-sip-password"
@@ -838,8 +838,11 @@ async def test_a_session_abandoned_while_a_host_was_looked_up_goes_without_a_wor
 
 
 async def _look_up_and_leave() -> aiohttp.ClientSession:
+    looking = asyncio.Event()
+
     class NeverFound(aiohttp.abc.AbstractResolver):
         async def resolve(self, *args: Any, **kwargs: Any) -> Any:
+            looking.set()
             await asyncio.Event().wait()
 
         async def close(self) -> None:
@@ -847,12 +850,8 @@ async def _look_up_and_leave() -> aiohttp.ClientSession:
 
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=NeverFound()))
     task = asyncio.create_task(send(session, "http://telepath.invalid"))
-    while not session.connector._resolve_host_tasks:  # type: ignore[union-attr]
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    asyncio.get_running_loop().set_exception_handler(
-        lambda loop, context: None
-    )  # "Task was destroyed", at its end
+    await looking.wait()
+    hush(asyncio.get_running_loop())
     _ABANDONED.append(task)
     return session
 

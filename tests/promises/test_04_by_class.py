@@ -166,7 +166,7 @@ async def test_what_was_sent_once_is_never_called_not_sent_because_the_next_atte
     operation: str, first: Step
 ) -> None:
     def last_words(_: Received) -> Step:
-        server._server.close()
+        server.stop_listening()
         return Step(
             first.data, "hang" if first.then == "hang" else "reset" if first is RESET else "close"
         )

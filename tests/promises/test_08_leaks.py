@@ -18,8 +18,10 @@ import pytest
 
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.errors import TelepathError
+from telepath_async.slots import MAX_CONNECTIONS
 from tests.support.hostile import reply
 from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
+from tests.support.wiring import session_of
 
 CALLS = 2000
 DESCRIPTORS = Path("/proc/self/fd")
@@ -108,11 +110,8 @@ async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -
             )
             assert not client.in_flight
             assert limiter.waiting == 0
-            http = client._session.holder.http
-            assert http is not None
-            assert http.session.connector is not None
-            assert not http.session.connector._acquired
-            assert not http.session.connector._waiters
+            slots = session_of(client).holder.slots
+            assert sum(slots.take("interactive") for _ in range(200)) == MAX_CONNECTIONS
             assert server.open <= 30
         await server.until(lambda it: it.open == 0)
         await asyncio.sleep(0.01)

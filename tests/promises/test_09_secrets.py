@@ -39,6 +39,7 @@ from telepath_async.redis import RedisLimiter
 from telepath_async.sync import sync_calls
 from tests.support.hostile import HANG, RESET, Hostile, Received, Step, answering, cut, raw, reply
 from tests.support.operations import no_limit
+from tests.support.wiring import session_of
 
 PACKAGE = str(Path(telepath_async.__file__).parent)
 KEY, NUMBERS_KEY, HEADER = "seeded-key", "seeded-numbers-key", "seeded-header"
@@ -276,7 +277,7 @@ async def test_no_failure_of_any_operation_shows_a_secret(
                 await call(client)
             except TelepathError as error:
                 assert_hides(error)
-        assert_hidden(repr(client), repr(client._session), repr(client._session.key))
+        assert_hidden(repr(client), repr(session_of(client)), repr(session_of(client).key))
     assert events
     assert_hidden(repr(events), pickle.dumps(events))
 

@@ -285,12 +285,13 @@ def test_no_header_and_no_key_holds_another_header(header: str, value: str, key:
     async def run() -> None:
         async with Hostile([reply()]) as server:
             try:
-                client = client_at(server, api_key=key).with_options(headers={f"X{header}": value})
+                plain = client_at(server, api_key=key)
+                client = plain.with_options(headers={f"X{header}": value})
             except UsageError as error:
                 assert_one_line(str(error))
                 return
             await client.request("GET", "/x")
-            await client._session.holder.aclose()
+            await plain.aclose()
         expected = expected_bytes(
             server, ("GET", ["x"], {}, None), key=key.strip(), headers=(f"X{header}: {value}",)
         )

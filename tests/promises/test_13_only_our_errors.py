@@ -67,7 +67,7 @@ async def test_a_good_answer_with_any_byte_changed_gives_a_good_result_or_our_er
 
     async with Hostile(script) as server, client_at(server, timeout=0.5) as client:
         for changed_answer in answers:
-            answer, before = raw(changed_answer, "close"), server._taken
+            answer, before = raw(changed_answer, "close"), server.taken
             try:
                 result = await operation.call(client)
             except TelepathError:
