@@ -120,25 +120,6 @@ async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_places_given_up_in_the_limiter_are_there_for_the_next() -> None:
-    now = [0.0]
-    limiter = LocalLimiter(100, 60.0, 10, clock=lambda: now[0])
-    async with TrunkServer() as server, client_of(server, limiter=limiter) as client:
-        await asyncio.gather(*(client.calls.get(f"c{number}") for number in range(10)))
-        for _ in range(50):
-            waiting = [asyncio.ensure_future(client.calls.get("x")) for _ in range(40)]
-            await asyncio.sleep(0)
-            for task in waiting:
-                task.cancel()
-            await asyncio.wait(waiting)
-        assert limiter.waiting == 0
-        now[0] = 60.0
-        await asyncio.gather(
-            *(client.with_options(max_wait=0).calls.get(f"d{number}") for number in range(10))
-        )
-    assert len(server.requests) == 20
-
-
 async def test_a_hundred_clients_leave_nothing_behind() -> None:
     async with TrunkServer() as server:
         before = len(os.listdir(DESCRIPTORS)) if DESCRIPTORS.exists() else 0

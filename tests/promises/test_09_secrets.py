@@ -3,8 +3,7 @@
 An error is also its chain and its traceback's locals (in our frames).
 
 Every secret here begins with `seeded`, so that one word finds it in whatever spelling. See also
-`tests/test_secret.py`, `tests/protocol/test_refusals.py`, and `tests/test_client.py` for the
-options of a client.
+`tests/test_secret.py`, `tests/protocol/test_refusals.py`.
 """
 
 from __future__ import annotations
@@ -363,6 +362,11 @@ REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
         api_key=bytearray(b"seeded"),  # type: ignore[arg-type]
     ),
     "a key in bytes": lambda client: TelepathClient(b"seeded-key"),  # type: ignore[arg-type]
+    "a key with a space": lambda client: TelepathClient("seeded key"),
+    "a bad timeout beside a key": lambda client: TelepathClient("seeded-key", timeout=-1),
+    "a bad key for numbers": lambda client: TelepathClient("k", numbers_api_key="seeded\x00"),
+    "no key for numbers": lambda client: TelepathClient("seeded-key", numbers_base_url="https://a"),
+    "a bad proxy": lambda client: TelepathClient("k", proxy="socks5://user:seeded@host"),
     "a proxy in bytes": lambda client: TelepathClient("k", proxy=b"http://u:seeded@h"),  # type: ignore[arg-type]
     "a token in bytes": lambda client: client.trunks.update(
         "t", vad={"tokens": [{"auth_token": b"seeded-vad"}]}

