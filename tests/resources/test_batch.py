@@ -200,13 +200,6 @@ class TestIfExists:
         ]
         assert posts(sandbox) == 3
 
-    async def test_a_run_that_was_interrupted_is_completed(
-        self, telepath: TelepathClient, sandbox: Sandbox
-    ) -> None:
-        await by_index(telepath.trunks.create_many(specs(1)))
-        outcomes = await by_index(telepath.trunks.create_many(specs(2), if_exists="skip"))
-        assert [outcome.state for outcome in outcomes] == ["exists", "created"]
-
     EMPTY: Mapping[str, Mapping[str, Any]] = {
         "offset": {"trunks": [], "pagination": {"limit": 100, "offset": 0, "total": 0}},
         "cursor": {"data": [], "next_cursor": None, "has_more": False},
