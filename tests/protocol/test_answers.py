@@ -71,7 +71,11 @@ def test_the_provider_is_found_under_both_of_its_names(name: str) -> None:
         ({"call_count": 0, "total_calls": 6}, 0, {"total_calls": 6}),
         ({"call_count": 5, "total_calls": None}, 5, {}),
         ({"total_calls": 5, "call_count": None}, 5, {}),
-        ({"call_count": 5, "success_rate": "high"}, 5, {"success_rate": "high"}),
+        (
+            {"call_count": 5, "total_calls": None, "success_rate": "high"},
+            5,
+            {"success_rate": "high"},
+        ),
         ({"total_calls": 5, "success_rate": 10**400}, 5, {"success_rate": 10**400}),
     ],
 )
