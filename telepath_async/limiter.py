@@ -269,7 +269,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 @final
-class _Registry:
+class Registry:
     """The process's one limiter of each key.
 
     Limiters are kept as long as somebody holds them; their buckets, as long as their window
@@ -282,7 +282,7 @@ class _Registry:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._limiters: WeakValueDictionary[str, LocalLimiter] = WeakValueDictionary()
-        self._buckets: dict[str, TokenBucket] = {}
+        self.buckets: dict[str, TokenBucket] = {}
         self._sweep_at = self._FIRST_SWEEP
 
     def get(self, key_id: str) -> LocalLimiter:
@@ -291,32 +291,32 @@ class _Registry:
             if limiter is None:
                 self._sweep()
                 limiter = self._limiters[key_id] = LocalLimiter()
-                limiter._bucket = self._buckets.setdefault(key_id, limiter._bucket)
+                limiter._bucket = self.buckets.setdefault(key_id, limiter._bucket)
             return limiter
 
     def _sweep(self) -> None:
-        if len(self._buckets) < self._sweep_at:
+        if len(self.buckets) < self._sweep_at:
             return
         now = time.monotonic()
-        for key_id, bucket in list(self._buckets.items()):
+        for key_id, bucket in list(self.buckets.items()):
             if key_id not in self._limiters and bucket.is_idle(now):
-                del self._buckets[key_id]
-        self._sweep_at = max(self._FIRST_SWEEP, 2 * len(self._buckets))
+                del self.buckets[key_id]
+        self._sweep_at = max(self._FIRST_SWEEP, 2 * len(self.buckets))
 
 
 def shared_limiter(key_id: str) -> LocalLimiter:
     """Return the process's one limiter of the key with this hash, at first 6,000 a minute."""
-    return _registry.get(key_id)
+    return registry.get(key_id)
 
 
-def _after_fork() -> None:
+def after_fork() -> None:
     """Give the child fresh locks, and no waiter: waking one would write into the parent's pipe."""
-    _registry.lock = threading.RLock()
+    registry.lock = threading.RLock()
     for limiter in list(_instances):
         limiter._start_afresh()  # pyright: ignore[reportPrivateUsage]
 
 
-_registry = _Registry()
+registry = Registry()
 _instances: WeakSet[LocalLimiter] = WeakSet()
 if hasattr(os, "register_at_fork"):  # pragma: no branch: Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=after_fork)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import math
 import pickle
-import traceback
 import warnings
 from collections.abc import Mapping
 from enum import Enum
@@ -17,10 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-import telepath_async
 from telepath_async import (
     ClientClosedError,
     LocalLimiter,
@@ -34,10 +28,18 @@ from telepath_async import (
 )
 from telepath_async.limiter import shared_limiter
 from telepath_async.sandbox import Sandbox
-from tests.support.hostile import HANG, Hostile, raw, reply
+from tests.support.hostile import HANG, Hostile, reply
 from tests.support.keys import KEY
+from tests.support.wiring import session_of
 
 OTHER_KEY = "fl_seeded_other_key"
+
+
+def hash_of(key: str) -> str:
+    return sha256(key.encode()).hexdigest()
+
+
+KEY_ID = hash_of(KEY)
 
 
 @pytest.fixture(autouse=True)
@@ -109,10 +111,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"numbers_base_url": "https://api.telepathvoice.com:8443/v1"}, "another origin"),
     ({"numbers_api_key": "a b"}, "numbers_api_key is blank"),
     ({"timeout": 0}, "timeout must be a number of seconds above 0, not 0"),
-    ({"timeout": -1}, "timeout must be"),
-    ({"timeout": math.inf}, "timeout must be"),
-    ({"timeout": "30"}, "timeout must be"),
-    ({"timeout": True}, "timeout must be"),
     ({"attempt_timeout": math.nan}, "attempt_timeout must be"),
     (
         {"retry": None},
@@ -133,8 +131,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "does not go through a proxy elsewhere",
     ),
     ({"max_response_bytes": 0}, "max_response_bytes must be a whole number from 1, not 0"),
-    ({"max_response_bytes": 1e6}, "max_response_bytes"),
-    ({"max_response_bytes": True}, "max_response_bytes"),
     ({"on_event": "print"}, "on_event must be a function that takes an Event, not str"),
 ]
 
@@ -147,32 +143,6 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(
         TelepathClient(**({"api_key": KEY} | options))
     assert KEY not in f"{caught.value!r}"
     assert caught.value.__context__ is None
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"api_key": f"{KEY} with a space"},
-        {"timeout": -1},
-        {"numbers_base_url": "https://api.fluents.ai"},
-        {"numbers_api_key": f"{KEY} \x00"},
-        {"proxy": f"socks5://user:{KEY}@host"},
-    ],
-)
-def test_a_refusal_leaves_no_key_in_the_locals_of_our_frames(options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError) as caught:
-        TelepathClient(**({"api_key": KEY} | options))
-    package = str(Path(telepath_async.__file__).parent)
-    ours = [
-        frame
-        for frame, _ in traceback.walk_tb(caught.value.__traceback__)
-        if frame.f_code.co_filename.startswith(package)
-    ]
-    assert ours
-    for frame in ours:
-        assert KEY not in "".join(f"{value!r}" for value in frame.f_locals.values()), (
-            frame.f_code.co_name
-        )
 
 
 async def test_a_session_that_would_send_other_credentials_is_refused() -> None:
@@ -193,7 +163,8 @@ async def test_a_session_that_would_send_other_credentials_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_a_base_url_is_https_or_this_machine(base_url: str) -> None:
-    assert TelepathClient(KEY, base_url=base_url)._session.key.base_url == base_url.rstrip("/")
+    client = TelepathClient(KEY, base_url=base_url)
+    assert repr(client) == f"<TelepathClient {base_url.rstrip('/')}>"
 
 
 def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_passed(
@@ -201,10 +172,11 @@ def test_the_key_and_the_base_url_come_from_the_environment_unless_they_are_pass
 ) -> None:
     monkeypatch.setenv("TELEPATH_API_KEY", f" {KEY}\n")
     monkeypatch.setenv("TELEPATH_BASE_URL", "https://env.example/v9")
-    key = TelepathClient()._session.key
-    assert (key.api_key.reveal(), key.base_url) == (KEY, "https://env.example/v9")
-    key = TelepathClient(Secret("passed"), base_url="https://passed.example")._session.key
-    assert (key.api_key.reveal(), key.base_url) == ("passed", "https://passed.example")
+    client = TelepathClient()
+    assert (client.key_id, repr(client)) == (KEY_ID, "<TelepathClient https://env.example/v9>")
+    client = TelepathClient(Secret("passed"), base_url="https://passed.example")
+    assert client.key_id == hash_of("passed")
+    assert repr(client) == "<TelepathClient https://passed.example>"
 
 
 def test_what_is_passed_empty_is_refused_though_the_environment_names_another(
@@ -219,10 +191,12 @@ def test_what_is_passed_empty_is_refused_though_the_environment_names_another(
 
 
 def test_a_number_of_retries_is_a_retry_policy() -> None:
-    assert TelepathClient(KEY, retry=2)._session.options.retry == RetryPolicy(max_attempts=3)
-    assert TelepathClient(KEY, retry=0)._session.options.retry == RetryPolicy(max_attempts=1)
-    clone = TelepathClient(KEY).with_options(retry=1)
-    assert clone._session.options.retry == RetryPolicy(max_attempts=2)
+    for client, attempts in (
+        (TelepathClient(KEY, retry=2), 3),
+        (TelepathClient(KEY, retry=0), 1),
+        (TelepathClient(KEY).with_options(retry=1), 2),
+    ):
+        assert session_of(client).options.retry == RetryPolicy(max_attempts=attempts)
 
 
 async def test_close_does_what_aclose_does() -> None:
@@ -266,13 +240,15 @@ async def test_repr_shows_where_and_whether_it_is_closed_and_no_key() -> None:
 
 def test_clients_of_one_key_share_one_limiter_and_others_do_not() -> None:
     first, second, other = (
-        TelepathClient(KEY),
-        TelepathClient(KEY, base_url="https://elsewhere"),
-        TelepathClient(OTHER_KEY),
+        session_of(client).key.limiter
+        for client in (
+            TelepathClient(KEY),
+            TelepathClient(KEY, base_url="https://elsewhere"),
+            TelepathClient(OTHER_KEY),
+        )
     )
-    assert first._session.key.limiter is second._session.key.limiter
-    assert first._session.key.limiter is shared_limiter(sha256(KEY.encode()).hexdigest())
-    assert first._session.key.limiter is not other._session.key.limiter
+    assert first is second is shared_limiter(KEY_ID)
+    assert other is shared_limiter(hash_of(OTHER_KEY)) is not first
 
 
 class Bound(LocalLimiter):
@@ -287,25 +263,23 @@ class Bound(LocalLimiter):
 def test_a_limiter_hears_the_hash_of_the_key_once() -> None:
     limiter = Bound()
     TelepathClient(KEY, limiter=limiter, numbers_base_url="https://api.telepathvoice.com/v2")
-    assert limiter.bound == [sha256(KEY.encode()).hexdigest()]
+    assert limiter.bound == [KEY_ID]
 
 
 def test_numbers_with_the_same_key_share_its_limiter_and_with_another_do_not() -> None:
     limiter = Bound()
     same = TelepathClient(KEY, limiter=limiter, numbers_base_url="https://api.telepathvoice.com/v2")
-    assert same._numbers_session is not same._session
-    assert same._numbers_session.key.limiter is limiter
+    assert session_of(same.numbers) is not session_of(same)
+    assert session_of(same.numbers).key.limiter is limiter
     other = TelepathClient(
         KEY,
         limiter=limiter,
         numbers_base_url="https://api.fluents.ai/v1",
         numbers_api_key=OTHER_KEY,
     )
-    assert other._numbers_session.key.limiter is shared_limiter(
-        sha256(OTHER_KEY.encode()).hexdigest()
-    )
+    assert session_of(other.numbers).key.limiter is shared_limiter(hash_of(OTHER_KEY))
     plain = TelepathClient(KEY, limiter=limiter)
-    assert plain._numbers_session is plain._session
+    assert session_of(plain.numbers) is session_of(plain)
 
 
 # with_options.
@@ -323,10 +297,10 @@ async def test_a_client_with_other_options_shares_connections_limiter_and_budget
         await client.request("GET", "/b")
         assert client.rate_limit is not None
         assert client.rate_limit == other.rate_limit
-        assert other._session.key is client._session.key
-        options = other._session.options
+        assert session_of(other).key is session_of(client).key
+        options = session_of(other).options
         assert (options.timeout, options.attempt_timeout, options.priority) == (5.0, None, "bulk")
-        assert client._session.options.timeout == 30.0
+        assert session_of(client).options.timeout == 30.0
     assert [request.connection for request in server.requests] == [0, 0]
 
 
@@ -344,9 +318,10 @@ async def test_options_reach_numbers_elsewhere_too() -> None:
         KEY, numbers_base_url="https://api.fluents.ai/v1", numbers_api_key=OTHER_KEY
     )
     other = client.with_options(timeout=1)
-    assert other._numbers_session.options.timeout == 1
-    assert other._numbers_session.key.base_url == "https://api.fluents.ai/v1"
-    assert other._numbers_session.key is client._numbers_session.key
+    session = session_of(other.numbers)
+    assert session.options.timeout == 1
+    assert session.key.base_url == "https://api.fluents.ai/v1"
+    assert session.key is session_of(client.numbers).key
 
 
 async def test_max_wait_bounds_the_wait_for_a_place() -> None:
@@ -356,11 +331,8 @@ async def test_max_wait_bounds_the_wait_for_a_place() -> None:
         await hasty.request("GET", "/a")
         with pytest.raises(ThrottledError):
             await hasty.request("GET", "/a")
-        patient = hasty.with_options(max_wait=None, priority="interactive")
-        assert (patient._session.options.max_wait, patient._session.options.priority) == (
-            None,
-            "interactive",
-        )
+        options = session_of(hasty.with_options(max_wait=None, priority="interactive")).options
+        assert (options.max_wait, options.priority) == (None, "interactive")
     assert len(server.requests) == 1
 
 
@@ -382,16 +354,7 @@ async def test_headers_add_up_and_are_sent() -> None:
         ({"priority": "urgent"}, "priority must be 'interactive' or 'bulk', not 'urgent'"),
         ({"headers": [("A", "b")]}, "headers must be a mapping of names to text, not list"),
         ({"headers": {"Authorization": "x"}}, "headers must not hold 'Authorization'"),
-        ({"headers": {"COOKIE": "x"}}, "must not hold 'COOKIE'"),
-        ({"headers": {"host": "evil"}}, "must not hold 'host'"),
-        ({"headers": {"Transfer-Encoding": "chunked"}}, "must not hold"),
-        ({"headers": {"A B": "x"}}, "must not hold 'A B'"),
-        ({"headers": {"A\r\nB": "x"}}, "must not hold"),
-        ({"headers": {"": "x"}}, "must not hold ''"),
-        ({"headers": {1: "x"}}, "must not hold 1"),
         ({"headers": {"A": "x\r\nEvil: 1"}}, "the header A must be printable ASCII text"),
-        ({"headers": {"A": "é"}}, "the header A must be printable ASCII text"),
-        ({"headers": {"A": 1}}, "the header A must be printable ASCII text"),
     ],
 )
 def test_a_changed_option_that_makes_no_sense_is_refused(
@@ -418,31 +381,12 @@ async def test_numbers_under_another_path_of_our_own_origin_get_our_key_and_head
     assert server.requests[0].all("Authorization") == [f"Bearer {KEY}"]
 
 
-NETRC = (
-    "machine 127.0.0.1 login seeded_login password seeded_netrc\n"
-    "default login seeded_login password seeded_netrc\n"
-)
-
-
-@pytest.mark.parametrize("trust_env", [False, True])
-async def test_no_netrc_is_ever_read(
-    trust_env: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_the_environments_proxy_is_asked_only_on_request_and_read_once_and_no_netrc_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / ".netrc").write_text(NETRC)
+    (tmp_path / ".netrc").write_text("default login seeded_login password seeded_netrc\n")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    async with Hostile([reply()]) as proxy, Hostile([reply()]) as server:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        async with client_at(server, trust_env=trust_env) as client:
-            await client.request("GET", "/a")
-    (request,) = proxy.requests if trust_env else server.requests
-    assert request.all("Authorization") == [f"Bearer {KEY}"]
-    assert request.all("Proxy-Authorization") == []
-
-
-async def test_the_environments_proxy_is_asked_only_on_request_and_read_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
     async with Hostile([reply()]) as proxy, Hostile([reply()]) as server:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         async with client_at(server) as client:
@@ -451,7 +395,10 @@ async def test_the_environments_proxy_is_asked_only_on_request_and_read_once(
             monkeypatch.delenv("HTTP_PROXY")
             await client.request("GET", "/proxied")
     assert [request.target for request in server.requests] == ["/v1/direct"]
-    assert [request.target for request in proxy.requests] == [f"{server.url}/v1/proxied"]
+    (proxied,) = proxy.requests
+    assert proxied.target == f"{server.url}/v1/proxied"
+    assert proxied.all("Authorization") == [f"Bearer {KEY}"]
+    assert proxied.all("Proxy-Authorization") == []
 
 
 @pytest.mark.parametrize(
@@ -487,7 +434,7 @@ def test_which_proxy_the_environment_names(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    chosen = TelepathClient(KEY, base_url=base_url, trust_env=True)._session.key.proxy
+    chosen = session_of(TelepathClient(KEY, base_url=base_url, trust_env=True)).key.proxy
     assert (chosen and chosen.reveal()) == proxy
 
 
@@ -503,7 +450,8 @@ def test_a_proxy_that_is_passed_goes_before_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://env:1")
-    chosen = TelepathClient(KEY, proxy="https://user:secret@passed:1", trust_env=True)._session.key
+    client = TelepathClient(KEY, proxy="https://user:secret@passed:1", trust_env=True)
+    chosen = session_of(client).key
     assert chosen.proxy is not None
     assert chosen.proxy.reveal() == "https://user:secret@passed:1"
     assert "secret@" not in repr(chosen)
@@ -595,89 +543,7 @@ async def test_options_kept_in_an_enumeration_are_sent_as_the_text_that_they_are
     assert [request.all("X-Of") for request in server.requests] == [[KEY]]
 
 
-# Strange servers.
-
-CALLS = {
-    "a list": lambda client: client.trunks.list().collect(),
-    "an object": lambda client: client.calls.get("c1"),
-    "a create": lambda client: client.trunks.create(
-        name="n",
-        ai_provider="openai",
-        sip_username="u",
-        sip_password="seeded-password",
-        openai_api_key="seeded-provider",
-    ),
-    "a rotation": lambda client: client.trunks.rotate_sip_password("t1"),
-    "an overview": lambda client: client.analytics.overview(),
-}
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["data", "trunks", "pagination", "id", "error", "total", "next_cursor"]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=8,
-)
-HEADERS = st.dictionaries(
-    st.sampled_from(
-        [
-            "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Date",
-            "Retry-After", "X-Request-Id",
-        ]
-    ),
-    st.text(
-        st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=12
-    )
-    | st.integers().map(str),
-    max_size=4,
-)  # fmt: skip
-
-
-@settings(max_examples=120)
-@given(
-    answer=st.builds(
-        lambda status, body, headers: reply(status, body, headers=headers, then="close"),
-        st.sampled_from([200, 201, 204, 206, 302, 400, 401, 404, 409, 422, 429, 500, 503, 999]),
-        JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=30),
-        HEADERS,
-    )
-    | st.binary(max_size=50).map(lambda data: raw(data, "close")),
-    call=st.sampled_from(list(CALLS)),
-)
-def test_a_strange_server_can_only_make_the_sdk_raise_its_own_errors(
-    answer: Any, call: str
-) -> None:
-    async def run() -> None:
-        retry = RetryPolicy(max_attempts=2, backoff=0.001, max_wait=0.01)
-        async with (
-            Hostile([answer]) as server,
-            client_at(server, retry=retry, timeout=2.0) as client,
-        ):
-            with contextlib.suppress(TelepathError):
-                await CALLS[call](client)
-            assert len(server.requests) <= 6
-            await server.until(lambda it: it.open == 0)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    asyncio.run(run())
-
-
-async def test_a_client_that_was_cancelled_a_hundred_times_has_no_connection_left_open() -> None:
-    async with Hostile([HANG]) as server, client_at(server) as client:
-        for _ in range(100):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.001):
-                    await client.request("GET", "/a")
-        await server.until(lambda it: it.open == 0)
-
-
-# --- a session of the caller's own that is closed under calls ---
+# Calls under way.
 
 
 async def test_calls_that_wait_for_a_connection_of_a_closed_session_fail_uncancelled() -> None:

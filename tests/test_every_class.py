@@ -5,6 +5,7 @@ The classes are found, not listed: in the modules of the models, and in each `__
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import pickle
@@ -20,11 +21,17 @@ import attrs
 import pytest
 from cattrs import Converter
 from cattrs.preconf.json import JsonConverter, make_converter
+from cattrs.strategies import configure_union_passthrough
 
 import telepath_async
 from telepath_async import Secret, Trunk, UsageError, to_dict
+from telepath_async.jobs import Threshold
+from telepath_async.jobs.alerts import Standing
+from telepath_async.worker.accounts import Job, RotatePlan, SyncPlan, WatchPlan
+from telepath_async.worker.status import JobStatus
 
 MODELS: Final = "telepath_async.models."
+EDGES: Final = ("export", "jobs", "sync", "worker")
 
 
 def _found() -> Iterator[type[Any]]:
@@ -35,6 +42,8 @@ def _found() -> Iterator[type[Any]]:
         public = vars(module) if info.name.startswith(MODELS) else getattr(module, "__all__", ())
         yield from (vars(module)[name] for name in public)
     yield from (vars(telepath_async)[name] for name in telepath_async.__all__)
+    # What the classes of the edges hold, and what stands in files and queues.
+    yield from (Job, JobStatus, RotatePlan, Standing, SyncPlan, WatchPlan)
 
 
 CLASSES: Final = sorted(
@@ -150,7 +159,7 @@ class TestEveryClass:
 
     def test_is_evolved_field_by_field(self, kind: type[Any]) -> None:
         original = made(kind)
-        assert attrs.evolve(original) == original
+        assert attrs.evolve(original) == copy.copy(original) == original
         for field in attrs.fields(kind):
             if field.init:
                 same = attrs.evolve(original, **{field.alias: getattr(original, field.name)})
@@ -202,3 +211,21 @@ def test_a_users_converter_writes_a_model_and_reads_it_again(kind: type[Any]) ->
     converter = their_own(make_converter())
     text = converter.dumps(made(kind))
     assert converter.loads(text, kind) == made(kind)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in CLASSES if kind.__module__.split(".")[1] in EDGES],
+    ids=lambda kind: kind.__name__,
+)
+def test_a_users_converter_takes_a_value_of_an_edge_apart_and_together(kind: type[Any]) -> None:
+    converter = Converter()
+    for left_as_it_is in (datetime, timedelta, Secret, Exception):
+        converter.register_structure_hook(left_as_it_is, lambda value, _: value)
+    configure_union_passthrough(int | float | None, converter)
+    assert converter.structure(converter.unstructure(made(kind)), kind) == made(kind)
+
+
+def test_evolving_checks_the_new_value() -> None:
+    with pytest.raises(UsageError, match="limit must be a number from 0"):
+        attrs.evolve(made(Threshold), limit=-1.0)

@@ -1,7 +1,4 @@
-"""Test what a walk asks for, when, and what is still in flight afterwards.
-
-It runs over a scripted API, and over the sandbox.
-"""
+"""Test what a walk asks for, when, and what is still in flight afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +21,6 @@ from telepath_async import (
     Drift,
     Page,
     Paginator,
-    RetryPolicy,
     ServerError,
     TelepathClient,
     UsageError,
@@ -37,6 +33,7 @@ from telepath_async.protocol.paging import Plan
 from telepath_async.protocol.url import Query
 from telepath_async.sandbox import Sandbox
 from telepath_async.walk import Source
+from tests.support.threads import hush
 
 
 @frozen
@@ -204,7 +201,9 @@ async def take_all(items: AsyncIterable[Any], into: list[Any]) -> None:
 @pytest.mark.parametrize("rows", [0, 1, 10, 55])
 async def test_all_rows_come_in_order(style: str, rows: int, prefetch: int) -> None:
     api = Api(rows, style)
-    assert [int(item.id) async for item in api.list(prefetch=prefetch)] == list(range(rows))
+    calls = api.list(prefetch=prefetch)
+    assert [int(item.id) async for item in calls] == list(range(rows))
+    assert calls.drift == Drift()
     assert len(api.asked) == pages_of(rows, style)
     assert api.under_way == 0
 
@@ -479,19 +478,6 @@ def test_a_sharded_walk_goes_on_in_another_loop() -> None:
     assert sorted(got) == sorted(f"{shard}-{row}" for shard in range(3) for row in range(30))
 
 
-def test_a_walk_that_asks_ahead_goes_on_in_another_loop() -> None:
-    api = Api(100)
-    iterator = aiter(api.list(prefetch=3))
-
-    async def take_fifteen() -> list[int]:
-        got = await take(iterator, 15)
-        await settle()
-        return got
-
-    got = [asyncio.run(take_fifteen()) for _ in range(6)]
-    assert [number for numbers in got for number in numbers] == list(range(90))
-
-
 async def test_a_shard_may_find_that_its_only_page_was_its_last() -> None:
     async def ask(query: Query) -> tuple[Response, ListBody[Item]]:
         response = Response(status=200, headers={}, body=b"", endpoint="GET /calls")
@@ -625,6 +611,7 @@ def test_an_iterator_dropped_after_its_loop_is_closed_is_silent(
 
 def test_an_iterator_dropped_after_its_loop_was_closed_in_the_middle_is_silent() -> None:
     loop = asyncio.new_event_loop()
+    hush(loop)
     api = Api(100)
     held = [aiter(api.list(prefetch=3))]
     loop.run_until_complete(take(held[0], 1))
@@ -635,15 +622,15 @@ def test_an_iterator_dropped_after_its_loop_was_closed_in_the_middle_is_silent()
     assert len(tasks) == 3
     held.clear()
     gc.collect()
-    for task in tasks:
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own complaint about the closing
 
 
-async def test_a_cancelled_consumer_cancels_what_is_under_way_at_once(style: str) -> None:
+async def test_a_cancelled_consumer_cancels_what_is_under_way_at_once_and_loses_no_row(
+    style: str,
+) -> None:
     api = Api(100, style)
+    iterator = aiter(api.list(prefetch=3))
+    got = await take(iterator, 10)
     api.open.clear()
-    calls = api.list(prefetch=3)
-    iterator = aiter(calls)
     consumer = asyncio.ensure_future(anext(iterator))
     await settle()
     consumer.cancel()
@@ -652,23 +639,7 @@ async def test_a_cancelled_consumer_cancels_what_is_under_way_at_once(style: str
     await settle()
     assert api.under_way == 0
     api.open.set()
-    assert await take(iterator, 100) == list(range(100)), "the iterator itself goes on"
-
-
-async def test_a_timeout_in_the_middle_loses_no_row() -> None:
-    api = Api(40)
-    iterator = aiter(api.list(prefetch=2))
-    got = await take(iterator, 10)
-    api.open.clear()
-    await settle()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0):
-            await anext(iterator)
-    await settle()
-    assert api.under_way == 0
-    api.open.set()
-    got += await take(iterator, 30)
-    assert got == list(range(40))
+    assert got + await take(iterator, 90) == list(range(100)), "the iterator itself goes on"
 
 
 # --- errors ---
@@ -689,18 +660,10 @@ async def test_after_an_error_the_same_iterator_asks_for_the_same_page_again(
     assert api.asked.count(failed) == 2
 
 
-async def test_rows_in_front_of_a_failed_page_come_first() -> None:
-    api = Api(50, failing={4: ServerError("down", status=500)})
+async def test_rows_before_a_failed_page_come_first_and_what_runs_ahead_is_cancelled() -> None:
+    api = Api(100, failing={4: ServerError("down", status=500)})
     iterator = aiter(api.list(prefetch=4))
     assert await take(iterator, 28) == list(range(28))
-    with pytest.raises(ServerError):
-        await anext(iterator)
-
-
-async def test_an_error_cancels_what_runs_ahead_at_once() -> None:
-    api = Api(100, failing={2: ServerError("down", status=500)})
-    iterator = aiter(api.list(prefetch=4))
-    await take(iterator, 10)
     with pytest.raises(ServerError):
         await anext(iterator)
     await settle()
@@ -771,119 +734,12 @@ async def test_a_finished_checkpoint_asks_for_nothing(style: str) -> None:
     assert len(api.asked) == asked
 
 
-# --- over the sandbox ---
-
-
-@pytest.fixture
-async def sandbox(style: str) -> AsyncIterator[Sandbox]:
-    async with Sandbox(style=style, calls=5000, rate_limit=1_000_000) as running:  # type: ignore[arg-type]
-        yield running
-
-
-@pytest.fixture
-async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
-    async with TelepathClient(
-        sandbox.api_key, base_url=sandbox.base_url, retry=RetryPolicy(max_attempts=1)
-    ) as client:
-        yield client
-
-
-async def test_the_same_program_lists_5000_calls_of_either_style(
-    sandbox: Sandbox, telepath: TelepathClient
-) -> None:
-    calls = telepath.calls.list()
-    assert [call.id async for call in calls] == list(sandbox.calls)
-    assert len(sandbox.requests) in (50, 51)
-    assert calls.drift.uncertain == calls.drift.repeated == 0
-
-
-async def test_collect_brings_the_same(sandbox: Sandbox, telepath: TelepathClient) -> None:
-    assert [call.id for call in await telepath.calls.list().collect()] == list(sandbox.calls)
-    assert len(sandbox.requests) in (50, 51)
-
-
-async def test_a_plain_walk_is_lazy_on_the_wire(
-    sandbox: Sandbox, telepath: TelepathClient, style: str
-) -> None:
-    calls = telepath.calls.list()
-    assert sandbox.requests == []
-    seen = 0
-    async for _ in calls:
-        seen += 1
-        assert len(sandbox.requests) == max(
-            1, -((1 - seen) // 99 if style == "offset" else -seen // 100)
-        )
-        if seen == 250:
-            break
-    await asyncio.sleep(0.05)
-    assert len(sandbox.requests) == 3
-
-
-async def test_nothing_is_sent_after_break(style: str) -> None:
+async def test_the_same_program_lists_5000_calls_of_either_style(style: Any) -> None:
     async with (
-        Sandbox(style=style, calls=5000, rate_limit=1_000_000, latency=0.02) as sandbox,  # type: ignore[arg-type]
+        Sandbox(style=style, calls=5000, rate_limit=1_000_000) as sandbox,
         TelepathClient(sandbox.api_key, base_url=sandbox.base_url) as telepath,
     ):
-        async for _ in telepath.calls.list(prefetch=4):
-            break
-        await asyncio.sleep(0.1)
-        assert len(sandbox.requests) == 1, "what had not begun never begins"
-
-
-async def test_a_walk_over_a_list_that_grows_in_front_hands_every_call_out_once(
-    sandbox: Sandbox, telepath: TelepathClient
-) -> None:
-    before = list(sandbox.calls)
-    calls = telepath.calls.list(prefetch=2)
-    got = []
-    async for call in calls:
-        got.append(call.id)
-        if len(got) % 300 == 0:
-            sandbox.add_call()
-    assert got == before
-    assert calls.drift.uncertain == 0
-
-
-async def test_a_walk_over_a_list_that_shrinks_hands_every_remaining_call_out_once(
-    sandbox: Sandbox, telepath: TelepathClient
-) -> None:
-    calls = telepath.calls.list()
-    got = []
-    async for call in calls:
-        got.append(call.id)
-        if len(got) % 100 == 0:
-            sandbox.remove_call(got[-50])
-    assert set(sandbox.calls) <= set(got)
-    assert len(got) == len(set(got))
-    assert calls.drift.uncertain == 0
-
-
-async def test_a_server_error_in_the_middle_and_a_resume(
-    sandbox: Sandbox, telepath: TelepathClient
-) -> None:
-    calls = telepath.calls.list(prefetch=3)
-    iterator = aiter(calls)
-    got = [await anext(iterator) for _ in range(1234)]
-    sandbox.fail_next(500, path="/calls")
-    with pytest.raises(ServerError):
-        await take_all(iterator, got)
-    got += await telepath.calls.list(resume=calls.checkpoint, prefetch=3).collect()
-    assert [call.id for call in got] == list(sandbox.calls)
-
-
-async def test_a_checkpoint_is_of_one_list_and_its_filters(telepath: TelepathClient) -> None:
-    calls = telepath.calls.list(direction="inbound", max_items=150)
-    first = await calls.collect()
-    with pytest.raises(UsageError, match="direction"):
-        telepath.calls.list(direction="outbound", resume=calls.checkpoint)
-    with pytest.raises(UsageError, match="belongs to the list of 'calls'"):
-        telepath.trunks.list(resume=calls.checkpoint)
-    rest = await telepath.calls.list(resume=calls.checkpoint).collect()
-    whole = await telepath.calls.list(direction="inbound").collect()
-    assert [call.id for call in first + rest] == [call.id for call in whole]
-
-
-async def test_a_page_shows_the_answer_as_it_came(telepath: TelepathClient) -> None:
-    page: Page[Any] = await anext(telepath.calls.list(page_size=3).pages())
-    assert page.raw.status == 200
-    assert len(page.items) == 3
+        calls = telepath.calls.list()
+        assert [call.id async for call in calls] == list(sandbox.calls)
+        assert len(sandbox.requests) in (50, 51)
+        assert calls.drift == Drift()

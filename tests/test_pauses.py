@@ -14,6 +14,7 @@ from tests.support.hostile import Hostile
 from tests.support.jumping import jumping, now
 from tests.support.keys import KEY
 from tests.support.trunk_server import Fault, TrunkServer, refuse, spec
+from tests.support.wiring import session_of
 
 PAUSE = 2.0
 
@@ -56,7 +57,7 @@ async def test_300_gets_that_meet_a_gateways_429_all_succeed_and_send_nothing_in
         assert [error for error in outcomes if isinstance(error, BaseException)] == []
         # Only what was under way when the first 429 came: the rest of the burst.
         assert len(gateway.refused) <= 10
-        assert client._session.key.budget.spent == 0
+        assert session_of(client).key.budget.spent == 0
 
 
 @jumping

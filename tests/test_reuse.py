@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from tests.support.hostile import CLOSE, RESET, Hostile, Received, Step, answeri
 from tests.support.keys import KEY
 from tests.support.threads import server_in_a_thread
 from tests.support.tls import client_context, needs_openssl, server_context
+from tests.support.wiring import session_of
 
 OLD_AGE = 0.03
 """Seconds after which the server closes an idle connection."""
@@ -152,7 +154,7 @@ async def test_a_poller_that_keeps_meeting_the_servers_keep_alive_costs_nothing(
     ):
         for number in range(400):
             assert (await client.request("GET", f"/{number}")).body == b"/%d" % number
-        assert client._session.key.budget.spent == 0
+        assert session_of(client).key.budget.spent == 0
     assert len(server.requests) == 799
     retries = [event for event in events if isinstance(event, RetryScheduled)]
     assert {(event.seconds, event.reason) for event in retries} == {(0.0, "ConnectionLost")}
@@ -172,7 +174,7 @@ async def test_it_is_free_once_and_then_costs_what_a_retry_costs() -> None:
         await client.request("GET", "/a")
         with pytest.raises(ConnectionLost):
             await client.request("GET", "/b")
-        assert client._session.key.budget.spent == 15
+        assert session_of(client).key.budget.spent == 15
     assert len(server.requests) == 1 + 1 + 4
 
 
@@ -197,7 +199,7 @@ async def test_a_part_of_an_answer_is_an_outage_and_is_paid_for() -> None:
     async with Hostile([ECHO, begun, ECHO]) as server, client_at(server.url, retry=quick) as client:
         await client.request("GET", "/a")
         await client.request("GET", "/b")
-        assert client._session.key.budget.spent == 4
+        assert session_of(client).key.budget.spent == 4
 
 
 async def test_what_must_not_be_repeated_is_not_sent_again() -> None:
@@ -209,11 +211,8 @@ async def test_what_must_not_be_repeated_is_not_sent_again() -> None:
 
 
 async def test_an_idle_connection_without_a_socket_is_believed_to_be_good() -> None:
-    async with aiohttp.ClientSession() as session:
-        protocol = ResponseHandler(asyncio.get_running_loop())
-        protocol.connection_made(Pipe())
-        key: Any = ("pipe", None, False)
-        assert isinstance(session.connector, aiohttp.BaseConnector)
-        session.connector._conns[key] = deque([(protocol, time.monotonic())])
-        assert drop_stale(session.connector, key)
-        session.connector._conns.clear()
+    protocol = ResponseHandler(asyncio.get_running_loop())
+    protocol.connection_made(Pipe())
+    connector: Any = SimpleNamespace(_conns={"pipe": deque([(protocol, time.monotonic())])})
+    key: Any = "pipe"
+    assert drop_stale(connector, key)

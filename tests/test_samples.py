@@ -87,58 +87,59 @@ CREATES = {
 
 
 @pytest.mark.parametrize("name", CREATES)
-async def test_create_sends_the_pages_request(
-    name: str, telepath: TelepathClient, mocked_api: aioresponses
+@pytest.mark.parametrize("by", ["create", "create_many"])
+async def test_a_create_and_a_spec_of_each_provider_send_the_pages_request(
+    by: str, name: str, telepath: TelepathClient, mocked_api: aioresponses
 ) -> None:
     mocked_api.post(f"{BASE}/trunks", status=201, body=sample("001_create_trunk_response.json"))
-    await telepath.trunks.create(**json.loads(sample(name)))
+    if by == "create":
+        await telepath.trunks.create(**json.loads(sample(name)))
+    else:
+        (outcome,) = [outcome async for outcome in telepath.trunks.create_many([CREATES[name]])]
+        assert outcome.state == "created"
     assert request_sent(mocked_api) == ("POST", URL(f"{BASE}/trunks"), json.loads(sample(name)))
 
 
-@pytest.mark.parametrize("name", CREATES)
-async def test_a_spec_of_each_provider_is_the_pages_request(
-    name: str, telepath: TelepathClient, mocked_api: aioresponses
+@pytest.mark.parametrize(
+    ("status", "name", "trunk"),
+    [
+        *(
+            (
+                status,
+                "001_create_trunk_response.json",
+                Trunk(
+                    id="conn_abc123xyz",
+                    name="Production OpenAI Agent",
+                    status=TrunkStatus.ACTIVE,
+                    ai_provider=AIProvider.OPENAI,
+                    sip_username="agent-prod-01",
+                    sip_endpoint="[email protected]",  # as a mail filter left it
+                    created_at=datetime(2024, 3, 10, 12, tzinfo=UTC),
+                ),
+            )
+            for status in (200, 201)
+        ),
+        (
+            201,
+            "003_trunk_response.json",  # in an envelope
+            Trunk(
+                id="trunk_01abc123",
+                name="My AI Agent",
+                status=TrunkStatus.ACTIVE,
+                ai_provider=AIProvider.OPENAI,
+                sip_username="trunk_01abc123",
+                sip_endpoint="trunk_01abc123@sip.telepathvoice.com",
+                created_at=datetime(2026, 3, 10, 12, tzinfo=UTC),
+                updated_at=datetime(2026, 3, 10, 12, tzinfo=UTC),
+            ),
+        ),
+    ],
+)
+async def test_create_reads_the_answers_of_the_pages(
+    status: int, name: str, trunk: Trunk, telepath: TelepathClient, mocked_api: aioresponses
 ) -> None:
-    mocked_api.post(f"{BASE}/trunks", status=201, body=sample("001_create_trunk_response.json"))
-    (outcome,) = [outcome async for outcome in telepath.trunks.create_many([CREATES[name]])]
-    assert outcome.state == "created"
-    assert request_sent(mocked_api) == ("POST", URL(f"{BASE}/trunks"), json.loads(sample(name)))
-
-
-@pytest.mark.parametrize("status", [200, 201])
-async def test_create_reads_the_pages_answer(
-    status: int, telepath: TelepathClient, mocked_api: aioresponses
-) -> None:
-    mocked_api.post(f"{BASE}/trunks", status=status, body=sample("001_create_trunk_response.json"))
-    assert await telepath.trunks.create(
-        **json.loads(sample("001_create_trunk_request.json"))
-    ) == Trunk(
-        id="conn_abc123xyz",
-        name="Production OpenAI Agent",
-        status=TrunkStatus.ACTIVE,
-        ai_provider=AIProvider.OPENAI,
-        sip_username="agent-prod-01",
-        sip_endpoint="[email protected]",  # the page's address, as a mail filter left it
-        created_at=datetime(2024, 3, 10, 12, tzinfo=UTC),
-    )
-
-
-async def test_create_reads_the_overviews_answer_in_its_envelope(
-    telepath: TelepathClient, mocked_api: aioresponses
-) -> None:
-    mocked_api.post(f"{BASE}/trunks", status=201, body=sample("003_trunk_response.json"))
-    assert await telepath.trunks.create(
-        **json.loads(sample("001_create_trunk_request.json"))
-    ) == Trunk(
-        id="trunk_01abc123",
-        name="My AI Agent",
-        status=TrunkStatus.ACTIVE,
-        ai_provider=AIProvider.OPENAI,
-        sip_username="trunk_01abc123",
-        sip_endpoint="trunk_01abc123@sip.telepathvoice.com",
-        created_at=datetime(2026, 3, 10, 12, tzinfo=UTC),
-        updated_at=datetime(2026, 3, 10, 12, tzinfo=UTC),
-    )
+    mocked_api.post(f"{BASE}/trunks", status=status, body=sample(name))
+    assert await create(telepath) == trunk
 
 
 async def test_update_sends_the_pages_request_and_reads_its_answer(

@@ -87,9 +87,9 @@ def test_only_text_can_be_a_secret(value: object) -> None:
 
 def test_a_secret_cannot_be_changed() -> None:
     with pytest.raises(AttributeError, match="cannot be changed"):
-        SECRET._value = "other"
+        SECRET.value = "other"
     with pytest.raises(AttributeError, match="cannot be changed"):
-        del SECRET._value
+        del SECRET.value
     assert SECRET.reveal() == "needle"
 
 

@@ -11,13 +11,13 @@ import threading
 import time
 import traceback
 import types
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import ClientSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +33,7 @@ from telepath_async.errors import (
 from telepath_async.protocol.encoding import MAX_REST
 from telepath_async.protocol.messages import Request, Response
 from telepath_async.secret import Secret
+from tests.support.answers import ANSWERS
 from tests.support.hostile import (
     CLOSE,
     HANG,
@@ -48,11 +49,10 @@ from tests.support.hostile import (
     drip,
     endless,
     raw,
-    redirect,
     reply,
 )
 from tests.support.keys import KEY
-from tests.support.threads import bluntly, server_in_a_thread
+from tests.support.threads import bluntly, hush, server_in_a_thread
 from tests.support.tls import needs_openssl, server_context
 
 PASSWORD = "seeded-sip-password"
@@ -72,13 +72,13 @@ POST = Request(
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
+async def session() -> AsyncIterator[ClientSession]:
     async for opened in transport.hold_open():
         yield opened
 
 
 async def send(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
     url: str,
     request: Request = GET,
     *,
@@ -109,7 +109,7 @@ async def send(
 
 
 async def failure(
-    session: aiohttp.ClientSession, url: str, request: Request = GET, **options: Any
+    session: ClientSession, url: str, request: Request = GET, **options: Any
 ) -> TelepathError:
     with pytest.raises(TelepathError) as caught:
         await send(session, url, request, **options)
@@ -147,9 +147,7 @@ def frames_of(error: BaseException) -> Iterator[types.FrameType]:
 # What goes out.
 
 
-async def test_a_request_carries_one_key_and_says_who_sends_it(
-    session: aiohttp.ClientSession,
-) -> None:
+async def test_a_request_carries_one_key_and_says_who_sends_it(session: ClientSession) -> None:
     async with Hostile([reply()]) as server:
         await send(session, f"{server.url}/v1", POST)
     (request,) = server.requests
@@ -163,9 +161,7 @@ async def test_a_request_carries_one_key_and_says_who_sends_it(
     assert f"aiohttp {aiohttp.__version__}" in transport.USER_AGENT
 
 
-async def test_a_large_body_arrives_whole_and_without_a_warning(
-    session: aiohttp.ClientSession,
-) -> None:
+async def test_a_large_body_arrives_whole_and_without_a_warning(session: ClientSession) -> None:
     large = Request(method="PATCH", path="/x", template="/x", body=bytes(range(256)) * 20_000)
     async with Hostile([reply()]) as server:
         await send(session, server.url, large)
@@ -174,33 +170,13 @@ async def test_a_large_body_arrives_whole_and_without_a_warning(
     assert server.requests[0].all("Content-Type") == ["application/json"]
 
 
-async def test_a_request_without_a_body_names_no_content_type(
-    session: aiohttp.ClientSession,
-) -> None:
-    async with Hostile([reply()]) as server:
-        await send(session, server.url)
-    assert server.requests[0].all("Content-Type") == []
-
-
 async def test_a_callers_header_takes_the_place_of_ours_whatever_its_case(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
 ) -> None:
     async with Hostile([reply()]) as server:
         await send(session, server.url, headers={"user-agent": "mine", "ACCEPT": "text/csv"})
     assert server.requests[0].all("User-Agent") == ["mine"]
     assert server.requests[0].all("Accept") == ["text/csv"]
-
-
-async def test_the_path_arrives_as_it_was_encoded(session: aiohttp.ClientSession) -> None:
-    request = Request(
-        method="GET",
-        path="/trunks/%2E%2E%2Fa%3Fb%20c",
-        template="/trunks/{id}",
-        query=(("phone", "+1 2"),),
-    )
-    async with Hostile([reply()]) as server:
-        await send(session, f"{server.url}/v1", request)
-    assert server.requests[0].target == "/v1/trunks/%2E%2E%2Fa%3Fb%20c?phone=%2B1%202"
 
 
 async def test_a_callers_own_session_adds_no_key_and_no_cookie_and_runs_no_middleware() -> None:
@@ -210,7 +186,7 @@ async def test_a_callers_own_session_adds_no_key_and_no_cookie_and_runs_no_middl
         ran.append(request)
         return await handler(request)  # type: ignore[no-any-return]
 
-    own = aiohttp.ClientSession(
+    own = ClientSession(
         headers={
             "Authorization": "Basic theirs",
             "User-Agent": "theirs",
@@ -238,81 +214,25 @@ async def test_a_callers_own_session_adds_no_key_and_no_cookie_and_runs_no_middl
     assert ran == []
 
 
-async def test_a_cookie_that_a_server_sets_is_not_sent_back(session: aiohttp.ClientSession) -> None:
-    async with Hostile([reply(headers={"Set-Cookie": "tracked=1; Path=/"})]) as server:
-        await send(session, server.url)
-        await send(session, server.url)
-    assert b"tracked" not in server.received
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_an_answer_and_nothing_goes_to_where_it_points(
-    session: aiohttp.ClientSession, status: int
-) -> None:
-    async with (
-        Hostile([reply()]) as elsewhere,
-        Hostile([redirect(f"{elsewhere.url}/x", status)]) as server,
-    ):
-        response = await send(session, server.url, POST)
-    assert response.status == status
-    assert (len(server.requests), elsewhere.connections) == (1, [])
-
-
 # What comes in.
 
 
-async def test_an_answer_has_its_status_headers_and_body(session: aiohttp.ClientSession) -> None:
+async def test_an_answer_has_its_status_headers_and_body(session: ClientSession) -> None:
     async with Hostile([reply(418, b"short and stout", headers={"X-Request-Id": "r1"})]) as server:
         response = await send(session, server.url)
     assert (response.status, response.body, response.request_id) == (418, b"short and stout", "r1")
     assert response.endpoint == "GET /calls"
 
 
-async def test_a_1xx_before_the_answer_is_passed_over(session: aiohttp.ClientSession) -> None:
-    async with Hostile(
-        [raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + reply(200, b"[]").bytes)]
-    ) as server:
-        assert (await send(session, server.url)).body == b"[]"
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_compressed_body_is_expanded(session: aiohttp.ClientSession, encoding: str) -> None:
-    body = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding](b'{"a": 1}')
-    async with Hostile([reply(200, body, headers={"Content-Encoding": encoding})]) as server:
-        assert (await send(session, server.url)).body == b'{"a": 1}'
-
-
 @pytest.mark.parametrize("status", [200, 401])
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "nonsense"])
 async def test_a_plain_body_with_a_wrong_label_is_read_as_it_came(
-    session: aiohttp.ClientSession, status: int, encoding: str
+    session: ClientSession, status: int, encoding: str
 ) -> None:
     step = reply(status, b'{"a": 1}', headers={"Content-Encoding": encoding})
     async with Hostile([step]) as server:
         response = await send(session, server.url)
     assert (response.status, response.body) == (status, b'{"a": 1}')
-
-
-async def test_only_encodings_that_we_can_read_are_asked_for(
-    session: aiohttp.ClientSession,
-) -> None:
-    async with Hostile([reply()]) as server:
-        await send(session, server.url)
-    assert server.requests[0].all("Accept-Encoding") == ["gzip, deflate"]
-
-
-async def test_a_body_with_a_byte_order_mark_is_read(session: aiohttp.ClientSession) -> None:
-    async with Hostile([reply(200, b'\xef\xbb\xbf{"a": 1}')]) as server:
-        assert (await send(session, server.url)).json() == {"a": 1}
-
-
-async def test_a_body_that_comes_with_its_head_or_after_it_is_the_same(
-    session: aiohttp.ClientSession,
-) -> None:
-    body = b'{"a": 1}'
-    for step in (reply(200, body), drip(reply(200, body), 0.001, 30), chunked(body, b"")):
-        async with Hostile([step]) as server:
-            assert (await send(session, server.url)).body == body
 
 
 CAP = 100
@@ -330,7 +250,7 @@ CAPPED = {
 
 @pytest.mark.parametrize("arrives", CAPPED.values(), ids=CAPPED)
 async def test_a_body_of_just_the_cap_passes_and_one_byte_more_does_not(
-    session: aiohttp.ClientSession, arrives: Callable[[bytes], Step]
+    session: ClientSession, arrives: Callable[[bytes], Step]
 ) -> None:
     async with Hostile([arrives(b"x" * CAP)]) as server:
         assert (await send(session, server.url, max_bytes=CAP)).body == b"x" * CAP
@@ -341,7 +261,7 @@ async def test_a_body_of_just_the_cap_passes_and_one_byte_more_does_not(
     assert "larger than max_response_bytes (100)" in str(error)
 
 
-async def test_a_large_body_of_just_the_cap_is_whole(session: aiohttp.ClientSession) -> None:
+async def test_a_large_body_of_just_the_cap_is_whole(session: ClientSession) -> None:
     """What is cut keeps a megabyte; what is not keeps all."""
     body = bytes(2 * MAX_REST)
     for step in (reply(200, body), drip(reply(200, body), 0.0, 300_000)):
@@ -350,7 +270,7 @@ async def test_a_large_body_of_just_the_cap_is_whole(session: aiohttp.ClientSess
 
 
 async def test_the_body_of_an_error_is_cut_at_the_cap_and_its_status_stays(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
 ) -> None:
     async with Hostile([reply(503, b"x" * 1000)]) as server:
         response = await send(session, server.url, max_bytes=10)
@@ -359,7 +279,7 @@ async def test_the_body_of_an_error_is_cut_at_the_cap_and_its_status_stays(
 
 @pytest.mark.parametrize("status", [200, 500])
 async def test_a_body_without_end_is_cut_and_its_connection_closed(
-    session: aiohttp.ClientSession, status: int
+    session: ClientSession, status: int
 ) -> None:
     head = f"HTTP/1.1 {status} OK\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     async with Hostile([endless(head, b"3e8\r\n" + b"x" * 1000 + b"\r\n")]) as server:
@@ -379,9 +299,7 @@ LARGE_HEADS = {
 
 
 @pytest.mark.parametrize("kind", LARGE_HEADS)
-async def test_headers_larger_than_is_read_are_named(
-    session: aiohttp.ClientSession, kind: str
-) -> None:
+async def test_headers_larger_than_is_read_are_named(session: ClientSession, kind: str) -> None:
     async with Hostile([raw(LARGE_HEADS[kind] + b"Content-Length: 2\r\n\r\n{}")]) as server:
         error = await failure(session, server.url, POST)
     assert isinstance(error, ResponseError)
@@ -390,7 +308,7 @@ async def test_headers_larger_than_is_read_are_named(
 
 
 async def test_headers_of_a_proxy_larger_than_is_read_are_named_and_nothing_was_sent(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
 ) -> None:
     async with Hostile([raw(LARGE_HEADS["many"] + b"\r\n")]) as proxy:
         error = await failure(session, "https://api.telepath.invalid/v1", POST, proxy=proxy.url)
@@ -400,14 +318,9 @@ async def test_headers_of_a_proxy_larger_than_is_read_are_named_and_nothing_was_
     assert "nothing was sent" in str(error)
 
 
-async def test_endless_headers_are_an_error(session: aiohttp.ClientSession) -> None:
+async def test_endless_headers_are_an_error(session: ClientSession) -> None:
     async with Hostile([endless(b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n")]) as server:
         assert isinstance(await failure(session, server.url), ResponseError)
-
-
-async def test_an_endless_row_of_1xx_ends_with_the_timeout(session: aiohttp.ClientSession) -> None:
-    async with Hostile([endless(b"", b"HTTP/1.1 102 Processing\r\n\r\n")]) as server:
-        assert isinstance(await failure(session, server.url, timeout=0.1), RequestTimeout)
 
 
 # What breaks, and where.
@@ -429,7 +342,7 @@ CUTS = sorted(
 @pytest.mark.parametrize("at", CUTS)
 @pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
 async def test_an_answer_cut_anywhere_is_a_lost_connection_and_was_sent_once(
-    session: aiohttp.ClientSession, request_: Request, at: int, then: Any
+    session: ClientSession, request_: Request, at: int, then: Any
 ) -> None:
     async with Hostile([cut(ANSWER, at, then)]) as server:
         error = await failure(session, server.url, request_)
@@ -440,7 +353,7 @@ async def test_an_answer_cut_anywhere_is_a_lost_connection_and_was_sent_once(
 
 
 async def test_a_whole_answer_counts_whatever_happens_to_the_connection_afterwards(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
 ) -> None:
     for then in ("close", "reset", "hang"):
         async with Hostile([Step(ANSWER.data, then)]) as server:
@@ -467,7 +380,7 @@ async def test_a_whole_answer_counts_whatever_happens_to_the_connection_afterwar
         RESET,
     ],
 )
-async def test_nonsense_is_a_lost_connection(session: aiohttp.ClientSession, step: Step) -> None:
+async def test_nonsense_is_a_lost_connection(session: ClientSession, step: Step) -> None:
     async with Hostile([step]) as server:
         error = await failure(session, server.url, POST)
     assert isinstance(error, ConnectionLost)
@@ -476,7 +389,7 @@ async def test_nonsense_is_a_lost_connection(session: aiohttp.ClientSession, ste
 
 
 async def test_more_bytes_than_the_length_says_never_reach_the_next_call(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
 ) -> None:
     evil = reply(200, b'{"evil": 1}').bytes
     async with Hostile([raw(reply(200, b"{}").bytes + evil), reply(200, b'{"good": 1}')]) as server:
@@ -485,7 +398,7 @@ async def test_more_bytes_than_the_length_says_never_reach_the_next_call(
         assert (await send(session, server.url)).body == b'{"good": 1}'
 
 
-async def test_nobody_there_means_that_nothing_was_sent(session: aiohttp.ClientSession) -> None:
+async def test_nobody_there_means_that_nothing_was_sent(session: ClientSession) -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         error = await failure(session, f"http://127.0.0.1:{unheard.getsockname()[1]}", POST)
@@ -494,16 +407,12 @@ async def test_nobody_there_means_that_nothing_was_sent(session: aiohttp.ClientS
     assert "nothing was sent; check base_url, network and proxy" in str(error)
 
 
-async def test_a_host_that_no_one_knows_means_that_nothing_was_sent(
-    session: aiohttp.ClientSession,
-) -> None:
+async def test_a_host_that_no_one_knows_means_that_nothing_was_sent(session: ClientSession) -> None:
     error = await failure(session, "https://telepath.invalid")
     assert isinstance(error, ConnectionFailed)
 
 
-async def test_a_server_without_tls_behind_https_was_sent_nothing(
-    session: aiohttp.ClientSession,
-) -> None:
+async def test_a_server_without_tls_behind_https_was_sent_nothing(session: ClientSession) -> None:
     async with Hostile([Step(b"HTTP/1.1 400 Bad\r\n\r\n", "close", read=1)]) as server:
         error = await failure(session, server.url.replace("http:", "https:"))
     assert isinstance(error, ConnectionFailed)
@@ -511,7 +420,7 @@ async def test_a_server_without_tls_behind_https_was_sent_nothing(
 
 
 async def test_a_timeout_while_connecting_means_that_nothing_was_sent(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
 ) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -526,7 +435,7 @@ async def test_a_timeout_while_connecting_means_that_nothing_was_sent(
 async def test_a_timeout_while_waiting_for_a_connection_means_that_nothing_was_sent() -> None:
     async with (
         Hostile([HANG]) as server,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as own,
+        ClientSession(connector=aiohttp.TCPConnector(limit=1)) as own,
         asyncio.TaskGroup() as group,
     ):
         first = group.create_task(failure(own, server.url, timeout=0.2))
@@ -541,7 +450,7 @@ async def test_a_timeout_while_waiting_for_a_connection_means_that_nothing_was_s
 
 @pytest.mark.parametrize("step", [HANG, cut(ANSWER, 20, "hang"), cut(ANSWER, -1, "hang"), deaf()])
 async def test_a_timeout_while_waiting_for_the_answer_may_have_been_carried_out(
-    session: aiohttp.ClientSession, step: Step
+    session: ClientSession, step: Step
 ) -> None:
     async with Hostile([step]) as server:
         error = await failure(session, server.url, POST, timeout=0.1)
@@ -553,7 +462,7 @@ async def test_a_timeout_while_waiting_for_the_answer_may_have_been_carried_out(
 
 
 async def test_a_body_that_the_server_refuses_to_read_ends_with_the_timeout(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
 ) -> None:
     large = Request(
         method="POST", path="/x", template="/x", body=b"x" * 20_000_000, repeatable=False
@@ -564,25 +473,9 @@ async def test_a_body_that_the_server_refuses_to_read_ends_with_the_timeout(
     assert error.sent
 
 
-@pytest.mark.parametrize("place", ["head", "body"])
-async def test_a_slow_drip_ends_with_the_timeout(
-    session: aiohttp.ClientSession, place: str
-) -> None:
-    step = (
-        drip(reply(200, b"x" * 1000), 0.05)
-        if place == "head"
-        else drip(reply(200, b"x" * 5000), 0.05, size=25)
-    )
-    async with Hostile([step]) as server:
-        began = time.monotonic()
-        error = await failure(session, server.url, timeout=0.15)
-    assert isinstance(error, RequestTimeout)
-    assert time.monotonic() - began < 4.0
-
-
 @pytest.mark.parametrize("bound", ["of the attempt", "of the call"])
 async def test_an_answer_that_came_in_time_is_read_after_a_busy_loop(
-    session: aiohttp.ClientSession, bound: str
+    session: ClientSession, bound: str
 ) -> None:
     is_busy = threading.Event()
 
@@ -607,9 +500,7 @@ async def test_an_answer_that_came_in_time_is_read_after_a_busy_loop(
     assert response.body == b'{"sip_password": "new"}'
 
 
-async def test_without_a_timeout_a_slow_answer_is_waited_for(
-    session: aiohttp.ClientSession,
-) -> None:
+async def test_without_a_timeout_a_slow_answer_is_waited_for(session: ClientSession) -> None:
     async with Hostile([drip(reply(200, b"{}"), 0.002)]) as server:
         assert (await send(session, server.url, timeout=None)).body == b"{}"
 
@@ -620,7 +511,7 @@ async def test_without_a_timeout_a_slow_answer_is_waited_for(
 )
 @pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
 async def test_a_kept_connection_that_dies_under_a_request_is_not_resent_behind_our_back(
-    session: aiohttp.ClientSession, request_: Request, step: Step
+    session: ClientSession, request_: Request, step: Step
 ) -> None:
     async with Hostile([reply(), step, reply()]) as server:
         await send(session, server.url, request_)
@@ -632,7 +523,7 @@ async def test_a_kept_connection_that_dies_under_a_request_is_not_resent_behind_
 
 
 async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
 ) -> None:
     async with Hostile([reply(then="close")]) as server:
         for _ in range(3):
@@ -643,7 +534,7 @@ async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again(
 
 
 async def test_a_cancelled_exchange_closes_its_connection_and_the_late_answer_reaches_nobody(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
 ) -> None:
     async with Hostile(
         [drip(reply(200, b'{"late": 1}'), 0.001), reply(200, b'{"mine": 1}')]
@@ -661,7 +552,7 @@ async def test_a_cancelled_exchange_closes_its_connection_and_the_late_answer_re
 # Proxies.
 
 
-async def test_a_proxy_is_asked_and_gets_its_own_password(session: aiohttp.ClientSession) -> None:
+async def test_a_proxy_is_asked_and_gets_its_own_password(session: ClientSession) -> None:
     async with Hostile([reply(200, b"{}")]) as proxy:
         await send(session, "http://127.0.0.1:1/v1", proxy=proxy.url.replace("//", "//user:pass@"))
     (request,) = proxy.requests
@@ -670,9 +561,7 @@ async def test_a_proxy_is_asked_and_gets_its_own_password(session: aiohttp.Clien
     assert request.all("Authorization") == [f"Bearer {KEY}"]
 
 
-async def test_the_proxy_of_an_https_origin_never_sees_the_key(
-    session: aiohttp.ClientSession,
-) -> None:
+async def test_the_proxy_of_an_https_origin_never_sees_the_key(session: ClientSession) -> None:
     async with Hostile([reply(407, b"", then="close")]) as proxy:
         error = await failure(
             session,
@@ -695,7 +584,7 @@ async def test_the_proxy_of_an_https_origin_never_sees_the_key(
     ],
 )
 async def test_what_a_proxy_refuses_is_named_with_its_status(
-    session: aiohttp.ClientSession, status: int, remedy: str
+    session: ClientSession, status: int, remedy: str
 ) -> None:
     async with Hostile([reply(status, b"", then="close")]) as proxy:
         error = await failure(session, "https://api.telepath.invalid/v1", proxy=proxy.url)
@@ -707,7 +596,7 @@ async def test_what_a_proxy_refuses_is_named_with_its_status(
 
 
 async def test_a_proxy_that_echoes_its_password_shows_it_in_no_error(
-    session: aiohttp.ClientSession,
+    session: ClientSession,
 ) -> None:
     refused = Step(b"HTTP/1.1 407 bad login ada:pass%2Fw0rd pass/w0rd\r\n\r\n", "close")
     async with Hostile([refused]) as proxy:
@@ -719,7 +608,7 @@ async def test_a_proxy_that_echoes_its_password_shows_it_in_no_error(
     assert "(407 bad login ada:********** **********)" in str(error)
 
 
-async def test_a_proxy_that_is_not_there_is_named(session: aiohttp.ClientSession) -> None:
+async def test_a_proxy_that_is_not_there_is_named(session: ClientSession) -> None:
     error = await failure(session, "https://api.telepath.invalid/v1", proxy="http://127.0.0.1:1")
     assert isinstance(error, ConnectionFailed)
     assert not error.permanent
@@ -727,7 +616,7 @@ async def test_a_proxy_that_is_not_there_is_named(session: aiohttp.ClientSession
 
 
 @needs_openssl
-async def test_a_certificate_that_is_not_valid_is_named(session: aiohttp.ClientSession) -> None:
+async def test_a_certificate_that_is_not_valid_is_named(session: ClientSession) -> None:
     async with Hostile([reply()], tls=server_context()) as server:
         error = await failure(session, server.url)
         assert isinstance(error, ConnectionFailed)
@@ -737,32 +626,6 @@ async def test_a_certificate_that_is_not_valid_is_named(session: aiohttp.ClientS
 
 
 # Any bytes at all.
-
-HEADER = st.tuples(
-    st.from_regex(r"\A[A-Za-z-]{1,12}\Z"), st.text("abc\xff ;,=\t", max_size=8)
-) | st.sampled_from(
-    [
-        ("Content-Encoding", "gzip"),
-        ("Content-Encoding", "br"),
-        ("Transfer-Encoding", "chunked"),
-        ("Transfer-Encoding", "gzip, chunked"),
-        ("Connection", "close"),
-        ("Connection", "upgrade"),
-        ("Upgrade", "websocket"),
-        ("Set-Cookie", "=; a=b; \xff"),
-        ("Location", "http://[::1"),
-        ("Retry-After", "nan"),
-        ("Content-Type", "text/html; charset=nonsense"),
-        ("Content-Length", "1"),
-    ]
-)
-WHOLE = st.builds(
-    lambda status, body, headers: reply(status, body, headers=headers, then="close").bytes,
-    st.integers(0, 999),
-    st.binary(max_size=40),
-    st.lists(HEADER, max_size=4),
-)
-FUZZ = settings(max_examples=150)
 
 
 async def _against(answer: bytes, request: Request) -> None:
@@ -775,18 +638,10 @@ async def _against(answer: bytes, request: Request) -> None:
         assert len(server.requests) == 1
 
 
-@FUZZ
-@given(answer=WHOLE | st.binary(max_size=60), request=st.sampled_from([GET, POST]))
+@settings(max_examples=150)
+@given(answer=ANSWERS | st.binary(max_size=60), request=st.sampled_from([GET, POST]))
 def test_whatever_a_server_says_only_our_errors_come_out(answer: bytes, request: Request) -> None:
     asyncio.run(_against(answer, request))
-
-
-@FUZZ
-@given(at=st.integers(0, len(ANSWER.bytes) - 1), byte=st.integers(0, 255))
-def test_a_good_answer_with_one_byte_changed_makes_only_our_errors(at: int, byte: int) -> None:
-    changed = bytearray(ANSWER.bytes)
-    changed[at] = byte
-    asyncio.run(_against(bytes(changed), GET))
 
 
 # Sessions.
@@ -804,7 +659,7 @@ async def test_a_session_that_closes_under_a_call_that_waits_for_a_connection_se
     None
 ):
     connector = aiohttp.TCPConnector(limit=1)
-    async with Hostile([HANG]) as server, aiohttp.ClientSession(connector=connector) as session:
+    async with Hostile([HANG]) as server, ClientSession(connector=connector) as session:
         calls = [asyncio.ensure_future(failure(session, server.url, POST)) for _ in range(2)]
         await server.until(lambda server: len(server.requests) == 1)
         await session.close()
@@ -812,8 +667,8 @@ async def test_a_session_that_closes_under_a_call_that_waits_for_a_connection_se
     assert sent == {True, False}
 
 
-async def _leave_open(url: str) -> aiohttp.ClientSession:
-    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+async def _leave_open(url: str) -> ClientSession:
+    session = ClientSession(cookie_jar=aiohttp.DummyCookieJar())
     await send(session, url)
     return session
 
@@ -837,22 +692,21 @@ async def test_a_session_abandoned_while_a_host_was_looked_up_goes_without_a_wor
     gc.collect()
 
 
-async def _look_up_and_leave() -> aiohttp.ClientSession:
+async def _look_up_and_leave() -> ClientSession:
+    looking = asyncio.Event()
+
     class NeverFound(aiohttp.abc.AbstractResolver):
         async def resolve(self, *args: Any, **kwargs: Any) -> Any:
+            looking.set()
             await asyncio.Event().wait()
 
         async def close(self) -> None:
             pass
 
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=NeverFound()))
+    session = ClientSession(connector=aiohttp.TCPConnector(resolver=NeverFound()))
     task = asyncio.create_task(send(session, "http://telepath.invalid"))
-    while not session.connector._resolve_host_tasks:  # type: ignore[union-attr]
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    asyncio.get_running_loop().set_exception_handler(
-        lambda loop, context: None
-    )  # "Task was destroyed", at its end
+    await looking.wait()
+    hush(asyncio.get_running_loop())
     _ABANDONED.append(task)
     return session
 

@@ -9,20 +9,18 @@ these: tests/protocol/test_retry.py (the backoff's range and cap, and
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from email.utils import formatdate
 from typing import Any
 
 import pytest
 
-from telepath_async import LocalLimiter, RetryPolicy
+from telepath_async import RetryPolicy
 from telepath_async.errors import (
     OutcomeUnknown,
     RateLimitError,
     ServerError,
     TelepathError,
-    ThrottledError,
 )
 from telepath_async.events import Event, RetryScheduled
 from tests.support.hostile import RESET, Hostile, Step, reply
@@ -118,42 +116,3 @@ async def test_a_wait_that_cannot_fit_fails_at_once_with_what_the_server_asked_f
     refusal = caught.value.__cause__ if error is OutcomeUnknown else caught.value
     assert refusal.retry_after == asked  # type: ignore[union-attr]
     assert waits(seen) == []
-
-
-async def test_a_429_that_names_its_reset_alone_says_so_after_the_last_attempt_too() -> None:
-    once = RetryPolicy(max_attempts=1)
-    async with (
-        Hostile([reply(429, headers=RESET_IN_20_S)]) as server,
-        client_of(server, retry=once) as client,
-    ):
-        with pytest.raises(RateLimitError) as caught:
-            await client.request("GET", "/x")
-    assert caught.value.retry_after == 20.0
-
-
-async def test_a_place_in_the_limiter_that_comes_too_late_fails_at_once_with_retry_after() -> None:
-    async with (
-        Hostile([reply()]) as server,
-        client_of(server, limiter=LocalLimiter(1, 60.0), timeout=5.0) as client,
-    ):
-        await client.request("GET", "/x")
-        began = time.monotonic()
-        with pytest.raises(ThrottledError) as caught:
-            await client.request("GET", "/x")
-    assert time.monotonic() - began < 3.0
-    assert 50 < caught.value.retry_after <= 61
-    assert len(server.requests) == 1
-
-
-async def test_the_look_up_of_a_create_in_doubt_ends_by_the_deadline_of_the_create() -> None:
-    patient = RetryPolicy(max_attempts=1000, backoff=0.1, backoff_cap=10, budget=10**6)
-    random.seed(2)
-    async with (
-        Hostile([reply(503)]) as server,
-        client_of(server, retry=patient, timeout=0.5) as client,
-    ):
-        began = time.monotonic()
-        with pytest.raises(TelepathError):
-            await client.trunks.create(**spec("u"))
-    assert time.monotonic() - began < 1.5
-    assert [request.method for request in server.requests].count("POST") == 1

@@ -232,16 +232,6 @@ async def rotation(server: TrunkServer, client: TelepathClient, fault: Fault) ->
     return outcome
 
 
-@pytest.mark.parametrize("status", [502, 504, 524])
-async def test_a_gateway_that_gives_up_before_the_create_is_done_leaves_it_unknown(
-    server: TrunkServer, status: int
-) -> None:
-    async with client_of(server) as client:
-        server.faults.append(refuse(status, executes=False))  # it will be, after the look-up
-        with pytest.raises(OutcomeUnknown):
-            await client.trunks.create(**spec("u"))
-
-
 @pytest.mark.parametrize(
     "status", [301, 302, 307, 308, 400, 401, 403, 404, 408, 409, 413, 422, 425]
 )

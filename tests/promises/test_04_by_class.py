@@ -6,12 +6,10 @@ is reported is true).
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
@@ -133,22 +131,6 @@ async def test_what_was_never_sent_has_a_class_that_says_so(operation: str) -> N
     assert (failed.value.sent, closed.value.sent) == (False, False)
 
 
-@pytest.mark.parametrize("operation", ONCE_ONLY)
-async def test_a_timeout_of_a_create_or_a_rotate_means_that_it_was_not_sent(operation: str) -> None:
-    async with (
-        Hostile([HANG]) as server,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as narrow,
-    ):
-        client = client_of(server, session=narrow)
-        hanging = asyncio.ensure_future(client.calls.get("c"))
-        await server.until(lambda it: bool(it.requests))
-        with pytest.raises(RequestTimeout) as caught:
-            await OPERATIONS[operation](client.with_options(timeout=0.02))
-        assert len(server.requests) == 1
-        hanging.cancel()
-    assert not caught.value.sent
-
-
 def test_no_class_says_two_things() -> None:
     for one, others in (
         (NOT_SENT, REFUSED + UNKNOWN),
@@ -166,7 +148,7 @@ async def test_what_was_sent_once_is_never_called_not_sent_because_the_next_atte
     operation: str, first: Step
 ) -> None:
     def last_words(_: Received) -> Step:
-        server._server.close()
+        server.stop_listening()
         return Step(
             first.data, "hang" if first.then == "hang" else "reset" if first is RESET else "close"
         )

@@ -1,23 +1,23 @@
 """Promise 6: every form of Retry-After and of a reset header gives a bounded wait.
 
 All forms of Retry-After and the resets are a table in tests/protocol/test_retry.py, and what the
-limiter learns of a reset one in tests/protocol/test_ratelimit.py. Here one of each kind goes
-through a socket, aiohttp's parser, the limiter and the loop of a real call, beside a server's clock
-that is right, an hour fast, an hour slow, absent, or garbage.
+limiter learns of a reset one in tests/protocol/test_ratelimit.py. Here one of each kind of
+Retry-After goes through a socket, aiohttp's parser, the limiter and the loop of a real call, beside
+a server's clock that is right, an hour fast, or an hour slow. Resets go through a socket in
+test_02_backoff.py and tests/test_pauses.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from email.utils import formatdate
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from telepath_async import LocalLimiter, RetryPolicy, TelepathClient, session
-from telepath_async.errors import APIError, ThrottledError
+from telepath_async import LocalLimiter, TelepathClient, session
+from telepath_async.errors import APIError
 from tests.support.hostile import Hostile, raw, reply
 from tests.support.trunk_server import KEY
 
@@ -89,47 +89,3 @@ async def test_each_kind_of_retry_after_gives_a_bounded_wait(
     (nap,) = naps
     assert max(asked or 0, 0.05) <= nap <= max(asked or 0, 0.5)
     assert limiter.pauses == ([asked] if asked and status == 429 else [])
-
-
-RESETS: dict[str, tuple[Any, float | None]] = {
-    "in 20 s": (lambda clock: clock + 20, 20),
-    "in a day": (lambda clock: clock + 86400, 60),
-    "past": (lambda clock: clock - 5, None),
-    "words": ("soon", None),
-}
-
-
-@pytest.mark.parametrize("date", ["right", "an hour fast", "an hour slow", "absent", "garbage"])
-@pytest.mark.parametrize("form", RESETS)
-async def test_each_kind_of_reset_gives_a_bounded_wait_and_is_told(
-    form: str, date: str, naps: list[float]
-) -> None:
-    text, asked = RESETS[form]
-    clock = 1_741_603_200 + {"an hour fast": HOUR, "an hour slow": -HOUR}.get(date, 0)
-    headers = {
-        "X-RateLimit-Reset": str(text(clock) if callable(text) else text),
-        "X-RateLimit-Remaining": "0",
-    }
-    headers |= (
-        {} if date == "absent" else {"Date": "yesterday" if date == "garbage" else http(clock)}
-    )
-    asked = None if date in ("absent", "garbage") else asked
-    async with Hostile([reply(429, headers=headers), reply()]) as server:
-        key = f"{KEY}{form}{date}".replace(" ", "")
-        async with TelepathClient(
-            key, base_url=server.url, timeout=10.0, retry=RetryPolicy(backoff=0.001)
-        ) as client:
-            if asked is not None:
-                began = time.monotonic()
-                with pytest.raises(APIError) as caught:
-                    await client.request("GET", "/x")
-                assert (caught.value.retry_after, naps) == (asked, [])
-                # The limiter knows it too, for all callers; it announces at most a window.
-                with pytest.raises(ThrottledError) as foretold:
-                    await client.request("GET", "/x")
-                assert time.monotonic() - began < 5.0
-                assert asked - 5.0 <= foretold.value.retry_after <= 60.1
-                return
-            assert (await client.request("GET", "/x")).status == 200
-    assert len(naps) == 1
-    assert naps[0] <= 0.001

@@ -18,8 +18,10 @@ import pytest
 
 from telepath_async import LocalLimiter, TelepathClient
 from telepath_async.errors import TelepathError
+from telepath_async.slots import MAX_CONNECTIONS
 from tests.support.hostile import reply
 from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
+from tests.support.wiring import session_of
 
 CALLS = 2000
 DESCRIPTORS = Path("/proc/self/fd")
@@ -108,36 +110,14 @@ async def test_2000_calls_with_faults_and_cancellations_leave_nothing_behind() -
             )
             assert not client.in_flight
             assert limiter.waiting == 0
-            http = client._session.holder.http
-            assert http is not None
-            assert http.session.connector is not None
-            assert not http.session.connector._acquired
-            assert not http.session.connector._waiters
+            slots = session_of(client).holder.slots
+            assert sum(slots.take("interactive") for _ in range(200)) == MAX_CONNECTIONS
             assert server.open <= 30
         await server.until(lambda it: it.open == 0)
         await asyncio.sleep(0.01)
         gc.collect()
         assert len(os.listdir(DESCRIPTORS)) == before
         assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def test_places_given_up_in_the_limiter_are_there_for_the_next() -> None:
-    now = [0.0]
-    limiter = LocalLimiter(100, 60.0, 10, clock=lambda: now[0])
-    async with TrunkServer() as server, client_of(server, limiter=limiter) as client:
-        await asyncio.gather(*(client.calls.get(f"c{number}") for number in range(10)))
-        for _ in range(50):
-            waiting = [asyncio.ensure_future(client.calls.get("x")) for _ in range(40)]
-            await asyncio.sleep(0)
-            for task in waiting:
-                task.cancel()
-            await asyncio.wait(waiting)
-        assert limiter.waiting == 0
-        now[0] = 60.0
-        await asyncio.gather(
-            *(client.with_options(max_wait=0).calls.get(f"d{number}") for number in range(10))
-        )
-    assert len(server.requests) == 20
 
 
 async def test_a_hundred_clients_leave_nothing_behind() -> None:

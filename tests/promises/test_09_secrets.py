@@ -3,8 +3,7 @@
 An error is also its chain and its traceback's locals (in our frames).
 
 Every secret here begins with `seeded`, so that one word finds it in whatever spelling. See also
-`tests/test_secret.py`, `tests/protocol/test_refusals.py`, and `tests/test_client.py` for the
-options of a client.
+`tests/test_secret.py`, `tests/protocol/test_refusals.py`.
 """
 
 from __future__ import annotations
@@ -39,6 +38,7 @@ from telepath_async.redis import RedisLimiter
 from telepath_async.sync import sync_calls
 from tests.support.hostile import HANG, RESET, Hostile, Received, Step, answering, cut, raw, reply
 from tests.support.operations import no_limit
+from tests.support.wiring import session_of
 
 PACKAGE = str(Path(telepath_async.__file__).parent)
 KEY, NUMBERS_KEY, HEADER = "seeded-key", "seeded-numbers-key", "seeded-header"
@@ -276,7 +276,7 @@ async def test_no_failure_of_any_operation_shows_a_secret(
                 await call(client)
             except TelepathError as error:
                 assert_hides(error)
-        assert_hidden(repr(client), repr(client._session), repr(client._session.key))
+        assert_hidden(repr(client), repr(session_of(client)), repr(session_of(client).key))
     assert events
     assert_hidden(repr(events), pickle.dumps(events))
 
@@ -362,6 +362,11 @@ REFUSED: dict[str, Callable[[TelepathClient], Any]] = {
         api_key=bytearray(b"seeded"),  # type: ignore[arg-type]
     ),
     "a key in bytes": lambda client: TelepathClient(b"seeded-key"),  # type: ignore[arg-type]
+    "a key with a space": lambda client: TelepathClient("seeded key"),
+    "a bad timeout beside a key": lambda client: TelepathClient("seeded-key", timeout=-1),
+    "a bad key for numbers": lambda client: TelepathClient("k", numbers_api_key="seeded\x00"),
+    "no key for numbers": lambda client: TelepathClient("seeded-key", numbers_base_url="https://a"),
+    "a bad proxy": lambda client: TelepathClient("k", proxy="socks5://user:seeded@host"),
     "a proxy in bytes": lambda client: TelepathClient("k", proxy=b"http://u:seeded@h"),  # type: ignore[arg-type]
     "a token in bytes": lambda client: client.trunks.update(
         "t", vad={"tokens": [{"auth_token": b"seeded-vad"}]}

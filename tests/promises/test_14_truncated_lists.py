@@ -177,14 +177,3 @@ async def test_a_page_whose_end_alone_is_lost_may_be_whole(style: str) -> None:
         assert not await check(
             server, style, 1, lambda body: cut(raw(FRAMES["no length"](body)), -1, "close"), 0
         )
-
-
-@pytest.mark.parametrize("style", ["offset", "cursor"])
-async def test_collect_of_a_list_that_was_cut_off_is_an_error(style: str) -> None:
-    def choose(request: Received) -> Step:
-        number, body = page_of(request, style)
-        return cut(reply(200, body), -1) if number == 2 else reply(200, body)
-
-    async with Hostile([answering(choose)]) as server, client_at(server) as client:
-        with pytest.raises(TelepathError):
-            await client.calls.list(page_size=PAGE).collect()

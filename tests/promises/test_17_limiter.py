@@ -1,9 +1,9 @@
 """Promise 17: the limiter holds under cancellation, clock jumps, several loops and threads.
 
 Here: clients in real threads, each with a loop of its own, that share a limiter. The rest is in
-tests/test_limiter.py (`test_whatever_is_acquired_and_cancelled_no_token_is_lost_or_made`,
-`test_loops_in_threads_share_one_limit_and_all_finish`, the waiters of dead, slow and closing loops)
-and in tests/protocol/test_ratelimit.py (the arithmetic, clock jumps, by properties).
+tests/test_limiter.py (`test_whatever_is_acquired_and_cancelled_no_token_is_lost_or_made`, the
+waiters of dead, slow and closing loops) and in tests/protocol/test_ratelimit.py (the arithmetic,
+clock jumps, by properties).
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from typing import Any
 import pytest
 
 from telepath_async import LocalLimiter
-from telepath_async.errors import TelepathError
 from telepath_async.limiter import Priority
 from tests.support.trunk_server import TrunkServer, client_of
-from tests.support.windows import most_in_a_window, recorded
+from tests.support.windows import most_in_a_window, record_grants
 
 LIMIT = 100
 PERIOD = 0.5
@@ -53,9 +52,11 @@ def in_threads(work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         raise faults[0]
 
 
-async def test_clients_in_threads_keep_one_limit_and_all_finish_under_cancellation() -> None:
+async def test_clients_in_threads_keep_one_limit_and_all_finish_under_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = record_grants(monkeypatch)
     limiter = LocalLimiter(LIMIT, PERIOD)
-    taken = recorded(limiter)
 
     async def work(number: int, server: TrunkServer) -> None:
         chance = random.Random(number)
@@ -109,46 +110,4 @@ async def test_clients_in_threads_finish_although_the_clock_jumps(jump: float) -
         await asyncio.to_thread(in_threads, lambda number: work(number, server))
     # 160 places at 200 a second, and at most one window more for the jump.
     assert time.monotonic() - began < 160 / LIMIT * PERIOD + 2 * PERIOD + 5.0
-    assert limiter.waiting == 0
-
-
-async def test_clients_of_one_key_in_threads_share_the_processs_limiter() -> None:
-    async def work(number: int, server: TrunkServer) -> None:
-        async with client_of(server, limiter=None) as client:
-            await asyncio.gather(*(client.calls.get(f"{number}-{index}") for index in range(5)))
-            limiters.add(id(client._session.key.limiter))
-            both.wait(timeout=10)
-
-    limiters: set[int] = set()
-    both = threading.Barrier(THREADS)
-    async with TrunkServer() as server:
-        await asyncio.to_thread(in_threads, lambda number: work(number, server))
-    assert len(limiters) == 1
-    assert len(server.requests) == 5 * THREADS
-
-
-async def test_closing_a_client_in_one_thread_gives_its_places_to_the_others() -> None:
-    limiter = LocalLimiter(20, 1.0, 1)
-
-    async def work(number: int, server: TrunkServer) -> None:
-        client = client_of(server, limiter=limiter, timeout=None)
-        calls = [
-            asyncio.ensure_future(client.calls.get(f"{number}-{index}"))
-            for index in range(5 if number == 0 else 100)
-        ]
-        if number == 0:
-            await asyncio.sleep(0.05)
-            await asyncio.gather(*calls)
-        else:
-            await asyncio.sleep(0.1)
-        await client.aclose()
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        assert all(
-            isinstance(outcome, TelepathError) or number == 0 or outcome for outcome in outcomes
-        )
-
-    async with TrunkServer() as server:
-        began = time.monotonic()
-        await asyncio.to_thread(in_threads, lambda number: work(number, server))
-    assert time.monotonic() - began < 10.0  # 305 places would take 15 s
     assert limiter.waiting == 0

@@ -180,7 +180,7 @@ async def use():
 """,
     "of all keys": """
 def hold():
-    with limiters._registry.lock:
+    with limiters.registry.lock:
         held.set()
         done.wait()
 async def use():

@@ -96,20 +96,21 @@ def test_has_more_without_a_cursor_is_an_error_and_the_same_page_is_asked_for_ag
     assert [query.get("cursor") for query in script.queries] == [None, "A", "A", "B"]
 
 
-def test_after_cursors_a_page_without_any_paging_is_the_last() -> None:
-    paging = Paging(plan())
-    assert walk(paging, CursorScript(page("a", "A"), bare("b"))) == ["a", "b"]
+@pytest.mark.parametrize(
+    ("options", "pages", "got"),
+    [
+        ({}, [page("a", "A"), bare("b")], "ab"),
+        ({"start": Checkpoint(of="calls", style="cursor", cursor="A")}, [bare("b")], "b"),
+        ({"page_size": 3, "style_hint": "cursor"}, [bare("abc")], "abc"),
+    ],
+    ids=["after cursors", "after a resume", "where another list has shown cursors"],
+)
+def test_a_page_without_any_paging_is_the_last(
+    options: dict[str, Any], pages: list[ListBody[Item]], got: str
+) -> None:
+    paging = Paging(plan(**options))
+    assert walk(paging, CursorScript(*pages)) == list(got)
     assert paging.drift.uncertain == 0
-
-
-def test_after_a_resume_in_a_cursor_list_a_page_without_any_paging_is_the_last() -> None:
-    start = Checkpoint(of="calls", style="cursor", cursor="A")
-    assert walk(Paging(plan(start)), CursorScript(bare("b"))) == ["b"]
-
-
-def test_where_another_list_has_shown_cursors_a_single_page_without_the_key_is_the_list() -> None:
-    paging = Paging(plan(page_size=3, style_hint="cursor"))
-    assert walk(paging, CursorScript(bare("abc"))) == ["a", "b", "c"]
 
 
 def test_a_server_known_to_page_by_cursor_may_page_this_list_by_offset() -> None:

@@ -72,10 +72,7 @@ def test_the_status_names_the_class(status: int, kind: type[APIError]) -> None:
 @pytest.mark.parametrize("code", ["invalid_provider_credentials", "INVALID_PROVIDER_CREDENTIALS"])
 def test_a_401_about_the_providers_key_is_told_apart(code: str) -> None:
     assert type(refused(401, error(code=code))) is ProviderCredentialsError
-
-
-def test_the_providers_code_on_another_status_changes_nothing() -> None:
-    assert type(refused(400, error(code="invalid_provider_credentials"))) is BadRequestError
+    assert type(refused(400, error(code=code))) is BadRequestError
 
 
 def test_code_message_and_request_id_are_shown_with_what_to_do() -> None:
@@ -214,20 +211,9 @@ def test_secrets_that_the_server_echoes_are_masked_everywhere() -> None:
     assert failure.message == "password ********** is weak"
 
 
-def test_a_secret_that_begins_with_another_leaves_no_tail_behind() -> None:
-    assert (
-        refused(400, error(message="got abcdef"), secrets=("abc", "abcdef")).message
-        == "got **********"
-    )
-
-
 def test_a_secret_is_masked_before_the_message_is_cut() -> None:
     failure = refused(400, error(message="x" * 497 + "S3CRET"), secrets=("S3CRET",))
     assert "S3C" not in failure.message
-
-
-def test_an_empty_secret_masks_nothing() -> None:
-    assert refused(400, error(message="No"), secrets=("",)).message == "No"
 
 
 def test_cookies_stay_out_of_the_headers() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from telepath_async import CallDirection, CallStatus, NotFoundError, TelepathClient
+from telepath_async import CallDirection, CallStatus, TelepathClient
 from telepath_async.sandbox import Sandbox
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -83,9 +83,3 @@ async def test_one_call_is_known_in_detail(
     assert call.sip_trace.startswith("INVITE sip:")
     events = [event.type for event in call.timeline]
     assert events == ([] if style == "offset" else ["call.started", "call.answered", "call.ended"])
-
-
-async def test_a_call_that_does_not_exist_is_not_found(telepath: TelepathClient) -> None:
-    with pytest.raises(NotFoundError) as caught:
-        await telepath.calls.get("call_nobody")
-    assert caught.value.code == "call_not_found"

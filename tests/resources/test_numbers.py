@@ -11,7 +11,6 @@ from telepath_async import (
     AccountConnection,
     Agent,
     BadRequestError,
-    NotFoundError,
     Secret,
     TelepathClient,
     UsageError,
@@ -100,11 +99,6 @@ async def test_an_update_is_tried_again_because_repeating_it_does_no_harm(
     sandbox.fail_next(drop="after")
     assert (await telepath.numbers.update(LINE, label="Sales")).label == "Sales"
     assert len(sandbox.requests) == 2
-
-
-async def test_a_number_that_does_not_exist_is_not_found(telepath: TelepathClient) -> None:
-    with pytest.raises(NotFoundError):
-        await telepath.numbers.update("+15550199999", label="Sales")
 
 
 async def test_nothing_to_update_is_refused_unsent(

@@ -143,20 +143,10 @@ def test_one_error_lists_every_fault_and_no_secret() -> None:
     )
 
 
-def test_a_blank_system_prompt_is_a_prompt() -> None:
-    assert TrunkSpec(**OPENAI, system_prompt="").fields()["system_prompt"] == ""
-
-
 def test_fields_that_we_do_not_know_are_sent_as_they_are() -> None:
     assert TrunkSpec(**OPENAI, extra={"vad": {"threshold": 0.5}}).fields()["vad"] == {
         "threshold": 0.5
     }
-
-
-def test_neither_the_repr_nor_the_pickle_of_a_spec_shows_a_secret() -> None:
-    spec = TrunkSpec(**OPENAI)
-    assert "needle" not in repr(spec)
-    assert b"needle" not in pickle.dumps(spec)
 
 
 @attrs.frozen(kw_only=True)
@@ -174,9 +164,8 @@ def test_a_spec_of_a_users_own_class_shows_no_secret() -> None:
 
 
 def test_a_spec_can_be_hashed() -> None:
-    assert (
-        len({TrunkSpec(**OPENAI), TrunkSpec(**OPENAI, extra={"vad": {}}), TrunkSpec(**OPENAI)}) == 2
-    )
+    specs = {TrunkSpec(**OPENAI), TrunkSpec(**OPENAI, extra={"vad": {}}), TrunkSpec(**OPENAI)}
+    assert len(specs) == 2
 
 
 def test_an_extra_that_holds_itself_is_refused() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from typing import Any
 
@@ -11,13 +10,9 @@ import pytest
 
 from telepath_async import (
     UNSET,
-    BadRequestError,
-    ConflictError,
     NotFoundError,
     OutcomeUnknown,
     PagingError,
-    ProviderCredentialsError,
-    ResponseError,
     Secret,
     ServerError,
     TelepathClient,
@@ -53,13 +48,6 @@ def known(sandbox: Sandbox) -> str:
 
 
 class TestList:
-    async def test_every_trunk_is_handed_out(
-        self, telepath: TelepathClient, sandbox: Sandbox
-    ) -> None:
-        assert [trunk.id async for trunk in telepath.trunks.list(page_size=2)] == list(
-            sandbox.trunks
-        )
-
     async def test_status_and_sort_are_sent_as_they_are_given(
         self, telepath: TelepathClient, sandbox: Sandbox
     ) -> None:
@@ -140,31 +128,6 @@ class TestCreate:
         await telepath.trunks.create(**SPEC | hidden)
         assert sandbox.sip_login("agent-prod-01", "s3cur3P@ssw0rd!")
 
-    async def test_unknown_fields_are_sent_as_they_are(
-        self, telepath: TelepathClient, sandbox: Sandbox
-    ) -> None:
-        await telepath.trunks.create(**SPEC, extra={"vad": {"threshold": 0.5}})
-        assert sandbox.requests[0].json == {**SPEC, "vad": {"threshold": 0.5}}
-
-    async def test_a_bad_spec_is_refused_unsent(
-        self, telepath: TelepathClient, sandbox: Sandbox
-    ) -> None:
-        with pytest.raises(UsageError, match="sip_username may only contain"):
-            await telepath.trunks.create(**SPEC | {"sip_username": "agent prod"})
-        assert sandbox.requests == []
-
-    async def test_a_taken_username_is_a_conflict_and_is_not_tried_again(
-        self, telepath: TelepathClient, sandbox: Sandbox
-    ) -> None:
-        sandbox.add_trunk(sip_username="agent-prod-01")
-        with pytest.raises(ConflictError, match="already exists"):
-            await telepath.trunks.create(**SPEC)
-        assert len(sandbox.requests) == 1
-
-    async def test_the_providers_bad_key_is_told_apart(self, telepath: TelepathClient) -> None:
-        with pytest.raises(ProviderCredentialsError, match="the Telepath key is fine"):
-            await telepath.trunks.create(**SPEC | {"openai_api_key": "sk-invalid"})
-
     async def test_an_unknown_keyword_is_python_s_own_type_error_and_sends_nothing(
         self, telepath: TelepathClient, sandbox: Sandbox
     ) -> None:
@@ -172,23 +135,6 @@ class TestCreate:
         with pytest.raises(TypeError, match="system_promt"):
             await create(**SPEC, system_promt="x", timeout=5)
         assert sandbox.requests == []
-
-    async def test_a_password_that_the_server_echoes_is_masked(
-        self, telepath: TelepathClient, sandbox: Sandbox
-    ) -> None:
-        sandbox.fail_next(
-            400, body={"error": {"message": "weak: s3cur3P@ssw0rd!, vad key: needle"}}
-        )
-        with pytest.raises(BadRequestError) as caught:
-            await telepath.trunks.create(**SPEC, extra={"vad_api_key": "needle"})
-        assert caught.value.message == "weak: **********, vad key: **********"
-
-    async def test_a_429_is_tried_again_because_nothing_happened(
-        self, telepath: TelepathClient, sandbox: Sandbox
-    ) -> None:
-        sandbox.fail_next(429, headers={"Retry-After": "0"})
-        await telepath.trunks.create(**SPEC)
-        assert [request.status for request in sent(sandbox, "POST")] == [429, 201]
 
 
 class TestCreateInDoubt:
@@ -371,14 +317,6 @@ class TestUpdate:
             await telepath.trunks.update(known, **fields)
         assert sandbox.requests == []
 
-    async def test_a_key_that_the_server_echoes_is_masked(
-        self, telepath: TelepathClient, sandbox: Sandbox, known: str
-    ) -> None:
-        sandbox.fail_next(400, body={"error": "bad key sk-needle"})
-        with pytest.raises(BadRequestError) as caught:
-            await telepath.trunks.update(known, openai_api_key="sk-needle")
-        assert caught.value.message == "bad key **********"
-
     async def test_nothing_to_update_is_refused_unsent(
         self, telepath: TelepathClient, sandbox: Sandbox, known: str
     ) -> None:
@@ -393,10 +331,6 @@ class TestUpdate:
         sandbox.fail_next(method="PATCH", **fault)
         assert (await telepath.trunks.update(known, name="New")).name == "New"
         assert len(sandbox.requests) == 2
-
-    async def test_a_trunk_that_does_not_exist_is_not_found(self, telepath: TelepathClient) -> None:
-        with pytest.raises(NotFoundError, match="conn_nobody"):
-            await telepath.trunks.update("conn_nobody", name="New")
 
 
 class TestRotate:
@@ -492,16 +426,6 @@ class TestRotate:
         ) as caught:
             await telepath.trunks.rotate_sip_password(known)
         assert (caught.value.operation, caught.value.subject) == ("rotate SIP password", known)
-        assert len(sandbox.requests) == 1
-
-    async def test_an_answer_that_makes_no_sense_still_holds_the_password_in_raw(
-        self, telepath: TelepathClient, sandbox: Sandbox, known: str
-    ) -> None:
-        sandbox.fail_next(200, body={"id": 5, "sip_password": ["needle"]})
-        with pytest.raises(ResponseError) as caught:
-            await telepath.trunks.rotate_sip_password(known)
-        assert json.loads(caught.value.raw)["sip_password"] == ["needle"]
-        assert "needle" not in f"{caught.value} {caught.value!r}"
         assert len(sandbox.requests) == 1
 
 

@@ -156,7 +156,7 @@ class Hostile:
     """Run the server, and keep what it was sent.
 
     `connections`: every byte that came, by connection; `requests`: the whole ones, in order of
-    arrival; `sent`: how many pieces of answers; `tls`: speak it.
+    arrival; `taken`: how many steps; `sent`: how many pieces of answers; `tls`: speak it.
     """
 
     script: Sequence[Step] | Callable[[int], Step]
@@ -165,11 +165,11 @@ class Hostile:
     tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
-        self._taken = 0
+        self.taken = 0
         self.sent = 0
         self.closed = False
-        self._open: set[_Connection] = set()
-        self._changed = asyncio.Event()
+        self.alive: set[_Connection] = set()
+        self.changed = asyncio.Event()
         self._server = await asyncio.get_running_loop().create_server(
             lambda: _Connection(self), "127.0.0.1", 0, backlog=1024, ssl=self.tls
         )
@@ -183,8 +183,8 @@ class Hostile:
         at: TracebackType | None,
     ) -> None:
         self.closed = True
-        self._server.close()
-        players = [connection.end() for connection in list(self._open)]
+        self.stop_listening()
+        players = [connection.end() for connection in list(self.alive)]
         await asyncio.gather(*players, return_exceptions=True)
         await self._server.wait_closed()
         await asyncio.sleep(0)
@@ -201,17 +201,21 @@ class Hostile:
     @property
     def open(self) -> int:
         """How many connections are open."""
-        return len(self._open)
+        return len(self.alive)
+
+    def stop_listening(self) -> None:
+        """Take no further connection; those that are open go on."""
+        self._server.close()
 
     async def until(self, condition: Callable[[Hostile], bool]) -> None:
         """Wait until the condition holds, checked whenever something comes, opens or ends."""
         async with asyncio.timeout(10):
             while not condition(self):
-                self._changed.clear()
-                await self._changed.wait()
+                self.changed.clear()
+                await self.changed.wait()
 
     def next_step(self) -> Step:
-        number, self._taken = self._taken, self._taken + 1
+        number, self.taken = self.taken, self.taken + 1
         return (
             self.script(number)
             if callable(self.script)
@@ -234,16 +238,16 @@ class _Connection(asyncio.Protocol):
         self._number = len(self._server.connections)
         self._received = bytearray()
         self._server.connections.append(self._received)
-        self._server._open.add(self)
+        self._server.alive.add(self)
         self._player = asyncio.get_running_loop().create_task(self._play())
-        self._server._changed.set()
+        self._server.changed.set()
         if self._server.closed:  # accepted just before: nobody else would end it
             self.end()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         self._news.set()
-        self._server._changed.set()
+        self._server.changed.set()
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -253,8 +257,8 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
         self._player.cancel()
-        self._server._open.discard(self)
-        self._server._changed.set()
+        self._server.alive.discard(self)
+        self._server.changed.set()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -299,7 +303,7 @@ class _Connection(asyncio.Protocol):
         self._server.requests.append(
             Received(self._number, head, bytes(self._received[start : self._read]))
         )
-        self._server._changed.set()
+        self._server.changed.set()
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

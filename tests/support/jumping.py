@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
+from weakref import WeakKeyDictionary
 
 
 class _JumpSelector(selectors.DefaultSelector):
@@ -24,19 +25,42 @@ class _JumpSelector(selectors.DefaultSelector):
 
 
 class JumpLoop(asyncio.SelectorEventLoop):
-    """An event loop in whose time nothing ever takes long."""
+    """An event loop in whose time nothing ever takes long; `fired`: how many timers have fired."""
 
     def __init__(self) -> None:
         selector = _JumpSelector()
         selector.loop = self
         self.now = 1000.0
+        self.fired = 0
+        self._due: WeakKeyDictionary[asyncio.TimerHandle, Callable[[], None]] = WeakKeyDictionary()
         super().__init__(selector)
 
     def time(self) -> float:
         return self.now
 
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        def fire() -> None:
+            self.fired += 1
+            callback(*args)
+
+        handle = super().call_at(when, fire, context=context)
+        self._due[handle] = fire
+        return handle
+
     def timers(self) -> int:
-        return sum(not handle.cancelled() for handle in self._scheduled)  # type: ignore[attr-defined]
+        return len(self._pending())
+
+    def _pending(self) -> list[asyncio.TimerHandle]:
+        return [handle for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+
+    def fire_timers(self) -> None:
+        """Fire the timer that is due first, and let no task run that hears of it."""
+        handle = min(self._pending())
+        handle.cancel()
+        self.now = max(self.now, handle.when())
+        self._due[handle]()
 
 
 @contextmanager

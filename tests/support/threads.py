@@ -41,3 +41,8 @@ def bluntly(work: Coroutine[Any, Any, Any]) -> Any:
         return loop.run_until_complete(work)
     finally:
         loop.close()
+
+
+def hush(loop: asyncio.AbstractEventLoop) -> None:
+    """Keep a loop that will not end its tasks from complaining about them."""
+    loop.set_exception_handler(lambda loop, context: None)

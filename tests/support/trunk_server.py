@@ -71,7 +71,7 @@ class TrunkServer(Hostile):
         return f"{self.url}/v1"
 
     def next_step(self) -> Step:
-        number, self._taken = self._taken, self._taken + 1
+        number, self.taken = self.taken, self.taken + 1
         fault = self.faults.popleft() if self.faults else self.fault_of(number) or Fault()
         if fault.read is not None:
             return Step(then=fault.then, read=fault.read)

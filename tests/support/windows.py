@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any
 
-from telepath_async import LocalLimiter
+import pytest
+
+from telepath_async import limiter
+from telepath_async.protocol.token_bucket import TokenBucket
 
 
 def most_in_a_window(grants: list[float], period: float) -> int:
@@ -14,28 +16,19 @@ def most_in_a_window(grants: list[float], period: float) -> int:
     return max((bisect_left(grants, t + period, i) - i for i, t in enumerate(grants)), default=0)
 
 
-class _RecordedBucket:
-    """Knows when every token was taken that was not given back."""
+def record_grants(patch: pytest.MonkeyPatch) -> list[float]:
+    """Return when the limiters made from now on give permits that are not given back."""
+    grants: list[float] = []
 
-    def __init__(self, bucket: Any) -> None:
-        self.bucket = bucket
-        self.grants: list[float] = []
+    class Recorded(TokenBucket):  # type: ignore[misc]  # it is final to its users
+        def take(self, now: float) -> bool:
+            taken = super().take(now)
+            grants.extend([now] * taken)
+            return taken
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.bucket, name)
+        def give_back(self, taken_at: float) -> None:
+            grants.remove(taken_at)
+            super().give_back(taken_at)
 
-    def take(self, now: float) -> bool:
-        taken: bool = self.bucket.take(now)
-        self.grants += [now] * taken
-        return taken
-
-    def give_back(self, taken_at: float) -> None:
-        self.grants.remove(taken_at)
-        self.bucket.give_back(taken_at)
-
-
-def recorded(limiter: LocalLimiter) -> list[float]:
-    """Return when the limiter gave its permits from now on, by its own clock."""
-    bucket = _RecordedBucket(limiter._bucket)
-    limiter._bucket = bucket  # type: ignore[assignment]
-    return bucket.grants
+    patch.setattr(limiter, "TokenBucket", Recorded)
+    return grants
