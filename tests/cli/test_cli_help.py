@@ -120,8 +120,7 @@ def test_help_and_a_refusal_need_no_aiohttp(arguments: list[str]) -> None:
 def test_completion_needs_no_aiohttp() -> None:
     words = {"COMP_WORDS": "telepath trunks cr", "COMP_CWORD": "2"}
     check_without_aiohttp(
-        "\ntry: main([])\nexcept SystemExit: pass",
-        {"_TELEPATH_COMPLETE": "complete_bash", **words},
+        "\ntry: main([])\nexcept SystemExit: pass", {"_TELEPATH_COMPLETE": "complete_bash", **words}
     )
 
 

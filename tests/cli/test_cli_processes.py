@@ -88,10 +88,7 @@ def test_a_reader_that_leaves_ends_a_batch_with_a_hint_how_to_go_on(
 def test_messages_that_nobody_can_read_change_no_exit_code(
     slow: Sandbox, arguments: list[str], code: int
 ) -> None:
-    with (
-        Path("/dev/full").open("w") as full,
-        started(slow, *arguments, stderr=full) as process,
-    ):
+    with Path("/dev/full").open("w") as full, started(slow, *arguments, stderr=full) as process:
         process.communicate(timeout=30)
         assert process.returncode == code
 

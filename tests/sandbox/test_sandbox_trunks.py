@@ -144,11 +144,7 @@ CUSTOM_ON_HTTP = {"ai_provider": "custom", "custom_endpoint": "https://x"}
         ({"sip_password": "1234567"}, INVALID, "sip_password must be at least 8 characters"),
         ({"name": 5}, INVALID, "name must be a string"),
         ({"system_prompt": ["x"]}, INVALID, "system_prompt must be a string"),
-        (
-            {"ai_provider": "acme"},
-            INVALID,
-            "ai_provider must be one of openai, elevenlabs, custom",
-        ),
+        ({"ai_provider": "acme"}, INVALID, "ai_provider must be one of openai, elevenlabs, custom"),
         (CUSTOM_ON_HTTP, INVALID, "custom_endpoint must be a wss:// URL"),
     ],
 )

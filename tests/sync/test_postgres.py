@@ -164,10 +164,7 @@ async def test_a_pooler_whose_backends_are_all_held_is_taken_for_one_in_session_
 
 @pytest.mark.parametrize("order", ["lifo", "fifo"])
 async def test_a_pooler_in_transaction_mode_is_refused_and_no_lock_is_left(
-    telepath: TelepathClient,
-    sandbox: Sandbox,
-    postgres_server: str,
-    order: Literal["lifo", "fifo"],
+    telepath: TelepathClient, sandbox: Sandbox, postgres_server: str, order: Literal["lifo", "fifo"]
 ) -> None:
     async with pooled(postgres_server, "transaction", order) as url:
         with pytest.raises(UsageError, match="pooler in transaction mode"):
