@@ -9,10 +9,14 @@ import asyncio
 import errno
 import json
 import os
+import re
+import shlex
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -91,6 +95,18 @@ def assert_refused(ended: Ended, sandbox: Sandbox, reason: str) -> None:
 def full_disk(*_: object, **__: object) -> NoReturn:
     """Fail as a write to a full disk does."""
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def checkpoint_in(hint: str) -> str:
+    """Return the checkpoint with which a list goes on, by what the command says."""
+    return shlex.split(re.findall(r"--resume (.*)", hint)[0])[0]
+
+
+def rows(file: Path) -> int:
+    """Return how many calls stand in a database."""
+    with closing(sqlite3.connect(file)) as database:
+        count: int = database.execute("select count(*) from telepath_calls").fetchone()[0]
+    return count
 
 
 def variables_of(sandbox: Sandbox) -> dict[str, str]:
