@@ -28,6 +28,7 @@ from telepath_async.jobs import (
 )
 from telepath_async.jobs.latency import next_due
 from telepath_async.sandbox import Sandbox
+from tests.support.lanes import Lanes
 
 AI = Threshold("avg_ai_latency_ms", 400)
 CARRIER = Threshold("avg_carrier_lag_ms", 150)
@@ -99,20 +100,6 @@ async def test_no_more_calls_are_examined_than_allowed(
 
 
 async def test_polls_wait_behind_everything_interactive(sandbox: Sandbox) -> None:
-    class Lanes:
-        def __init__(self) -> None:
-            self.seen: list[str] = []
-
-        async def acquire(
-            self, *, priority: str = "interactive", max_wait: float | None = None
-        ) -> float:
-            self.seen.append(priority)
-            return 0.0
-
-        def observe(self, headers: Any) -> None: ...
-
-        def bind(self, key_id: str) -> None: ...
-
     lanes = Lanes()
     slow(sandbox, 900)
     async with TelepathClient(

@@ -15,6 +15,7 @@ import pytest
 from telepath_async import NotFoundError, ServerError, TelepathClient, UsageError
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncProgress, SyncReport, sync_calls
+from tests.support.lanes import Lanes
 from tests.sync.conftest import client_of
 from tests.sync.tables import asked_for_calls, change_state, stored, truth, whole_rows
 
@@ -380,17 +381,10 @@ async def test_cancelling_leaves_no_task_no_thread_and_no_lock(
 
 
 @pytest.mark.parametrize("style", ["offset"])
-async def test_requests_go_behind_interactive_ones(
-    telepath: TelepathClient, sqlite_url: str
-) -> None:
-    lanes: list[object] = []
-    limiter = telepath._session.key.limiter
-    acquire = limiter.acquire
-
-    async def noting(*, priority: Any = "interactive", max_wait: float | None = None) -> float:
-        lanes.append(priority)
-        return await acquire(priority=priority, max_wait=max_wait)
-
-    limiter.acquire = noting  # type: ignore[method-assign]
-    await sync_calls(telepath, sqlite_url)
-    assert set(lanes) == {"bulk"}
+async def test_requests_go_behind_interactive_ones(sandbox: Sandbox, sqlite_url: str) -> None:
+    lanes = Lanes()
+    async with TelepathClient(
+        sandbox.api_key, base_url=sandbox.base_url, limiter=lanes
+    ) as telepath:
+        await sync_calls(telepath, sqlite_url)
+    assert set(lanes.seen) == {"bulk"}
