@@ -27,6 +27,7 @@ from telepath_async import (
 from telepath_async.export import ExportProgress, export_calls
 from telepath_async.sandbox import Sandbox
 from tests.export.conftest import rows_in
+from tests.support.cancelling import cancel
 
 offset_only = pytest.mark.parametrize("style", ["offset"], indirect=True)
 
@@ -183,9 +184,7 @@ async def test_a_cancelled_export_leaves_nothing_behind(
         )
     )
     await under_way.wait()
-    export.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await export
+    await cancel(export)
     assert list(tmp_path.iterdir()) == []
     await asyncio.sleep(0)
     ours = {

@@ -28,6 +28,7 @@ from telepath_async.jobs import (
 )
 from telepath_async.jobs.latency import next_due
 from telepath_async.sandbox import Sandbox
+from tests.support.cancelling import cancel
 from tests.support.lanes import Lanes
 
 AI = Threshold("avg_ai_latency_ms", 400)
@@ -182,9 +183,7 @@ class Watch:
         )
         while len(self.polls) < polls and not watching.done():
             await asyncio.sleep(0.001)
-        watching.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await watching
+        await cancel(watching)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from telepath_async.jobs.commands import run_command
 from telepath_async.jobs.journal import Journal
 from telepath_async.jobs.ledger import Entry
 from telepath_async.sandbox import Sandbox
+from tests.support.cancelling import cancel
 from tests.support.totals import overstate_total
 
 ROTATE = "/trunks/{id}/rotate-sip-password"
@@ -415,9 +416,7 @@ async def test_a_cancelled_run_lets_go_of_the_journal_at_once_and_the_next_one_f
 
     run = asyncio.ensure_future(rotate(apply=apply))
     await applying.wait()
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+    await cancel(run)
     assert (await rotate()).complete
     assert carrier.locked_out(sandbox) == []
 

@@ -6,7 +6,6 @@ import asyncio
 import tempfile
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from telepath_async import Call
 from telepath_async.coverage import Coverage, RangeWalk
 from telepath_async.sync.database import make_engine
 from telepath_async.sync.store import Changes, open_store
+from tests.support.cancelling import cancel
 from tests.sync.tables import whole_rows
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -105,8 +105,6 @@ async def test_a_page_under_way_is_committed_whole_before_a_cancellation_goes_on
     async with open_store(make_engine(sqlite_url), "account", None) as store:
         saving = asyncio.create_task(store.save_page([Call(id="call_1")], None, walk))
         await asyncio.sleep(0)
-        saving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await saving
+        await cancel(saving)
         assert set(await whole_rows(sqlite_url)) == {"call_1"}
         assert await store.load() == (None, walk)

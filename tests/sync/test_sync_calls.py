@@ -15,6 +15,7 @@ import pytest
 from telepath_async import NotFoundError, ServerError, TelepathClient, UsageError
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncProgress, SyncReport, sync_calls
+from tests.support.cancelling import cancel
 from tests.support.lanes import Lanes
 from tests.sync.conftest import client_of
 from tests.sync.tables import asked_for_calls, change_state, stored, truth, whole_rows
@@ -365,9 +366,7 @@ async def test_cancelling_leaves_no_task_no_thread_and_no_lock(
     sandbox.fail_next(delay=0.02, path="/calls", times=3)
     syncing = asyncio.create_task(sync_calls(telepath, database_url))
     await asyncio.sleep(after)
-    syncing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await syncing
+    await cancel(syncing)
     for _ in range(
         100
     ):  # a cancelled request closes its socket, and aiosqlite's thread ends, a moment later

@@ -21,6 +21,7 @@ from telepath_async.worker.log import JobFailed
 from telepath_async.worker.runner import Runner
 from telepath_async.worker.status import JobStatus
 from telepath_async.worker.work import Run
+from tests.support.cancelling import cancel
 from tests.support.totals import overstate_total
 from tests.sync.tables import stored, truth
 from tests.worker.running import RunnerOn, accounts_of, runner_of, until
@@ -202,9 +203,7 @@ async def test_a_run_that_is_stopped_says_so_and_is_due_as_before(
     begun: list[Run] = []
     running = asyncio.create_task(runner.run("acme:sync", None, begun.append))
     await until(lambda: sandbox.requests)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    await cancel(running)
     assert begun[0].account.name == "acme"
     assert events[0]["outcome"] == "stopped"
     assert (await status_of(runner, "acme:sync")).next_run <= datetime.now(UTC)
