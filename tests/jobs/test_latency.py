@@ -63,9 +63,7 @@ async def test_a_poll_tells_of_a_crossing_once_with_the_worst_calls_and_then_of_
     sandbox.requests.clear()
     poll = await poll_latency(telepath, thresholds, poll.state)
     assert (poll.alerts, poll.error) == ((), None)
-    assert paths(sandbox) == [
-        "overview"
-    ]  # calls are looked at only when they have something to explain
+    assert paths(sandbox) == ["overview"]  # no calls: they have nothing to explain
 
     for call in calls[1:3]:
         sandbox.remove_call(call)
@@ -118,12 +116,8 @@ async def test_a_poll_that_fails_says_so_and_leaves_the_state(
     state = (await poll_latency(telepath, [AI])).state
     sandbox.fail_next(status=500)
     poll = await poll_latency(telepath, [AI], state)
-    assert (poll.state, poll.alerts, poll.overview, type(poll.error)) == (
-        state,
-        (),
-        None,
-        ServerError,
-    )
+    assert (poll.state, poll.alerts, poll.overview) == (state, (), None)
+    assert isinstance(poll.error, ServerError)
 
 
 async def test_calls_that_cannot_be_listed_do_not_hold_an_alert_back(

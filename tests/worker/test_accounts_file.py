@@ -36,12 +36,8 @@ def faults(folder: Path, text: str, *, distributed: bool = False) -> list[str]:
 def test_a_whole_account_is_read(tmp_path: Path) -> None:
     accounts = load(tmp_path, WHOLE, distributed=True)
     (acme,) = accounts.accounts
-    assert (acme.name, acme.api_key.reveal(), acme.host, acme.limit) == (
-        "acme",
-        "sk_live_acme",
-        "voice-1",
-        3000,
-    )
+    assert (acme.name, acme.host, acme.limit) == ("acme", "voice-1", 3000)
+    assert acme.api_key.reveal() == "sk_live_acme"
     assert acme.base_url == "http://127.0.0.1:8080/v1"
     assert acme.sync == SyncPlan(
         cron="*/5 * * * *",
