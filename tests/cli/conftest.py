@@ -25,6 +25,9 @@ from attrs import frozen
 from telepath_async.cli import main
 from telepath_async.cli.exits import USAGE
 from telepath_async.sandbox import Sandbox
+from tests.support.clients import style
+
+__all__ = ["style"]
 
 
 @contextmanager
@@ -116,12 +119,6 @@ def variables_of(sandbox: Sandbox) -> dict[str, str]:
         "TELEPATH_BASE_URL": sandbox.base_url,
         "TELEPATH_API_KEY": sandbox.api_key,
     }
-
-
-@pytest.fixture(params=["offset", "cursor"])
-def style(request: pytest.FixtureRequest) -> str:
-    style: str = request.param
-    return style
 
 
 @pytest.fixture

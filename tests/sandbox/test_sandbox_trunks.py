@@ -184,16 +184,10 @@ async def test_a_removed_trunk_frees_its_sip_username(either: Any, spec: dict[st
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b"{",
-        b"\xff",
-        b"[1]",
-        b"null",
-        b'{"name": NaN}',
-        b"[" * 100_000,
+        b"", b"{", b"\xff", b"[1]", b"null", b'{"name": NaN}', b"[" * 100_000,
         b'{"name": ' + b"9" * 5000 + b"}",
     ],
-)
+)  # fmt: skip
 async def test_a_body_that_is_no_json_object_is_refused(either: Any, body: bytes) -> None:
     assert (await either("POST", "/trunks", data=body)).status == 400
 

@@ -20,7 +20,7 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncBusy, database, sync_calls
 from telepath_async.sync.database import make_engine
 from tests.support.cancelling import cancel
-from tests.sync.conftest import client_of
+from tests.support.clients import client_of
 from tests.sync.tables import asked_for_calls, stored, truth
 
 

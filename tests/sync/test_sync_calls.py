@@ -16,8 +16,8 @@ from telepath_async import NotFoundError, ServerError, TelepathClient, UsageErro
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncProgress, SyncReport, sync_calls
 from tests.support.cancelling import cancel
+from tests.support.clients import client_of
 from tests.support.lanes import Lanes
-from tests.sync.conftest import client_of
 from tests.sync.tables import asked_for_calls, change_state, stored, truth, whole_rows
 
 
