@@ -5,7 +5,7 @@ from .journal import JournalBusy, JournalDamaged
 from .latency import LatencyPoll, poll_latency, watch_latency
 from .provisioning import ProvisionedTrunk, ProvisionReport, provision_trunks
 from .rotation import rotate_passwords
-from .rotation_run import RotationReport, UnrotatedTrunk
+from .rotation_report import RotationReport, UnrotatedTrunk
 
 __all__ = [
     "JournalBusy",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from attrs import evolve
@@ -22,8 +22,10 @@ from telepath_async.checks import (
     check_whole,
 )
 
+from .carrier import Carrier
 from .journal import open_journal
-from .rotation_run import Rotation, RotationReport
+from .rotation_report import RotationReport
+from .rotation_run import Rotation, what_is_due
 
 _LONGEST_BACKOFF_SECONDS: Final = 30.0
 
@@ -48,11 +50,11 @@ async def rotate_passwords(
     holds what is not finished, new passwords in plain text, for its owner only (mode 0600); one for
     each account. `concurrency`: trunks under way at once. `attempts`: of `apply`, and of a rotate
     whose answer was lost, with `backoff` seconds in between that double, up to 30. `stop_after`:
-    after that many failed trunks, or at once when a command of `apply` cannot be started, no
-    other is begun. Until a first carrier has its password, trunks go one by one, so that at
-    most `stop_after + concurrency - 1` are ever behind. `not_again_within`: a trunk that the
-    journal says was finished so recently is left alone, so that a run that was killed can be
-    repeated without rotating all that it had done.
+    after that many failed trunks, those of earlier runs included, or at once when a command of
+    `apply` cannot be started, no other is begun. Until a first carrier has its password, trunks go
+    one by one, so that at most `stop_after + concurrency - 1` are ever behind. `not_again_within`:
+    a trunk that the journal says was finished so recently is left alone, so that a run that was
+    killed can be repeated without rotating all that it had done.
 
     A run first finishes what earlier ones began, whether or not it stands in `trunks`. Killed at
     any moment, it is finished by the next one. Needs a POSIX system.
@@ -69,17 +71,17 @@ async def rotate_passwords(
     check_timedelta("not_again_within", not_again_within)
     with open_journal(journal) as opened:
         wanted, uncertain = await _usernames(trunks)
+        waits = tuple(min(backoff * 2**n, _LONGEST_BACKOFF_SECONDS) for n in range(attempts - 1))
         rotation = Rotation(
             telepath=telepath,
-            apply=apply,
+            carrier=Carrier(apply=apply, timeout=apply_timeout, waits=waits),
             journal=opened,
             wanted=wanted,
             stop_after=stop_after,
-            waits=tuple(min(backoff * 2**n, _LONGEST_BACKOFF_SECONDS) for n in range(attempts - 1)),
-            apply_timeout=apply_timeout,
-            not_again_within=not_again_within,
+            waits=waits,
         )
-        return evolve(await rotation.run(concurrency), uncertain=uncertain)
+        due = what_is_due(opened.entries, wanted, datetime.now(UTC), not_again_within)
+        return evolve(await rotation.run(due, concurrency), uncertain=uncertain)
 
 
 async def _usernames(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import frozen
+from attrs import define, frozen
+
+from telepath_async import Call, Page
+
+from .store import Changes
 
 
 @frozen(kw_only=True)
@@ -42,3 +46,28 @@ class SyncProgress:
     pages: int
     seconds: float
     watermark: datetime | None
+
+
+@define
+class Counts:
+    """What a run has brought so far, under the names of the report."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    pages: int = 0
+    rejected: int = 0
+    odd: int = 0
+
+    def add(self, changes: Changes) -> None:
+        """Count what was written to the table."""
+        self.inserted += changes.inserted
+        self.updated += changes.updated
+        self.unchanged += changes.unchanged
+
+    def add_page(self, page: Page[Call], changes: Changes) -> None:
+        """Count a page, and what it changed in the table."""
+        self.add(changes)
+        self.pages += 1
+        self.rejected += len(page.rejected)
+        self.odd += len({value.id for value in page.odd})

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field, frozen
 
 from telepath_async import (
     APIError,
@@ -40,15 +40,14 @@ from telepath_async.protocol.redaction import as_secret
 
 from .database import make_engine, named_failures
 from .plan import Seen, may_resume, spans_of, up_to_present
-from .report import SyncProgress, SyncReport
-from .store import Changes, Store, open_store
+from .report import Counts, SyncProgress, SyncReport
+from .store import Store, open_store
 
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + UNFINISHED_FOR
 _MOST_UNSTARTED: Final = 100  # requests of one call each
 _MOST_WALKS: Final = 3
-_PAGES_AHEAD: Final = (
-    16  # 100 requests a second are the API's limit: enough for an answer in 160 ms
-)
+# 100 requests a second are the API's limit: enough for an answer in 160 ms.
+_PAGES_AHEAD: Final = 16
 _SHARDS: Final = 4
 _WORTH_SHARDS: Final = timedelta(days=1)
 _CHECKPOINT_REFUSED: Final = frozenset((400, 404, 410, 422))
@@ -102,33 +101,40 @@ async def sync_calls(
         run = _Run(
             telepath=telepath.with_options(priority="bulk"),
             store=store,
-            since=None if since is None else since.astimezone(UTC),
-            until=None if until is None else until.astimezone(UTC),
-            lookback=lookback,
-            trunk_id=trunk_id,
+            wanted=_Wanted(
+                since=None if since is None else since.astimezone(UTC),
+                until=None if until is None else until.astimezone(UTC),
+                lookback=lookback,
+                trunk_id=trunk_id,
+            ),
             on_progress=on_progress,
         )
         return await run.to_the_end()
+
+
+@frozen(kw_only=True)
+class _Wanted:
+    since: datetime | None
+    until: datetime | None
+    lookback: timedelta
+    trunk_id: str | None
+
+    def walk(self, coverage: Coverage | None) -> RangeWalk:
+        """Return the walk through all that the table does not cover."""
+        since = start_of(coverage, self.since, self.until, self.lookback)
+        return RangeWalk(since=since, until=self.until)
 
 
 @define(kw_only=True)
 class _Run:
     telepath: TelepathClient
     store: Store
-    since: datetime | None
-    until: datetime | None
-    lookback: timedelta
-    trunk_id: str | None
+    wanted: _Wanted
     on_progress: Callable[[SyncProgress], object] | None
     begun: float = field(factory=time.monotonic)
     coverage: Coverage | None = None
-    inserted: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    pages: int = 0
+    counts: Counts = field(factory=Counts)
     uncertain: int = 0
-    rejected: int = 0
-    odd: int = 0
 
     async def to_the_end(self) -> SyncReport:
         """Walk until nothing is missing.
@@ -141,22 +147,19 @@ class _Run:
         self.coverage, cut_off = await self.store.load()
         await self._ask_for_unfinished()
         await self._ask_for_unstarted()
-        if cut_off is not None and may_resume(cut_off, self._fresh_walk(), self.lookback):
+        if cut_off is not None and may_resume(
+            cut_off, self.wanted.walk(self.coverage), self.wanted.lookback
+        ):
             await self._resume(cut_off)
         for _ in range(_MOST_WALKS):
             await self._follow_all(await self._walks())
             if not self.uncertain:
                 break
         return SyncReport(
-            inserted=self.inserted,
-            updated=self.updated,
-            unchanged=self.unchanged,
-            pages=self.pages,
+            **asdict(self.counts),
             seconds=self._seconds(),
             watermark=self._watermark(),
             uncertain=self.uncertain,
-            rejected=self.rejected,
-            odd=self.odd,
         )
 
     async def _ask_for_unfinished(self) -> None:
@@ -164,7 +167,7 @@ class _Run:
 
         First of all: the watermark says what an earlier run has seen.
         """
-        start = self._fresh_walk().since
+        start = self.wanted.walk(self.coverage).since
         if self.coverage is None or start is None:
             return
         oldest = max(self.coverage.watermark, _EARLIEST) - UNFINISHED_FOR
@@ -177,7 +180,7 @@ class _Run:
         try:
             async for page in calls.pages():
                 seen.note(call.start_time for call in page.items)
-                self._count(page, await self.store.save_page(page.items))
+                self.counts.add_page(page, await self.store.save_page(page.items))
         except PagingError as error:
             halves = _halves(span, seen, calls, error)
         else:
@@ -191,20 +194,15 @@ class _Run:
         for call_id in await self.store.unstarted(last_change, _MOST_UNSTARTED):
             with suppress(NotFoundError, UsageError):  # an id that no path can hold
                 call = await self.telepath.calls.get(call_id)
-                self._add(await self.store.save_page([call]))
-
-    def _fresh_walk(self) -> RangeWalk:
-        return RangeWalk(
-            since=start_of(self.coverage, self.since, self.until, self.lookback), until=self.until
-        )
+                self.counts.add(await self.store.save_page([call]))
 
     async def _walks(self) -> list[RangeWalk]:
         """Return what is missing; a long open range as one for shards, and an open tail."""
-        walk, now = self._fresh_walk(), datetime.now(UTC)
+        walk, now = self.wanted.walk(self.coverage), datetime.now(UTC)
         if walk.since is None or walk.until is not None or now - walk.since < _WORTH_SHARDS:
             return [walk]
         first = await self.telepath.calls.list(
-            trunk_id=self.trunk_id, since=walk.since, max_items=1
+            trunk_id=self.wanted.trunk_id, since=walk.since, max_items=1
         )
         present = server_time(first.raw.headers.get("Date"), now)
         return [walk] if present - walk.since < _WORTH_SHARDS else up_to_present(walk, present)
@@ -244,7 +242,7 @@ class _Run:
         if walk.checkpoint is not None:
             return self.telepath.calls.list(resume=walk.checkpoint, prefetch=ahead)
         return self.telepath.calls.list(
-            trunk_id=self.trunk_id,
+            trunk_id=self.wanted.trunk_id,
             since=walk.since,
             until=walk.until,
             prefetch=ahead,
@@ -278,20 +276,9 @@ class _Run:
                 uncertain=missed_before + page.drift.uncertain,
                 checkpoint=page.checkpoint,
             )
-            self._count(page, await self.store.save_page(page.items, self.coverage, walk))
+            self.counts.add_page(page, await self.store.save_page(page.items, self.coverage, walk))
             self._notify(walk, page)
         return walk
-
-    def _count(self, page: Page[Call], changes: Changes) -> None:
-        self._add(changes)
-        self.pages += 1
-        self.rejected += len(page.rejected)
-        self.odd += len({value.id for value in page.odd})
-
-    def _add(self, changes: Changes) -> None:
-        self.inserted += changes.inserted
-        self.updated += changes.updated
-        self.unchanged += changes.unchanged
 
     def _notify(self, walk: RangeWalk, page: Page[Call]) -> None:
         if self.on_progress is not None:
@@ -299,7 +286,7 @@ class _Run:
                 SyncProgress(
                     rows=walk.rows,
                     total=page.total,
-                    pages=self.pages,
+                    pages=self.counts.pages,
                     seconds=self._seconds(),
                     watermark=self._watermark(),
                 )

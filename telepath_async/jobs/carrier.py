@@ -1,0 +1,65 @@
+"""`Carrier`: what knows the password of a trunk besides the API, and is told a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from attrs import frozen
+
+from telepath_async import SipCredentials
+
+from .commands import CommandFailed, CommandNotStarted
+
+_log: Final = logging.getLogger("telepath_async.jobs")
+
+
+@frozen(kw_only=True)
+class NotApplied:
+    """`why` a carrier has not taken a password; `hopeless`: no other one can be told either."""
+
+    why: str
+    hopeless: bool
+
+
+@frozen(kw_only=True)
+class Carrier:
+    """Calls `apply`, within `timeout` seconds, and once more after each of the `waits`, in seconds,
+    until it has not raised.
+    """
+
+    apply: Callable[[SipCredentials], Awaitable[object]]
+    timeout: float | None
+    waits: tuple[float, ...]
+
+    async def tell(self, trunk_id: str, credentials: SipCredentials) -> NotApplied | None:
+        """Have the carrier of a trunk take its password; None: it has."""
+        for attempt, wait in enumerate((*self.waits, None), 1):
+            try:
+                async with asyncio.timeout(self.timeout):
+                    await self.apply(credentials)
+            except Exception as error:  # noqa: BLE001  # whatever a carrier's library raises
+                reason, hopeless = _shown(error), isinstance(error, CommandNotStarted)
+            else:
+                return None
+            _log.warning(
+                "apply failed for trunk %s with %s, attempt %d of %d",
+                trunk_id,
+                reason,
+                attempt,
+                len(self.waits) + 1,
+            )
+            if wait is None or hopeless:
+                break
+            await asyncio.sleep(wait)
+        return NotApplied(
+            why=f"apply failed {attempt} times, the last time with {reason}", hopeless=hopeless
+        )
+
+
+def _shown(error: Exception) -> str:
+    """Return what may be shown of an error of `apply`: the text of others may hold the password."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, CommandFailed) else name
