@@ -57,7 +57,7 @@ def check_whole(name: str, value: object, least: int = 1, most: int | None = Non
     if number is not None:
         return number
     upper = "" if most is None else f" to {most:,}"
-    raise UsageError(f"{name} must be a whole number from {least}{upper}, not {_shown(value)}")
+    raise UsageError(f"{name} must be a whole number from {least}{upper}, not {shown(value)}")
 
 
 def check_number(
@@ -75,7 +75,7 @@ def check_number(
         return number
     lower = f"{'above' if exclusive else 'from'} {least:g}"
     upper = "" if most == math.inf else f" to {most:,}"
-    raise UsageError(f"{name} must be a number{unit} {lower}{upper}, not {_shown(value)}")
+    raise UsageError(f"{name} must be a number{unit} {lower}{upper}, not {shown(value)}")
 
 
 def check_seconds(
@@ -104,7 +104,8 @@ def _finite(value: object) -> float | None:
     return None
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return the beginning of a value's repr, for a message: of a value that is no secret."""
     try:
         return repr(value)[:_LONGEST_SHOWN]
     except ValueError:  # an integer of thousands of digits
@@ -125,7 +126,7 @@ def check_timedelta(
     upper = "" if most == timedelta.max else f" to {most.days:,} days"
     raise UsageError(
         f"{name} must be a timedelta {'above' if exclusive else 'from'} 0{upper}, not "
-        f"{_shown(value)}"
+        f"{shown(value)}"
     )
 
 
@@ -140,7 +141,7 @@ def check_time(name: str, value: object) -> datetime:
             "and 9999"
         )
     raise UsageError(
-        f"{name} must be a datetime with a time zone, not {_shown(value)}; add tzinfo=datetime.UTC"
+        f"{name} must be a datetime with a time zone, not {shown(value)}; add tzinfo=datetime.UTC"
     )
 
 
@@ -174,7 +175,7 @@ def check_path(name: str, value: Any) -> str:
     """Return the path of a file as text."""
     path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(path, str) or not path:
-        raise UsageError(f"{name} must be the path of a file as text or Path, not {value!r}")
+        raise UsageError(f"{name} must be the path of a file as text or Path, not {shown(value)}")
     if "\0" in path:
         raise UsageError(
             f"{name} must be the path of a file, and this path holds a NUL character: {path!r}"
@@ -195,7 +196,7 @@ def check_priority(value: object) -> Priority:
         return "interactive"
     if value == "bulk":
         return "bulk"
-    raise UsageError(f"priority must be 'interactive' or 'bulk', not {_shown(value)}")
+    raise UsageError(f"priority must be 'interactive' or 'bulk', not {shown(value)}")
 
 
 def check_session(session: object) -> ClientSession | None:
@@ -270,7 +271,7 @@ def check_headers(headers: object) -> dict[str, Secret]:
         )
     for name, value in headers.items():
         if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
-            raise UsageError(f"headers must not hold {name!r}: it is not the name of a header")
+            raise UsageError(f"headers must not hold {shown(name)}: it is not the name of a header")
         if name.lower() in _OUR_HEADERS:
             raise UsageError(f"headers must not hold {name!r}: it is set by the client")
         if not is_text(value) or not _fits(value, r"[ -~]*"):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from hashlib import sha256
+from typing import Any, Final
+
+_LONGEST_BEGINNING: Final = 100
 
 
 def text(value: str | None) -> str | None:
@@ -13,6 +16,17 @@ def text(value: str | None) -> str | None:
     if value is None:
         return None
     return str(value).replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def storable_id(value: str) -> str:
+    """Return an id that every database takes; two that differ only by what it cannot stay two."""
+    return value if text(value) == value else hashed_id(value)
+
+
+def hashed_id(value: str) -> str:
+    """Return the beginning of an id, and its hash."""
+    digest = sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{text(value[:_LONGEST_BEGINNING])}...{digest}"
 
 
 def figure(value: float | None) -> float | None:

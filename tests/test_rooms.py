@@ -103,7 +103,7 @@ ROOMS: Final[dict[str, set[str]]] = {
         "protocol.redaction",
     },
     "insights": {STDLIB, "attrs", "sqlalchemy", PUBLIC_FACE, "sync", "checks"},
-    "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks"},
+    "export": {STDLIB, "attrs", "pyarrow", PUBLIC_FACE, "checks", "columns"},
     "worker": {
         STDLIB, "aiohttp", "attrs", "cattrs", "croniter", "prometheus_client", "psycopg",
         "psycopg_pool", "redis", "saq", PUBLIC_FACE, "checks", "jobs", "otel", "sync",

@@ -18,7 +18,7 @@ from telepath_async import AnalyticsOverview, UsageError
 from .calls import COLUMNS as CALL_COLUMNS
 from .exits import FAILED, OK, PARTLY, code_of
 from .hooks import check_hook, run_hook
-from .options import Since, TrunkId, Until, span_option
+from .options import Since, TrunkId, Until, named_file, span_option
 from .output import echo, json_line, render, render_rows, shown_text
 from .shell import Shell, command
 
@@ -99,7 +99,9 @@ async def watch(
     state: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Remember here which alerts were sent, from one run to the next."
+            metavar="FILE",
+            help="Remember here which alerts were sent, from one run to the next.",
+            callback=named_file(),
         ),
     ] = None,
     exec_: Annotated[

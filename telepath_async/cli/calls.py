@@ -23,7 +23,7 @@ from .listing import (
     warn_of_unknown,
 )
 from .log import odd_rows_last
-from .options import DatabaseUrl, Since, TrunkId, Until, span_option
+from .options import DatabaseUrl, Since, TrunkId, Until, named_file, span_option
 from .output import Column, echo, printable, render
 from .shell import Shell, command, resume_hint
 
@@ -219,7 +219,11 @@ async def export(
     shell: Shell,
     path: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Its ending says the format, or --format does."),
+        typer.Argument(
+            metavar="FILE",
+            help="Its ending says the format, or --format does.",
+            callback=named_file("name a file, or print the calls by telepath calls list --json"),
+        ),
     ],
     *,
     format: Annotated[  # noqa: A002

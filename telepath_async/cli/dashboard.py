@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +18,7 @@ from telepath_async import Secret, UsageError
 from .credentials import API_KEY, given_secret, read_secret
 from .exits import OK
 from .options import span_option
-from .output import echo
+from .output import echo, write_out
 from .shell import Shell, command
 from .worker import broker_url
 
@@ -116,7 +115,7 @@ async def dashboard(
     )
 
     if grafana:
-        sys.stdout.write(grafana_json(database or "postgresql:"))
+        write_out(grafana_json(database or "postgresql:"))
         return OK
     if sandbox and (accounts or database or not sync):
         raise UsageError("--sandbox has its own account and database: leave out the others")
@@ -144,8 +143,7 @@ async def dashboard(
 
 
 def _announce(address: str) -> None:
-    sys.stdout.write(f"{address}\n")
-    sys.stdout.flush()
+    write_out(f"{address}\n")
     echo("open this address in a browser; it lets one in, once. Ctrl-C ends the dashboard")
 
 

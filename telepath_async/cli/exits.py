@@ -31,7 +31,7 @@ INTERRUPTED: Final = SIGNALLED + 2
 PIPE_CLOSED: Final = SIGNALLED + 13
 
 MEANINGS: Final = {
-    OK: "all is well",
+    OK: "all is well; a server was stopped",
     FAILED: "another failure: the server, the network, a database, a file",
     USAGE: "refused before anything was sent: an option, a file, a spec",
     AUTH: "the API key, or the AI provider's key, is not accepted",

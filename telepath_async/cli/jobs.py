@@ -12,7 +12,7 @@ from telepath_async import SipCredentials, Trunk, UsageError
 
 from .exits import OK, PARTLY
 from .hooks import check_hook, run_hook
-from .options import span_option
+from .options import named_file, span_option
 from .output import Column, counted, echo, json_line, render_rows
 from .shell import Shell, command, resume_hint
 
@@ -58,7 +58,9 @@ async def rotate(
     journal: Annotated[
         Path,
         typer.Option(
-            metavar="FILE", help="Keeps what is not finished, for you alone; one per account."
+            metavar="FILE",
+            help="Keeps what is not finished, for you alone; one per account.",
+            callback=named_file(),
         ),
     ],
     apply: Annotated[

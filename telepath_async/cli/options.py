@@ -34,6 +34,20 @@ def parsed(parse: Callable[[], T]) -> T:
         raise typer.BadParameter(str(error)) from None
 
 
+def named_file(remedy: str = "name a file") -> Callable[[Any], Any]:
+    """Return the check of a file to write to: `-` would not be standard output, as it is elsewhere.
+
+    `remedy`: what to give instead.
+    """
+
+    def check(path: Any) -> Any:
+        if str(path) == "-":
+            raise typer.BadParameter(f"- is not standard output here; {remedy}")
+        return path
+
+    return check
+
+
 def span_option(help_text: str, default: str) -> Any:
     """Return an option that takes a span of time; `default` is as people write it."""
     return typer.Option(

@@ -11,7 +11,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TextIO, TypeVar
 
@@ -54,9 +55,27 @@ def write_ndjson(values: Iterable[object], *, show_secrets: bool) -> None:
     """
     show = Secret.reveal if show_secrets else str
     lines = _encoder.encode_lines([plain(value, show) for value in values])
-    sys.stdout.flush()
-    sys.stdout.buffer.write(escaped_json(lines))
-    sys.stdout.buffer.flush()
+    with to_standard_output():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(escaped_json(lines))
+        sys.stdout.buffer.flush()
+
+
+def write_out(text: str) -> None:
+    """Write text of our own to standard output, at once."""
+    with to_standard_output():
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@contextmanager
+def to_standard_output() -> Iterator[None]:
+    """Name standard output in the error of a write to it."""
+    try:
+        yield
+    except OSError as error:
+        error.add_note("standard output")
+        raise
 
 
 def escaped_json(lines: bytes) -> bytes:
@@ -117,14 +136,19 @@ def console() -> Console:
     """Return rich's console on standard output; it colours nothing by guess."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False, emoji=False, markup=False)
+    class Printer(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich itself would end the process, by 1
+
+    return Printer(highlight=False, soft_wrap=False, emoji=False, markup=False)
 
 
 def render(*renderables: RenderableType) -> None:
     """Print tables and other things for people."""
     out = console()
-    for renderable in renderables:
-        out.print(renderable)
+    with to_standard_output():
+        for renderable in renderables:
+            out.print(renderable)
 
 
 def render_rows(
@@ -144,7 +168,8 @@ def render_rows(
         else:
             shown.pop()
         table = _table(rows, shown, show_secrets, widest)
-    out.print(table)
+    with to_standard_output():
+        out.print(table)
     if len(shown) < len(columns):
         echo(
             f"columns left out for want of room: {len(columns) - len(shown)}; widen the "

@@ -16,6 +16,7 @@ from telepath_async import (
 )
 
 from .credentials import SecretFile
+from .options import named_file
 from .output import echo, json_line
 from .shell import Shell, command, unprinted
 
@@ -44,6 +45,7 @@ async def rotate(
         typer.Option(
             metavar="FILE",
             help="Keep the new password in this new file, for you alone (mode 0600).",
+            callback=named_file("name a file, or print the password by --show-secrets"),
         ),
     ] = None,
 ) -> None:

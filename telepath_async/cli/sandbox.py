@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import sys
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import typer
@@ -13,7 +13,7 @@ from telepath_async import UsageError
 
 from .exits import FAILED, OK
 from .options import Debug
-from .output import echo
+from .output import echo, write_out
 from .shell import example_text, run
 
 
@@ -72,15 +72,15 @@ def sandbox(
         except ValueError as error:
             raise UsageError(str(error)) from None
         async with served:
-            sys.stdout.write(
+            write_out(
                 f"export TELEPATH_BASE_URL={shlex.quote(served.base_url)}\n"
                 f"export TELEPATH_API_KEY={shlex.quote(served.api_key)}\n"
             )
-            sys.stdout.flush()
             echo(
                 "set these in another shell, and try: telepath calls list; Ctrl-C ends the sandbox"
             )
-            await asyncio.Event().wait()
+            with suppress(asyncio.CancelledError):  # the one way to end it
+                await asyncio.Event().wait()
 
     return run(serve(), debug=debug)
 

@@ -20,7 +20,7 @@ from attrs import field, frozen
 from .credentials import API_KEY, NUMBERS_API_KEY, read_secret
 from .exits import OK, PIPE_CLOSED, SIGNALLED, USAGE, can_resume, code_of, line_of
 from .log import echo_warnings
-from .output import discard, echo, fields_table, print_traceback, render, write_ndjson
+from .output import discard, echo, fields_table, print_traceback, render, write_ndjson, write_out
 from .progress import Meter, progress_bar
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def run(work: Coroutine[Any, Any, int | None], *, debug: bool, logs_itself: bool
     with nullcontext() if logs_itself else echo_warnings(debug=debug):
         try:
             code = asyncio.run(_cancelled_by_signals(work, signals))
-            sys.stdout.flush()
+            write_out("")
         except asyncio.CancelledError:
             return SIGNALLED + signals[0]
         except BrokenPipeError:

@@ -18,7 +18,7 @@ import typer
 from telepath_async import Secret, UsageError
 from telepath_async.protocol.redaction import url_secrets
 
-from .options import Debug
+from .options import Debug, named_file
 from .output import NONE, Column, echo, printable, render, render_rows
 from .shell import Shell, command, example_text, run
 
@@ -93,6 +93,7 @@ State = Annotated[
         "--state",
         metavar="FILE",
         help="Without a broker: where how jobs stand is kept [ACCOUNTS.state].",
+        callback=named_file(),
     ),
 ]
 

@@ -64,4 +64,9 @@ def largest(parts: Parts, most: int) -> list[float]:
 def mean(parts: Parts) -> float | None:
     """Return the average, whatever the order of the values."""
     total = count(parts)
-    return fsum(chain.from_iterable(parts)) / total if total else None
+    if not total:
+        return None
+    try:
+        return fsum(chain.from_iterable(parts)) / total
+    except OverflowError:  # no double holds the sum
+        return fsum(value / total for value in chain.from_iterable(parts))

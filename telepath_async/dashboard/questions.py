@@ -37,8 +37,10 @@ def read_question(query: Mapping[str, str], now: datetime) -> Question:
         if name not in RANGES:
             raise UsageError(f"range must be one of {', '.join(RANGES)}, not {name[:20]!r}")
         first, last = running - RANGES[name], running
-    if not first <= last < first + _MOST_HOURS:
-        raise UsageError("since must be before until and the present, and 92 days at most before")
+    if not 0 <= first <= last < first + _MOST_HOURS:
+        raise UsageError(
+            "since must be 1970 or later, before until and the present, and 92 days at most before"
+        )
     return Question(read_filter(query), Span(first, last, running))
 
 

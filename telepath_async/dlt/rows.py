@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from dlt.common.schema.typing import TTableSchemaColumns
 
 from telepath_async import AnalyticsOverview, Call, Trunk, to_dict
-from telepath_async.columns import figure, json_value, text, to_utc
+from telepath_async.columns import figure, json_value, storable_id, text, to_utc
 
 _DIGITS_OF_64_BITS: Final = 19
 
@@ -83,6 +83,8 @@ def _value(model: Any, name: str, data_type: str) -> Any:
     value = getattr(model, name)
     if data_type == "timestamp":
         return to_utc(value)
+    if name == "id":
+        return storable_id(value)
     return figure(value) if data_type == "double" else text(value)
 
 

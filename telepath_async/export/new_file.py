@@ -37,7 +37,7 @@ class NewFile:
         folder, name = os.path.split(self._path)
         if not os.path.isdir(folder):
             raise UsageError(f"there is no folder {folder!r} to write {name!r} into; make it first")
-        if os.path.exists(self._path) and not os.path.isfile(self._path):
+        if os.path.exists(path) and not os.path.isfile(path):
             raise UsageError(
                 f"{os.fspath(path)!r} is not a file that could be replaced; give the path of a file"
             )

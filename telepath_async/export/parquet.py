@@ -10,6 +10,7 @@ import pyarrow  # type: ignore[import-untyped]
 from pyarrow.parquet import ParquetWriter  # type: ignore[import-untyped]
 
 from telepath_async import Call
+from telepath_async.columns import figure, to_utc
 
 from .rows import COLUMNS, values_of, write_json
 
@@ -35,7 +36,7 @@ _SCHEMA: Final = pyarrow.schema([
 class ParquetRows:
     """Strings, doubles, UTC times to the microsecond, `extra` as JSON text.
 
-    A number beyond all doubles is null.
+    A number beyond all doubles is null, and so is a time that UTC's calendar cannot hold.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -71,12 +72,7 @@ def _array(values: Sequence[Any], field: Any) -> Any:
     if field.name == "extra":
         values = [write_json(value) for value in values]
     elif pyarrow.types.is_floating(field.type):
-        values = [_double(value) for value in values]
+        values = [figure(value) for value in values]
+    elif pyarrow.types.is_timestamp(field.type):
+        values = [to_utc(value) for value in values]
     return pyarrow.array(values, field.type)
-
-
-def _double(value: float | None) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except OverflowError:
-        return None

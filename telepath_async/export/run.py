@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, Literal, get_args
 from attrs import define, field, frozen
 
 from telepath_async import Call, CallDirection, CallStatus, Paginator, TelepathClient, UsageError
-from telepath_async.checks import check_function, check_path, check_time_range
+from telepath_async.checks import check_function, check_path, check_time_range, shown
 
 from .new_file import NewFile, in_thread
 from .rows import Rows
@@ -169,7 +169,7 @@ def _format_of(path: str | os.PathLike[str], given: str | None) -> str:
         raise UsageError(
             f"the ending of {os.fspath(path)!r} names no format; give one of {', '.join(_FORMATS)}"
         )
-    raise UsageError(f"format must be one of {', '.join(_FORMATS)}, not {given!r}")
+    raise UsageError(f"format must be one of {', '.join(_FORMATS)}, not {shown(given)}")
 
 
 def _rows_of(name: str, bom: bool) -> Callable[[BinaryIO], Rows]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -72,6 +72,8 @@ def _hours(name: str, times: Times) -> range:
     hours = range(int(since.timestamp()) // 3600, -(-int(until.timestamp()) // 3600))
     if not hours:
         raise UsageError(f"{name} must end after it begins, not {until} after {since}")
+    if hours.start < 0 or until.year == MAXYEAR:
+        raise UsageError(f"{name} must lie between 1970 and {MAXYEAR}, not {since} to {until}")
     return hours
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from attrs import evolve, field, fields_dict, frozen
 
 from telepath_async import AnalyticsOverview, Call, CallStatus, UsageError
-from telepath_async.checks import check_iterable, check_number, check_timedelta
+from telepath_async.checks import check_iterable, check_number, check_timedelta, shown
 from telepath_async.protocol.strict import strict_converter, structure_json
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class Threshold:
 
     def __attrs_post_init__(self) -> None:
         if self.metric not in tuple(_OF_A_CALL):  # it may have no hash
-            raise UsageError(f"metric must be one of {', '.join(_OF_A_CALL)}, not {self.metric!r}")
+            raise UsageError(
+                f"metric must be one of {', '.join(_OF_A_CALL)}, not {shown(self.metric)}"
+            )
         most = _PERFECT_RATE if self.metric == "success_rate" else math.inf
         for name, figure in (("limit", self.limit), ("recovery", self.recovery)):
             if figure is not None or name == "limit":

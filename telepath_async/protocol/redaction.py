@@ -15,6 +15,7 @@ from types import NoneType
 from typing import Any, Final, overload
 from urllib.parse import quote, unquote, urlsplit
 
+from ..checks import shown
 from ..errors import UsageError
 from ..models.fields import Model
 from ..secret import Secret, SecretBytes, SecretNumber
@@ -66,7 +67,10 @@ def redact(value: Any, name: str = "") -> Any:
         value = model_fields(value)
     if isinstance(value, Mapping):
         below = name if is_credential(name) else ""
-        return {key: redact(item, below or str(key)) for key, item in value.items()}
+        return {
+            key: redact(item, below or (key if isinstance(key, str) else shown(key)))
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [redact(item, name) for item in value]
     return _hide(value) if is_credential(name) else value

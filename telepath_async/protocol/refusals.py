@@ -88,7 +88,7 @@ def api_error(response: Response, *, secrets: Iterable[Secret], wall_clock: floa
 
 def shown_request_id(response: Response, *, secrets: Iterable[Secret]) -> str | None:
     """Return the request id of an answer, fit for logs; `secrets`: what must not show in it."""
-    return response.request_id and _masked(response.request_id, Redactor(secrets))
+    return _masked(response.request_id, Redactor(secrets))
 
 
 def _class_of(status: int, code: str | None) -> type[APIError]:
@@ -123,7 +123,7 @@ def _detail(body: bytes) -> dict[str, Any] | None:
     except RecursionError:
         return {}
     except (msgspec.DecodeError, ValueError):
-        return None if body.strip() else {}
+        return None
     if not isinstance(value, dict):
         return {}
     error = value.get("error", value)

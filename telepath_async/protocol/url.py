@@ -53,6 +53,15 @@ def query_of(**parameters: str | int | bool | datetime | Enum | None) -> Query:
     )
 
 
+def filters_of(**filters: str | Enum | None) -> Query:
+    """Return the filters that are not None. Raises UsageError on one that is not text."""
+    for name, value in filters.items():
+        text = value.value if isinstance(value, Enum) else value
+        if not isinstance(text, str | None):
+            raise UsageError(f"{name} must be text, not {type(text).__name__}")
+    return query_of(**filters)
+
+
 def query_text(query: Iterable[tuple[str, str]]) -> str:
     """Return the query encoded: `+` as `%2B`, a space as `%20`."""
     return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in query])
@@ -71,7 +80,10 @@ def _query_value(name: str, value: str | int | bool | datetime | Enum) -> str:
     if isinstance(value, Enum):
         return str(value.value)
     if isinstance(value, int):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError:
+            raise UsageError(f"{name} is a number of too many digits; pass a shorter one") from None
     if isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         return _encodable(name, value)
     raise UsageError(

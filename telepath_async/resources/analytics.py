@@ -8,7 +8,7 @@ from ..models.analytics import AnalyticsOverview
 from ..protocol.answers import read_object
 from ..protocol.dates import date_range
 from ..protocol.messages import Request
-from ..protocol.url import query_of
+from ..protocol.url import filters_of
 from ..session import Session
 
 
@@ -30,7 +30,7 @@ class Analytics:
         The dates go out in both spellings, because the answer does not show which of them the
         server has read. API reference: Analytics Overview.
         """
-        query = date_range(since, until).query("offset") + query_of(trunk_id=trunk_id)
+        query = date_range(since, until).query("offset") + filters_of(trunk_id=trunk_id)
         request = Request(
             method="GET", path="/analytics/overview", template="/analytics/overview", query=query
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..checks import shown
 from ..errors import UsageError
 from ..protocol.body import write_json
 from ..protocol.messages import Request
@@ -23,9 +24,9 @@ def any_request(
     """Return the request; `params` and `json` are redacted. Raises UsageError."""
     verb = method.upper() if isinstance(method, str) else ""
     if verb not in _REPEATABLE:
-        raise UsageError(f"method must be one of {', '.join(_REPEATABLE)}, not {method!r}")
+        raise UsageError(f"method must be one of {', '.join(_REPEATABLE)}, not {shown(method)}")
     if not isinstance(path, str) or not path.startswith("/"):
-        raise UsageError(f"path must begin with a slash, such as '/trunks', not {path!r}")
+        raise UsageError(f"path must begin with a slash, such as '/trunks', not {shown(path)}")
     encoded = "".join(f"/{path_segment('path', segment)}" for segment in path[1:].split("/"))
     if not isinstance(params, Mapping | None):
         raise UsageError(
@@ -34,7 +35,7 @@ def any_request(
     for name in params or ():
         if not isinstance(name, str) or not name or not name.isprintable():
             raise UsageError(
-                f"params must be a mapping whose keys are printable text, and {name!r} is not"
+                f"params must be a mapping whose keys are printable text, and {shown(name)} is not"
             )
     return Request(
         method=verb,

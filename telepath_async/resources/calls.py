@@ -9,7 +9,7 @@ from ..paginator import Paginator
 from ..protocol.answers import read_object
 from ..protocol.dates import date_range
 from ..protocol.messages import Request
-from ..protocol.url import path_segment, query_of
+from ..protocol.url import filters_of, path_segment
 from ..session import Session
 from .listing import ListOptions, paginator
 
@@ -57,7 +57,7 @@ class Calls:
                 shards=shards,
                 resume=resume,
             ),
-            filters=query_of(trunk_id=trunk_id, status=status, direction=direction),
+            filters=filters_of(trunk_id=trunk_id, status=status, direction=direction),
             dates=date_range(since, until),
             started=lambda call: call.start_time,
         )

@@ -11,6 +11,7 @@ import time
 
 from attrs import field, frozen
 
+from ..checks import shown
 from ..errors import ConflictError, OutcomeUnknown, TelepathError, UsageError
 from ..models.trunks import Trunk
 from ..protocol.doubt import LostCreate, failed_for_sure, normalize, server_times
@@ -39,7 +40,7 @@ class LookUp:
 async def look_up(session: Session, sip_username: str) -> LookUp:
     """Read the list of trunks until one has this username. Raises UsageError if it is not text."""
     if not isinstance(sip_username, str) or not sip_username.strip():
-        raise UsageError(f"sip_username must be text, not {sip_username!r}")
+        raise UsageError(f"sip_username must be text, not {shown(sip_username)}")
     wanted = normalize(sip_username)
     alike: list[Trunk] = []
     nameless: list[Trunk] = []

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..checks import shown
 from ..errors import UsageError
 from ..models.numbers import Agent, PhoneNumber
 from ..protocol.answers import read_object
@@ -62,7 +63,7 @@ class Numbers:
         del inbound_agent, example_context  # a traceback keeps this frame
         if not isinstance(phone_number, str) or not _E164.fullmatch(phone_number):
             raise UsageError(
-                f"phone_number must be E.164, such as '+15550100001', not {phone_number!r}"
+                f"phone_number must be E.164, such as '+15550100001', not {shown(phone_number)}"
             )
         faults = _type_faults(fields)
         if faults:

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-from ..checks import check_whole
+from ..checks import check_whole, shown
 from ..errors import (
     NotFoundError,
     OutcomeUnknown,
@@ -25,7 +25,7 @@ from ..protocol.body import drop_unset, write_json
 from ..protocol.doubt import in_doubt
 from ..protocol.messages import Request
 from ..protocol.redaction import as_secret, redact_request, secret_values
-from ..protocol.url import path_segment, query_of
+from ..protocol.url import filters_of, path_segment
 from ..secret import Secret
 from ..session import Session
 from ..unset import UNSET, UnsetType
@@ -74,7 +74,7 @@ class Trunks:
                 overlap=overlap,
                 resume=resume,
             ),
-            filters=query_of(status=status, sort=sort),
+            filters=filters_of(status=status, sort=sort),
         )
 
     async def find(self, sip_username: str) -> Trunk | None:
@@ -158,7 +158,7 @@ class Trunks:
         del specs  # a traceback keeps this frame, and they may hold passwords in plain text
         check_whole("concurrency", concurrency)
         if if_exists not in ("fail", "skip"):
-            raise UsageError(f"if_exists must be 'fail' or 'skip', not {if_exists!r}")
+            raise UsageError(f"if_exists must be 'fail' or 'skip', not {shown(if_exists)}")
         if isinstance(checked, UsageError):
             raise checked
         return Batch(

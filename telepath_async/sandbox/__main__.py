@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     if options.pop("openapi"):
-        print(json.dumps(openapi(options["style"]), indent=2))
+        _print(json.dumps(openapi(options["style"]), indent=2))
         return 0
     try:
         sandbox = Sandbox(**options)
@@ -89,12 +90,22 @@ async def _serve(sandbox: Sandbox) -> None:
 
 
 def _announce(base_url: str, api_key: str) -> None:
-    print(f"base URL: {base_url}")
-    print(f"API key:  {api_key}")
-    print(
-        f"try:      curl -H 'Authorization: Bearer {api_key}' '{base_url}/trunks?limit=1'",
-        flush=True,
+    _print(
+        f"base URL: {base_url}\n"
+        f"API key:  {api_key}\n"
+        f"try:      curl -H 'Authorization: Bearer {api_key}' '{base_url}/trunks?limit=1'"
     )
+
+
+def _print(text: str) -> None:
+    """Print text at once. Raises SystemExit where nobody can read it."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # What waits is flushed once more when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        closed = isinstance(error, BrokenPipeError)  # `| head`: 128 and the number of SIGPIPE
+        sys.exit(141 if closed else f"standard output: {error.strerror}")
 
 
 @contextmanager

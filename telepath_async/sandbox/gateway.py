@@ -74,8 +74,8 @@ class Gateway:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _exchange(self, request: web.BaseRequest) -> web.StreamResponse:
-        record, too_large = await self._record(request)
-        refusal = self._admit(record) or too_large
+        record, unreadable = await self._record(request)
+        refusal = self._admit(record) or unreadable
         fault = self._fault(record, refusal)
         reply = self._reply(record, refusal, fault)
         delay = self._latency + (fault.delay if fault else 0)
@@ -87,18 +87,22 @@ class Gateway:
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
     async def _record(self, request: web.BaseRequest) -> tuple[RecordedRequest, ApiProblem | None]:
-        too_large, body = None, b""
+        unreadable, body = None, b""
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            too_large = plain_problem(413, "The request body is too large")
-        path, _, query = request.raw_path.partition("?")
+            unreadable = plain_problem(413, "The request body is too large")
+        except web.RequestPayloadError:
+            unreadable = plain_problem(400, "The request body is not what Content-Encoding says")
+        target = request.raw_path  # as sent; to a proxy, clients send the whole URL
+        target = target if target.startswith("/") else request.rel_url.raw_path_qs
+        path, _, query = target.partition("?")
         at = asyncio.get_running_loop().time()
         record = RecordedRequest(request.method, path, query, request.headers.copy(), body, at)
         if len(self.requests) >= MOST_REQUESTS_REMEMBERED:
             del self.requests[: MOST_REQUESTS_REMEMBERED // 2]
         self.requests.append(record)
-        return record, too_large
+        return record, unreadable
 
     def _admit(self, record: RecordedRequest) -> ApiProblem | None:
         """Check the key, and count the request against the key's limit.

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -37,12 +36,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from telepath_async import Call, Trunk, to_dict
-from telepath_async.columns import figure, json_value, text, to_utc
+from telepath_async.columns import figure, hashed_id, json_value, storable_id, text, to_utc
 
 Row = dict[str, Any]
 
 _MOST_BYTES_IN_AN_INDEX: Final = 1_000  # PostgreSQL's limit is 2,704 for all columns of an entry
-_LONGEST_BEGINNING: Final = 100
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -171,7 +169,10 @@ def write_json(value: object) -> str:
 
 def encodable(row: Row, codec: str) -> Row:
     """Return the row with `?` for what the database's encoding cannot hold."""
-    return {name: _encodable(value, codec) for name, value in row.items()}
+    made = {name: _encodable(value, codec) for name, value in row.items()}
+    if made["id"] != row["id"]:
+        made["id"] = _encodable(hashed_id(row["id"]), codec)
+    return made
 
 
 def _encodable(value: object, codec: str) -> Any:
@@ -184,12 +185,9 @@ def _encodable(value: object, codec: str) -> Any:
     return value
 
 
-def _id(value: str) -> str | None:
-    """Return an id that an index can hold: of a longer one, the beginning and its hash."""
-    if not _fits_index(value):
-        digest = sha256(value.encode("utf-8", "replace")).hexdigest()
-        value = f"{value[:_LONGEST_BEGINNING]}...{digest}"
-    return text(value)
+def _id(value: str) -> str:
+    """Return an id that an index can hold: of another one, the beginning and its hash."""
+    return storable_id(value) if _fits_index(value) else hashed_id(value)
 
 
 def _too_long(call: Call) -> dict[str, str]:

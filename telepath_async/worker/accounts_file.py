@@ -51,7 +51,7 @@ def load_accounts(
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         found.append(f"the file cannot be read: {reason}")
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own, and of thousands of digits
         found.append(f"it is not TOML: {error}")
     else:
         read = _read(document, secrets, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing
 from typing import Final
 
@@ -47,6 +47,18 @@ class FileStore(TextStore):
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Delete the statuses of jobs that the accounts file no longer has.
+
+        Raises UsageError, StateBusy, OSError.
+        """
+        try:
+            found = self._database.execute("SELECT key FROM status").fetchall()
+            others = [row for row in found if row[0] not in keys]
+            self._database.executemany("DELETE FROM status WHERE key = ?", others)
+        except sqlite3.Error as error:
+            raise _refusal(self._path, error) from None
 
     async def write(self, status: JobStatus, *, keep: bool = False) -> None:
         """Replace a status; `keep`: unless there is one."""

@@ -105,7 +105,7 @@ async def run_worker(
             if broker is None
             else await stack.enter_async_context(broker.connect(options.concurrency))
         )
-        store = _file_store(state, stack) if connected is None else connected.store
+        store = _file_store(state, accounts, stack) if connected is None else connected.store
         outage = Outage(
             errors=(sqlite3.Error,) if connected is None else connected.connection_errors,
             redactor=_redactor(accounts, broker, options),
@@ -174,9 +174,11 @@ async def _read_file(state: str) -> list[JobReport]:
     return report_jobs(statuses, running, utc_now())
 
 
-def _file_store(state: str, stack: AsyncExitStack) -> StatusStore:
+def _file_store(state: str, accounts: Accounts, stack: AsyncExitStack) -> StatusStore:
     stack.enter_context(closing(lock_file(state)))
-    return stack.enter_context(closing(FileStore(state)))
+    store = stack.enter_context(closing(FileStore(state)))
+    store.keep_only({job.key for job in accounts.jobs})
+    return store
 
 
 def _runner(

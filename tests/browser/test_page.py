@@ -348,3 +348,16 @@ def test_another_browser_is_not_let_in(sandbox_database: str, visit: Open) -> No
         assert answer is not None
         assert answer.status == 403
         other.context.close()
+
+
+def test_calls_without_a_trunk_are_no_filter_and_huge_figures_stay_short(
+    url: str, visit: Open
+) -> None:
+    rows = [call(n, start_time=datetime.now(UTC), ai_latency_ms=1e308) for n in range(30)]
+    settled(url, *rows, call(99, start_time=datetime.now(UTC), trunk_id=None), states=[state()])
+    with dashboard(url) as served:
+        seen = visit(served.address)
+        assert tile(seen, "ai_p95_ms") == "1.0e+308 ms"
+        line = seen.page.locator("#trunks tbody tr", has_text="no trunk")
+        assert line.locator("button").count() == 0
+        assert seen.page.locator("tr.chosen").count() == 0

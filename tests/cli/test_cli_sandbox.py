@@ -14,7 +14,7 @@ from contextlib import closing
 import pytest
 
 from telepath_async import demo
-from telepath_async.cli.exits import FAILED, INTERRUPTED, OK, USAGE
+from telepath_async.cli.exits import FAILED, OK, USAGE
 from tests.cli.conftest import Telepath
 
 
@@ -43,7 +43,7 @@ def test_the_sandbox_says_what_to_set_and_serves_until_it_is_stopped(run: Telepa
     )
     thread.join()
     assert answers == [200]
-    assert served.code == INTERRUPTED
+    assert served.code == OK
     assert (
         served.out == f"export TELEPATH_BASE_URL=http://127.0.0.1:{port}/v1\n"
         "export TELEPATH_API_KEY=sk_live_mine\n"

@@ -46,3 +46,7 @@ def test_of_no_value_there_is_no_figure() -> None:
     assert nearest_ranks([], (50, 95)) == [None, None]
     assert mean([]) is None
     assert (merged([]), largest([], 3), above([], 1.0)) == ([], [], 0)
+
+
+def test_a_mean_of_values_whose_sum_no_double_holds_is_finite() -> None:
+    assert math.isclose(mean([[1e308, 1e308], [1e308]]) or 0.0, 1e308)

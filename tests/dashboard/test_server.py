@@ -14,7 +14,7 @@ from telepath_async.dashboard.queries import CallReader
 from telepath_async.dashboard.server import Address, serve
 
 from .browsing import board_over, visiting
-from .stored import call, state, store
+from .stored import HOUR, NOW, call, state, store
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -88,6 +88,7 @@ async def test_files_are_served_by_name_and_nothing_beside(sqlite_url: str) -> N
         ("data", {"since": "2026-11-02", "until": "2026-11-01"}),
         ("data", {"since": "2020-01-01", "until": "2026-11-01"}),
         ("data", {"since": "2030-01-01", "until": "2030-01-02"}),
+        ("data", {"since": "0001-01-01", "until": "0001-01-02"}),
         ("calls", {"since": "2026-11-01T00:00:00+99:00", "until": "2026-11-02"}),
     ],
 )
@@ -171,3 +172,18 @@ async def test_a_proxy_passes_its_own_name_on(sqlite_url: str) -> None:
 def test_an_address_for_everybody_is_refused(options: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="--behind-proxy"):
         Address(**options)
+
+
+async def test_calls_of_all_times_are_listed(database_url: str) -> None:
+    await store(database_url, [call(1)])
+    query = {"since": "0001-01-01", "until": "9999-12-31T23:59:59.999999"}
+    async with board_over(database_url) as board, visiting(board) as visitor:
+        assert len((await (await visitor("/api/calls", params=query)).json())["calls"]) == 1
+
+
+async def test_a_figure_of_astronomic_size_is_answered(sqlite_url: str) -> None:
+    rows = [call(n, ai_latency_ms=1e308, start_time=NOW - n // 2 * HOUR) for n in range(60)]
+    await store(sqlite_url, [*rows, call(99)], states=[state()])
+    async with board_over(sqlite_url) as board, visiting(board) as visitor:
+        for path in ("data", "explain"):
+            assert (await visitor(f"/api/{path}")).status == 200

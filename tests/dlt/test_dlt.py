@@ -233,3 +233,15 @@ def test_a_key_is_taken_from_dlts_secrets_or_from_ours_but_not_from_anybody_else
         with monkeypatch.context() as patch:
             patch.setenv(name, "sk_live_try")
             assert set(telepath_source().resources) == {"calls", "trunks", "overview"}
+
+
+async def test_ids_that_differ_only_by_what_cannot_be_stored_stay_apart(
+    empty: Sandbox, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(tmp_path, "parquet")
+    rows = [{"id": "call_\0", "start_time": ago(hours=1)}, {"id": "call_\ufffd"}]
+    page = json.dumps({"calls": rows, "total": 2, "limit": 100, "offset": 0})
+    empty.fail_next(status=200, path="/calls", body=page, times=2)
+    await warehouse.load(empty)
+    stored = warehouse.rows("SELECT id FROM telepath.calls ORDER BY id")
+    assert [row["id"][:6] for row in stored] == ["call_\ufffd", "call_\ufffd"]

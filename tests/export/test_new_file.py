@@ -131,3 +131,11 @@ async def test_a_cancellation_waits_for_the_thread_however_often_it_comes(fails:
 async def test_what_the_thread_raises_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         await in_thread(lambda: 1 // 0)
+
+
+def test_a_pipe_is_no_file_either() -> None:
+    reading, writing = os.pipe()
+    with pytest.raises(UsageError, match="is not a file that could be replaced"):
+        NewFile(f"/dev/fd/{writing}")
+    os.close(reading)
+    os.close(writing)

@@ -16,6 +16,8 @@ from telepath_async.insights import explain
 from tests.dashboard.stored import call, store, trunk
 
 NOW = datetime(2026, 11, 27, 14, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+FIRST, LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 
 
 def calls(now: datetime = NOW) -> list[dict[str, Any]]:
@@ -66,6 +68,11 @@ async def test_the_hour_in_which_one_period_ends_and_the_other_begins_is_counted
     [
         ({"before": (NOW, NOW + timedelta(hours=1))}, "both before and after"),
         ({"before": (NOW, NOW), "after": (NOW, NOW)}, "must end after it begins"),
+        (
+            {"before": (FIRST, NOW), "after": (NOW, NOW + HOUR)},
+            "before must lie between 1970 and 9999",
+        ),
+        ({"before": (NOW - HOUR, NOW), "after": (NOW, LAST)}, "after must lie between 1970"),
         (
             {
                 "before": (NOW, NOW + timedelta(hours=3)),

@@ -62,6 +62,17 @@ def test_what_follows_deflate_is_left_out(kind: Callable[[bytes], bytes]) -> Non
     assert decode_body(kind(BODY) + gzip.compress(BODY), "deflate", 10**6) == (BODY, True)
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, bare_deflate])
+def test_another_encoding_is_not_guessed_at(pack: Callable[[bytes], bytes]) -> None:
+    assert decode_body(pack(BODY), "br", 10**6) == (pack(BODY), True)
+
+
+def test_the_last_match_of_bare_deflate_may_go_beyond_a_piece() -> None:
+    for beyond in range(259):
+        body = bytes(2**16 + beyond)
+        assert decode_body(bare_deflate(body), "deflate", 10**6) == (body, True)
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "nonsense"])
 @pytest.mark.parametrize("body", [b"", b"{}", BODY, b"\x1f\x8b", b"\x78\x9c", b"\x00"])
 def test_what_is_not_as_its_label_says_is_returned_as_it_came(encoding: str, body: bytes) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +88,21 @@ def test_a_bad_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> No
         main(["--trunks", "-1"])
     assert stopped.value.code == 2
     assert "trunks must be 0 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--openapi", "--port=0"])
+def test_a_reader_that_has_left_ends_it_quietly(option: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "telepath_async.sandbox", option]
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=ROOT, timeout=30)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
+def test_a_full_disk_is_one_clear_line() -> None:
+    full = open("/dev/full", "w")  # noqa: SIM115  # what it holds cannot be flushed
+    with redirect_stdout(full), pytest.raises(SystemExit, match=r"^standard output: No space"):
+        main(["--openapi"])
+    full.close()  # it leads to nowhere now

@@ -267,3 +267,24 @@ async def test_a_connection_accepted_in_the_turn_of_the_stop_is_closed_in_good_o
             await asyncio.sleep(0)  # the next turn accepts it
             await asyncio.sleep(0)
     gc.collect()  # a transport that was left open warns, and a warning fails the test
+
+
+async def test_a_body_that_is_not_compressed_as_it_says_is_refused(either: Any) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    answer = await either("POST", "/trunks", data=b"hello", headers=headers)
+    assert (answer.status, answer.code) == (400, "bad_request")
+
+
+async def test_a_target_that_is_a_whole_url_is_found(offset: Any) -> None:
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", yarl.URL(offset.sandbox.base_url).port
+    )
+    key = offset.sandbox.api_key
+    writer.write(
+        b"GET http://api.test/v1/trunks?limit=1 HTTP/1.1\r\nHost: api.test\r\n"
+        b"Connection: close\r\nAuthorization: Bearer %b\r\n\r\n" % key.encode()
+    )
+    assert (await reader.read()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    await writer.wait_closed()
+    assert offset.sandbox.requests[-1].path == "/v1/trunks"

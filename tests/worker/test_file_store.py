@@ -138,3 +138,14 @@ def test_a_state_file_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -
         UsageError, match="cannot be used as the worker's state file: unable to open"
     ):
         lock_file(str(tmp_path / "nowhere" / "state"))
+
+
+async def test_statuses_of_other_jobs_are_deleted(tmp_path: Path) -> None:
+    mine = first_status(sync_job(), NOW)
+    with closing(FileStore(str(tmp_path / "state"))) as store:
+        await store.write(mine)
+        await store.write(evolve(mine, account="gone"))
+        store.keep_only({mine.key})
+        assert await store.read_all() == [mine]
+        with held(tmp_path / "state"), pytest.raises(StateBusy):
+            store.keep_only(())

@@ -193,3 +193,18 @@ async def test_a_dispatcher_that_fails_ends_the_worker(
             await work(
                 accounts_of(tmp_path, sandbox, SYNC), broker=BrokerUrl(redis=Secret(redis_url))
             )
+
+
+async def test_an_account_that_is_removed_from_the_file_leaves_the_status(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    state, stop = str(tmp_path / "state"), asyncio.Event()
+    accounts = accounts_of(tmp_path, sandbox, SYNC.replace("acme", "old"), name="old")
+    working = asyncio.create_task(work(accounts, state, stop=stop))
+    async with asyncio.timeout(40):
+        while not await succeeded(None, state):
+            await asyncio.sleep(0.1)
+        stop.set()
+        await working
+        await work(accounts_of(tmp_path, sandbox, SYNC), state, stop=stop)  # it ends at once
+    assert "old" not in [job.status.account for job in await read_report(None, state)]

@@ -223,7 +223,9 @@ function groupColumns(isTrunk) {
   const few = (row) => (row.few ? "few" : "");
   const slow = (row) => (row.few ? "few" : row.p95 > answer.options.ai_limit_ms ? "bad" : "");
   return [
-    cell(isTrunk ? "trunk" : "account", name, name, { textual: true, button: (row) => choose(isTrunk, row) }),
+    cell(isTrunk ? "trunk" : "account", name, name, {
+      textual: true, button: (row) => choose(isTrunk, row), plain: (row) => !row[isTrunk ? "trunk" : "account"],
+    }),
     ...(isTrunk && several()
       ? [cell("account", (row) => row.account, (row) => accountName(row.account), { textual: true, wide: true })] : []),
     ...(isTrunk
@@ -255,13 +257,13 @@ function sortable(name, columns, rows, caption, chosen) {
 }
 
 function showTrunks() {
-  const chosen = (row) => state.trunk === row.trunk;
+  const chosen = (row) => state.trunk && state.trunk === row.trunk;
   sortable("trunks", groupColumns(true), answer.trunks, "Trunks", chosen);
 }
 
 function showAccounts() {
   at("accounts-section").hidden = answer.accounts.length < 2;
-  sortable("accounts", groupColumns(false), answer.accounts, "Accounts", (row) => state.account === row.account);
+  sortable("accounts", groupColumns(false), answer.accounts, "Accounts", (row) => state.account && state.account === row.account);
 }
 
 function callColumns() {

@@ -15,6 +15,7 @@ export function element(tag, text, options = {}) {
 
 export function number(value, digits = 0) {
   if (value === null || value === undefined) return "–";
+  if (Math.abs(value) >= 1e12) return value.toExponential(1);
   return value.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits });
 }
 

@@ -1,4 +1,5 @@
-// Tables whose heads sort. A column: {title, value(row), text(row), textual, wide, className, button}.
+// Tables whose heads sort. A column: {title, value(row), text(row), textual, wide, className, button,
+// plain(row): no button in this row}.
 
 import { element } from "./format.js";
 
@@ -33,11 +34,12 @@ function mark(made, column) {
 
 function cell(column, row) {
   const text = column.text ? column.text(row) : column.value(row);
-  const made = element("td", column.button ? null : text);
+  const button = column.button && !(column.plain && column.plain(row));
+  const made = element("td", button ? null : text);
   const name = column.className && column.className(row);
   if (name) made.className = name;
   mark(made, column);
-  if (column.button) {
+  if (button) {
     const onclick = () => column.button(row);
     const label = column.label ? { "aria-label": column.label(row) } : {};
     made.append(element("button", text, { type: "button", title: text, onclick, ...label }));
