@@ -198,13 +198,10 @@ async def test_a_dispatcher_that_fails_ends_the_worker(
 async def test_an_account_that_is_removed_from_the_file_leaves_the_status(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    state, stop = str(tmp_path / "state"), asyncio.Event()
+    state, stop = tmp_path / "state", asyncio.Event()
     accounts = accounts_of(tmp_path, sandbox, SYNC.replace("acme", "old"), name="old")
-    working = asyncio.create_task(work(accounts, state, stop=stop))
-    async with asyncio.timeout(40):
-        while not await succeeded(None, state):
-            await asyncio.sleep(0.1)
-        stop.set()
-        await working
-        await work(accounts_of(tmp_path, sandbox, SYNC), state, stop=stop)  # it ends at once
-    assert "old" not in [job.status.account for job in await read_report(None, state)]
+    async with working(accounts, state, None):
+        await until_reported(None, state, lambda job: job.status.last_success)
+    stop.set()
+    await work(accounts_of(tmp_path, sandbox, SYNC), state, stop=stop)  # it ends at once
+    assert "old" not in [job.status.account for job in await read_report(None, str(state))]
