@@ -87,7 +87,7 @@ async def _rotate_and_keep(
     try:
         credentials = await telepath.trunks.rotate_sip_password(trunk_id)
     except ResponseError as error:
-        _keep_raw(shell, error, kept)
+        _keep_raw(error, kept)
         raise
     except (OutcomeUnknown, asyncio.CancelledError):
         echo("the old password may be dead: rotate again, to have one that works", kind="warning")
@@ -102,7 +102,7 @@ async def _rotate_and_keep(
     return credentials
 
 
-def _keep_raw(shell: Shell, error: ResponseError, kept: SecretFile | None) -> None:
+def _keep_raw(error: ResponseError, kept: SecretFile | None) -> None:
     """Keep an answer that cannot be read: where it is not empty, the new password stands in it."""
     if not error.raw:
         echo("the answer was empty, and the old password may be dead: rotate again", kind="warning")
@@ -111,7 +111,7 @@ def _keep_raw(shell: Shell, error: ResponseError, kept: SecretFile | None) -> No
         kept.replace(error.raw)
         kept.close()
         echo("the answer was saved as it came: the new password stands in it", kind="warning")
-    elif shell.show_secrets:
+    else:  # it was to be shown
         echo(f"the answer as it came, with the new password in it: {error.raw!r}", kind="warning")
 
 

@@ -162,6 +162,16 @@ class RedisLimiter:
         """How many callers wait for a permit."""
         return len(self._queue)
 
+    @property
+    def in_hand(self) -> int:
+        """How many permits Redis has lent: the next calls take them without a wait."""
+        return self._member.in_hand
+
+    @property
+    def limit(self) -> int:
+        """The requests a period that all processes together may send now, as last learned."""
+        return self._member.shares.limit
+
     def bind(self, key_id: str) -> None:
         """Serve the API key with this hash. Raises UsageError for a second key."""
         if self._key_id not in (None, key_id):
@@ -270,13 +280,12 @@ class RedisLimiter:
             self._serve()
 
     def _expire(self, waiter: Waiter, max_wait: float) -> None:
-        if not waiter.future.done():
-            self._queue.leave(waiter)
-            wait = self._member.least_wait(self._queue.ahead(waiter.priority), self._clock())
-            _resolve(
-                waiter,
-                ThrottledError(f"no permit within {max_wait:g} s; {_REMEDY}", retry_after=wait),
-            )
+        self._queue.leave(waiter)
+        wait = self._member.least_wait(self._queue.ahead(waiter.priority), self._clock())
+        _resolve(
+            waiter,
+            ThrottledError(f"no permit within {max_wait:g} s; {_REMEDY}", retry_after=wait),
+        )
 
     def _serve(self) -> None:
         """Grant what there is, and come back when there may be more without Redis."""
@@ -330,6 +339,7 @@ class _StateNotifier:
 
 
 def _resolve(waiter: Waiter, error: Exception | None) -> None:
+    """End the wait, or do nothing where it has ended: granted, expired, or cancelled."""
     if waiter.future.done():
         return
     if error is None:

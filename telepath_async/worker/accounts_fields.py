@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 _LOOPBACK: Final = "http://127.0.0.1"
-_CRON_NAMES: Final = (
+CRON_NAMES: Final = (
     "@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually",
 )  # fmt: skip
 # Minutes, hours, days, months and weekdays alone: croniter takes seconds, years and chance too.
@@ -74,7 +74,7 @@ def _cron(value: object) -> str:
     try:
         schedule = _text(value).strip()
         fields = schedule.split()
-        if schedule not in _CRON_NAMES and not (
+        if schedule not in CRON_NAMES and not (
             len(fields) == 5 and all(map(_CRON_FIELD.fullmatch, fields))
         ):
             raise ValueError
@@ -82,7 +82,7 @@ def _cron(value: object) -> str:
     except (ValueError, KeyError):  # "0 0 30 2 *" is well formed, and never comes
         raise ValueError(
             "it must be a schedule in cron's five fields (UTC), such as '*/15 * * * *', or one of "
-            f"{', '.join(_CRON_NAMES)}"
+            f"{', '.join(CRON_NAMES)}"
         ) from None
     return schedule
 

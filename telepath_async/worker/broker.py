@@ -38,14 +38,14 @@ from .stores import StatusStore
 from .work import Run
 
 _FUNCTION: Final = "run"
-_HEARTBEAT_SECONDS: Final = 20
-_SECONDS_BETWEEN_BEATS: Final = 5.0
-_SWEEP_SECONDS: Final = 5
-_SECONDS_TO_ANSWER_A_SWEEP: Final = 2.5
+HEARTBEAT_SECONDS: Final = 20
+SECONDS_BETWEEN_BEATS: Final = 5.0
+SWEEP_SECONDS: Final = 5
+SECONDS_TO_ANSWER_A_SWEEP: Final = 2.5
 _SECONDS_BEYOND_OUR_OWN_TIMEOUT: Final = 60
 _DELIVERIES: Final = 100
 _SECONDS_TO_KEEP_A_RESULT: Final = 24 * 3600
-_SECONDS_TO_WAIT_FOR_A_JOB: Final = 5.0
+SECONDS_TO_WAIT_FOR_A_JOB: Final = 5.0
 _SECONDS_TO_CANCEL: Final = 5.0
 _SECONDS_TO_STOP: Final = 8.0
 _SECONDS_TO_LEAVE: Final = 1.0
@@ -92,7 +92,7 @@ class Broker:
                 kwargs={"job": job.key, "part": status.part_name},
                 key=_key(queue, status),
                 timeout=int(seconds) + _SECONDS_BEYOND_OUR_OWN_TIMEOUT,
-                heartbeat=_HEARTBEAT_SECONDS,
+                heartbeat=HEARTBEAT_SECONDS,
                 retries=_DELIVERIES,
                 ttl=_SECONDS_TO_KEEP_A_RESULT,
             )
@@ -185,15 +185,15 @@ class Worker:
 
     def _worker(self, queue: Queue) -> SaqWorker[Any]:
         # What upkeep calls: see the top of this file.
-        sweep = partial(queue.sweep, abort=_SECONDS_TO_ANSWER_A_SWEEP)
+        sweep = partial(queue.sweep, abort=SECONDS_TO_ANSWER_A_SWEEP)
         queue.sweep = sweep  # type: ignore[method-assign]
         return _SaqWorker(
             queue,
             functions=[(_FUNCTION, self._run)],
             concurrency=self._concurrency,
             after_process=self._after,
-            timers={"sweep": _SWEEP_SECONDS, "schedule": 1, "abort": 1, "worker_info": 10},
-            dequeue_timeout=_SECONDS_TO_WAIT_FOR_A_JOB,
+            timers={"sweep": SWEEP_SECONDS, "schedule": 1, "abort": 1, "worker_info": 10},
+            dequeue_timeout=SECONDS_TO_WAIT_FOR_A_JOB,
             cancellation_hard_deadline_s=_SECONDS_TO_CANCEL,
             metadata={"worker": self._runner.worker},
         )
@@ -210,7 +210,7 @@ class Worker:
         runs: list[Run] = []
         work = asyncio.ensure_future(self._runner.run(job, part, runs.append))
         try:
-            while not (await asyncio.wait([work], timeout=_SECONDS_BETWEEN_BEATS))[0]:
+            while not (await asyncio.wait([work], timeout=SECONDS_BETWEEN_BEATS))[0]:
                 await self._outage.wait_out(lambda: self._beat(queued, runs, work))
             context["outcome"] = outcome = await work
         except JobFailed:

@@ -17,7 +17,7 @@ from .status import JobStatus
 
 # A job that was submitted and is still due has been lost with its worker, is under way, or waits:
 # submitting it again does nothing in the last two cases.
-_SECONDS_TO_LOOK_AGAIN: Final = 5.0
+SECONDS_TO_LOOK_AGAIN: Final = 5.0
 _MAX_SECONDS_TO_SLEEP: Final = 5.0  # the wall clock may be set
 
 
@@ -55,7 +55,7 @@ class Dispatcher:
         await self.runner.schedule()
         while not task.cancelling():  # redis-py can lose a cancellation while it connects
             self._woken.clear()
-            await self._round(utc_now())
+            await self.submit_due(utc_now())
             self.turned = time.monotonic()
             pause = min(self._looks.values(), default=float("inf")) - utc_now().timestamp()
             try:
@@ -64,7 +64,8 @@ class Dispatcher:
             except TimeoutError:
                 pass
 
-    async def _round(self, now: datetime) -> None:
+    async def submit_due(self, now: datetime) -> None:
+        """Submit once what is due now."""
         if now.timestamp() < self._last:  # the clock was set back: what we wait for may be far
             self._looks = dict.fromkeys(self._looks, 0.0)
         self._last = now.timestamp()
@@ -76,5 +77,5 @@ class Dispatcher:
                 self._looks[status.key] = status.next_run.timestamp()
                 continue
             self.due[status.key] = status
-            self._looks[status.key] = now.timestamp() + _SECONDS_TO_LOOK_AGAIN
+            self._looks[status.key] = now.timestamp() + SECONDS_TO_LOOK_AGAIN
             await self.submit(self.runner.jobs[status.key], status)

@@ -17,7 +17,7 @@ from saq.queue.redis import RedisQueue
 
 from .clocks import forget_future
 
-_SECONDS_TO_BEGIN: Final = 10.0
+SECONDS_TO_BEGIN: Final = 10.0
 
 
 class PatchedRedisQueue(RedisQueue):
@@ -61,7 +61,7 @@ class PatchedRedisQueue(RedisQueue):
             job_id: self._taken.get(job_id, now) for job_id in jobs if job_id not in begun
         }
         stuck = {job_id for job_id in begun if (job := jobs[job_id]) is not None and job.stuck}
-        left = {job_id for job_id, since in self._taken.items() if now - since >= _SECONDS_TO_BEGIN}
+        left = {job_id for job_id, since in self._taken.items() if now - since >= SECONDS_TO_BEGIN}
         return {job_id: jobs[job_id] for job_id in (*stuck, *left)}
 
     async def _put_back(self, job_id: str, job: Job | None, abort: float) -> None:

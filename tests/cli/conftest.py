@@ -9,10 +9,14 @@ import asyncio
 import errno
 import json
 import os
+import re
+import shlex
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -21,6 +25,9 @@ from attrs import frozen
 from telepath_async.cli import main
 from telepath_async.cli.exits import USAGE
 from telepath_async.sandbox import Sandbox
+from tests.support.clients import style
+
+__all__ = ["style"]
 
 
 @contextmanager
@@ -93,6 +100,18 @@ def full_disk(*_: object, **__: object) -> NoReturn:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def checkpoint_in(hint: str) -> str:
+    """Return the checkpoint with which a list goes on, by what the command says."""
+    return shlex.split(re.findall(r"--resume (.*)", hint)[0])[0]
+
+
+def rows(file: Path) -> int:
+    """Return how many calls stand in a database."""
+    with closing(sqlite3.connect(file)) as database:
+        count: int = database.execute("select count(*) from telepath_calls").fetchone()[0]
+    return count
+
+
 def variables_of(sandbox: Sandbox) -> dict[str, str]:
     """The environment of a process that is to use the sandbox."""
     return {
@@ -100,12 +119,6 @@ def variables_of(sandbox: Sandbox) -> dict[str, str]:
         "TELEPATH_BASE_URL": sandbox.base_url,
         "TELEPATH_API_KEY": sandbox.api_key,
     }
-
-
-@pytest.fixture(params=["offset", "cursor"])
-def style(request: pytest.FixtureRequest) -> str:
-    style: str = request.param
-    return style
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from telepath_async.cli import analytics
+from telepath_async.cli import analytics, shell
 from telepath_async.cli.exits import AUTH, FAILED, OK, PARTLY
 from telepath_async.jobs import commands
 from telepath_async.sandbox import Sandbox
@@ -187,7 +187,7 @@ def test_a_command_that_does_not_end_is_killed(
 def test_the_command_gets_the_alert_where_it_cannot_be_printed(
     telepath: Telepath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(analytics, "_show_alert", full_disk)
+    monkeypatch.setattr(shell, "write_ndjson", full_disk)
     ended = telepath(*SLOW[:-1], "--exec", f"cat >> {tmp_path}/alert.json")
     assert ended.code == FAILED
     assert "No space left on device" in ended.err

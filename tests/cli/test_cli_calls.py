@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from telepath_async import CallDetails
 from telepath_async.cli import calls
 from telepath_async.cli.exits import CONFLICT, FAILED, NOT_FOUND, OK, PARTLY, USAGE
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import Telepath, served
+from tests.cli.conftest import Telepath, rows, served
 
 
 def test_get_shows_the_call_for_people_and_as_json(telepath: Telepath, sandbox: Sandbox) -> None:
@@ -44,13 +43,6 @@ def test_a_call_without_a_trace_is_shown_without_mention_of_it(
 
 def test_a_call_that_is_not_there_is_not_found(telepath: Telepath) -> None:
     assert telepath("calls", "get", "call_none").code == NOT_FOUND
-
-
-def rows(path: Path) -> int:
-    with sqlite3.connect(path) as database:
-        count: int = database.execute("select count(*) from telepath_calls").fetchone()[0]
-    database.close()
-    return count
 
 
 def test_sync_fills_the_table_and_reports(

@@ -26,12 +26,9 @@ def file(tmp_path: Path) -> Path:
 
 def row(username: str) -> dict[str, Any]:
     return {
-        "name": username,
-        "ai_provider": "openai",
-        "sip_username": username,
-        "sip_password": f"pa55word-of-{username}",
-        "openai_api_key": "sk-pa55-1",
-    }
+        "name": username, "ai_provider": "openai", "sip_username": username,
+        "sip_password": f"pa55word-of-{username}", "openai_api_key": "sk-pa55-1",
+    }  # fmt: skip
 
 
 def usernames(sandbox: Sandbox) -> set[str]:

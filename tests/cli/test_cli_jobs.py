@@ -11,7 +11,7 @@ import pytest
 
 from telepath_async import Drift, Paginator
 from telepath_async.cli import hooks
-from telepath_async.cli.exits import CONFLICT, NOT_FOUND, OK, PARTLY
+from telepath_async.cli.exits import CONFLICT, OK, PARTLY
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Ended, Telepath, assert_refused, full_disk
 
@@ -94,12 +94,12 @@ def test_a_trunk_that_is_not_there_is_reported(rotate: Telepath) -> None:
     ended = rotate("conn_none", "--table")
     assert ended.code == PARTLY
     assert "trunk_not_found" in ended.out
-    assert NOT_FOUND != PARTLY
 
 
-def test_the_password_stands_in_neither_arguments_nor_environment(
-    rotate: Telepath, sandbox: Sandbox, tmp_path: Path
+def test_a_command_sees_the_password_on_its_standard_input_alone_and_none_of_our_secrets(
+    rotate: Telepath, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TELEPATH_DATABASE_URL", "postgresql://u:needle@h/d")
     first = next(iter(sandbox.trunks))
     look = (
         f"cat /proc/$$/cmdline /proc/$$/environ > {tmp_path}/seen; "
@@ -108,7 +108,8 @@ def test_the_password_stands_in_neither_arguments_nor_environment(
     assert rotate(first, apply=look).code == OK
     password = json.loads((tmp_path / "received").read_text())["sip_password"]
     assert password == sandbox.sip_password(first)
-    assert password.encode() not in (tmp_path / "seen").read_bytes()
+    seen = (tmp_path / "seen").read_bytes()
+    assert not any(secret.encode() in seen for secret in (password, "needle", sandbox.api_key))
 
 
 @pytest.mark.parametrize(
@@ -137,9 +138,6 @@ def test_a_journal_that_another_run_holds_is_a_conflict(
         ("", "--apply is empty"),
         ("  ", "--apply is empty"),
         ("./tell-carier", "--apply: ./tell-carier cannot be started: there is no such file"),
-        ("CARRIER=a tell-carier --now", "cannot be started: it is in no directory of PATH"),
-        ("./notes.txt", "cannot be started: it is not an executable file (chmod +x)"),
-        ("echo 'open", "cannot be started: the shell cannot read it (is a quote missing?)"),
     ],
 )
 def test_a_command_that_cannot_be_started_is_refused_before_a_password_has_changed(
@@ -151,19 +149,7 @@ def test_a_command_that_cannot_be_started_is_refused_before_a_password_has_chang
     reason: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "notes.txt").write_text("")
     assert_refused(rotate("--all", apply=apply), sandbox, reason)
-
-
-def test_a_command_sees_no_api_key(
-    rotate: Telepath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
-) -> None:
-    first = next(iter(sandbox.trunks))
-    monkeypatch.setenv("TELEPATH_DATABASE_URL", "postgresql://u:needle@h/d")
-    assert rotate(first, apply=f"cat > /dev/null; env > {tmp_path}/seen").code == OK
-    seen = (tmp_path / "seen").read_text()
-    assert "needle" not in seen
-    assert sandbox.api_key not in seen
 
 
 def test_trunks_that_may_have_been_missed_are_told(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -16,7 +14,7 @@ from telepath_async.cli import listing, shell
 from telepath_async.cli.exits import FAILED, OK, PARTLY, USAGE
 from telepath_async.cli.output import shown_text
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import Telepath, served
+from tests.cli.conftest import Telepath, checkpoint_in, full_disk, served
 
 
 def test_every_call_is_a_line_of_json_in_both_styles(
@@ -94,10 +92,11 @@ def test_one_long_name_costs_a_narrow_table_no_other_column(
 
 
 def test_an_empty_list_is_no_line_of_json_and_a_header_as_a_table(telepath: Telepath) -> None:
-    assert telepath("calls", "list", "--trunk-id", "conn_none").out == ""
-    assert (
-        telepath("calls", "list", "--trunk-id", "conn_none", "--table").out.split()[0] == "started"
-    )
+    nothing = ("calls", "list", "--trunk-id", "conn_none")
+    assert telepath(*nothing).out == ""
+    table = telepath(*nothing, "--table")
+    assert (table.code, table.out.split()[0]) == (OK, "started")
+    assert "note: there are no such calls" in table.err
 
 
 def test_trunks_are_listed(telepath: Telepath, sandbox: Sandbox) -> None:
@@ -129,7 +128,7 @@ def test_a_list_that_fails_says_how_to_go_on_and_going_on_gives_the_rest(
     assert cut.code == FAILED
     assert "error: the server refused offset" in cut.err
     assert f"{len(cut.lines)} calls were printed" in cut.err
-    checkpoint = shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0]
+    checkpoint = checkpoint_in(cut.err)
     rest = telepath("calls", "list", "--resume", checkpoint)
     assert rest.code == OK
     assert cut.lines
@@ -150,31 +149,28 @@ def test_what_could_not_be_written_is_not_before_the_checkpoint(
 ) -> None:
     written = []
 
-    def full_disk(values: list[Any], **options: Any) -> None:
+    def one_page(values: list[Any], **options: Any) -> None:
         if written:
-            raise OSError(28, "No space left on device")
+            full_disk()
         written.extend(values)
 
-    monkeypatch.setattr(shell, "write_ndjson", full_disk)
+    monkeypatch.setattr(shell, "write_ndjson", one_page)
     cut = telepath("calls", "list")
     monkeypatch.undo()
     assert cut.code == FAILED
     assert "No space left on device" in cut.err
-    checkpoint = json.loads(shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0])
+    checkpoint = json.loads(checkpoint_in(cut.err))
     assert checkpoint["last"] == written[-1].id
 
 
 def test_of_a_table_that_could_not_be_printed_no_row_is_before_the_checkpoint(
     telepath: Telepath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full_disk(*arguments: Any, **options: Any) -> None:
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr(listing, "render_rows", full_disk)
     cut = telepath("calls", "list", "--table", "--all")
     assert cut.code == FAILED
     assert "0 calls were printed" in cut.err
-    checkpoint = json.loads(shlex.split(re.findall(r"--resume (.*)", cut.err)[0])[0])
+    checkpoint = json.loads(checkpoint_in(cut.err))
     assert "last" not in checkpoint
 
 

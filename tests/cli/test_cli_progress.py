@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from telepath_async import RateLimit, RequestStarted
-from telepath_async.cli.progress import Bar, Meter, _VisibleBar, progress_bar
+from telepath_async.cli.progress import Bar, Meter, progress_bar
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath
 
@@ -31,27 +31,18 @@ def test_lines_and_a_bar_do_not_share_a_terminal(
         assert type(bar) is Bar
 
 
-def test_the_bar_tells_rows_rate_share_of_the_limit_and_time_left(
+def test_the_bar_tells_rows_rate_share_of_the_limit_and_the_total_where_it_is_known(
     terminal: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    with progress_bar("list", "calls", meter=Meter(), telepath=None) as bar:
-        bar.show(1_200, 30_000)
-        assert isinstance(bar, _VisibleBar)
-        bar.progress.refresh()
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "1,200/30,000 calls" in err
-    assert "% of limit" in err
-    assert "/s" in err
-
-
-def test_a_total_that_is_not_known_is_not_shown(
-    terminal: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with progress_bar("list", "calls", meter=Meter(), telepath=None) as bar:
-        bar.show(7)
-    assert "7 calls" in capsys.readouterr().err
+    for total, shown in ((30_000, "1,200/30,000 calls"), (None, "1,200 calls")):
+        with progress_bar("list", "calls", meter=Meter(), telepath=None) as bar:
+            bar.show(1_200, total)
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert shown in err
+        assert "% of limit" in err
+        assert "/s" in err
 
 
 class Seen:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from telepath_async import ResponseError, Secret
-from telepath_async.cli import credentials, rotation, shell
+from telepath_async import Secret
+from telepath_async.cli import credentials, shell
 from telepath_async.cli.exits import AUTH, CONFLICT, FAILED, NOT_FOUND, OK, UNKNOWN, USAGE
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, assert_refused, full_disk, signalled
@@ -282,7 +282,7 @@ def test_a_new_password_that_cannot_be_printed_is_reported(
     save: bool,
     where: str,
 ) -> None:
-    monkeypatch.setattr(rotation, "_show_credentials", full_disk)
+    monkeypatch.setattr(shell, "write_ndjson", full_disk)
     options = ["--save", tmp_path / "new.json"] if save else ["--show-secrets"]
     failed = telepath("trunks", "rotate", trunk_id, *options)
     assert failed.code == FAILED
@@ -324,16 +324,6 @@ def test_interrupting_a_rotation_says_to_rotate_again(
         stopped = telepath("trunks", "rotate", trunk_id, "--save", tmp_path / "new.json")
     assert stopped.code == 130
     assert "rotate again" in stopped.err
-
-
-def test_a_response_error_without_a_file_for_it_shows_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    from telepath_async.cli.rotation import _keep_raw
-    from telepath_async.cli.shell import Shell
-
-    _keep_raw(Shell(), ResponseError("x", status=200, raw=b"pa55word"), None)
-    assert capsys.readouterr().err == ""
 
 
 def test_what_is_typed_is_asked_for_twice_where_it_is_new(monkeypatch: pytest.MonkeyPatch) -> None:

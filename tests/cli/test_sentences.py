@@ -93,15 +93,9 @@ def test_a_closed_standard_output_is_reported_before_anything_begins(
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
-def test_a_group_whose_help_cannot_be_printed_is_reported(sandbox: Sandbox) -> None:
-    ended = shell("COLUMNS=80 telepath trunks > /dev/full", sandbox)
-    assert ended.returncode == FAILED
-    assert ended.stderr == "error: standard output: No space left on device\n"
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
-def test_a_help_that_cannot_be_printed_is_reported(sandbox: Sandbox) -> None:
-    ended = shell("telepath --help > /dev/full", sandbox)
+@pytest.mark.parametrize("arguments", ["trunks", "--help"])
+def test_a_help_that_cannot_be_printed_is_reported(sandbox: Sandbox, arguments: str) -> None:
+    ended = shell(f"COLUMNS=80 telepath {arguments} > /dev/full", sandbox)
     assert ended.returncode == FAILED
     assert ended.stderr == "error: standard output: No space left on device\n"
 
@@ -217,12 +211,6 @@ def test_advice_is_given_where_it_helps_alone(
         sandbox.fail_next(status=status, times=times)
         ended = telepath(*command, "--timeout", "2")
         assert any(advice in ended.err for advice in ADVICE) is helps
-
-
-def test_an_empty_list_says_so(telepath: Telepath) -> None:
-    ended = telepath("calls", "list", "--table", "--trunk-id", "conn_none")
-    assert ended.code == OK
-    assert "note: there are no such calls" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,9 @@ FIELDS = ("name", "ai_provider", "sip_username", "sip_password", "openai_api_key
 
 def row(username: str = "front", **changes: Any) -> dict[str, Any]:
     fields = {
-        "name": "Front desk",
-        "ai_provider": "openai",
-        "sip_username": username,
-        "sip_password": "s3cur3-password",
-        "openai_api_key": "sk-1",
-    }
+        "name": "Front desk", "ai_provider": "openai", "sip_username": username,
+        "sip_password": "s3cur3-password", "openai_api_key": "sk-1",
+    }  # fmt: skip
     return {name: value for name, value in (fields | changes).items() if value is not None}
 
 

@@ -10,7 +10,7 @@ import aiohttp
 from attrs import frozen
 from yarl import URL
 
-from telepath_async.dashboard.board import Board, BoardOptions
+from telepath_async.dashboard.board import Account, Board, BoardOptions
 from telepath_async.dashboard.server import Address, serve
 
 from .stored import NOW, reading
@@ -51,6 +51,9 @@ async def visiting(
 
 
 @asynccontextmanager
-async def board_over(database_url: str, **options: Any) -> AsyncIterator[Board]:
+async def board_over(
+    database_url: str, *accounts: Account, jobs: Any = None, mask_numbers: bool = False
+) -> AsyncIterator[Board]:
     async with reading(database_url) as reader:
-        yield Board(reader, BoardOptions(), now=lambda: NOW, **options)
+        options = BoardOptions(mask_numbers=mask_numbers)
+        yield Board(reader, options, accounts, jobs=jobs, now=lambda: NOW)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from telepath_async import Secret, TelepathClient, UsageError
-from telepath_async.dashboard.board import Account, Board, BoardOptions
+from telepath_async.dashboard.board import Account
 from telepath_async.dashboard.masking import mask_number, mask_numbers
 from telepath_async.sandbox import Sandbox
 
-from .stored import NOW, call, reading, state, store, trunk
+from .browsing import board_over
+from .stored import NOW, call, state, store, trunk
 
 
 async def shown(
@@ -22,13 +23,10 @@ async def shown(
     there = server.calls.get(call_id, {"from": "+15550100001", "to": "+15559244335"})
     row = call(1, id=call_id, from_number=there["from"], to_number=there["to"])
     await store(database_url, [row])
-    async with (
-        TelepathClient(server.api_key, base_url=server.base_url) as telepath,
-        reading(database_url) as reader,
-    ):
+    async with TelepathClient(server.api_key, base_url=server.base_url) as telepath:
         account = Account(name="acme", telepath=telepath, figures=dict)
-        board = Board(reader, BoardOptions(mask_numbers=mask), [account], now=lambda: NOW)
-        return await board.call({"account": "acme", "id": call_id})
+        async with board_over(database_url, account, mask_numbers=mask) as board:
+            return await board.call({"account": "acme", "id": call_id})
 
 
 async def test_a_call_is_shown_with_its_turns_and_trace(sqlite_url: str) -> None:
@@ -75,8 +73,7 @@ async def test_why_a_call_has_no_details_is_said(sqlite_url: str) -> None:
         found = await shown(sqlite_url, server, call_id)
         assert found is not None
         assert "403" in found["why"]
-    async with reading(sqlite_url) as reader:
-        board = Board(reader, BoardOptions(), now=lambda: NOW)
+    async with board_over(sqlite_url) as board:
         found = await board.call({"account": "acme", "id": "call_00002"})
         assert found is not None
         assert found["why"] == "the key of this account is not known here"
@@ -88,8 +85,7 @@ async def test_the_foot_says_how_every_account_stands(sqlite_url: str) -> None:
     async with TelepathClient("sk_live_x", base_url="http://127.0.0.1:1") as telepath:
         account = Account(name="acme", telepath=telepath, figures=lambda: {"error": "no"})
         never = Account(name="never", telepath=telepath, figures=lambda: {"error": None})
-        async with reading(sqlite_url) as reader:
-            board = Board(reader, BoardOptions(), [account, never], now=lambda: NOW)
+        async with board_over(sqlite_url, account, never) as board:
             foot = (await board.data({}))["foot"]
     acme, never_synced, old = sorted(foot["syncs"], key=lambda line: line["account"])
     assert (acme["error"], acme["complete_until"]) == ("no", "2026-11-27T14:30:00+00:00")
@@ -110,31 +106,26 @@ async def test_jobs_are_shown_or_why_they_are_not(sqlite_url: str) -> None:
         (jobs, ([{"job": "sync"}], None)),
         (failing, (None, "the broker is away")),
     ):
-        async with reading(sqlite_url) as reader:
-            foot = (await Board(reader, BoardOptions(), jobs=source, now=lambda: NOW).data({}))[
-                "foot"
-            ]
+        async with board_over(sqlite_url, jobs=source) as board:
+            foot = (await board.data({}))["foot"]
             assert (foot["jobs"], foot["jobs_error"]) == expected
 
 
 async def test_a_hostile_name_is_passed_on_as_it_is(sqlite_url: str) -> None:
     name = "<img src=x onerror=alert(1)>"
     await store(sqlite_url, known=[trunk("trunk_1", name=name)])
-    async with reading(sqlite_url) as reader:
-        (line,) = (await Board(reader, BoardOptions(), now=lambda: NOW).data({}))["trunk_names"]
+    async with board_over(sqlite_url) as board:
+        (line,) = (await board.data({}))["trunk_names"]
     assert line["name"] == name
 
 
 async def test_no_answer_holds_a_key(sqlite_url: str) -> None:
     key = "sk_live_verysecret"
     await store(sqlite_url, [call(1)])
-    async with (
-        TelepathClient(Secret(key), base_url="http://127.0.0.1:1") as telepath,
-        reading(sqlite_url) as reader,
-    ):
+    async with TelepathClient(Secret(key), base_url="http://127.0.0.1:1") as telepath:
         account = Account(name="acme", telepath=telepath, figures=dict)
-        board = Board(reader, BoardOptions(), [account], now=lambda: NOW)
-        assert key not in repr(await board.data({}))
+        async with board_over(sqlite_url, account) as board:
+            assert key not in repr(await board.data({}))
 
 
 @pytest.mark.parametrize(
@@ -171,8 +162,7 @@ async def test_what_has_changed_is_explained_once(sqlite_url: str) -> None:
         for start in (NOW - timedelta(minutes=6 * number),)
     ]
     await store(sqlite_url, rows, known=[trunk("trunk_1", name="Night Desk")])
-    async with reading(sqlite_url) as reader:
-        board = Board(reader, BoardOptions(), now=lambda: NOW)
+    async with board_over(sqlite_url) as board:
         found = await board.explain({})
         assert found["verdict"] == "changed"
         assert found["summary"].startswith("AI latency of trunk Night Desk (openai), 2026-11-26 ")

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from telepath_async.dashboard.board import Board, BoardOptions
 from telepath_async.dashboard.figures import Span
 from telepath_async.insights.cells import Filter
 
-from .stored import HOUR, NOW, call, many_calls, reading, run_sql, state, store, trunk
+from .browsing import board_over
+from .stored import HOUR, NOW, call, many_calls, run_sql, state, store, trunk
 
 FIRST = NOW.replace(minute=0) - 168 * HOUR
 
 
 async def answer(database_url: str, **query: str) -> dict[str, Any]:
-    async with reading(database_url) as reader:
-        return await Board(reader, BoardOptions(), now=lambda: NOW).data(query)
+    async with board_over(database_url) as board:
+        return await board.data(query)
 
 
 def where(**fields: str) -> str:
@@ -25,28 +25,28 @@ def where(**fields: str) -> str:
     return " AND ".join(["start_time >= :since", *conditions])
 
 
+async def count_by_hand(database_url: str, condition: str, column: str = "*") -> int:
+    counted = f"SELECT count({column}) FROM telepath_calls WHERE {condition}"
+    ((count,),) = await run_sql(database_url, counted, since=since(database_url))
+    return int(count)
+
+
+def since(database_url: str) -> Any:
+    """Return the first moment, as the database has it."""
+    return FIRST if database_url.startswith("postgres") else f"{FIRST:%Y-%m-%d %H:%M:%S.000000}"
+
+
 async def by_hand(database_url: str, column: str, percent: int, condition: str) -> float | None:
     """Return the nearest rank of a column by an ORDER BY and an OFFSET."""
-    moment = FIRST if database_url.startswith("postgres") else f"{FIRST:%Y-%m-%d %H:%M:%S.000000}"
-    ((count,),) = await run_sql(
-        database_url, f"SELECT count({column}) FROM telepath_calls WHERE {condition}", since=moment
-    )
+    count = await count_by_hand(database_url, condition, column)
     rank = max(1, -(-count * percent // 100))
     rows = await run_sql(
         database_url,
         f"SELECT {column} FROM telepath_calls WHERE {condition} AND {column} IS NOT NULL "
         f"ORDER BY {column} LIMIT 1 OFFSET {rank - 1}",
-        since=moment,
+        since=since(database_url),
     )
     return rows[0][0] if rows else None
-
-
-async def count_by_hand(database_url: str, condition: str) -> int:
-    moment = FIRST if database_url.startswith("postgres") else f"{FIRST:%Y-%m-%d %H:%M:%S.000000}"
-    ((count,),) = await run_sql(
-        database_url, f"SELECT count(*) FROM telepath_calls WHERE {condition}", since=moment
-    )
-    return int(count)
 
 
 @pytest.mark.parametrize(

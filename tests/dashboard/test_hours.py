@@ -113,20 +113,23 @@ async def test_answers_are_kept_until_something_changes(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store(sqlite_url, many_calls(50, days=3))
-    shaped = []
-    original = Board._shape
-    monkeypatch.setattr(
-        Board, "_shape", lambda board, *given: shaped.append(1) or original(board, *given)
-    )
+    worked_out = []
+    slowest = CallReader.slowest
+
+    async def counted(reader: CallReader, *given: Any) -> Any:
+        worked_out.append(given)
+        return await slowest(reader, *given)
+
+    monkeypatch.setattr(CallReader, "slowest", counted)
     async with reading(sqlite_url) as reader:
         board = Board(reader, BoardOptions(), now=lambda: NOW)
         for _ in range(3):
             await board.data({})
-        assert len(shaped) == 1
+        assert len(worked_out) == 1
         for number in range(40):
             await board.data({"trunk": str(number)})
         await board.data({})
-        assert len(shaped) == 42
+        assert len(worked_out) == 42
 
 
 async def test_a_database_without_our_tables_has_no_calls(database_url: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from telepath_async import UsageError
+from telepath_async.dashboard.queries import CallReader
 from telepath_async.dashboard.server import Address, serve
 
 from .browsing import board_over, visiting
@@ -113,10 +114,10 @@ async def test_a_database_that_fails_is_told_without_its_url(
 ) -> None:
     async with board_over(sqlite_url) as board, visiting(board) as visitor:
 
-        async def fail() -> Any:
+        async def fail(reader: CallReader) -> Any:
             raise OperationalError("SELECT", {}, Exception("postgresql://me:s3cret@db"))
 
-        monkeypatch.setattr(board._reader, "sync_states", fail)
+        monkeypatch.setattr(CallReader, "sync_states", fail)
         answer = await visitor("/api/data")
         assert answer.status == 503
         assert await answer.json() == {"error": "the database does not answer (OperationalError)"}

@@ -11,14 +11,11 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
+from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
+from tests.support.clients import client_of, style
 
-
-@pytest.fixture(params=["offset", "cursor"])
-def style(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+__all__ = ["style"]
 
 
 @pytest.fixture(params=["parquet", "csv", "ndjson"])
@@ -35,11 +32,7 @@ async def sandbox(style: str) -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
-    limiter = LocalLimiter(limit=1_000_000, period=1.0)
-    retry = RetryPolicy(max_attempts=1)
-    async with TelepathClient(
-        sandbox.api_key, base_url=sandbox.base_url, retry=retry, limiter=limiter
-    ) as telepath:
+    async with client_of(sandbox) as telepath:
         yield telepath
 
 

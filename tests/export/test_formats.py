@@ -77,26 +77,17 @@ def test_csv_tells_an_empty_text_from_none() -> None:
 def test_ndjson_is_one_object_a_line_with_every_column() -> None:
     moment = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=1)))
     call = Call(
-        id="ä\n=1",
-        start_time=moment,
-        duration_seconds=1.5,
-        ai_latency_ms=2**70,
+        id="ä\n=1", start_time=moment, duration_seconds=1.5, ai_latency_ms=2**70,
         extra={"a": [None, True]},
-    )
+    )  # fmt: skip
     (line,) = written(NdjsonRows, call).splitlines()
     assert "ä".encode() in line
     row = json.loads(line)
     assert tuple(row) == COLUMNS
-    assert (row["id"], row["start_time"], row["end_time"]) == (
-        "ä\n=1",
-        "2026-03-01T11:00:00Z",
-        None,
-    )
-    assert (row["duration_seconds"], row["ai_latency_ms"], row["extra"]) == (
-        1.5,
-        2**70,
-        {"a": [None, True]},
-    )
+    assert {
+        "id": "ä\n=1", "start_time": "2026-03-01T11:00:00Z", "end_time": None,
+        "duration_seconds": 1.5, "ai_latency_ms": 2**70, "extra": {"a": [None, True]},
+    }.items() <= row.items()  # fmt: skip
 
 
 def test_text_keeps_the_zone_of_a_time_that_utc_cannot_hold() -> None:
@@ -118,11 +109,8 @@ def test_parquet_keeps_values_and_nulls() -> None:
         Call(id="b"),
     ]
     first, second = from_parquet(*calls).to_pylist()
-    assert (first["start_time"], first["duration_seconds"], first["ai_latency_ms"]) == (
-        moment,
-        1.5,
-        7.0,
-    )
+    assert (first["start_time"], first["duration_seconds"]) == (moment, 1.5)
+    assert first["ai_latency_ms"] == 7.0
     assert json.loads(first["extra"]) == {"b": "ü"}
     assert {name for name, value in second.items() if value is not None} == {"id", "extra"}
 

@@ -11,7 +11,6 @@ from telepath_async.insights.compare import Change
 from telepath_async.insights.explanation import (
     Explanation,
     Period,
-    _interval,
     explain_periods,
     explain_week,
 )
@@ -127,10 +126,14 @@ def test_only_the_account_that_is_asked_for() -> None:
 BEFORE = range(BEGIN - 24, END - 24)
 
 
+def compared(hours: Any, before: range = BEFORE, after: range = INCIDENT) -> Explanation:
+    return explain_periods(hours, before, after, TRUNKS, account=None, seed=0)
+
+
 @pytest.mark.parametrize("trunks", [("t0",), ()])
 def test_two_periods_are_compared(trunks: tuple[str, ...]) -> None:
     hours = week(4, 20_000, slower("ai", 1.6, *trunks))
-    found = explain_periods(hours, BEFORE, INCIDENT, TRUNKS, account=None, seed=0)
+    found = compared(hours)
     assert (found.verdict, found.measure) == ("changed", "ai")
     assert found.blamed == ("trunk Trunk 0 (openai)" if trunks else "all trunks")
     assert str(found).startswith("AI latency of ")
@@ -139,23 +142,17 @@ def test_two_periods_are_compared(trunks: tuple[str, ...]) -> None:
 
 def test_two_periods_without_a_change_or_without_calls() -> None:
     hours = week(5, 8000)
-    same = explain_periods(hours, BEFORE, INCIDENT, TRUNKS, account=None, seed=0)
+    same = compared(hours)
     assert same.verdict == "nothing"
     assert len(same.changes) == 4
     assert str(same).startswith("nothing has changed beyond chance: AI ")
     empty = range(WEEK.start - 50, WEEK.start - 40)
-    assert (
-        explain_periods(hours, empty, INCIDENT, TRUNKS, account=None, seed=0).verdict == "too few"
-    )
+    assert compared(hours, empty).verdict == "too few"
 
 
 @pytest.mark.long
 def test_two_periods_give_few_false_alarms() -> None:
-    alarms = sum(
-        explain_periods(week(seed, 3000), BEFORE, INCIDENT, TRUNKS, account=None, seed=0).verdict
-        == "changed"
-        for seed in range(60)
-    )
+    alarms = sum(compared(week(seed, 3000)).verdict == "changed" for seed in range(60))
     assert alarms <= 5
 
 
@@ -170,10 +167,8 @@ def test_without_a_latency_there_is_nothing_to_say_of_it() -> None:
     for cells in hours.values():
         for cell in cells.values():
             del cell.ai[:], cell.carrier[:], cell.gateway[:]
-    found = explain_periods(
-        hours, range(WEEK.start, WEEK.start + 80), range(WEEK.start + 80, LAST), TRUNKS,
-        account=None, seed=0,
-    )  # fmt: skip
+    middle = WEEK.start + 80
+    found = compared(hours, range(WEEK.start, middle), range(middle, LAST))
     assert [change.measure for change in found.changes] == ["failed"]
     assert standing_out({Group(): {}}, WEEK) is None
 
@@ -191,4 +186,5 @@ def test_a_change_of_less_than_half_has_no_minus() -> None:
         measure="carrier", before=60.0, after=59.8, low=-0.4, high=0.3, calls_before=50,
         calls_after=50,
     )  # fmt: skip
-    assert _interval(change) == "+0 [+0, +0]"
+    (evidence,) = Explanation(verdict="changed", changes=(change,)).evidence
+    assert evidence.endswith(" +0 [+0, +0]")

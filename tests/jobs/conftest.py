@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
+from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
+from tests.support.clients import client_of
 
 
 @pytest.fixture
@@ -19,12 +20,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
-    async with TelepathClient(
-        sandbox.api_key,
-        base_url=sandbox.base_url,
-        retry=RetryPolicy(max_attempts=1),
-        limiter=LocalLimiter(limit=1_000_000, period=1.0),
-    ) as telepath:
+    async with client_of(sandbox) as telepath:
         yield telepath
 
 

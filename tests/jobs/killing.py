@@ -35,13 +35,10 @@ SPECS = [
     {"name": "One", "ai_provider": "openai", "openai_api_key": "sk-1", "sip_username": "one"},
     {"name": "Two", "ai_provider": "openai", "openai_api_key": "sk-1", "sip_username": "two"},
     {
-        "name": "Three",
-        "ai_provider": "openai",
-        "openai_api_key": "sk-1",
-        "sip_username": "three",
+        "name": "Three", "ai_provider": "openai", "openai_api_key": "sk-1", "sip_username": "three",
         "sip_password": "given-one",
     },
-]
+]  # fmt: skip
 
 
 class Steps:

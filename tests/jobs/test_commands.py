@@ -15,11 +15,13 @@ import pytest
 from telepath_async import Secret
 from telepath_async.jobs import commands
 from telepath_async.jobs.commands import CommandFailed, check_command, run_command
+from tests.support.cancelling import cancel
 
 PYTHON = sys.executable
 SEE = (
     "import json, os, sys; json.dump([sys.stdin.read(), dict(os.environ)], open(sys.argv[1], 'w'))"
 )
+
 HANG = "import time; time.sleep(60)"
 
 
@@ -120,9 +122,7 @@ async def test_cancellation_ends_a_command_and_its_children(tmp_path: Path) -> N
     running = asyncio.create_task(run_command(with_a_child(tmp_path), Secret("x")))
     pids = await pids_in(tmp_path)
     assert all(map(is_running, pids))
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    await cancel(running)
     assert not any(map(is_running, pids))
 
 
@@ -132,9 +132,7 @@ async def test_a_child_has_time_to_leave_after_its_shell_has_gone(tmp_path: Path
     )
     running = asyncio.create_task(run_command(f'sh -c "{child}"; true', Secret("x")))
     await until((tmp_path / "up").exists)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    await cancel(running)
     assert (tmp_path / "left").exists()
 
 
@@ -145,9 +143,7 @@ async def test_a_child_that_ignores_sigterm_is_killed(
     deaf = f"(trap '' TERM; {with_a_child(tmp_path)})"
     running = asyncio.create_task(run_command(f"{deaf}; true", Secret("x")))
     pids = await pids_in(tmp_path)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    await cancel(running)
     await until(lambda: not any(map(is_running, pids)))
 
 
@@ -158,9 +154,7 @@ async def test_a_cancellation_that_comes_before_the_command_is_there_ends_it(
         run_command([PYTHON, "-c", HANG, f"{tmp_path}/mark"], Secret("x"))
     )
     await asyncio.sleep(0)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    await cancel(running)
     assert not [
         pid
         for pid in os.listdir("/proc")

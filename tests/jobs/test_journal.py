@@ -35,7 +35,40 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_journal_and_lock_are_for_their_owner_only_whatever_the_umask(journal: Path) -> None:
+def append(journal: Path, *entries: Entry) -> None:
+    with open_journal(journal) as opened:
+        for entry in entries:
+            opened.write(entry)
+
+
+def known(journal: Path) -> dict[str, Entry]:
+    with open_journal(journal) as opened:
+        return dict(opened.entries)
+
+
+def refused(journal: Any, kind: type[Exception], reason: str | None = None) -> BaseException:
+    """See that a journal cannot be opened, and return why."""
+    with pytest.raises(kind, match=reason) as raised, open_journal(journal):
+        pass
+    return raised.value
+
+
+def shown_with_locals(error: BaseException) -> str:
+    """Return what a crash reporter shows of an error."""
+    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+
+
+def test_journal_and_lock_are_for_their_owner_from_their_first_byte_whatever_the_umask(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    write = os.write
+
+    def record(fd: int, data: Any) -> int:
+        modes.append(stat.S_IMODE(os.fstat(fd).st_mode))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", record)
     before = os.umask(0)
     try:
         with open_journal(journal) as opened:
@@ -43,6 +76,7 @@ def test_journal_and_lock_are_for_their_owner_only_whatever_the_umask(journal: P
             opened.compact()
     finally:
         os.umask(before)
+    assert modes == [0o600, 0o600]
     assert {path.name: mode(path) for path in journal.parent.iterdir()} == {
         "rotation.ndjson": 0o600,
         "rotation.ndjson.lock": 0o600,
@@ -57,11 +91,7 @@ def test_a_file_that_others_can_open_is_refused_with_the_remedy(
     path = journal.with_name(journal.name + suffix)
     path.touch()
     path.chmod(others)
-    with (
-        pytest.raises(UsageError, match=rf"{path} can be read or written by .*chmod 600"),
-        open_journal(journal),
-    ):
-        pass
+    refused(journal, UsageError, rf"{path} can be read or written by .*chmod 600")
     assert mode(path) == others
 
 
@@ -75,8 +105,7 @@ def test_a_link_in_the_place_of_a_file_of_ours_is_refused_and_its_target_left_al
     victim.chmod(0o644)
     link = journal.with_name(journal.name + suffix)
     link.symlink_to(journal.with_name(target))
-    with pytest.raises(UsageError, match="is a symbolic link"), open_journal(journal):
-        pass
+    refused(journal, UsageError, "is a symbolic link")
     assert (victim.read_text(), mode(victim)) == ("precious", 0o644)
     assert link.is_symlink()
     assert not journal.with_name("nowhere").exists()
@@ -100,11 +129,7 @@ def test_a_file_of_another_user_is_refused(journal: Path, suffix: str) -> None:
     path = journal.with_name(journal.name + suffix)
     path.touch(mode=0o600)
     os.chown(path, 12_345, -1)
-    with (
-        pytest.raises(UsageError, match=r"belongs to another user \(12345\): chown it"),
-        open_journal(journal),
-    ):
-        pass
+    refused(journal, UsageError, r"belongs to another user \(12345\): chown it")
 
 
 @pytest.mark.parametrize("suffix", [".lock", ".new"])
@@ -112,81 +137,48 @@ def test_a_pipe_in_the_place_of_a_file_of_ours_is_refused_and_waited_for_by_nobo
     journal: Path, suffix: str
 ) -> None:
     os.mkfifo(journal.with_name(journal.name + suffix), 0o600)
-    with pytest.raises(UsageError, match="is not a file; remove it"), open_journal(journal):
-        pass
+    refused(journal, UsageError, "is not a file; remove it")
 
 
 def test_a_folder_that_cannot_be_written_to_is_an_ordinary_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), open_journal(tmp_path / "nowhere" / "journal"):
-        pass
-
-
-def test_a_new_file_is_for_its_owner_from_its_first_byte(
-    journal: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    modes: list[int] = []
-    write = os.write
-
-    def record(fd: int, data: Any) -> int:
-        modes.append(stat.S_IMODE(os.fstat(fd).st_mode))
-        return write(fd, data)
-
-    monkeypatch.setattr(os, "write", record)
-    before = os.umask(0)
-    try:
-        with open_journal(journal) as opened:
-            opened.write(rotated())
-            opened.compact()
-    finally:
-        os.umask(before)
-    assert modes == [0o600, 0o600]
+    refused(tmp_path / "nowhere" / "journal", FileNotFoundError)
 
 
 def test_what_is_written_is_there_when_it_is_opened_again(journal: Path) -> None:
     entries = [rotated("a"), finished("b")]
-    with open_journal(journal) as opened:
-        for entry in entries:
-            opened.write(entry)
-    with open_journal(journal) as opened:
-        assert list(opened.entries.values()) == entries
+    append(journal, *entries)
+    assert list(known(journal).values()) == entries
 
 
 def test_a_torn_last_line_is_forgotten_and_written_over(journal: Path) -> None:
-    with open_journal(journal) as opened:
-        opened.write(finished("a"))
+    append(journal, finished("a"))
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"state":"rota')
     with open_journal(journal) as opened:
         assert journal.read_bytes() == whole
         opened.write(finished("b"))
-    with open_journal(journal) as opened:
-        assert list(opened.entries) == ["a", "b"]
+    assert list(known(journal)) == ["a", "b"]
 
 
 def test_a_last_line_without_its_end_is_kept_and_gets_one(journal: Path) -> None:
-    with open_journal(journal) as opened:
-        opened.write(rotated("a"))
-    whole = journal.read_bytes()
-    journal.write_bytes(whole.rstrip(b"\n"))
+    append(journal, rotated("a"))
+    journal.write_bytes(journal.read_bytes().rstrip(b"\n"))
     with open_journal(journal) as opened:
         assert list(opened.entries) == ["a"]
         opened.write(finished("b"))
-    with open_journal(journal) as opened:
-        assert list(opened.entries) == ["a", "b"]
+    assert list(known(journal)) == ["a", "b"]
 
 
 def test_another_file_is_refused_and_stays_as_it_is(journal: Path) -> None:
     journal.touch(mode=0o600)
     journal.write_text('[{"name":"A","sip_password":"only-copy-of-it"}]')
-    with pytest.raises(JournalDamaged), open_journal(journal):
-        pass
+    refused(journal, JournalDamaged)
     assert "only-copy-of-it" in journal.read_text()
 
 
 def test_what_is_no_file_is_refused_and_keeps_its_mode(tmp_path: Path) -> None:
     before = mode(tmp_path)
-    with pytest.raises(UsageError, match="is not a file"), open_journal(tmp_path):
-        pass
+    refused(tmp_path, UsageError, "is not a file")
     assert mode(tmp_path) == before
 
 
@@ -198,26 +190,18 @@ def test_what_is_no_path_is_refused_and_removes_nothing(
     folder.mkdir()
     own.touch(0o600)
     monkeypatch.chdir(folder)
-    with pytest.raises(UsageError, match="journal must be the path of a file"), open_journal(path):
-        pass
+    refused(path, UsageError, "journal must be the path of a file")
     assert sorted(tmp_path.iterdir()) == [folder, own]
 
 
 def test_a_damaged_journal_is_refused_and_nothing_of_it_is_shown(journal: Path) -> None:
     journal.touch(mode=0o600)
     journal.write_bytes(f'{{"sip_password": "{SECRET}"}}\n'.encode())
-    with (
-        pytest.raises(JournalDamaged, match=r"line 1 of .*rotation\.ndjson") as refused,
-        open_journal(journal),
-    ):
-        pass
-    shown = "".join(
-        traceback.TracebackException.from_exception(refused.value, capture_locals=True).format()
-    )
+    error = refused(journal, JournalDamaged, r"line 1 of .*rotation\.ndjson")
+    shown = shown_with_locals(error)
     assert "size = " in shown  # our locals are there
     assert SECRET not in shown
-    with pytest.raises(JournalDamaged), open_journal(journal):  # the lock is free again
-        pass
+    refused(journal, JournalDamaged)  # the lock is free again
 
 
 def test_a_second_run_on_one_journal_is_refused_until_the_first_has_ended(journal: Path) -> None:
@@ -238,8 +222,7 @@ def test_a_file_system_that_cannot_lock_says_so(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(OSError, match="No locks available"), open_journal(journal):
-        pass
+    refused(journal, OSError, "No locks available")
 
 
 def test_compaction_follows_a_link_and_keeps_what_is_known(journal: Path) -> None:
@@ -253,8 +236,7 @@ def test_compaction_follows_a_link_and_keeps_what_is_known(journal: Path) -> Non
         opened.compact()
     assert link.is_symlink()
     assert SECRET not in journal.read_text()
-    with open_journal(link) as opened:
-        assert list(opened.entries) == ["a", "b"]
+    assert list(known(link)) == ["a", "b"]
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /proc")
@@ -319,11 +301,9 @@ def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_all_of_them(
     journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "write", failing_after(10_000))
-    with open_journal(journal) as opened:
-        opened.write(rotated())
-        entries = dict(opened.entries)
-    with open_journal(journal) as opened:
-        assert opened.entries == entries
+    entry = rotated()
+    append(journal, entry)
+    assert list(known(journal).values()) == [entry]
 
 
 def test_a_full_disk_is_an_error_that_shows_no_secret_and_nothing_is_written_behind_it(
@@ -338,10 +318,7 @@ def test_a_full_disk_is_an_error_that_shows_no_secret_and_nothing_is_written_beh
         with pytest.raises(OSError, match="Bad file descriptor"):
             opened.write(finished("c"))
         assert list(opened.entries) == ["a"]
-    shown = "".join(
-        traceback.TracebackException.from_exception(full.value, capture_locals=True).format()
-    )
+    shown = shown_with_locals(full.value)
     ours = shown[shown.index("in write") :]
     assert SECRET not in ours.partition("in short")[0]
-    with open_journal(journal) as opened:
-        assert list(opened.entries) == ["a"]
+    assert list(known(journal)) == ["a"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import string
 import traceback
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -20,9 +21,10 @@ from telepath_async import (
     TrunkSpec,
     UsageError,
 )
-from telepath_async.jobs import ProvisionedTrunk, provision_trunks
+from telepath_async.jobs import ProvisionedTrunk, ProvisionReport, provision_trunks
 from telepath_async.jobs.provisioning import random_password
 from telepath_async.sandbox import Sandbox
+from tests.support.cancelling import cancel
 from tests.support.totals import overstate_total
 
 SECRET = "needle-in-a-haystack"
@@ -67,6 +69,19 @@ def vault() -> Vault:
     return Vault()
 
 
+Provision = Callable[..., Awaitable[ProvisionReport]]
+
+
+@pytest.fixture
+def provision(telepath: TelepathClient, vault: Vault) -> Provision:
+    """Provision a trunk, or those given, and tell the vault."""
+
+    async def run(*specs: Any, sink: Any = vault.sink, **options: Any) -> ProvisionReport:
+        return await provision_trunks(telepath, specs or [spec()], sink=sink, **options)
+
+    return run
+
+
 def posts(sandbox: Sandbox) -> int:
     return sum(request.method == "POST" for request in sandbox.requests)
 
@@ -104,75 +119,67 @@ async def test_missing_trunks_are_created_and_the_vault_holds_their_passwords(
 
 
 async def test_trunks_that_the_list_may_have_missed_are_reported(
-    telepath: TelepathClient, vault: Vault, monkeypatch: pytest.MonkeyPatch
+    provision: Provision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (await provision_trunks(telepath, [spec()], sink=vault.sink)).uncertain == 0
+    assert (await provision()).uncertain == 0
     overstate_total(monkeypatch, by=2)
-    report = await provision_trunks(telepath, [spec()], sink=vault.sink)
+    report = await provision()
     assert (report.complete, report.uncertain) == (True, 2)
 
 
 async def test_the_vault_has_the_password_before_the_create_is_sent_and_hears_the_outcome(
-    sandbox: Sandbox, telepath: TelepathClient
+    provision: Provision, sandbox: Sandbox
 ) -> None:
     heard: list[tuple[str, int]] = []
 
     async def sink(trunk: ProvisionedTrunk) -> None:
         heard.append((trunk.state, posts(sandbox)))
 
-    (trunk,) = (await provision_trunks(telepath, [spec()], sink=sink)).trunks
+    (trunk,) = (await provision(sink=sink)).trunks
     assert heard == [("planned", 0), ("created", 1)]
     assert trunk.trunk is not None
     assert trunk.sip_password is not None
     assert sandbox.sip_password(trunk.trunk.id) == trunk.sip_password.reveal()
 
 
-async def test_a_given_password_is_used(
-    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
-) -> None:
+async def test_a_given_password_is_used(provision: Provision, sandbox: Sandbox) -> None:
     made = TrunkSpec.openai("Two", sip_username="two", sip_password="given-to-two", api_key="sk-1")
-    assert (
-        await provision_trunks(
-            telepath, [spec("one", sip_password="given-to-one"), made], sink=vault.sink
-        )
-    ).complete
+    assert (await provision(spec("one", sip_password="given-to-one"), made)).complete
     assert sandbox.sip_login("one", "given-to-one")
     assert sandbox.sip_login("two", "given-to-two")
 
 
 async def test_a_trunk_that_exists_is_reported_without_a_password(
-    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+    provision: Provision, sandbox: Sandbox, vault: Vault
 ) -> None:
     there = sandbox.add_trunk(sip_username="agent-1")
-    (trunk,) = (await provision_trunks(telepath, [spec()], sink=vault.sink)).trunks
-    assert (trunk.state, trunk.sip_password, trunk.trunk and trunk.trunk.id) == (
-        "exists",
-        None,
-        there["id"],
-    )
+    (trunk,) = (await provision()).trunks
+    assert (trunk.state, trunk.sip_password) == ("exists", None)
+    assert trunk.trunk is not None
+    assert trunk.trunk.id == there["id"]
     assert vault.told == [trunk]
 
 
 @pytest.mark.parametrize("kind", [Secret, str])
 async def test_a_password_that_the_vault_holds_already_is_used(
-    kind: type[Any], sandbox: Sandbox, telepath: TelepathClient
+    provision: Provision, kind: type[Any], sandbox: Sandbox
 ) -> None:
     async def sink(trunk: ProvisionedTrunk) -> Any:
         return kind("held-since-the-last-run")
 
-    (trunk,) = (await provision_trunks(telepath, [spec()], sink=sink)).trunks
+    (trunk,) = (await provision(sink=sink)).trunks
     assert trunk.sip_password == Secret("held-since-the-last-run")
     assert sandbox.sip_login("agent-1", "held-since-the-last-run")
 
 
 @pytest.mark.parametrize("held", [SECRET[:6], f"{SECRET}\n", 5])
 async def test_a_password_of_the_vault_that_cannot_be_used_fails_this_trunk(
-    held: Any, sandbox: Sandbox, telepath: TelepathClient
+    provision: Provision, held: Any, sandbox: Sandbox
 ) -> None:
     async def sink(trunk: ProvisionedTrunk) -> Any:
         return held
 
-    (trunk,) = (await provision_trunks(telepath, [spec()], sink=sink)).trunks
+    (trunk,) = (await provision(sink=sink)).trunks
     assert posts(sandbox) == 0
     assert trunk.state == "failed"
     assert isinstance(trunk.error, UsageError)
@@ -180,11 +187,11 @@ async def test_a_password_of_the_vault_that_cannot_be_used_fails_this_trunk(
 
 
 async def test_a_vault_that_fails_before_the_create_fails_this_trunk_and_nothing_is_sent(
-    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+    provision: Provision, sandbox: Sandbox, vault: Vault
 ) -> None:
     vault.fails_on = ("planned",)
     sandbox.add_trunk(sip_username="agent-2")
-    report = await provision_trunks(telepath, [spec("agent-1"), spec("agent-2")], sink=vault.sink)
+    report = await provision(spec("agent-1"), spec("agent-2"))
     assert [trunk.state for trunk in report.trunks] == ["failed", "exists"]
     assert isinstance(report.trunks[0].error, ConnectionError)
     assert posts(sandbox) == 0
@@ -192,35 +199,35 @@ async def test_a_vault_that_fails_before_the_create_fails_this_trunk_and_nothing
 
 
 async def test_a_vault_that_fails_afterwards_is_no_success_and_is_told_again_by_the_next_run(
-    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+    provision: Provision, sandbox: Sandbox, vault: Vault
 ) -> None:
     vault.fails_on = ("created",)
-    report = await provision_trunks(telepath, [spec()], sink=vault.sink)
+    report = await provision()
     assert ([trunk.state for trunk in report.trunks], report.complete) == (["unrecorded"], False)
     assert sandbox.sip_login("agent-1", vault.passwords["agent-1"].reveal())
-    report = await provision_trunks(telepath, [spec()], sink=vault.sink)
+    report = await provision()
     assert (vault.stages, report.complete) == (["planned", "created", "exists"], True)
 
 
 async def test_a_create_that_fails_is_told_and_the_failure_outlives_a_vault_that_fails_too(
-    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+    provision: Provision, vault: Vault
 ) -> None:
     vault.fails_on = ("failed",)
     specs = [spec("agent-1", openai_api_key="sk-invalid"), spec("agent-2")]
-    report = await provision_trunks(telepath, specs, sink=vault.sink, concurrency=1)
+    report = await provision(*specs, concurrency=1)
     assert [trunk.state for trunk in report.trunks] == ["failed", "created"]
     assert isinstance(report.trunks[0].error, ProviderCredentialsError)
     assert vault.stages == ["planned", "failed", "planned", "created"]
 
 
 async def test_a_lost_answer_is_unknown_and_the_next_run_settles_it_with_the_same_password(
-    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+    provision: Provision, sandbox: Sandbox, vault: Vault
 ) -> None:
     sandbox.fail_next(drop="after", method="POST", path="/trunks")
     sandbox.fail_next(status=500, method="GET", path="/trunks", times=1)
     # The first GET is the list at the start, so let that one pass and fail the look-up.
     with pytest.raises(ServerError):
-        await provision_trunks(telepath, [spec()], sink=vault.sink)
+        await provision()
     assert vault.told == []
 
     async def sink(trunk: ProvisionedTrunk) -> Secret | None:
@@ -228,30 +235,24 @@ async def test_a_lost_answer_is_unknown_and_the_next_run_settles_it_with_the_sam
             sandbox.fail_next(status=500, method="GET", path="/trunks")
         return await vault.sink(trunk)
 
-    (trunk,) = (await provision_trunks(telepath, [spec()], sink=sink)).trunks
-    assert (trunk.state, type(trunk.error), vault.stages) == (
-        "unknown",
-        OutcomeUnknown,
-        ["planned", "unknown"],
-    )
-    assert (await provision_trunks(telepath, [spec()], sink=vault.sink)).complete
+    (trunk,) = (await provision(sink=sink)).trunks
+    assert (trunk.state, vault.stages) == ("unknown", ["planned", "unknown"])
+    assert isinstance(trunk.error, OutcomeUnknown)
+    assert (await provision()).complete
     assert sandbox.sip_login("agent-1", vault.passwords["agent-1"].reveal())
 
 
 async def test_another_one_who_was_faster_is_a_conflict(
-    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+    provision: Provision, sandbox: Sandbox, vault: Vault
 ) -> None:
     async def sink(trunk: ProvisionedTrunk) -> Secret | None:
         if trunk.state == "planned":
             sandbox.add_trunk(sip_username=trunk.sip_username)
         return await vault.sink(trunk)
 
-    (trunk,) = (await provision_trunks(telepath, [spec()], sink=sink)).trunks
-    assert (trunk.state, type(trunk.error), vault.stages) == (
-        "failed",
-        ConflictError,
-        ["planned", "failed"],
-    )
+    (trunk,) = (await provision(sink=sink)).trunks
+    assert (trunk.state, vault.stages) == ("failed", ["planned", "failed"])
+    assert isinstance(trunk.error, ConflictError)
 
 
 @pytest.mark.parametrize(
@@ -263,11 +264,7 @@ async def test_another_one_who_was_faster_is_a_conflict(
     ],
 )
 async def test_a_create_of_an_earlier_run_that_arrives_late_is_found_with_its_password(
-    find: dict[str, Any] | None,
-    state: str,
-    sandbox: Sandbox,
-    telepath: TelepathClient,
-    vault: Vault,
+    provision: Provision, find: dict[str, Any] | None, state: str, sandbox: Sandbox, vault: Vault
 ) -> None:
     vault.passwords["agent-1"] = Secret("planned-by-a-run-that-died")
 
@@ -278,12 +275,12 @@ async def test_a_create_of_an_earlier_run_that_arrives_late_is_found_with_its_pa
                 sandbox.fail_next(method="GET", path="/trunks", **find)
         return await vault.sink(trunk)
 
-    (trunk,) = (await provision_trunks(telepath, [spec()], sink=sink)).trunks
+    (trunk,) = (await provision(sink=sink)).trunks
     assert (trunk.state, vault.stages) == (state, ["planned", state])
     assert sandbox.sip_login("agent-1", vault.passwords["agent-1"].reveal())
 
 
-async def test_no_more_creates_are_under_way_than_allowed(telepath: TelepathClient) -> None:
+async def test_no_more_creates_are_under_way_than_allowed(provision: Provision) -> None:
     under_way = most = 0
 
     async def sink(trunk: ProvisionedTrunk) -> None:
@@ -292,16 +289,13 @@ async def test_no_more_creates_are_under_way_than_allowed(telepath: TelepathClie
         most = max(most, under_way)
         await asyncio.sleep(0)
 
-    assert (
-        await provision_trunks(
-            telepath, [spec(f"a-{n}") for n in range(8)], sink=sink, concurrency=3
-        )
-    ).complete
+    specs = [spec(f"a-{n}") for n in range(8)]
+    assert (await provision(*specs, sink=sink, concurrency=3)).complete
     assert most == 3
 
 
 async def test_cancelling_stops_it_at_once_and_the_next_run_finishes(
-    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+    provision: Provision, sandbox: Sandbox
 ) -> None:
     planned = asyncio.Event()
 
@@ -309,17 +303,15 @@ async def test_cancelling_stops_it_at_once_and_the_next_run_finishes(
         planned.set()
         await asyncio.Event().wait()
 
-    run = asyncio.ensure_future(provision_trunks(telepath, [spec()], sink=sink))
+    run = asyncio.ensure_future(provision(sink=sink))
     await planned.wait()
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+    await cancel(run)
     assert posts(sandbox) == 0
-    assert (await provision_trunks(telepath, [spec()], sink=vault.sink)).complete
+    assert (await provision()).complete
 
 
 async def test_every_fault_of_every_spec_is_told_before_anything_is_sent_and_no_secret_with_it(
-    sandbox: Sandbox, telepath: TelepathClient, vault: Vault
+    provision: Provision, sandbox: Sandbox, vault: Vault
 ) -> None:
     specs = [
         spec("one", sip_password=SECRET, colour="red"),
@@ -328,7 +320,7 @@ async def test_every_fault_of_every_spec_is_told_before_anything_is_sent_and_no_
         5,
     ]
     with pytest.raises(UsageError) as refused:
-        await provision_trunks(telepath, specs, sink=vault.sink)  # type: ignore[list-item]
+        await provision(*specs)
     assert str(refused.value).splitlines() == [
         "nothing was sent, because 3 faults stand in the batch; correct them:",
         "  [0]: unknown field 'colour' (put it into extra={…})",
@@ -356,10 +348,10 @@ async def test_bad_options_are_refused(
 
 
 async def test_neither_a_password_nor_a_sinks_error_that_shows_it_is_in_a_repr(
-    telepath: TelepathClient, vault: Vault
+    provision: Provision, vault: Vault
 ) -> None:
     vault.fails_on = ("created",)
-    shown = repr(await provision_trunks(telepath, [spec(sip_password=SECRET)], sink=vault.sink))
+    shown = repr(await provision(spec(sip_password=SECRET)))
     assert "ConnectionError" in shown
     assert SECRET not in shown
     assert SECRET not in repr(vault.told)

@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from telepath_async.redis.messages import SyncReply, read_reply
-from telepath_async.redis.server import BODY
 from telepath_async.redis.times import LEASE, SETTLE
+from tests.redis.world import timed_script
 
 T = 1_795_000_000.0
 BURST, RATE = 24, 46.0
@@ -30,7 +30,7 @@ class Bucket:
         self.client = client
         self.key = f"test:{uuid4()}"
         self.seen: dict[str, int] = {}
-        self._script = client.register_script("local now = tonumber(ARGV[2])\n" + BODY)
+        self._script = timed_script(client)
 
     def say(self, at: float, name: str = "a", **said: Any) -> SyncReply:
         """Let a limiter speak `at` seconds after T."""

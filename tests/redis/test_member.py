@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telepath_async import RateLimit, UsageError
+from telepath_async import RateLimit
 from telepath_async.redis.member import Member
 from telepath_async.redis.messages import SyncReply
 from telepath_async.redis.shares import Shares, check
@@ -181,11 +181,6 @@ def test_burst_and_rate_fit_into_the_limit_and_local_shares_into_both(shares: Sh
     assert most_in_a_window(grants, shares.period) <= shares.limit / shares.expected
 
 
-def test_a_check_names_the_remedy() -> None:
-    with pytest.raises(UsageError, match="set expected_processes to what really runs"):
-        check(5, 60.0, None, 4)
-
-
 def test_what_a_lost_word_was_to_tell_is_told_again() -> None:
     member = present(1)
     member.learn(RateLimit(120, None, None), 100.1)
@@ -204,17 +199,6 @@ def test_one_whose_word_was_refused_was_not_heard_and_goes_alone_all_the_same() 
         member.request(101 + tenths / 10, 1, 0)
         member.fail(refused=True)
     assert member.next_at(103.0) < inf
-
-
-def test_headers_slow_a_local_share_too() -> None:
-    member = Member("me", Shares(6000, 60.0, None, 4))
-    member.link.probe(100.0)
-    member.fail(refused=False)
-    moment = 100.0 + TIMEOUT + LEASE
-    while not member.take(moment := moment + 0.1):
-        assert moment < 105
-    member.learn(RateLimit(None, 0, datetime.fromtimestamp(SERVER + 30, UTC), 30.0), moment)
-    assert not member.take(moment + 5.0)
 
 
 def test_a_token_of_a_lease_that_was_not_renewed_is_not_given_back() -> None:

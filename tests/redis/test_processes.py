@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.redis.fleet import fleet, words
+from tests.redis.fleet import Fleet, fleet, words
 
 LIMIT, PERIOD = 900, 3.0
 
@@ -45,28 +46,27 @@ def test_processes_that_are_killed_while_they_hold_leases_do_not_break_the_limit
         assert ours.held()
 
 
-def test_a_redis_that_is_killed_and_comes_back_empty_twice_does_not_break_the_limit(
-    tmp_path: Path,
+def kill_twice(ours: Fleet) -> None:
+    for _ in range(2):
+        time.sleep(1.5)
+        ours.server.kill()
+        time.sleep(2.5)
+        ours.server.restart()
+
+
+def stop(ours: Fleet) -> None:
+    time.sleep(1.5)
+    ours.server.process.send_signal(signal.SIGSTOP)
+    time.sleep(3.5)
+    ours.server.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("go_away", [kill_twice, stop])
+def test_a_redis_that_goes_away_and_comes_back_does_not_break_the_limit(
+    tmp_path: Path, go_away: Callable[[Fleet], None]
 ) -> None:
     with fleet(tmp_path, LIMIT, PERIOD) as ours:
-        for _ in range(2):
-            time.sleep(1.5)
-            ours.server.kill()
-            time.sleep(2.5)
-            ours.server.restart()
-        time.sleep(3.5)
-        assert ours.held()
-        states = [state for _, state in ours.grants()]
-        assert set(states) == {"local", "shared"}
-        assert states[-1] == "shared"
-
-
-def test_a_redis_that_stops_and_goes_on_does_not_break_the_limit(tmp_path: Path) -> None:
-    with fleet(tmp_path, LIMIT, PERIOD) as ours:
-        time.sleep(1.5)
-        ours.server.process.send_signal(signal.SIGSTOP)
-        time.sleep(3.5)
-        ours.server.process.send_signal(signal.SIGCONT)
+        go_away(ours)
         time.sleep(3.5)
         assert ours.held()
         states = [state for _, state in ours.grants()]

@@ -6,44 +6,13 @@ In made-up time (`world.py`); what is counted are the requests on the wire and t
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator
-from typing import Any
 
-import pytest
-
-from telepath_async.redis.messages import SyncReply
-from tests.redis.world import FakeServer, Process, World, in_its_world
+from tests.redis.world import Process, World, in_its_world
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logging.getLogger("telepath_async").setLevel(logging.CRITICAL)
-    yield
-    logging.getLogger("telepath_async").setLevel(logging.NOTSET)
-
-
-class Losing(FakeServer):
-    """A server that runs the script, and whose answers to the next `lost` of them never come."""
-
-    def __init__(self, world: World, lost: float) -> None:
-        super().__init__(world)
-        self.lost = lost
-        self.asked = 0
-
-    async def sync(self, key: str, request: str) -> SyncReply:
-        self.asked += 1
-        if self.asked <= self.lost:
-            self.world.losing_answers = 1.1
-        try:
-            return await super().sync(key, request)
-        finally:
-            self.world.losing_answers = 0.0
-
-
-async def losing(world: World, lost: float, **figures: Any) -> Process:
-    process = Process(world, wants=0, **figures)
-    process.server = process.limiter._sync.server = Losing(world, lost)  # type: ignore[assignment]
+async def losing(world: World, lost: int) -> Process:
+    process = Process(world, wants=0)
+    process.server.losing = lost
     return await process.start()
 
 
@@ -131,8 +100,7 @@ async def test_words_that_are_lost_now_and_then_are_not_counted_together(world: 
         assert 1.0 < await wait_of(process) < 1.5
         assert process.limiter.state == "shared"
         await asyncio.sleep(3)
-        assert isinstance(process.server, Losing)
-        process.server.asked = 0
+        process.server.losing = 2
 
 
 @in_its_world

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import math
 from email.utils import formatdate
@@ -17,9 +16,9 @@ import redis
 import redis.asyncio
 import redis.exceptions
 
-from telepath_async import Limiter, TelepathClient, ThrottledError, UsageError
+from telepath_async import Limiter, Secret, TelepathClient, ThrottledError, UsageError
 from telepath_async.redis import RedisLimiter
-from telepath_async.redis.lease import Lease
+from telepath_async.redis.server import Server
 from telepath_async.sandbox import Sandbox
 from tests.redis.world import EPOCH, Process, World, in_its_world
 from tests.support.services import own_redis
@@ -36,6 +35,12 @@ def limiter_on(url: str, **figures: Any) -> RedisLimiter:
 
 def quickly(url: str) -> RedisLimiter:
     return limiter_on(url, limit=100_000, expected_processes=1)
+
+
+def sync_task() -> asyncio.Task[Any] | None:
+    """Return the task that exchanges requests with Redis, where one runs."""
+    names = {task.get_name(): task for task in asyncio.all_tasks()}
+    return names.get("telepath RedisLimiter")
 
 
 def headers(remaining: int, *, limit: int = 6000, resets_in: int = 30) -> dict[str, str]:
@@ -55,7 +60,7 @@ def headers(remaining: int, *, limit: int = 6000, resets_in: int = 30) -> dict[s
     ("figures", "named"),
     [
         ({"limit": 0}, "limit must be .*, not 0"),
-        ({"limit": 7}, "limit is 7; 4 processes need at least 8"),
+        ({"limit": 7}, "limit is 7; 4 .* need at least 8: set expected_processes"),
         ({"period": -1.0}, "period must be .*, not -1.0"),
         ({"burst": 3}, "burst must be .*, not 3"),
         ({"burst": 3001}, "burst must be .*, not 3001"),
@@ -97,7 +102,7 @@ def test_a_url_that_is_not_usable_is_refused_and_no_part_of_its_password_shown(u
     ],
 )
 def test_a_usable_url_is_named_by_its_address_alone(url: str, address: str) -> None:
-    assert RedisLimiter(url)._sync.server.address == address
+    assert Server(Secret(url)).address == address
 
 
 async def test_before_it_is_open_and_after_it_is_closed_it_says_what_to_do(redis_url: str) -> None:
@@ -163,10 +168,8 @@ async def test_it_goes_on_after_a_script_flush_and_leaves_no_task_behind() -> No
                 client.script_flush()
             await asyncio.gather(*(limiter.acquire() for _ in range(500)))
             assert limiter.state == "shared"
-            task = limiter._sync.task
-    assert task is not None
-    assert task.done()
-    assert [other for other in asyncio.all_tasks() if other is not asyncio.current_task()] == []
+            assert sync_task() is not None
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_an_error_of_redis_is_an_outage_and_not_an_error_of_the_caller() -> None:
@@ -198,21 +201,6 @@ async def test_without_redis_it_warns_once_tells_its_state_and_goes_on(
     assert "s3cret" not in caplog.text
 
 
-async def test_closing_it_says_goodbye_to_redis(redis_url: str) -> None:
-    said: list[dict[str, Any]] = []
-    async with limiter_on(redis_url) as limiter:
-        sync = limiter._sync.server.sync
-
-        async def overheard(key: str, request: str) -> Any:
-            said.append(json.loads(request))
-            return await sync(key, request)
-
-        limiter._sync.server.sync = overheard  # type: ignore[method-assign]
-        await limiter.acquire()
-        assert not said[-1]["leaving"]
-    assert said[-1]["leaving"]
-
-
 async def test_closing_it_refuses_those_who_wait_and_says_why() -> None:
     limiter = await limiter_on(NOBODY).__aenter__()
     waiting = asyncio.ensure_future(limiter.acquire())
@@ -233,6 +221,14 @@ async def opened(world: World, wants: int = 0, **figures: Any) -> Process:
     await process.limiter.acquire()
     await asyncio.sleep(5)
     return process
+
+
+@in_its_world
+async def test_closing_it_says_goodbye_to_redis(world: World) -> None:
+    process = await Process(world, 0).start()
+    await process.limiter.acquire()
+    await process.stop()
+    assert [request["leaving"] for request in process.server.requests[-2:]] == [False, True]
 
 
 @in_its_world
@@ -273,33 +269,31 @@ async def test_one_who_is_cancelled_as_it_is_granted_gives_its_token_back(
     if lonely:
         process.server.cut = True
         await process.limiter.acquire()
-    limiter = process.limiter
-    serve, granted = limiter._serve, []
+    process.limiter.pause(1.0)  # at its end both are granted in one go
 
-    def cancel_as_granted() -> None:
-        first = limiter._queue.first()
-        serve()
-        if first is not None and first.taken_at is not None and not granted:
-            granted.append(limiter._member.in_hand)
-            caller.cancel()
+    async def first() -> None:
+        await process.limiter.acquire()
+        second.cancel()
 
-    limiter._serve = limiter._sync._on_synced = cancel_as_granted  # type: ignore[method-assign]
-    caller = asyncio.ensure_future(limiter.acquire())
-    with pytest.raises(asyncio.CancelledError):
-        await caller
-    assert await limiter.acquire() == 0.0
+    one, second = asyncio.ensure_future(first()), asyncio.ensure_future(process.limiter.acquire())
+    await asyncio.wait([one, second])
+    assert second.cancelled()
+    at_once = 0
+    while await process.limiter.acquire() == 0.0:
+        at_once += 1
+    assert at_once == (6 - 1 if lonely else 1)
 
 
 @in_its_world
 async def test_a_token_for_one_who_is_cancelled_already_goes_to_the_next(world: World) -> None:
     process = await opened(world)
-    first, second = (asyncio.ensure_future(process.limiter.acquire()) for _ in range(2))
-    await asyncio.sleep(0.0001)  # the word with Redis is under way
-    first.cancel()
-    process.limiter._member._lease = Lease(1, math.inf)
-    process.limiter._serve()
-    assert await second == pytest.approx(0.0001)
+    first = asyncio.ensure_future(process.limiter.acquire())
+    await asyncio.sleep(0.0001)  # the request for one is under way
+    second = asyncio.ensure_future(process.limiter.acquire())
+    process.server.on_reply = first.cancel
+    assert await second < 0.005
     assert first.cancelled()
+    assert sync_task() is not None
 
 
 @in_its_world
@@ -324,17 +318,6 @@ async def test_max_wait_is_held_to_the_moment_and_a_hopeless_one_is_told_at_once
     await process.limiter.acquire(max_wait=5.0)
     with pytest.raises(ThrottledError):
         await process.limiter.acquire(max_wait=0.001)
-
-
-@in_its_world
-async def test_a_wait_that_expires_as_its_place_comes_is_a_place(world: World) -> None:
-    process = await opened(world)
-    waiter = process.limiter._queue.join("bulk")
-    process.limiter._serve()
-    process.limiter._sync.schedule(world.loop.now)
-    await waiter.future
-    process.limiter._expire(waiter, 1.0)
-    assert waiter.taken_at is not None
 
 
 @in_its_world
@@ -393,13 +376,13 @@ async def test_a_lower_limit_in_the_headers_slows_all_and_a_higher_one_frees_all
     await asyncio.sleep(5)
     one.limiter.observe({"X-RateLimit-Limit": "600"})
     await asyncio.sleep(2)
-    assert two.limiter._member.shares.limit == 600
+    assert two.limiter.limit == 600
     before = len(world.grants)
     await asyncio.sleep(20)
     assert len(world.grants) - before <= 20 * 10
     two.limiter.observe({"X-RateLimit-Limit": "6000"})
     await asyncio.sleep(2)
-    assert one.limiter._member.shares.limit == 6000
+    assert one.limiter.limit == 6000
     before = len(world.grants)
     await asyncio.sleep(20)
     assert len(world.grants) - before > 0.9 * 20 * 98
@@ -425,7 +408,7 @@ async def test_other_periods_ignore_the_limit_in_the_headers(world: World) -> No
     process = await opened(world)
     process.limiter.observe({"X-RateLimit-Limit": "6"})
     process.limiter.observe({"X-Other": "6"})
-    assert process.limiter._member.shares.limit == 300
+    assert process.limiter.limit == 300
 
 
 @in_its_world
@@ -434,7 +417,7 @@ async def test_the_limit_of_the_process_that_came_last_counts_for_all(world: Wor
     await asyncio.sleep(5)
     await Process(world, 20, **{**FIGURES, "limit": 150}).start()
     await asyncio.sleep(8)
-    assert old.limiter._member.shares.limit == 150
+    assert old.limiter.limit == 150
     before = len(world.grants)
     await asyncio.sleep(12)
     assert len(world.grants) - before <= 2 * 150
@@ -467,8 +450,7 @@ async def test_a_request_after_a_long_outage_is_served_within_a_word_and_two_tim
     world.going.clear()
     await process.limiter.acquire()
     await asyncio.sleep(60)
-    assert process.limiter._sync.task is not None
-    assert process.limiter._sync.task.done()
+    assert sync_task() is None
     assert await process.limiter.acquire() < 2.5
     world.going.set()
     await asyncio.sleep(2)
@@ -478,33 +460,19 @@ async def test_a_request_after_a_long_outage_is_served_within_a_word_and_two_tim
 # --- a Redis that is there, and does not do it ---
 
 
+@in_its_world
 async def test_a_redis_that_refuses_the_script_counts_as_one_that_is_away(
-    redis_url: str, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    states: list[str] = []
-    refusals: list[bool] = []
-    async with limiter_on(redis_url, on_state=states.append) as limiter:
-        failed = limiter._member.fail
-
-        def overheard(*, refused: bool) -> None:
-            refusals.append(refused)
-            failed(refused=refused)
-
-        limiter._member.fail = overheard  # type: ignore[method-assign]
-        with redis.Redis.from_url(redis_url) as client:
-            client.lpush(limiter._sync.key, "not a bucket")
-            try:
-                async with asyncio.timeout(60):
-                    await limiter.acquire()
-                assert states == ["local"]
-                assert set(refusals) == {True}
-                assert "(ResponseError)" in caplog.text
-            finally:
-                client.delete(limiter._sync.key)
-        async with asyncio.timeout(60):
-            while limiter.state == "local":
-                await limiter.acquire()
-    assert states == ["local", "shared"]
+    world.redis.lpush(world.key, "not a bucket")
+    process = await Process(world, 0).start()
+    assert await process.limiter.acquire() < 2.0  # no timeout: it may fall back at once
+    assert process.states == ["local"]
+    assert "(ResponseError)" in caplog.text
+    world.forget()
+    await asyncio.sleep(2)
+    await process.limiter.acquire()
+    assert process.states == ["local", "shared"]
 
 
 @in_its_world
@@ -532,15 +500,14 @@ async def requests_after(
     figures = {"limit": 6000, "period": 60.0, "expected_processes": 4}
     first, second = await opened(world, 0, **figures), await opened(world, 0, **figures)
     for process in (first, second):
-        process._wants = 20
-        process.want()
+        process.want(20)
     await asyncio.sleep(2)
     before = len(world.grants)
     world.offset += step
     for answer in answers:
         first.limiter.observe(answer)
     await asyncio.sleep(20)
-    return len(world.grants) - before, first.limiter._member.shares.limit
+    return len(world.grants) - before, first.limiter.limit
 
 
 LATE_OF_THE_LAST_WINDOW = headers(5) | {
@@ -578,17 +545,15 @@ async def test_tokens_that_are_given_back_do_not_end_a_pause(world: World) -> No
     holder = await Process(world, 0, pause=0.1, **figures).start()
     await asyncio.gather(busy.limiter.acquire(), holder.limiter.acquire())
     await asyncio.sleep(5)
-    holder._wants = 4
-    holder.want()
+    holder.want(4)
     await asyncio.sleep(3)
-    while holder.limiter._member.in_hand < 8:
+    while holder.limiter.in_hand < 8:
         await asyncio.sleep(0.01)
     await holder.rest()
     busy.limiter.observe(headers(0))
     before = len(world.grants)
     await asyncio.sleep(1)  # the other one gives back what it holds
-    busy._wants = 2
-    busy.want()
+    busy.want(2)
     await asyncio.sleep(20)
     assert len(world.grants) == before
 
@@ -617,29 +582,31 @@ async def test_a_goodbye_that_is_not_answered_is_no_error(
         await disconnect(*arguments, **options)
         raise redis.exceptions.TimeoutError("Timed out closing connection")
 
-    async with limiter_on(redis_url) as limiter:
-        await limiter.acquire()
-        monkeypatch.setattr(redis.asyncio.ConnectionPool, "disconnect", unanswered)
-        await limiter._sync.server.disconnect()
+    server = Server(Secret(redis_url))
+    await server.time()
+    monkeypatch.setattr(redis.asyncio.ConnectionPool, "disconnect", unanswered)
+    await server.disconnect()
+    await server.aclose()
 
 
 @pytest.mark.parametrize("word", ["time", "sync"])
 async def test_a_cancellation_that_the_library_takes_for_an_error_is_not_lost(
     redis_url: str, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def hang(*_: object) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        raise redis.exceptions.ConnectionError
+
     async with limiter_on(redis_url) as limiter:
-
-        async def hang(*_: object) -> None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(0 if limiter._closed else 60)
-            raise redis.exceptions.ConnectionError
-
-        monkeypatch.setattr(limiter._sync.server, word, hang)
-        waiting = asyncio.ensure_future(limiter.acquire())
-        await asyncio.sleep(0.02)
+        with monkeypatch.context() as patch:
+            patch.setattr(Server, word, hang)
+            waiting = asyncio.ensure_future(limiter.acquire())
+            await asyncio.sleep(0.02)
+        task = sync_task()
         async with asyncio.timeout(5):
             await limiter.aclose()
-        assert limiter._sync.task is not None
-        assert limiter._sync.task.cancelled()
+        assert task is not None
+        assert task.cancelled()
         with pytest.raises(UsageError, match="was closed while a call waited"):
             await waiting

@@ -9,6 +9,7 @@ its own.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from functools import wraps
 from typing import Any
 from uuid import uuid4
 
+import pytest
 import redis
 import redis.exceptions
 
@@ -28,13 +30,18 @@ from tests.support.jumping import JumpLoop
 EPOCH = 1_795_000_000.0
 
 
+def timed_script(client: redis.Redis) -> redis.commands.core.Script:
+    """Return the limiter's script, which takes the time as its second argument."""
+    return client.register_script("local now = tonumber(ARGV[2])\n" + BODY)
+
+
 class World:
     """`delay`: seconds on the wire, each way, drawn anew for each word."""
 
     def __init__(self, url: str, loop: JumpLoop, seed: int = 0) -> None:
         self.loop = loop
         self.redis = redis.Redis.from_url(url)
-        self.script = self.redis.register_script("local now = tonumber(ARGV[2])\n" + BODY)
+        self.script = timed_script(self.redis)
         self.offset = EPOCH - loop.now
         self.chance = random.Random(seed)
         self.delay: Callable[[], float] = lambda: self.chance.uniform(0.0002, 0.002)
@@ -51,10 +58,12 @@ class World:
     def now(self) -> float:
         return self.offset + self.loop.now
 
-    async def word(self, server: FakeServer, do: Callable[[], Any]) -> Any:
+    async def word(self, server: FakeServer, do: Callable[[], Any], *, lost: bool = False) -> Any:
         """Let Redis do it, whether or not somebody still waits for the answer."""
         answer: asyncio.Future[Any] = self.loop.create_future()
-        wire = self.loop.create_task(self._carry(server, do, answer))
+        if server.killed:
+            raise redis.exceptions.ConnectionError("killed")
+        wire = self.loop.create_task(self._carry(server, do, answer, lost=lost))
         self._wires.add(wire)
         wire.add_done_callback(self._wires.discard)
         self.words += 1
@@ -62,7 +71,7 @@ class World:
             return await answer
 
     async def _carry(
-        self, server: FakeServer, do: Callable[[], Any], answer: asyncio.Future[Any]
+        self, server: FakeServer, do: Callable[[], Any], answer: asyncio.Future[Any], *, lost: bool
     ) -> None:
         await asyncio.sleep(self.delay())
         if self.down:
@@ -72,10 +81,15 @@ class World:
         if server.cut:
             return
         await self.going.wait()
-        said = do()
+        try:
+            said = do()
+        except redis.exceptions.ResponseError as refusal:
+            answer.set_exception(refusal)
+            return
         await asyncio.sleep(self.delay())
-        if not answer.done() and not server.cut and self.chance.random() >= self.losing_answers:
-            answer.set_result(said)
+        if lost or answer.done() or server.cut or self.chance.random() < self.losing_answers:
+            return
+        answer.set_result(said)
 
     def forget(self) -> None:
         self.redis.delete(self.key)
@@ -92,11 +106,21 @@ class World:
 
 
 class FakeServer:
+    """One limiter's connection.
+
+    `requests`: what it sent to the script; `on_reply`: called with each reply, before the limiter;
+    `losing`: how many of the next requests the script runs, and their replies are lost.
+    """
+
     address = "made-up:6379"
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.cut = False
+        self.killed = False
+        self.losing = 0
+        self.requests: list[dict[str, Any]] = []
+        self.on_reply: Callable[[], object] = lambda: None
 
     async def time(self) -> float:
         now: float = await self.world.word(self, self.world.now)
@@ -106,7 +130,11 @@ class FakeServer:
         def run() -> Any:
             return self.world.script(keys=[self.world.key], args=[request, self.world.now()])
 
-        return read_reply(await self.world.word(self, run))
+        self.requests.append(json.loads(request))
+        lost, self.losing = self.losing > 0, self.losing - 1
+        reply = read_reply(await self.world.word(self, run, lost=lost))
+        self.on_reply()
+        return reply
 
     async def disconnect(self) -> None:
         pass
@@ -132,11 +160,12 @@ class Process:
     ) -> None:
         self.world = world
         self.states: list[str] = []
-        self.limiter = RedisLimiter(
-            "redis://made-up", on_state=self.states.append, clock=world.loop.time, **figures
-        )
         self.server = FakeServer(world)
-        self.limiter._sync.server = self.server  # type: ignore[assignment]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("telepath_async.redis.limiter.Server", lambda _: self.server)
+            self.limiter = RedisLimiter(
+                "redis://made-up", on_state=self.states.append, clock=world.loop.time, **figures
+            )
         self.limiter.bind("key")
         self.grants: list[float] = []
         self._wants, self._priority, self._pause = wants, priority, pause
@@ -147,7 +176,8 @@ class Process:
         await self.limiter.__aenter__()
         return self.want()
 
-    def want(self) -> Process:
+    def want(self, wants: int | None = None) -> Process:
+        self._wants = self._wants if wants is None else wants
         self._callers = [self.world.loop.create_task(self._call()) for _ in range(self._wants)]
         return self
 
@@ -160,25 +190,19 @@ class Process:
 
     async def rest(self) -> None:
         """Want nothing more."""
-        await _end(self._callers)
+        for caller in self._callers:
+            caller.cancel()
+        await asyncio.gather(*self._callers, return_exceptions=True)
         self._callers = []
 
     async def kill(self) -> None:
         """Say no goodbye, and take with it what it holds."""
-        self.limiter._member.link.registered = False
-        task = self.limiter._sync.task
-        await _end([*self._callers, *([task] if task else [])])
-        await self.limiter.aclose()
+        self.server.killed = True
+        await self.stop()
 
     async def stop(self) -> None:
         await self.rest()
         await self.limiter.aclose()
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextmanager

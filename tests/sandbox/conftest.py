@@ -18,6 +18,11 @@ class Answer:
     json: Any
 
     @property
+    def data(self) -> Any:
+        """One object, in either style."""
+        return self.json.get("data", self.json)
+
+    @property
     def code(self) -> str:
         code: str = self.json["error"]["code"]
         return code

@@ -178,11 +178,8 @@ EXCHANGES: list[tuple[str, dict[str, Any], int]] = [
 
 @pytest.mark.parametrize("style", STYLES)
 async def test_every_answer_is_as_documented(start: Any, style: str) -> None:
-    contract, client, throttled = (
-        Contract(style),
-        await start(style=style),
-        await start(style=style, rate_limit=1),
-    )
+    contract, client = Contract(style), await start(style=style)
+    throttled = await start(style=style, rate_limit=1)
     await throttled.get("/trunks")
     trunk_id, call_id = next(iter(client.sandbox.trunks)), next(iter(client.sandbox.calls))
     for name, sent, status in EXCHANGES:
@@ -191,9 +188,8 @@ async def test_every_answer_is_as_documented(start: Any, style: str) -> None:
         options = {key: value for key, value in sent.items() if key != "ids"}
         if "data" in options:
             options["data"] = io.BytesIO(options["data"])  # aiohttp warns of large bytes
-        answer = await (throttled if status == 429 else client)(
-            method, path.format(**ids), **options
-        )
+        caller = throttled if status == 429 else client
+        answer = await caller(method, path.format(**ids), **options)
         assert (name, answer.status) == (name, status)
         response = contract.response(name, status)
         contract.check(answer.json, response["content"])

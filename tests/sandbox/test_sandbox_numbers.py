@@ -76,9 +76,6 @@ async def test_a_number_that_is_not_e164_is_refused(either: Any, number: str) ->
     status, body = await update(either, f"/numbers/update?phone_number={number}")
     assert status == 400
     assert "%2B" in body["error"]["message"]
-
-
-async def test_a_missing_number_is_refused(either: Any) -> None:
     assert (await update(either, "/numbers/update"))[0] == 400
 
 

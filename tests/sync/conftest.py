@@ -6,17 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
+from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
+from tests.support.clients import client_of, style
 from tests.support.databases import database_url, postgres_server, postgres_url, sqlite_url
 
-__all__ = ["database_url", "postgres_server", "postgres_url", "sqlite_url"]
-
-
-@pytest.fixture(params=["offset", "cursor"])
-def style(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+__all__ = ["database_url", "postgres_server", "postgres_url", "sqlite_url", "style"]
 
 
 @pytest.fixture
@@ -35,12 +30,3 @@ async def sandbox(style: str, calls: int) -> AsyncIterator[Sandbox]:
 async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
     async with client_of(sandbox) as telepath:
         yield telepath
-
-
-def client_of(sandbox: Sandbox) -> TelepathClient:
-    return TelepathClient(
-        sandbox.api_key,
-        base_url=sandbox.base_url,
-        retry=RetryPolicy(max_attempts=1),
-        limiter=LocalLimiter(limit=1_000_000, period=1.0),
-    )

@@ -42,8 +42,7 @@ CREATE VIEW my_view AS SELECT id, status FROM telepath_calls;
 """
 
 _old_calls = table(
-    calls.name,
-    *(column(one.name, one.type) for one in calls.columns if one.name != "account"),
+    calls.name, *(column(one.name, one.type) for one in calls.columns if one.name != "account")
 )
 
 

@@ -16,7 +16,7 @@ from telepath_async.sync import sync_calls
 from telepath_async.sync.database import make_engine
 from telepath_async.sync.schema import UtcTime, trunks
 from telepath_async.sync.store import open_store
-from tests.sync.conftest import client_of
+from tests.support.clients import client_of
 from tests.sync.tables import asked_for_calls, whole_rows
 from tests.sync.test_migration import read
 

@@ -19,7 +19,8 @@ from telepath_async import TelepathClient, UsageError
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncBusy, database, sync_calls
 from telepath_async.sync.database import make_engine
-from tests.sync.conftest import client_of
+from tests.support.cancelling import cancel
+from tests.support.clients import client_of
 from tests.sync.tables import asked_for_calls, stored, truth
 
 
@@ -105,9 +106,7 @@ async def test_a_second_sync_of_the_account_says_that_it_is_busy_and_changes_not
     with pytest.raises(SyncBusy, match="under way"):
         await sync_calls(telepath, database_url)
     assert asked_for_calls(sandbox) == 1
-    first.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await first
+    await cancel(first)
     report = await sync_calls(telepath, database_url)
     assert report.inserted == 250
 

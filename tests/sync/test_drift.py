@@ -36,13 +36,9 @@ class ScriptedList:
     async def pages(self) -> AsyncIterator[Page[Call]]:
         raw = Response(status=200, headers=self.headers, body=b"", endpoint="GET /calls")
         yield Page(
-            items=self.items,
-            total=None,
-            number=1,
-            raw=raw,
-            checkpoint=self.checkpoint,
+            items=self.items, total=None, number=1, raw=raw, checkpoint=self.checkpoint,
             drift=self.drift,
-        )
+        )  # fmt: skip
 
 
 class NoTrunks:

@@ -79,12 +79,9 @@ async def syncer(sandbox: Sandbox, database_url: str) -> Syncer:
     arguments = [sandbox.base_url, sandbox.api_key, database_url, str(LOOKBACK_HOURS)]
     program = str(Path(__file__).with_name("syncing.py"))
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        program,
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
+        sys.executable, program, *arguments, stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-    )
+    )  # fmt: skip
     return Syncer(process)
 
 

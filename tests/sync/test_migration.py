@@ -13,7 +13,7 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.sync import migration, sync_calls
 from telepath_async.sync.database import make_engine
 from telepath_async.sync.schema import calls, metadata, sync_state
-from tests.sync.conftest import client_of
+from tests.support.clients import client_of
 from tests.sync.old_database import make_old_database
 from tests.sync.tables import asked_for_calls, stored, truth, whole_rows
 

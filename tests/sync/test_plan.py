@@ -230,14 +230,10 @@ def test_nothing_is_ever_claimed_that_no_walk_has_read(
 @pytest.mark.parametrize(
     "date",
     [
-        None,
-        "",
-        "yesterday",
-        "Sat, 99 Nov 2026 00:00:00 GMT",
-        "Mon, 10 Mar 99999999999999 12:00:00 GMT",
-        "Mon, 01 Jan 1000 00:00:00 GMT",
+        None, "", "yesterday", "Sat, 99 Nov 2026 00:00:00 GMT",
+        "Mon, 10 Mar 99999999999999 12:00:00 GMT", "Mon, 01 Jan 1000 00:00:00 GMT",
     ],
-)
+)  # fmt: skip
 def test_a_date_header_that_says_nothing_gives_way_to_our_clock(date: str | None) -> None:
     assert server_time(date, MIDNIGHT) == MIDNIGHT
 

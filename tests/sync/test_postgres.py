@@ -164,10 +164,7 @@ async def test_a_pooler_whose_backends_are_all_held_is_taken_for_one_in_session_
 
 @pytest.mark.parametrize("order", ["lifo", "fifo"])
 async def test_a_pooler_in_transaction_mode_is_refused_and_no_lock_is_left(
-    telepath: TelepathClient,
-    sandbox: Sandbox,
-    postgres_server: str,
-    order: Literal["lifo", "fifo"],
+    telepath: TelepathClient, sandbox: Sandbox, postgres_server: str, order: Literal["lifo", "fifo"]
 ) -> None:
     async with pooled(postgres_server, "transaction", order) as url:
         with pytest.raises(UsageError, match="pooler in transaction mode"):
@@ -239,10 +236,8 @@ async def test_text_that_no_index_can_hold_costs_one_value(database_url: str) ->
     assert first != second
     assert {len(first), len(second)} == {167}
     by_number = {row["from_number"]: row for row in rows.values()}
-    assert (by_number[None]["trunk_id"], by_number[None]["extra"]) == (
-        None,
-        {"a": 1, "trunk_id": long},
-    )
+    assert by_number[None]["trunk_id"] is None
+    assert by_number[None]["extra"] == {"a": 1, "trunk_id": long}
     assert by_number[long]["id"] in rows
     assert by_number["?"]["id"].startswith("call_?...")
 

@@ -12,7 +12,7 @@ from telepath_async import PagingError
 from telepath_async.sandbox import Sandbox, handlers
 from telepath_async.sandbox.dialect import OffsetDialect
 from telepath_async.sync import sync_calls
-from tests.sync.conftest import client_of
+from tests.support.clients import client_of
 from tests.sync.tables import stored, truth
 
 CALLS = 1_000

@@ -6,7 +6,6 @@ import asyncio
 import tempfile
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +14,11 @@ from telepath_async import Call
 from telepath_async.coverage import Coverage, RangeWalk
 from telepath_async.sync.database import make_engine
 from telepath_async.sync.store import Changes, open_store
+from tests.support.cancelling import cancel
 from tests.sync.tables import whole_rows
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+NO_WALK = RangeWalk(since=None, until=None)
 
 times = st.none() | st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 figures = (
@@ -49,13 +50,12 @@ async def store_twice(database_url: str, history: list[list[Call]]) -> None:
         for page in history:
             new = sum(call.id not in table for call in page)
             same = sum(table.get(call.id) == call for call in page)
-            changes = await store.save_page(page, None, RangeWalk(since=None, until=None))
+            changes = await store.save_page(page, None, NO_WALK)
             assert changes == Changes(new, len(page) - new - same, same)
             table |= {call.id: call for call in page}
         before = await whole_rows(database_url)
-        assert await store.save_page(
-            list(table.values()), None, RangeWalk(since=None, until=None)
-        ) == Changes(0, 0, len(table))
+        again = await store.save_page(list(table.values()), None, NO_WALK)
+        assert again == Changes(0, 0, len(table))
         assert await whole_rows(database_url) == before
         assert set(before) == set(table)
         assert {row["start_time"] for row in before.values()} == {
@@ -105,8 +105,6 @@ async def test_a_page_under_way_is_committed_whole_before_a_cancellation_goes_on
     async with open_store(make_engine(sqlite_url), "account", None) as store:
         saving = asyncio.create_task(store.save_page([Call(id="call_1")], None, walk))
         await asyncio.sleep(0)
-        saving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await saving
+        await cancel(saving)
         assert set(await whole_rows(sqlite_url)) == {"call_1"}
         assert await store.load() == (None, walk)

@@ -15,7 +15,9 @@ import pytest
 from telepath_async import NotFoundError, ServerError, TelepathClient, UsageError
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncProgress, SyncReport, sync_calls
-from tests.sync.conftest import client_of
+from tests.support.cancelling import cancel
+from tests.support.clients import client_of
+from tests.support.lanes import Lanes
 from tests.sync.tables import asked_for_calls, change_state, stored, truth, whole_rows
 
 
@@ -84,11 +86,8 @@ async def test_a_row_is_written_again_only_when_it_differs(
     await sync_calls(telepath, database_url)
     before = await whole_rows(database_url)
     sandbox.update_call(second, tags=["a", {"b": 2}])
-    assert counts(await sync_calls(telepath, database_url, lookback=timedelta(days=60))) == (
-        0,
-        1,
-        251,
-    )
+    report = await sync_calls(telepath, database_url, lookback=timedelta(days=60))
+    assert counts(report) == (0, 1, 251)
     after = await whole_rows(database_url)
     assert after[first] == before[first]
     assert (before[second]["revision"], after[second]["revision"]) == (1, 2)
@@ -102,11 +101,8 @@ async def test_a_call_deleted_at_the_server_stays_in_the_table(
     await sync_calls(telepath, database_url)
     gone = next(iter(sandbox.calls))
     sandbox.remove_call(gone)
-    assert counts(await sync_calls(telepath, database_url, lookback=timedelta(days=60))) == (
-        0,
-        0,
-        249,
-    )
+    report = await sync_calls(telepath, database_url, lookback=timedelta(days=60))
+    assert counts(report) == (0, 0, 249)
     assert set(await stored(database_url)) == {gone} | set(truth(sandbox))
 
 
@@ -128,11 +124,8 @@ async def test_a_filter_has_a_watermark_of_its_own(
     of_trunk = {key for key, row in truth(sandbox).items() if row["trunk_id"] == trunk_id}
     assert (await sync_calls(telepath, database_url, trunk_id=trunk_id)).inserted == len(of_trunk)
     assert set(await stored(database_url)) == of_trunk
-    assert counts(await sync_calls(telepath, database_url)) == (
-        250 - len(of_trunk),
-        0,
-        len(of_trunk),
-    )
+    report = await sync_calls(telepath, database_url)
+    assert counts(report) == (250 - len(of_trunk), 0, len(of_trunk))
 
 
 async def test_since_and_until_bound_what_is_taken_and_history_can_be_filled_in_later(
@@ -176,11 +169,8 @@ async def test_times_and_extras_can_be_asked_for_in_plain_sql(
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
         row = connection.execute(question + "?", [made["id"]]).fetchone()
     connection.close()
-    assert row == (
-        "2026-03-10 12:00:00.000000",
-        '{"api_key": "**********", "carrier": "acme"}',
-        "acme",
-    )
+    extra = '{"api_key": "**********", "carrier": "acme"}'
+    assert row == ("2026-03-10 12:00:00.000000", extra, "acme")
     server = await asyncpg.connect(postgres_url)
     row = await server.fetchrow(question + "$1", made["id"])
     await server.close()
@@ -364,12 +354,8 @@ async def test_cancelling_leaves_no_task_no_thread_and_no_lock(
     sandbox.fail_next(delay=0.02, path="/calls", times=3)
     syncing = asyncio.create_task(sync_calls(telepath, database_url))
     await asyncio.sleep(after)
-    syncing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await syncing
-    for _ in range(
-        100
-    ):  # a cancelled request closes its socket, and aiosqlite's thread ends, a moment later
+    await cancel(syncing)
+    for _ in range(100):  # sockets close, and aiosqlite's thread ends, a moment later
         if tasks_of_ours() == tasks and threading.active_count() == threads:
             break
         await asyncio.sleep(0.01)
@@ -380,17 +366,10 @@ async def test_cancelling_leaves_no_task_no_thread_and_no_lock(
 
 
 @pytest.mark.parametrize("style", ["offset"])
-async def test_requests_go_behind_interactive_ones(
-    telepath: TelepathClient, sqlite_url: str
-) -> None:
-    lanes: list[object] = []
-    limiter = telepath._session.key.limiter
-    acquire = limiter.acquire
-
-    async def noting(*, priority: Any = "interactive", max_wait: float | None = None) -> float:
-        lanes.append(priority)
-        return await acquire(priority=priority, max_wait=max_wait)
-
-    limiter.acquire = noting  # type: ignore[method-assign]
-    await sync_calls(telepath, sqlite_url)
-    assert set(lanes) == {"bulk"}
+async def test_requests_go_behind_interactive_ones(sandbox: Sandbox, sqlite_url: str) -> None:
+    lanes = Lanes()
+    async with TelepathClient(
+        sandbox.api_key, base_url=sandbox.base_url, limiter=lanes
+    ) as telepath:
+        await sync_calls(telepath, sqlite_url)
+    assert set(lanes.seen) == {"bulk"}

@@ -10,7 +10,7 @@ import pytest
 from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import sync_calls
-from tests.sync.conftest import client_of
+from tests.support.clients import client_of
 from tests.sync.tables import asked_for_calls, change_calls, stored, truth
 
 LOOKBACK = timedelta(hours=1)

@@ -1,15 +1,22 @@
-"""Both brokers, on real servers."""
+"""Both brokers, on real servers; a store in a file, a sandbox, and runners of jobs on them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from telepath_async import Secret
+from telepath_async.sandbox import Sandbox
+from telepath_async.worker import BrokerUrl
+from telepath_async.worker.file_store import FileStore
 from tests.support.services import missing, postgres_server, postgres_url
 from tests.support.services import redis_url as redis_server
+from tests.worker.running import RunnerOn, accounts_of, file_store, runner_of
 
 __all__ = ["postgres_server", "postgres_url", "redis_server"]
 
@@ -54,3 +61,39 @@ def broker_arguments(request: pytest.FixtureRequest) -> list[str]:
     """The command's option for each broker."""
     fixture = {"redis": "redis_url", "postgres": "postgres_broker_url"}[request.param]
     return [f"--{request.param}", request.getfixturevalue(fixture)]
+
+
+@pytest.fixture
+def url(broker_arguments: list[str]) -> BrokerUrl:
+    option, value = broker_arguments
+    return broker_at(option, value)
+
+
+@pytest.fixture(params=["redis_url", "postgres_broker_url", None])
+def broker(request: pytest.FixtureRequest) -> BrokerUrl | None:
+    """Each broker, and none."""
+    if request.param is None:
+        return None
+    return broker_at(request.param.partition("_")[0], request.getfixturevalue(request.param))
+
+
+def broker_at(option: str, url: str) -> BrokerUrl:
+    return BrokerUrl(**{option.removeprefix("--"): Secret(url)})
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(trunks=3, calls=300, rate_limit=1_000_000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FileStore]:
+    with closing(file_store(tmp_path)) as store:
+        yield store
+
+
+@pytest.fixture
+def runner_on(tmp_path: Path, sandbox: Sandbox, store: FileStore) -> RunnerOn:
+    """Return what makes a runner of these jobs, on the sandbox and the store in a file."""
+    return lambda jobs, **options: runner_of(accounts_of(tmp_path, sandbox, jobs), store, **options)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import evolve
 
@@ -18,6 +19,12 @@ from telepath_async.worker.file_store import FileStore
 from telepath_async.worker.limits import Limiters
 from telepath_async.worker.runner import Runner
 from telepath_async.worker.stores import StatusStore
+
+
+class Worker(Protocol):
+    """Whatever serves until it is stopped."""
+
+    async def serve(self, stop: asyncio.Event) -> None: ...
 
 
 def accounts_of(
@@ -61,12 +68,41 @@ def file_store(folder: Path) -> FileStore:
     return FileStore(str(folder / "state"))
 
 
+RunnerOn = Callable[..., Runner]
+SYNC = '[accounts.acme.sync]\ncron = "@hourly"\nsince = 2026-01-01\n'
+WATCH = (
+    '[accounts.acme.watch]\ncron = "@yearly"\n'
+    'thresholds = { avg_ai_latency_ms = 1 }\ncommand = ["/bin/true"]\n'
+)
 OFTEN = '[accounts.acme.sync]\ncron = "* * * * *"\nsince = 2026-01-01\npartitions = 3\n'
 
 
-async def until(true: object, seconds: float = 20.0) -> None:
-    """Wait until a function gives something true."""
+async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until a function gives something true, or something to await that is."""
     end = time.monotonic() + seconds
-    while not true():  # type: ignore[operator]
+    while not await _awaited(true()):
         assert time.monotonic() < end, "it did not come to that"
         await asyncio.sleep(0.02)
+
+
+async def _awaited(result: object) -> object:
+    return await result if isinstance(result, Awaitable) else result
+
+
+def jobs_running(runner: Runner) -> float:
+    """Return how many jobs the metrics say are running."""
+    (metric,) = runner.metrics.running.collect()
+    return metric.samples[0].value
+
+
+@asynccontextmanager
+async def serving(worker: Worker) -> AsyncIterator[None]:
+    """Run a worker, and stop it in the end."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(worker.serve(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        async with asyncio.timeout(10):
+            await task

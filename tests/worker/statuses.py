@@ -30,12 +30,6 @@ def a_failure(
     status: JobStatus, *, job: Job | None = None, permanent: bool = False, jitter: float = 0.0
 ) -> JobStatus:
     return failed(
-        status,
-        job or sync_job(),
-        LATER,
-        error="E: no",
-        permanent=permanent,
-        rows=7,
-        seconds=2.0,
+        status, job or sync_job(), LATER, error="E: no", permanent=permanent, rows=7, seconds=2.0,
         jitter=jitter,
-    )
+    )  # fmt: skip

@@ -36,12 +36,8 @@ def faults(folder: Path, text: str, *, distributed: bool = False) -> list[str]:
 def test_a_whole_account_is_read(tmp_path: Path) -> None:
     accounts = load(tmp_path, WHOLE, distributed=True)
     (acme,) = accounts.accounts
-    assert (acme.name, acme.api_key.reveal(), acme.host, acme.limit) == (
-        "acme",
-        "sk_live_acme",
-        "voice-1",
-        3000,
-    )
+    assert (acme.name, acme.host, acme.limit) == ("acme", "voice-1", 3000)
+    assert acme.api_key.reveal() == "sk_live_acme"
     assert acme.base_url == "http://127.0.0.1:8080/v1"
     assert acme.sync == SyncPlan(
         cron="*/5 * * * *",
@@ -187,11 +183,7 @@ COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
         (DATABASE, 'database_url = "mysql://h/d"', "database_url: database_url must be"),
         (DATABASE, "database_url = 7", "database_url: database_url must be"),
         (DATABASE, 'database_url_env = "NO_DB"', "database_url_env: the environment"),
-        (
-            DATABASE,
-            'database_url = "sqlite:///a.db"\ndatabase_url_env = "ACME_DB"',
-            "database_url: give database_url or database_url_env",
-        ),
+        (DATABASE, DATABASE + '\ndatabase_url_env = "ACME_DB"', "database_url: give database_url"),
         ("limit = 3000", "limit = 0", "limit: it must be a whole number from 1"),
         ("limit = 3000", "limit = true", "limit: it must be a whole number from 1"),
         ("limit = 3000", "limt = 3000", "limt: there is no such field here; there are api_key, "),
@@ -207,31 +199,18 @@ COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
         ("since = 2026-01-01", "since = 2026-01-01T00:00:00", "sync.since: it must be a date"),
         ("since = 2026-01-01", 'since = "2026-01-01"', "sync.since: it must be a date"),
         ("since = 2026-01-01", "since = 9999-01-01", "sync.since: it is in the future"),
-        (
-            "partitions = 4",
-            "partitions = 1001",
-            "sync.partitions: it must be a whole number from 1 to 1000",
-        ),
+        ("partitions = 4", "partitions = 1001", "sync.partitions: it must be a whole number from"),
         (LATENCY, "speed = 4", "watch.thresholds.speed: metric must be one of"),
         (LATENCY, 'avg_ai_latency_ms = "4"', "watch.thresholds.avg_ai_latency_ms: limit must be"),
         (SECONDS, 'for_seconds = "60"', "watch.thresholds.success_rate: for_seconds must"),
         (SECONDS, "fr_seconds = 60", "watch.thresholds.success_rate: it must be a number, or"),
-        (
-            "window_minutes = 10",
-            "window_minutes = 0",
-            "watch.window_minutes: it must be a whole number",
-        ),
+        ("minutes = 10", "minutes = 0", "watch.window_minutes: it must be a whole number"),
         (SECONDS, "for_seconds = -5", "watch.thresholds.success_rate: for_seconds must"),
         (SECONDS, "for_seconds = nan", "watch.thresholds.success_rate: for_seconds must"),
         (SECONDS, "for_seconds = 1e300", "watch.thresholds.success_rate: for_seconds must be"),
         ("limit = 95", "limit = nan", "watch.thresholds.success_rate: limit must be a number"),
         ("limit = 95", "limit = 950", "watch.thresholds.success_rate: limit must be a number"),
-        (
-            "limit = 95",
-            "limit = 0.95",
-            "watch.thresholds.success_rate: limit of success_rate must be percent, not a fraction: "
-            "95 instead of 0.95",
-        ),
+        ("limit = 95", "limit = 0.95", "watch.thresholds.success_rate: limit of success_rate must"),
         ("recovery = 97", "recovery = 0.97", "watch.thresholds.success_rate: recovery of success"),
         (EVERY_5, EVERY_5 + "\nlookback = 6", "sync.lookback: it must be a span of time"),
         (EVERY_5, EVERY_5 + '\nlookback = "6 hours"', "sync.lookback: '6 hours' is not a span"),
@@ -239,22 +218,10 @@ COMMAND = 'command = ["/usr/local/bin/page", "voice"]'
         (COMMAND, 'command = "page voice"', "watch.command: it must be a list"),
         ('journal = "/var/lib/telepath/acme.journal"', "", "rotate.journal: name the file"),
         ("telepath/acme.journal", "telepath/\\u0000", "rotate.journal: journal must be the path"),
-        (
-            "[accounts.acme.rotate]",
-            "[accounts.acme.rotation]",
-            "rotation: there is no such field here",
-        ),
-        (
-            "[accounts.acme.watch]",
-            "watch = 5\n[accounts.acme.wat]",
-            "sync.watch: there is no such field here",
-        ),
+        ("acme.rotate]", "acme.rotation]", "rotation: there is no such field here"),
+        ("[accounts.acme.watch]", "watch = 5\n[accounts.acme.wat]", "sync.watch: there is no such"),
         (ACME, "[accounts.'a b']\n[accounts.acme]", "accounts.'a b': a name is up to 64 letters"),
-        (
-            ACME,
-            "[account]\n[accounts.acme]",
-            "account: there is no such field here; there are accounts",
-        ),
+        (ACME, "[account]\n[accounts.acme]", "account: there is no such field here; there are"),
         ("limit = 3000", "sync = 5\nlimit = 3000", "it is not TOML: "),
     ],
 )  # fmt: skip

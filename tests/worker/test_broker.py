@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from saq import Job as QueuedJob
 from saq import Status
+from saq import Worker as SaqWorker
 
 from telepath_async import Secret, UsageError
 from telepath_async.protocol.redaction import Redactor
@@ -33,63 +34,59 @@ from telepath_async.worker.runner import Runner
 from telepath_async.worker.service import BrokerUrl
 from telepath_async.worker.stores import WaitingStore
 from tests.sync.tables import stored, truth
+from tests.worker.conftest import broker_at
 from tests.worker.proxy import proxied
-from tests.worker.running import OFTEN, accounts_of, runner_of, until
-
-WATCH = (
-    '[accounts.acme.watch]\ncron = "@yearly"\n'
-    'thresholds = { avg_ai_latency_ms = 1 }\ncommand = ["/bin/true"]\n'
-)
+from tests.worker.running import OFTEN, WATCH, accounts_of, jobs_running, runner_of, serving, until
 
 
 @pytest.fixture(autouse=True)
 def scaled_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "_SECONDS_BETWEEN_BEATS", 0.1)
-    monkeypatch.setattr(broker, "_HEARTBEAT_SECONDS", 1)
-    monkeypatch.setattr(broker, "_SWEEP_SECONDS", 1)
-    monkeypatch.setattr(broker, "_SECONDS_TO_ANSWER_A_SWEEP", 0.2)
-    monkeypatch.setattr(broker, "_SECONDS_TO_WAIT_FOR_A_JOB", 0.5)
-    monkeypatch.setattr(dispatch, "_SECONDS_TO_LOOK_AGAIN", 0.3)
+    monkeypatch.setattr(broker, "SECONDS_BETWEEN_BEATS", 0.1)
+    monkeypatch.setattr(broker, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(broker, "SWEEP_SECONDS", 1)
+    monkeypatch.setattr(broker, "SECONDS_TO_ANSWER_A_SWEEP", 0.2)
+    monkeypatch.setattr(broker, "SECONDS_TO_WAIT_FOR_A_JOB", 0.5)
+    monkeypatch.setattr(dispatch, "SECONDS_TO_LOOK_AGAIN", 0.3)
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(calls=300, rate_limit=1_000_000) as sandbox:
-        yield sandbox
+async def connected(url: BrokerUrl) -> AsyncIterator[Broker]:
+    async with url.connect(4) as connected:
+        yield connected
 
 
 @pytest.fixture
-def url(broker_arguments: list[str]) -> BrokerUrl:
-    option, value = broker_arguments
-    return BrokerUrl(**{option.removeprefix("--"): Secret(value)})
+def watching(connected: Broker, sandbox: Sandbox, tmp_path: Path) -> Runner:
+    """A runner of one job, which asks for the overview once."""
+    return runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
 
 
 @asynccontextmanager
 async def served(
-    connected: Broker, runner: Any, around: Outage | None = None
+    connected: Broker, runner: Runner, around: Outage | None = None
 ) -> AsyncIterator[Worker]:
     """Run a worker, and stop it in the end."""
-    worker, stop = Worker(connected, runner, around or outage_of(connected), 2), asyncio.Event()
-    serving = asyncio.create_task(worker.serve(stop))
-    try:
+    worker = Worker(connected, runner, around or outage_of(connected), 2)
+    async with serving(worker):
         yield worker
-    finally:
-        stop.set()
-        async with asyncio.timeout(10):
-            await serving
 
 
 def outage_of(connected: Broker) -> Outage:
     return Outage(errors=connected.connection_errors, redactor=Redactor(), worker="here:1")
 
 
-async def rows_in(folder: Path) -> int:
-    return len(await stored(f"sqlite:///{folder}/calls.db"))
-
-
-async def queued_job(connected: Broker, key: str) -> QueuedJob:
-    job = await (await connected.queue(None)).job(key)
+async def watch_job(connected: Broker) -> QueuedJob:
+    job = await (await connected.queue(None)).job("telepath:acme:watch")
     assert job is not None
+    return job
+
+
+async def watch_taken(connected: Broker, runner: Runner) -> QueuedJob:
+    """Have a worker take the job, of which nobody ever hears again."""
+    await submit_watch(connected, runner)
+    job = await (await connected.queue(None)).dequeue(5)
+    assert job is not None
+    job.started = job.touched = int(time.time() * 1000)
     return job
 
 
@@ -98,12 +95,17 @@ async def submit_watch(connected: Broker, runner: Runner) -> None:
     await connected.submit(runner.jobs["acme:watch"], status, 10)
 
 
+async def states(connected: Broker) -> dict[str, str]:
+    return await connected.under_way(await connected.store.read_all())
+
+
 async def succeeded(connected: Broker) -> None:
     """Wait until the first job has succeeded."""
-    end = time.monotonic() + 30
-    while (await connected.store.read_all())[0].last_success is None:
-        assert time.monotonic() < end
-        await asyncio.sleep(0.05)
+
+    async def has() -> bool:
+        return (await connected.store.read_all())[0].last_success is not None
+
+    await until(has, 30)
 
 
 def overviews(sandbox: Sandbox) -> int:
@@ -111,182 +113,138 @@ def overviews(sandbox: Sandbox) -> int:
 
 
 async def test_a_sync_with_partitions_runs_to_its_end_and_on(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+    connected: Broker, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    async with url.connect(4) as connected:
-        runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), connected.store)
-        async with served(connected, runner) as worker:
-            assert worker.hosts == [None]
-            await until(
-                lambda: len([item for item in sandbox.requests if "from" in dict(item.query)]) > 5
-            )
-            sandbox.add_call()
-            end = time.monotonic() + 20
-            while (await connected.store.read_all())[0].part is not None or await rows_in(
-                tmp_path
-            ) < 301:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.1)
-        assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
+    table = f"sqlite:///{tmp_path}/calls.db"
+
+    async def goes_on() -> bool:
         (status,) = await connected.store.read_all()
-        assert status.part is None
-        assert status.last_success is not None
+        return status.part is None and len(await stored(table)) > 300
+
+    runner = runner_of(accounts_of(tmp_path, sandbox, OFTEN), connected.store)
+    async with served(connected, runner) as worker:
+        assert worker.hosts == [None]
+        await until(lambda: sum("from" in dict(item.query) for item in sandbox.requests) > 5)
+        sandbox.add_call()
+        await until(goes_on)
+    assert await stored(table) == truth(sandbox)
+    (status,) = await connected.store.read_all()
+    assert status.part is None
+    assert status.last_success is not None
 
 
 async def test_a_sync_that_finds_another_one_at_work_is_delivered_again_later(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+    connected: Broker, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    async with url.connect(4) as connected:
-        accounts = accounts_of(tmp_path, sandbox, '[accounts.acme.sync]\ncron = "@hourly"\n')
-        engine = make_engine(f"sqlite:///{tmp_path}/calls.db")
-        async with AsyncExitStack() as another:
-            connection = await another.enter_async_context(engine.connect())
-            await another.enter_async_context(account_lock(connection, accounts.accounts[0].name))
-            async with served(connected, runner_of(accounts, connected.store)):
-                end = time.monotonic() + 20
-                while (
-                    job := await (await connected.queue(None)).job("telepath:acme:sync")
-                ) is None or job.result is None:
-                    assert time.monotonic() < end
-                    await asyncio.sleep(0.05)
-                assert job.result["outcome"] == "busy"
-                await another.aclose()
-                while (await connected.store.read_all())[0].last_success is None:
-                    assert time.monotonic() < end
-                    await asyncio.sleep(0.05)
-        await engine.dispose()
+    async def was_busy() -> bool:
+        job = await (await connected.queue(None)).job("telepath:acme:sync")
+        return job is not None and (job.result or {}).get("outcome") == "busy"
+
+    accounts = accounts_of(tmp_path, sandbox, '[accounts.acme.sync]\ncron = "@hourly"\n')
+    engine = make_engine(f"sqlite:///{tmp_path}/calls.db")
+    async with AsyncExitStack() as another:
+        connection = await another.enter_async_context(engine.connect())
+        await another.enter_async_context(account_lock(connection, accounts.accounts[0].name))
+        async with served(connected, runner_of(accounts, connected.store)):
+            await until(was_busy)
+            await another.aclose()
+            await succeeded(connected)
+    await engine.dispose()
 
 
 async def test_what_is_bound_to_a_host_goes_into_its_queue(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+    connected: Broker, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    async with url.connect() as connected:
-        runner = runner_of(
-            accounts_of(tmp_path, sandbox, OFTEN + WATCH, host="voice-1"), connected.store
-        )
-        jobs = runner.jobs.values()
-        for job, status in zip(jobs, await runner.statuses(list(runner.jobs)), strict=True):
-            await connected.submit(job, status, 10)
-            await connected.submit(job, status, 10)
-        assert await (await connected.queue("voice-1")).count("queued") == 1
-        assert await (await connected.queue(None)).count("queued") == 1
-        assert Worker(connected, runner, outage_of(connected), 1).hosts == [None, "voice-1"]
-        assert await connected.under_way(await connected.store.read_all()) == {
-            "acme:sync": "queued",
-            "acme:watch": "queued",
-        }
+    accounts = accounts_of(tmp_path, sandbox, OFTEN + WATCH, host="voice-1")
+    runner = runner_of(accounts, connected.store)
+    jobs = runner.jobs.values()
+    for job, status in zip(jobs, await runner.statuses(list(runner.jobs)), strict=True):
+        await connected.submit(job, status, 10)
+        await connected.submit(job, status, 10)
+    assert await (await connected.queue("voice-1")).count("queued") == 1
+    assert await (await connected.queue(None)).count("queued") == 1
+    assert Worker(connected, runner, outage_of(connected), 1).hosts == [None, "voice-1"]
+    assert await states(connected) == {"acme:sync": "queued", "acme:watch": "queued"}
 
 
 async def test_a_job_that_fails_is_failed_at_the_broker_and_not_repeated_by_it(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+    connected: Broker, watching: Runner, sandbox: Sandbox
 ) -> None:
+    async def has_failed() -> bool:
+        return (await watch_job(connected)).status == Status.FAILED
+
     sandbox.fail_next(status=401, times=10)
-    async with url.connect(4) as connected:
-        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
-        async with served(connected, runner):
-            await until(lambda: sandbox.requests)
-            end = time.monotonic() + 10
-            while (
-                job := await queued_job(connected, "telepath:acme:watch")
-            ).status != Status.FAILED:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(0.7)
-        assert job.error is not None
-        assert "JobFailed: AuthenticationError: 401" in job.error
-        assert overviews(sandbox) == 1
+    async with served(connected, watching):
+        await until(lambda: sandbox.requests)
+        await until(has_failed)
+        await asyncio.sleep(0.7)
+    error = (await watch_job(connected)).error
+    assert error is not None
+    assert "JobFailed: AuthenticationError: 401" in error
+    assert overviews(sandbox) == 1
 
 
 async def test_a_stopped_worker_gives_its_job_back_and_another_one_takes_it(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+    connected: Broker, watching: Runner, sandbox: Sandbox
 ) -> None:
+    async def is_done() -> bool:
+        return not await states(connected)
+
     sandbox.fail_next(delay=60.0)
-    async with url.connect(4) as connected:
-        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
-        async with served(connected, runner):
-            await until(lambda: sandbox.requests)
-            assert await connected.under_way(await connected.store.read_all()) == {
-                "acme:watch": "running"
-            }
-        assert await connected.under_way(await connected.store.read_all()) == {
-            "acme:watch": "queued"
-        }
-        async with served(connected, runner):
-            end = time.monotonic() + 10
-            while (await connected.store.read_all())[0].last_success is None or (
-                await connected.under_way(await connected.store.read_all())
-            ):
-                assert time.monotonic() < end
-                await asyncio.sleep(0.05)
+    async with served(connected, watching):
+        await until(lambda: sandbox.requests)
+        assert await states(connected) == {"acme:watch": "running"}
+    assert await states(connected) == {"acme:watch": "queued"}
+    async with served(connected, watching):
+        await succeeded(connected)
+        await until(is_done)
 
 
 async def test_a_long_job_keeps_its_heartbeat_and_tells_its_rows(
-    url: BrokerUrl, tmp_path: Path
+    connected: Broker, watching: Runner, sandbox: Sandbox
 ) -> None:
-    async with Sandbox(calls=300, latency=2.5) as sandbox, url.connect(4) as connected:
-        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
-        async with served(connected, runner):
-            await until(lambda: sandbox.requests)
-            await asyncio.sleep(2.0)
-            job = await queued_job(connected, "telepath:acme:watch")
-            assert job.status == Status.ACTIVE
-            assert time.time() - job.touched / 1000 < 1.0
-            assert job.meta == {"rows": 0}
-            await succeeded(connected)
-        assert (await queued_job(connected, "telepath:acme:watch")).attempts == 1
+    sandbox.fail_next(delay=2.5)
+    async with served(connected, watching):
+        await until(lambda: sandbox.requests)
+        await asyncio.sleep(2.0)
+        job = await watch_job(connected)
+        assert job.status == Status.ACTIVE
+        assert time.time() - job.touched / 1000 < 1.0
+        assert job.meta == {"rows": 0}
+        await succeeded(connected)
+    assert (await watch_job(connected)).attempts == 1
 
 
 async def test_a_worker_lets_go_of_a_job_that_another_one_has_taken(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connected: Broker, watching: Runner, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker, "_HEARTBEAT_SECONDS", 60)  # nothing is swept
+    async def is_let_go() -> bool:
+        job = await watch_job(connected)  # once more, after a beat in between
+        job.worker_id = "another"
+        await job.update()
+        await asyncio.sleep(0.3)
+        return not jobs_running(watching)
+
+    monkeypatch.setattr(broker, "HEARTBEAT_SECONDS", 60)  # nothing is swept
     sandbox.fail_next(delay=60.0)
-    async with url.connect(4) as connected:
-        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
-        async with served(connected, runner):
-            await until(lambda: sandbox.requests)
-            end = time.monotonic() + 20
-            while runner.metrics.running._value.get():  # once more, after a beat in between
-                assert time.monotonic() < end
-                job = await queued_job(connected, "telepath:acme:watch")
-                job.worker_id = "another"
-                await job.update()
-                await asyncio.sleep(0.3)
-            taken = await queued_job(connected, "telepath:acme:watch")
-            assert (taken.status, taken.worker_id) == (Status.ACTIVE, "another")
-        assert (await connected.store.read_all())[0].last_success is None
+    async with served(connected, watching):
+        await until(lambda: sandbox.requests)
+        await until(is_let_go)
+        taken = await watch_job(connected)
+        assert (taken.status, taken.worker_id) == (Status.ACTIVE, "another")
+    assert (await connected.store.read_all())[0].last_success is None
 
 
-async def test_a_job_whose_worker_has_vanished_is_put_back(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path
+@pytest.mark.parametrize("ahead", [None, "started", "touched"])
+async def test_a_vanished_worker_holds_its_job_no_longer_though_its_clock_was_ahead(
+    connected: Broker, watching: Runner, ahead: str | None
 ) -> None:
-    async with url.connect(4) as connected:
-        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
-        await submit_watch(connected, runner)
-        queue = await connected.queue(None)
-        job = await queue.dequeue(5)  # and nobody ever hears of it again
-        assert job is not None
-        job.started = job.touched = int(time.time() * 1000)
-        await job.update(status=Status.ACTIVE)
-        async with served(connected, runner):
-            await succeeded(connected)
-
-
-@pytest.mark.parametrize("moment", ["started", "touched"])
-async def test_a_vanished_worker_whose_clock_was_ahead_holds_its_job_no_longer(
-    url: BrokerUrl, sandbox: Sandbox, tmp_path: Path, moment: str
-) -> None:
-    async with url.connect(4) as connected:
-        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
-        await submit_watch(connected, runner)
-        queue = await connected.queue(None)
-        job = await queue.dequeue(5)
-        assert job is not None
-        job.started = job.touched = int(time.time() * 1000)
-        setattr(job, moment, int((time.time() + 400 * 86_400) * 1000))
-        await job.update(status=Status.ACTIVE, touched=job.touched)
-        async with served(connected, runner):
-            await succeeded(connected)
+    job = await watch_taken(connected, watching)
+    if ahead is not None:
+        setattr(job, ahead, int((time.time() + 400 * 86_400) * 1000))
+    await job.update(status=Status.ACTIVE, touched=job.touched)
+    async with served(connected, watching):
+        await succeeded(connected)
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -296,7 +254,7 @@ async def test_a_job_that_a_clock_ahead_has_queued_is_delivered(
     async with BrokerUrl(postgres=Secret(postgres_broker_url)).connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
         await submit_watch(connected, runner)
-        job = await queued_job(connected, "telepath:acme:watch")
+        job = await watch_job(connected)
         job.scheduled = int(time.time()) + 400 * 86_400
         await job.update(status=Status.COMPLETE if ended else Status.QUEUED)
         async with served(connected, runner):
@@ -313,9 +271,7 @@ async def test_another_fleet_in_the_same_database_holds_nothing_up(
     async with BrokerUrl(postgres=Secret(postgres_broker_url)).connect(4) as connected:
         runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
         async with served(connected, runner):
-            async with asyncio.timeout(20):
-                while not sandbox.requests:
-                    await asyncio.sleep(0.05)
+            await until(lambda: sandbox.requests)
     await other.close()
 
 
@@ -327,13 +283,13 @@ async def test_a_run_outlives_an_outage_of_the_broker_and_its_end_is_written_dow
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(outage, "_SECONDS_BETWEEN_TRIES", 0.05)
-    monkeypatch.setattr(broker, "_HEARTBEAT_SECONDS", 60)
+    monkeypatch.setattr(broker, "HEARTBEAT_SECONDS", 60)
     caplog.set_level("INFO", "telepath_async.worker")
     option, broker_url = broker_arguments
     async with (
         Sandbox(latency=1.0) as sandbox,
         proxied(broker_url) as (url, proxy),
-        BrokerUrl(**{option.removeprefix("--"): Secret(url)}).connect(4) as connected,
+        broker_at(option, url).connect(4) as connected,
     ):
         around = outage_of(connected)
         accounts = accounts_of(tmp_path, sandbox, WATCH)
@@ -342,7 +298,7 @@ async def test_a_run_outlives_an_outage_of_the_broker_and_its_end_is_written_dow
             await until(lambda: sandbox.requests)
             proxy.cut()
             await until(lambda: around.error)
-            await until(lambda: not runner.metrics.running._value.get())
+            await until(lambda: not jobs_running(runner))
             proxy.down = False
             await until(lambda: not around.error)
             await succeeded(connected)
@@ -352,31 +308,24 @@ async def test_a_run_outlives_an_outage_of_the_broker_and_its_end_is_written_dow
 
 
 async def test_jobs_that_cannot_be_given_back_in_time_are_left_to_others(
-    url: BrokerUrl,
+    connected: Broker,
+    watching: Runner,
     sandbox: Sandbox,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    stop_worker = broker._SaqWorker.stop
+    stop_worker = SaqWorker.stop
 
-    async def hangs(worker: broker._SaqWorker) -> None:
+    async def hangs(worker: SaqWorker[Any]) -> None:
         try:
             await asyncio.sleep(60)
         finally:
             await stop_worker(worker)
 
-    async with url.connect() as connected:
-        runner = runner_of(accounts_of(tmp_path, sandbox, WATCH), connected.store)
-        worker = Worker(connected, runner, outage_of(connected), 1)
-        monkeypatch.setattr(broker, "_SECONDS_TO_STOP", 0.1)
-        monkeypatch.setattr(broker._SaqWorker, "stop", hangs)
-        stop = asyncio.Event()
-        serving = asyncio.create_task(worker.serve(stop))
+    monkeypatch.setattr(broker, "_SECONDS_TO_STOP", 0.1)
+    monkeypatch.setattr(SaqWorker, "stop", hangs)
+    async with served(connected, watching):
         await until(lambda: sandbox.requests)
-        stop.set()
-        async with asyncio.timeout(10):
-            await serving
     assert "not all jobs could be given back" in caplog.text
 
 
@@ -396,7 +345,7 @@ async def test_a_broker_that_does_not_answer_keeps_no_worker_from_its_end(
         serving = asyncio.create_task(
             run_worker(
                 accounts,
-                broker=BrokerUrl(**{option.removeprefix("--"): Secret(url)}),
+                broker=broker_at(option, url),
                 state="",
                 options=WorkerOptions(concurrency=2),
                 stop=stop,

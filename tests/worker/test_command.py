@@ -21,7 +21,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve
 from redis import Redis
 
 from telepath_async import Secret
@@ -30,6 +30,7 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.worker import HealthOptions, WorkerOptions
 from telepath_async.worker.file_store import FileStore, is_served
 from telepath_async.worker.status import first_status, succeeded
+from tests.cli.conftest import Ended
 from tests.cli.test_cli_output import HOSTILE, is_harmless
 from tests.worker.processes import Workers, workers
 from tests.worker.statuses import LATER, NOW, a_failure, sync_job
@@ -93,9 +94,8 @@ async def logged(fleet: Workers, number: int, **wanted: object) -> None:
 
 async def status(*arguments: str) -> list[dict[str, Any]]:
     process = await asyncio.create_subprocess_exec(
-        *STATUS, *arguments,
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        *STATUS, *arguments, stdout=asyncio.subprocess.PIPE
+    )
     out, _ = await process.communicate()
     assert process.returncode == 0
     return [json.loads(line) for line in out.splitlines()]
@@ -131,12 +131,9 @@ async def test_a_fleet_stops_in_time_shows_its_jobs_and_keeps_its_secrets(
     tmp_path: Path,
     sandbox: Sandbox,
 ) -> None:
-    sandbox.fail_next(
-        delay=60.0, path="/calls", times=1
-    )  # the sync of acme, or the refusal of other
-    async with workers(
-        tmp_path, ["--accounts", str(accounts), *broker_arguments], **secrets
-    ) as fleet:
+    sandbox.fail_next(delay=60.0, path="/calls")  # the sync of acme, or the refusal of other
+    arguments = ["--accounts", str(accounts), *broker_arguments]
+    async with workers(tmp_path, arguments, **secrets) as fleet:
         await fleet.start(0)
         await logged(fleet, 2, event="begun")
         while not sandbox.requests:
@@ -158,9 +155,7 @@ async def test_a_fleet_stops_in_time_shows_its_jobs_and_keeps_its_secrets(
         assert await fleet.end("wait", 1) == 0
         said = kept + fleet.log.read_text() + json.dumps([acme, other])
     assert "acme" in kept
-    assert [
-        secret for secret in (KEY, "sk_live_wrong_key", DATABASE_PASSWORD) if secret in said
-    ] == []
+    assert not any(secret in said for secret in (KEY, "sk_live_wrong_key", DATABASE_PASSWORD))
 
 
 def test_the_command_runs_until_a_signal(
@@ -211,15 +206,6 @@ async def test_without_a_broker_the_same_jobs_run_and_a_restart_goes_on(
         said = fleet.log.read_text()
     assert "another worker runs on" in said
     assert [secret for secret in secrets.values() if secret in said] == []
-
-
-@frozen
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 def invoke(*arguments: str, **environment: str) -> Ended:
@@ -376,8 +362,7 @@ async def test_the_status_of_a_hostile_server_s_trunk_drives_no_terminal(
         assert "is not well" in result.stdout
 
 
-def test_the_status_is_a_table_for_people(accounts: Path, tmp_path: Path) -> None:
-
+def test_the_status_is_a_table_for_people(tmp_path: Path) -> None:
     state = tmp_path / "state"
     store = FileStore(str(state))
     job = sync_job(partitions=3)

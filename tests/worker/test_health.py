@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from attrs import evolve
 from prometheus_client.parser import text_string_to_metric_families
 
-from telepath_async import Secret, UsageError
+from telepath_async import UsageError
 from telepath_async.protocol.redaction import Redactor
 from telepath_async.sandbox import Sandbox
 from telepath_async.worker import BrokerUrl, HealthOptions, WorkerOptions, run_worker
@@ -26,34 +26,23 @@ from telepath_async.worker.local import LocalWorker
 from telepath_async.worker.log import JobFailed
 from telepath_async.worker.metrics import Metrics
 from telepath_async.worker.outage import Outage
+from telepath_async.worker.runner import Runner
+from tests.worker.conftest import broker_at
 from tests.worker.proxy import proxied
-from tests.worker.running import accounts_of, file_store, runner_of
-from tests.worker.test_local import until
-
-SYNC = '[accounts.acme.sync]\ncron = "@hourly"\nsince = 2026-01-01\n'
-WATCH = (
-    '[accounts.acme.watch]\ncron = "@yearly"\n'
-    'thresholds = { avg_ai_latency_ms = 1 }\ncommand = ["/bin/true"]\n'
-)
+from tests.worker.running import SYNC, WATCH, RunnerOn, accounts_of, serving, until
 
 
-class SlowStore:
-    """A store that does not answer."""
-
-    async def read(self, keys: object) -> object:
-        await asyncio.sleep(60)
+def health_of(runner: Runner) -> Health:
+    """The health of a worker that does not run."""
+    outage = Outage(errors=(ConnectionError,), redactor=Redactor(), worker="here:1")
+    options = HealthOptions(port=0, late_after_minutes=2)
+    worker = LocalWorker(runner, 1)
+    return Health(worker=worker, store=runner.store, outage=outage, options=options)
 
 
 @pytest.fixture
-async def health(tmp_path: Path) -> AsyncIterator[Health]:
-    """The health of a worker that does not run."""
-    async with Sandbox() as sandbox:
-        with closing(file_store(tmp_path)) as store:
-            runner = runner_of(accounts_of(tmp_path, sandbox, SYNC + WATCH), store)
-            worker = LocalWorker(runner, 1)
-            outage = Outage(errors=(ConnectionError,), redactor=Redactor(), worker="here:1")
-            options = HealthOptions(port=0, late_after_minutes=2)
-            yield Health(worker=worker, store=store, outage=outage, options=options)
+def health(runner_on: RunnerOn) -> Health:
+    return health_of(runner_on(SYNC + WATCH))
 
 
 async def due_since(health: Health, minutes: float, key: str = "acme:sync") -> None:
@@ -74,18 +63,21 @@ async def test_a_worker_without_jobs_is_well(health: Health) -> None:
     assert await health.faults() == []
 
 
-async def test_a_job_that_waits_for_too_long_is_a_fault_unless_it_is_running(
-    health: Health,
-) -> None:
+async def test_a_job_that_waits_for_too_long_is_a_fault(health: Health) -> None:
     await due_since(health, 2.1)
     await due_since(health, 2.1, "acme:watch")
     assert await health.faults() == [
         "acme:sync has been due for more than 2 min",
         "acme:watch has been due for more than 2 min",
     ]
-    assert isinstance(health.worker, LocalWorker)
-    health.worker._running.add("acme:sync")
-    assert await health.faults() == ["acme:watch has been due for more than 2 min"]
+
+
+async def test_a_late_job_that_is_running_is_no_fault(health: Health, sandbox: Sandbox) -> None:
+    sandbox.fail_next(delay=60.0, times=10)
+    async with serving(health.worker):  # type: ignore[arg-type]
+        await until(lambda: sandbox.requests)
+        await due_since(health, 2.1)
+        assert await health.faults() == []
 
 
 async def test_a_loop_that_stands_still_is_a_fault(health: Health) -> None:
@@ -110,10 +102,14 @@ async def test_a_store_that_fails_or_does_not_answer_is_a_fault(
         async def read(self, keys: object) -> object:
             raise ConnectionError("gone")
 
+    class Slow:
+        async def read(self, keys: object) -> object:
+            await asyncio.sleep(60)
+
     broken: Any = Broken()
     assert await evolve(health, store=broken).faults() == ["ConnectionError: gone"]
     monkeypatch.setattr(module, "_SECONDS_TO_ANSWER", 0.01)
-    slow: Any = SlowStore()
+    slow: Any = Slow()
     assert await evolve(health, store=slow).faults() == ["no answer within 0.01 s"]
 
 
@@ -179,24 +175,19 @@ async def test_a_port_in_use_is_refused(health: Health) -> None:
                 pass
 
 
-async def test_runs_are_counted_by_account_job_and_outcome(tmp_path: Path) -> None:
-    async with Sandbox(calls=250, rate_limit=1_000_000) as sandbox:
-        with closing(file_store(tmp_path)) as store:
-            runner = runner_of(accounts_of(tmp_path, sandbox, SYNC + WATCH), store)
-            assert await runner.run("acme:sync") == "success"
-            sandbox.fail_next(status=401)
-            with pytest.raises(JobFailed):
-                await runner.run("acme:watch")
-            worker = LocalWorker(runner, 1)
-            outage = Outage(errors=(), redactor=Redactor(), worker="here:1")
-            health = Health(
-                worker=worker, store=store, outage=outage, options=HealthOptions(port=0)
-            )
-            async with serve_health(health, runner.metrics) as url:
-                found = figures((await read(f"{url}metrics"))[1])
+async def test_runs_are_counted_by_account_job_and_outcome(
+    runner_on: RunnerOn, sandbox: Sandbox
+) -> None:
+    runner = runner_on(SYNC + WATCH)
+    assert await runner.run("acme:sync") == "success"
+    sandbox.fail_next(status=401)
+    with pytest.raises(JobFailed):
+        await runner.run("acme:watch")
+    async with serve_health(health_of(runner), runner.metrics) as url:
+        found = figures((await read(f"{url}metrics"))[1])
     assert found["runs_total", "acme", "sync", "success"] == 1
     assert found["runs_total", "acme", "watch", "fault"] == 1
-    assert found["rows_total", "acme", "sync"] == 250
+    assert found["rows_total", "acme", "sync"] == 300
     assert found["run_seconds_count", "sync"] == 1
     assert found["run_seconds_bucket", "sync", "3600.0"] == 1
     assert found["run_seconds_sum", "sync"] > 0
@@ -240,16 +231,12 @@ async def becomes(url: str, status: int) -> str:
 
 
 async def test_a_broker_that_is_gone_is_seen_and_so_is_its_return(
-    broker_arguments: list[str], tmp_path: Path
+    broker_arguments: list[str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     option, broker_url = broker_arguments
-    async with (
-        Sandbox(calls=10, rate_limit=1_000_000) as sandbox,
-        proxied(broker_url) as (url, proxy),
-    ):
-        broker = BrokerUrl(**{option.removeprefix("--"): Secret(url)})
+    async with proxied(broker_url) as (url, proxy):
         accounts = accounts_of(tmp_path, sandbox, WATCH)
-        async with working(accounts, broker, "") as (health_url, _):
+        async with working(accounts, broker_at(option, url), "") as (health_url, _):
             await until(lambda: sandbox.requests)
             await becomes(health_url, 200)
             proxy.cut()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from attrs import evolve
 
 from telepath_async import LocalLimiter, Secret, UsageError
+from telepath_async.worker import limits
 from telepath_async.worker.limits import Limiters, local_limiter
+from tests.support.jumping import jumping, now
 from tests.worker.statuses import sync_job
 
 ACCOUNT = sync_job().account
@@ -56,16 +59,20 @@ async def test_jobs_of_one_key_share_a_limiter_of_the_process() -> None:
         assert other is not one
 
 
-async def test_a_process_takes_its_share_whatever_the_server_says_the_limit_is() -> None:
-    limiter = local_limiter(6000, 4)
+@pytest.mark.parametrize(("processes", "share"), [(4, 1500), (1, 6000)])
+@jumping
+async def test_a_process_takes_its_share_whatever_the_server_says_the_limit_is(
+    monkeypatch: pytest.MonkeyPatch, processes: int, share: int
+) -> None:
+    clock = asyncio.get_running_loop().time
+    monkeypatch.setattr(limits, "LocalLimiter", partial(LocalLimiter, clock=clock))
+    limiter = local_limiter(6000, processes)
     limiter.observe(
         {"X-RateLimit-Limit": "6000", "X-RateLimit-Remaining": "5999", "X-RateLimit-Reset": "60"}
     )
-    assert (limiter._bucket.limit, limiter._bucket._period) == (
-        750,
-        30.0,
-    )  # 1500 of 6000 a minute
-    assert local_limiter(6000, 1)._bucket.limit == 6000
+    for _ in range(share):
+        await limiter.acquire()
+    assert now() == pytest.approx(60, abs=1)
 
 
 def test_a_share_of_nothing_is_refused() -> None:

@@ -14,6 +14,7 @@ from telepath_async.worker import outage as module
 from telepath_async.worker.log import LogEvent
 from telepath_async.worker.outage import Outage
 from telepath_async.worker.stores import WaitingStore
+from tests.support.cancelling import cancel
 
 
 @pytest.fixture(autouse=True)
@@ -99,9 +100,7 @@ async def test_what_is_cancelled_waits_no_longer_and_ends_no_outage(
 ) -> None:
     waiting = asyncio.create_task(outage.wait_out(Store(10**9).read))
     await asyncio.sleep(0.01)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
+    await cancel(waiting)
     assert [event for event, _ in told(caplog)] == ["outage"]
     assert await outage.wait_out(Store(1).read) == "status"
     assert [event for event, _ in told(caplog)] == ["outage", "outage over"]
@@ -119,9 +118,7 @@ async def test_a_cancellation_that_a_library_turns_into_an_error_is_kept(outage:
 
     waiting = asyncio.create_task(outage.wait_out(lose_it))
     await begun.wait()
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
+    await cancel(waiting)
 
 
 async def test_a_store_waits_out_every_operation(outage: Outage) -> None:

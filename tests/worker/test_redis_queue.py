@@ -56,7 +56,7 @@ async def test_what_has_just_been_taken_is_left_alone_and_put_back_when_nobody_b
     assert await queue.dequeue(5) is not None
     assert await queue.sweep(1, 0.1) == []
     assert await queue.count("active") == 1
-    monkeypatch.setattr(redis_queue, "_SECONDS_TO_BEGIN", 0.0)
+    monkeypatch.setattr(redis_queue, "SECONDS_TO_BEGIN", 0.0)
     assert await queue.sweep(1, 0.1) == ["saq:job:q:a"]
     assert (await queue.count("queued"), await queue.count("active")) == (1, 0)
 
@@ -102,6 +102,6 @@ async def test_a_job_that_is_not_there_any_more_is_taken_off_the_lists(
 ) -> None:
     job = await taken(queue, "a")
     await queue.redis.delete(job.id)
-    monkeypatch.setattr(redis_queue, "_SECONDS_TO_BEGIN", 0.0)
+    monkeypatch.setattr(redis_queue, "SECONDS_TO_BEGIN", 0.0)
     assert await queue.sweep(5, 0.1) == ["saq:job:q:a"]
     assert (await queue.count("active"), await queue.count("incomplete")) == (0, 0)

@@ -6,8 +6,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,10 @@ from telepath_async.worker.log import JobFailed
 from telepath_async.worker.runner import Runner
 from telepath_async.worker.status import JobStatus
 from telepath_async.worker.work import Run
+from tests.support.cancelling import cancel
 from tests.support.totals import overstate_total
 from tests.sync.tables import stored, truth
-from tests.worker.running import accounts_of, file_store, runner_of
+from tests.worker.running import RunnerOn, accounts_of, runner_of, until
 
 SYNC = '[accounts.acme.sync]\ncron = "@yearly"\nsince = 2026-01-01\n'
 WATCH = (
@@ -33,18 +33,6 @@ WATCH = (
 )
 ROTATE = '[accounts.acme.rotate]\ncron = "@yearly"\njournal = "{journal}"\ncommand = {command}\n'
 KEEP = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + chr(10))"
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(trunks=3, calls=250, rate_limit=1_000_000) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[FileStore]:
-    with closing(file_store(tmp_path)) as store:
-        yield store
 
 
 @pytest.fixture
@@ -76,9 +64,9 @@ async def is_due(runner: Runner, key: str) -> None:
 
 
 async def test_a_sync_by_partitions_ends_with_the_server_s_truth(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+    runner_on: RunnerOn, sandbox: Sandbox, tmp_path: Path, events: list[dict[str, Any]]
 ) -> None:
-    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC + "partitions = 3"), store)
+    runner = runner_on(SYNC + "partitions = 3")
     for part in ("1of3", "2of3", "3of3"):
         assert await runner.run("acme:sync", part) == "success"
     assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
@@ -88,7 +76,7 @@ async def test_a_sync_by_partitions_ends_with_the_server_s_truth(
     assert [event["rows"] for event in events] == [
         0,
         0,
-        250,
+        300,
     ]  # the sandbox's calls are of the last 30 days
     assert events[0].keys() == {
         "time", "event", "account", "job", "partition", "outcome", "rows", "seconds", "worker",
@@ -96,9 +84,9 @@ async def test_a_sync_by_partitions_ends_with_the_server_s_truth(
 
 
 async def test_after_its_partitions_a_sync_goes_on_from_the_right_watermark(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path
+    runner_on: RunnerOn, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC + "partitions = 2"), store)
+    runner = runner_on(SYNC + "partitions = 2")
     for part in ("1of2", "2of2"):
         assert await runner.run("acme:sync", part) == "success"
     sandbox.add_call()
@@ -112,9 +100,9 @@ async def test_after_its_partitions_a_sync_goes_on_from_the_right_watermark(
 
 
 async def test_a_delivery_that_is_late_or_of_another_partition_does_nothing(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+    runner_on: RunnerOn, events: list[dict[str, Any]]
 ) -> None:
-    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC + "partitions = 2"), store)
+    runner = runner_on(SYNC + "partitions = 2")
     assert await runner.run("acme:sync", "2of2") == "not due"
     for part in ("1of2", "2of2"):
         assert await runner.run("acme:sync", part) == "success"
@@ -124,19 +112,19 @@ async def test_a_delivery_that_is_late_or_of_another_partition_does_nothing(
 
 
 async def test_a_job_that_this_worker_does_not_know_is_left_alone(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+    runner_on: RunnerOn, store: FileStore, events: list[dict[str, Any]]
 ) -> None:
-    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    runner = runner_on(SYNC)
     assert await runner.run("other:sync") == "unknown job"
     assert events[0]["outcome"] == "unknown job"
     assert await store.read_all() == []
 
 
 async def test_what_repeating_cannot_cure_is_not_repeated(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+    runner_on: RunnerOn, sandbox: Sandbox, events: list[dict[str, Any]]
 ) -> None:
     sandbox.fail_next(status=401)
-    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    runner = runner_on(SYNC)
     with pytest.raises(JobFailed, match="AuthenticationError: 401"):
         await runner.run("acme:sync")
     status = await status_of(runner, "acme:sync")
@@ -148,10 +136,10 @@ async def test_what_repeating_cannot_cure_is_not_repeated(
 
 
 async def test_a_database_that_fails_is_tried_again_soon_and_named(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path
+    runner_on: RunnerOn, tmp_path: Path
 ) -> None:
     (tmp_path / "calls.db").write_bytes(b"this is no database" * 100)
-    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    runner = runner_on(SYNC)
     named = rf"DatabaseError: the database {tmp_path}/calls.db: \S"
     with pytest.raises(JobFailed, match=named):
         await runner.run("acme:sync")
@@ -161,10 +149,9 @@ async def test_a_database_that_fails_is_tried_again_soon_and_named(
 
 
 async def test_a_sync_that_finds_another_one_at_work_is_due_as_before(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+    runner_on: RunnerOn, tmp_path: Path, events: list[dict[str, Any]]
 ) -> None:
-    accounts = accounts_of(tmp_path, sandbox, SYNC)
-    runner = runner_of(accounts, store)
+    runner = runner_on(SYNC)
     engine = make_engine(f"sqlite:///{tmp_path}/calls.db")
     async with engine.connect() as connection, account_lock(connection, "acme"):
         assert await runner.run("acme:sync") == "busy"
@@ -176,10 +163,11 @@ async def test_a_sync_that_finds_another_one_at_work_is_due_as_before(
 
 
 async def test_a_sync_without_more_time_keeps_its_rows_and_goes_on(
-    tmp_path: Path, store: FileStore
+    store: FileStore, tmp_path: Path
 ) -> None:
     async with Sandbox(calls=3_000, latency=0.1, rate_limit=1_000_000) as sandbox:
-        runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store, seconds={"sync": 0.3})
+        accounts = accounts_of(tmp_path, sandbox, SYNC)
+        runner = runner_of(accounts, store, seconds={"sync": 0.3})
         outcomes = ["timed out"]
         while outcomes[-1] == "timed out":
             outcomes.append(await runner.run("acme:sync"))
@@ -189,21 +177,18 @@ async def test_a_sync_without_more_time_keeps_its_rows_and_goes_on(
         assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
 
 
-async def test_a_poll_without_more_time_has_failed(tmp_path: Path, store: FileStore) -> None:
-    async with Sandbox(latency=5.0) as sandbox:
-        watch = WATCH.format(command=keeping(tmp_path / "alerts"))
-        runner = runner_of(accounts_of(tmp_path, sandbox, watch), store, seconds={"watch": 0.1})
-        with pytest.raises(JobFailed, match=r"it took more than 0.1 s, and was ended"):
-            await runner.run("acme:watch")
+async def test_a_poll_without_more_time_has_failed(runner_on: RunnerOn, sandbox: Sandbox) -> None:
+    sandbox.fail_next(delay=5.0)
+    runner = runner_on(WATCH.format(command='["/bin/true"]'), seconds={"watch": 0.1})
+    with pytest.raises(JobFailed, match=r"it took more than 0.1 s, and was ended"):
+        await runner.run("acme:watch")
 
 
-async def test_a_timeout_inside_of_a_run_is_an_ordinary_failure(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path
-) -> None:
+async def test_a_timeout_inside_of_a_run_is_an_ordinary_failure(runner_on: RunnerOn) -> None:
     async def times_out(run: Run, telepath: object) -> None:
         raise TimeoutError("the database took too long")
 
-    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    runner = runner_on(SYNC)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "do", times_out)
         with pytest.raises(JobFailed, match="TimeoutError: the database took too long"):
@@ -211,31 +196,26 @@ async def test_a_timeout_inside_of_a_run_is_an_ordinary_failure(
 
 
 async def test_a_run_that_is_stopped_says_so_and_is_due_as_before(
-    tmp_path: Path, store: FileStore, events: list[dict[str, Any]]
+    runner_on: RunnerOn, sandbox: Sandbox, events: list[dict[str, Any]]
 ) -> None:
-    async with Sandbox(latency=30.0) as sandbox:
-        runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
-        begun: list[Run] = []
-        running = asyncio.create_task(runner.run("acme:sync", None, begun.append))
-        while not sandbox.requests:
-            await asyncio.sleep(0.01)
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
+    sandbox.fail_next(delay=30.0)
+    runner = runner_on(SYNC)
+    begun: list[Run] = []
+    running = asyncio.create_task(runner.run("acme:sync", None, begun.append))
+    await until(lambda: sandbox.requests)
+    await cancel(running)
     assert begun[0].account.name == "acme"
     assert events[0]["outcome"] == "stopped"
     assert (await status_of(runner, "acme:sync")).next_run <= datetime.now(UTC)
 
 
-async def test_rows_that_may_have_been_missed_are_a_failure(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path
-) -> None:
+async def test_rows_that_may_have_been_missed_are_a_failure(runner_on: RunnerOn) -> None:
     from telepath_async.worker import work
 
     async def uncertain(*arguments: object, **options: object) -> object:
         return type("Report", (), {"inserted": 1, "updated": 0, "uncertain": 2})()
 
-    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    runner = runner_on(SYNC)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(work, "sync_calls", uncertain)
         with pytest.raises(JobFailed, match="2 calls may have been missed"):
@@ -243,12 +223,10 @@ async def test_rows_that_may_have_been_missed_are_a_failure(
 
 
 async def test_an_alert_is_told_once_however_often_it_is_polled(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path
+    runner_on: RunnerOn, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sandbox.add_call(ai_latency_ms=500)
-    runner = runner_of(
-        accounts_of(tmp_path, sandbox, WATCH.format(command=keeping(tmp_path / "alerts"))), store
-    )
+    runner = runner_on(WATCH.format(command=keeping(tmp_path / "alerts")))
     assert await runner.run("acme:watch") == "success"
     await is_due(runner, "acme:watch")
     assert await runner.run("acme:watch") == "success"
@@ -258,38 +236,25 @@ async def test_an_alert_is_told_once_however_often_it_is_polled(
 
 
 async def test_an_alert_that_could_not_be_told_is_told_again(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path
+    runner_on: RunnerOn, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sandbox.add_call(ai_latency_ms=500)
-    failing = runner_of(
-        accounts_of(tmp_path, sandbox, WATCH.format(command='["/bin/false"]')), store
-    )
+    failing = runner_on(WATCH.format(command='["/bin/false"]'))
     with pytest.raises(JobFailed, match="CommandFailed: /bin/false ended with exit code 1"):
         await failing.run("acme:watch")
-    mended = runner_of(
-        accounts_of(tmp_path, sandbox, WATCH.format(command=keeping(tmp_path / "alerts"))), store
-    )
+    mended = runner_on(WATCH.format(command=keeping(tmp_path / "alerts")))
     await is_due(mended, "acme:watch")
     assert await mended.run("acme:watch") == "success"
     assert len((tmp_path / "alerts").read_text().splitlines()) == 1
 
 
-async def test_a_poll_that_fails_is_a_failure(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path
-) -> None:
-    sandbox.fail_next(status=403)
-    runner = runner_of(accounts_of(tmp_path, sandbox, WATCH.format(command='["/bin/true"]')), store)
-    with pytest.raises(JobFailed, match="PermissionDeniedError: 403"):
-        await runner.run("acme:watch")
-
-
 @pytest.mark.parametrize("job", ["watch", "rotate"])
 async def test_a_command_that_is_gone_fails_the_run_before_anything_is_sent(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]], job: str
+    runner_on: RunnerOn, sandbox: Sandbox, tmp_path: Path, events: list[dict[str, Any]], job: str
 ) -> None:
     plan = {"watch": WATCH, "rotate": ROTATE}[job]
     jobs = plan.format(journal=tmp_path / "journal", command='["/nowhere/tell-carrier"]')
-    runner = runner_of(accounts_of(tmp_path, sandbox, jobs), store)
+    runner = runner_on(jobs)
     await is_due(runner, f"acme:{job}")
     reason = "CommandNotStarted: /nowhere/tell-carrier cannot be started: there is no such file"
     with pytest.raises(JobFailed, match=reason):
@@ -300,10 +265,10 @@ async def test_a_command_that_is_gone_fails_the_run_before_anything_is_sent(
 
 
 async def test_a_rotation_whose_list_may_have_missed_trunks_is_tried_again(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runner_on: RunnerOn, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = ROTATE.format(journal=tmp_path / "journal", command='["/bin/true"]')
-    runner = runner_of(accounts_of(tmp_path, sandbox, jobs), store)
+    runner = runner_on(jobs)
     await is_due(runner, "acme:rotate")
     with monkeypatch.context() as patch:
         overstate_total(patch, by=2)
@@ -313,24 +278,12 @@ async def test_a_rotation_whose_list_may_have_missed_trunks_is_tried_again(
     assert rotations == 3
 
 
-async def test_a_carrier_that_fails_is_named_with_the_reason(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("telepath_async.jobs.rotation._LONGEST_BACKOFF_SECONDS", 0.01)
-    jobs = ROTATE.format(journal=tmp_path / "journal", command='["/bin/false"]')
-    runner = runner_of(accounts_of(tmp_path, sandbox, jobs), store)
-    await is_due(runner, "acme:rotate")
-    reason = "the last time with CommandFailed: /bin/false ended with exit code 1"
-    with pytest.raises(JobFailed, match=reason):
-        await runner.run("acme:rotate")
-
-
 async def test_a_rotation_gives_each_carrier_its_password_and_keeps_none(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+    runner_on: RunnerOn, sandbox: Sandbox, tmp_path: Path, events: list[dict[str, Any]]
 ) -> None:
     journal = tmp_path / "journal"
     rotate = ROTATE.format(journal=journal, command=keeping(tmp_path / "carriers"))
-    runner = runner_of(accounts_of(tmp_path, sandbox, rotate), store)
+    runner = runner_on(rotate)
     assert await runner.run("acme:rotate") == "not due"
     await is_due(runner, "acme:rotate")
     assert await runner.run("acme:rotate") == "success"
@@ -344,42 +297,33 @@ async def test_a_rotation_gives_each_carrier_its_password_and_keeps_none(
 
 
 async def test_a_rotation_that_carriers_refuse_is_finished_by_the_next_try_without_a_second_one(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runner_on: RunnerOn, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def at_once(seconds: float) -> None:
         return None
 
     monkeypatch.setattr("telepath_async.jobs.rotation_run.asyncio.sleep", at_once)
     journal = tmp_path / "journal"
-    refusing = runner_of(
-        accounts_of(tmp_path, sandbox, ROTATE.format(journal=journal, command='["/bin/false"]')),
-        store,
-    )
+    refusing = runner_on(ROTATE.format(journal=journal, command='["/bin/false"]'))
     await is_due(refusing, "acme:rotate")
     with pytest.raises(
         JobFailed,
-        match=r"3 carriers may hold a dead password, 0 trunks are untouched; .*: apply failed",
+        match=r"3 carriers may hold a dead password, 0 trunks are untouched; .*: apply failed"
+        r".* the last time with CommandFailed: /bin/false ended with exit code 1",
     ):
         await refusing.run("acme:rotate")
     rotated = {trunk_id: sandbox.sip_password(trunk_id) for trunk_id in sandbox.trunks}
-    mended = runner_of(
-        accounts_of(
-            tmp_path,
-            sandbox,
-            ROTATE.format(journal=journal, command=keeping(tmp_path / "carriers")),
-        ),
-        store,
-    )
+    mended = runner_on(ROTATE.format(journal=journal, command=keeping(tmp_path / "carriers")))
     await is_due(mended, "acme:rotate")
     assert await mended.run("acme:rotate") == "success"
     assert rotated == {trunk_id: sandbox.sip_password(trunk_id) for trunk_id in sandbox.trunks}
 
 
 async def test_what_a_wrong_clock_has_written_is_mended_in_the_store_and_logged(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
+    runner_on: RunnerOn, store: FileStore, tmp_path: Path, events: list[dict[str, Any]]
 ) -> None:
     jobs = ROTATE.format(journal=tmp_path / "journal", command='["/bin/true"]')
-    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC + jobs), store)
+    runner = runner_on(SYNC + jobs)
     keys = ["acme:sync", "acme:rotate"]
     for status in await runner.statuses(keys):
         ahead = datetime.now(UTC) + timedelta(days=800)
@@ -394,13 +338,11 @@ async def test_what_a_wrong_clock_has_written_is_mended_in_the_store_and_logged(
     assert await runner.run("acme:sync") == "success"
 
 
-async def test_what_a_stranger_sends_is_one_clean_line_of_the_status(
-    sandbox: Sandbox, store: FileStore, tmp_path: Path
-) -> None:
+async def test_what_a_stranger_sends_is_one_clean_line_of_the_status(runner_on: RunnerOn) -> None:
     async def fails(run: Run, telepath: object) -> None:
         raise JobFailed("conn_\x1b]0;owned\x07\x9b2J\u202e is not\nwell")
 
-    runner = runner_of(accounts_of(tmp_path, sandbox, SYNC), store)
+    runner = runner_on(SYNC)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "do", fails)
         with pytest.raises(JobFailed):

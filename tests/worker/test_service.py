@@ -27,41 +27,7 @@ from telepath_async.worker import (
 )
 from telepath_async.worker.file_store import lock_file
 from tests.sync.tables import stored, truth
-from tests.worker.running import accounts_of
-
-SYNC = '[accounts.acme.sync]\ncron = "@hourly"\nsince = 2026-01-01\n'
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(calls=250, rate_limit=1_000_000) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture(params=["redis_url", "postgres_broker_url", None])
-def broker(request: pytest.FixtureRequest) -> BrokerUrl | None:
-    if request.param is None:
-        return None
-    return BrokerUrl(
-        **{request.param.partition("_")[0]: Secret(request.getfixturevalue(request.param))}
-    )
-
-
-async def test_a_worker_runs_its_jobs_and_its_report_says_so(
-    broker: BrokerUrl | None, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    accounts = accounts_of(tmp_path, sandbox, SYNC, host=socket.gethostname())
-    state, stop = str(tmp_path / "state"), asyncio.Event()
-    web = None if broker is None else 0
-    working = asyncio.create_task(work(accounts, state, broker=broker, stop=stop, web=web))
-    async with asyncio.timeout(40):
-        while not await succeeded(broker, state):
-            await asyncio.sleep(0.2)
-        stop.set()
-        await working
-    (job,) = await read_report(broker, state)
-    assert (job.state, job.status.rows) == ("waiting", 250)
-    assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
+from tests.worker.running import SYNC, accounts_of, until
 
 
 async def work(
@@ -77,11 +43,40 @@ async def work(
     await run_worker(accounts, broker=broker, state=str(state), options=chosen, stop=stop)
 
 
-async def succeeded(broker: BrokerUrl | None, state: str) -> bool:
+@asynccontextmanager
+async def working(
+    accounts: Accounts, state: Path, broker: BrokerUrl | None, **options: Any
+) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    under_way = asyncio.create_task(work(accounts, state, broker=broker, stop=stop, **options))
     try:
-        return any(job.status.last_success for job in await read_report(broker, state))
-    except UsageError:  # the state file is not there yet
+        yield
+    finally:
+        stop.set()
+        await under_way
+
+
+async def until_reported(
+    broker: BrokerUrl | None, state: Path, seen: Callable[[JobReport], object]
+) -> None:
+    async def is_reported() -> bool:
+        with suppress(UsageError):  # the state file is not there yet
+            return any(seen(job) for job in await read_report(broker, str(state)))
         return False
+
+    await until(is_reported, 40)
+
+
+async def test_a_worker_runs_its_jobs_and_its_report_says_so(
+    broker: BrokerUrl | None, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    accounts = accounts_of(tmp_path, sandbox, SYNC, host=socket.gethostname())
+    state = tmp_path / "state"
+    async with working(accounts, state, broker, web=None if broker is None else 0):
+        await until_reported(broker, state, lambda job: job.status.last_success)
+    (job,) = await read_report(broker, str(state))
+    assert (job.state, job.status.rows) == ("waiting", 300)
+    assert await stored(f"sqlite:///{tmp_path}/calls.db") == truth(sandbox)
 
 
 async def test_a_worker_that_is_stopped_before_it_has_begun_ends(
@@ -121,28 +116,6 @@ async def test_a_changed_schedule_stands_in_the_status_at_once(
         await until_reported(broker, state, lambda job: job.status.next_run == due)
 
 
-@asynccontextmanager
-async def working(accounts: Accounts, state: Path, broker: BrokerUrl | None) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    under_way = asyncio.create_task(work(accounts, state, broker=broker, stop=stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await under_way
-
-
-async def until_reported(
-    broker: BrokerUrl | None, state: Path, seen: Callable[[JobReport], object]
-) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            with suppress(UsageError):  # the state file is not there yet
-                if any(seen(job) for job in await read_report(broker, str(state))):
-                    return
-            await asyncio.sleep(0.1)
-
-
 async def test_commands_that_cannot_be_started_here_are_refused_all_at_once(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -180,16 +153,11 @@ async def test_what_runs_without_a_broker_is_reported_as_running(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sandbox.fail_next(delay=60.0)
-    state, stop = str(tmp_path / "state"), asyncio.Event()
-    accounts = accounts_of(tmp_path, sandbox, SYNC)
-    working = asyncio.create_task(work(accounts, state, stop=stop))
-    async with asyncio.timeout(20):
-        while not sandbox.requests:
-            await asyncio.sleep(0.05)
-        assert [job.state for job in await read_report(None, state)] == ["running"]
-        stop.set()
-        await working
-    assert [job.state for job in await read_report(None, state)] == ["waiting"]
+    state = tmp_path / "state"
+    async with working(accounts_of(tmp_path, sandbox, SYNC), state, None):
+        await until(lambda: sandbox.requests)
+        assert [job.state for job in await read_report(None, str(state))] == ["running"]
+    assert [job.state for job in await read_report(None, str(state))] == ["waiting"]
 
 
 async def test_a_share_too_small_for_any_process_is_refused(
@@ -230,13 +198,10 @@ async def test_a_dispatcher_that_fails_ends_the_worker(
 async def test_an_account_that_is_removed_from_the_file_leaves_the_status(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    state, stop = str(tmp_path / "state"), asyncio.Event()
+    state, stop = tmp_path / "state", asyncio.Event()
     accounts = accounts_of(tmp_path, sandbox, SYNC.replace("acme", "old"), name="old")
-    working = asyncio.create_task(work(accounts, state, stop=stop))
-    async with asyncio.timeout(40):
-        while not await succeeded(None, state):
-            await asyncio.sleep(0.1)
-        stop.set()
-        await working
-        await work(accounts_of(tmp_path, sandbox, SYNC), state, stop=stop)  # it ends at once
-    assert "old" not in [job.status.account for job in await read_report(None, state)]
+    async with working(accounts, state, None):
+        await until_reported(None, state, lambda job: job.status.last_success)
+    stop.set()
+    await work(accounts_of(tmp_path, sandbox, SYNC), state, stop=stop)  # it ends at once
+    assert "old" not in [job.status.account for job in await read_report(None, str(state))]

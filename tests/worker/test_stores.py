@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from attrs import evolve
+from redis import Redis
 
-from telepath_async import Secret
-from telepath_async.worker.file_store import FileStore
-from telepath_async.worker.service import BrokerUrl
+from telepath_async.worker import BrokerUrl
 from telepath_async.worker.status import first_status
-from telepath_async.worker.stores import PostgresStore, RedisStore, StatusStore
+from telepath_async.worker.stores import StatusStore
 from tests.worker.running import file_store
 from tests.worker.statuses import LATER, NOW, sync_job
 
 
-@pytest.fixture(params=["redis_url", "postgres_broker_url", None])
-def broker_url(request: pytest.FixtureRequest) -> BrokerUrl | None:
-    if request.param is None:
-        return None
-    return BrokerUrl(
-        **{request.param.partition("_")[0]: Secret(request.getfixturevalue(request.param))}
-    )
-
-
 @pytest.fixture
-async def store(broker_url: BrokerUrl | None, tmp_path: Path) -> AsyncIterator[StatusStore]:
-    if broker_url is None:
+async def store(broker: BrokerUrl | None, tmp_path: Path) -> AsyncIterator[StatusStore]:
+    if broker is None:
         with closing(file_store(tmp_path)) as store:
             yield store
     else:
-        async with broker_url.connect() as broker:
-            yield broker.store
+        async with broker.connect() as connected:
+            yield connected.store
 
 
 async def test_a_status_is_kept_and_replaced(store: StatusStore) -> None:
@@ -59,13 +51,17 @@ async def test_a_status_that_is_there_is_kept_on_request(store: StatusStore) -> 
 
 @pytest.mark.parametrize("text", ["not JSON", "[]", '{"account": "acme", "job": "sync"}'])
 async def test_a_damaged_status_costs_its_own_job_alone_and_is_replaced(
-    store: StatusStore, text: str, caplog: pytest.LogCaptureFixture
+    store: StatusStore,
+    broker: BrokerUrl | None,
+    tmp_path: Path,
+    text: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     first = first_status(sync_job(), NOW)
     other = evolve(first, account="other")
     await store.write(first)
     await store.write(other)
-    await overwrite(store, first.key, text)
+    await overwrite(broker, tmp_path, first.key, text)
     assert await store.read_all() == [other]
     assert await store.read([first.key, other.key]) == [None, other]
     await store.write(first, keep=True)
@@ -74,13 +70,16 @@ async def test_a_damaged_status_costs_its_own_job_alone_and_is_replaced(
     assert first.key in caplog.text
 
 
-async def overwrite(store: StatusStore, key: str, text: str) -> None:
+async def overwrite(broker: BrokerUrl | None, folder: Path, key: str, text: str) -> None:
     """Put a text in the place of a status, as another program might."""
-    if isinstance(store, FileStore):
-        store._database.execute("UPDATE status SET status = ? WHERE key = ?", (text, key))
-    elif isinstance(store, RedisStore):
-        await store._redis.hset(store._hash, key, text)
-    elif isinstance(store, PostgresStore):
-        update = "UPDATE telepath_worker_status SET status = %s WHERE key = %s"
-        async with store._pool.connection() as connection:
-            await connection.execute(update, (text, key))
+    if broker is None:
+        with closing(sqlite3.connect(folder / "state", isolation_level=None)) as database:
+            database.execute("UPDATE status SET status = ? WHERE key = ?", (text, key))
+    elif broker.redis is not None:
+        with Redis.from_url(broker.redis.reveal()) as redis:
+            redis.hset("telepath:worker:telepath:status", key, text)
+    else:
+        assert broker.postgres is not None
+        with psycopg.connect(broker.postgres.reveal(), autocommit=True) as connection:
+            update = "UPDATE telepath_worker_status SET status = %s WHERE key = %s"
+            connection.execute(update, (text, key))

@@ -28,7 +28,7 @@ OFTEN = "* * * * * */1"
 _EVERY_SECOND_ALLOWED = f"""
 from telepath_async.cli import main
 from telepath_async.worker import accounts_fields
-accounts_fields._CRON_NAMES += ({OFTEN!r},)
+accounts_fields.CRON_NAMES += ({OFTEN!r},)
 main()
 """
 FAKETIME = [str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")]
@@ -41,12 +41,6 @@ EVERY_SECOND = """
     thresholds = {{ success_rate = 2 }}
     command = ["/bin/true"]
 """
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(rate_limit=1_000_000) as sandbox:
-        yield sandbox
 
 
 @frozen

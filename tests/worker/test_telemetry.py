@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,8 @@ from telepath_async import UsageError
 from telepath_async.otel import Telemetry
 from telepath_async.sandbox import Sandbox
 from telepath_async.worker import WorkerOptions, read_report, run_worker
-from tests.worker.running import accounts_of, file_store, runner_of
+from telepath_async.worker.file_store import FileStore
+from tests.worker.running import SYNC, RunnerOn, accounts_of, until
 
 JOBS = """
 [accounts.acme.sync]
@@ -50,21 +50,20 @@ def counted(reader: InMemoryMetricReader, metric: str) -> dict[tuple[Any, ...], 
     }
 
 
-async def test_every_job_counts_what_it_did_for_its_account(tmp_path: Path) -> None:
+async def test_every_job_counts_what_it_did_for_its_account(
+    runner_on: RunnerOn, sandbox: Sandbox, store: FileStore, tmp_path: Path
+) -> None:
     reader = InMemoryMetricReader()
     listening = Telemetry(
         meter_provider=MeterProvider([reader]), attributes={"telepath.account": "acme"}
     )
-    async with Sandbox(trunks=3, calls=250, rate_limit=1_000_000) as sandbox:
-        sandbox.add_call(ai_latency_ms=500)
-        with closing(file_store(tmp_path)) as store:
-            accounts = accounts_of(tmp_path, sandbox, JOBS.format(folder=tmp_path))
-            runner = runner_of(accounts, store, telemetry={"acme": listening})
-            for key in runner.jobs:
-                (status,) = await runner.statuses([key])
-                await store.write(evolve(status, next_run=datetime.now(UTC)))
-                assert await runner.run(key) == "success"
-    assert counted(reader, "telepath.sync.rows") == {("acme", "sync", "inserted"): 251}
+    sandbox.add_call(ai_latency_ms=500)
+    runner = runner_on(JOBS.format(folder=tmp_path), telemetry={"acme": listening})
+    for key in runner.jobs:
+        (status,) = await runner.statuses([key])
+        await store.write(evolve(status, next_run=datetime.now(UTC)))
+        assert await runner.run(key) == "success"
+    assert counted(reader, "telepath.sync.rows") == {("acme", "sync", "inserted"): 301}
     assert counted(reader, "telepath.job.outcomes") == {
         ("acme", "watch", "crossed"): 1,
         ("acme", "rotate", "rotated"): 3,
@@ -73,43 +72,38 @@ async def test_every_job_counts_what_it_did_for_its_account(tmp_path: Path) -> N
 
 
 async def test_a_worker_with_otel_listens_to_each_account(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, state, stop = InMemoryMetricReader(), str(tmp_path / "state"), asyncio.Event()
+    provider = MeterProvider([reader])
     monkeypatch.setattr(
-        "telepath_async.otel.Telemetry", partial(Telemetry, meter_provider=MeterProvider([reader]))
+        "telepath_async.otel.Telemetry", partial(Telemetry, meter_provider=provider)
     )
-    async with Sandbox(calls=250, rate_limit=1_000_000) as sandbox, asyncio.timeout(40):
-        accounts = accounts_of(
-            tmp_path, sandbox, '[accounts.acme.sync]\ncron = "@hourly"\nsince = 2026-01-01\n'
-        )
-        options = WorkerOptions(otel=True)
-        working = asyncio.create_task(
-            run_worker(accounts, broker=None, state=state, options=options, stop=stop)
-        )
-        while not Path(state).exists() or not any(
+
+    async def has_succeeded() -> bool:
+        return Path(state).exists() and any(
             job.status.last_success for job in await read_report(None, state)
-        ):
-            await asyncio.sleep(0.1)
-        stop.set()
-        await working
-    assert counted(reader, "telepath.sync.rows") == {("acme", "sync", "inserted"): 250}
+        )
+
+    accounts, options = accounts_of(tmp_path, sandbox, SYNC), WorkerOptions(otel=True)
+    working = asyncio.create_task(
+        run_worker(accounts, broker=None, state=state, options=options, stop=stop)
+    )
+    await until(has_succeeded, 40)
+    stop.set()
+    await working
+    assert counted(reader, "telepath.sync.rows") == {("acme", "sync", "inserted"): 300}
 
 
 async def test_otel_without_its_library_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "telepath_async.otel")
     monkeypatch.setitem(sys.modules, "opentelemetry.context", None)
-    async with Sandbox() as sandbox:
-        accounts = accounts_of(tmp_path, sandbox, JOBS.format(folder=tmp_path))
-        with pytest.raises(
-            UsageError, match=r'needs opentelemetry.context: pip install "telepath-async\[otel\]"'
-        ):
-            await run_worker(
-                accounts,
-                broker=None,
-                state=str(tmp_path / "state"),
-                options=WorkerOptions(otel=True),
-                stop=asyncio.Event(),
-            )
+    accounts, options = accounts_of(tmp_path, sandbox, SYNC), WorkerOptions(otel=True)
+    advice = r'needs opentelemetry.context: pip install "telepath-async\[otel\]"'
+    with pytest.raises(UsageError, match=advice):
+        await run_worker(
+            accounts, broker=None, state=str(tmp_path / "state"), options=options,
+            stop=asyncio.Event(),
+        )  # fmt: skip

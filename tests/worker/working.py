@@ -23,6 +23,7 @@ from telepath_async.cli import main
 from telepath_async.worker import accounts_fields, broker, dispatch, redis_queue
 from telepath_async.worker.log import log_event
 from telepath_async.worker.runner import Runner
+from telepath_async.worker.work import Run
 
 IMPORTED_LATE = (
     "aiosqlite", "asyncpg", "psycopg_pool", "redis.asyncio", "saq.queue.postgres",
@@ -30,25 +31,29 @@ IMPORTED_LATE = (
 )  # fmt: skip
 
 # A schedule of seconds, which a file cannot have: nobody waits for minutes in a test.
-accounts_fields._CRON_NAMES = (*accounts_fields._CRON_NAMES, "* * * * * */2")  # type: ignore[misc,assignment]
+accounts_fields.CRON_NAMES = (*accounts_fields.CRON_NAMES, "* * * * * */2")  # type: ignore[misc,assignment]
 if not os.environ.get("REAL_TIMES"):
-    broker._HEARTBEAT_SECONDS = 2  # type: ignore[misc]
-    broker._SECONDS_BETWEEN_BEATS = 0.5  # type: ignore[misc]
-    broker._SWEEP_SECONDS = 1  # type: ignore[misc]
-    broker._SECONDS_TO_ANSWER_A_SWEEP = 1.0  # type: ignore[misc]
-    broker._SECONDS_TO_WAIT_FOR_A_JOB = 1.0  # type: ignore[misc]
-    redis_queue._SECONDS_TO_BEGIN = 2.0  # type: ignore[misc]
-    dispatch._SECONDS_TO_LOOK_AGAIN = 1.0  # type: ignore[misc]
+    broker.HEARTBEAT_SECONDS = 2  # type: ignore[misc]
+    broker.SECONDS_BETWEEN_BEATS = 0.5  # type: ignore[misc]
+    broker.SWEEP_SECONDS = 1  # type: ignore[misc]
+    broker.SECONDS_TO_ANSWER_A_SWEEP = 1.0  # type: ignore[misc]
+    broker.SECONDS_TO_WAIT_FOR_A_JOB = 1.0  # type: ignore[misc]
+    redis_queue.SECONDS_TO_BEGIN = 2.0  # type: ignore[misc]
+    dispatch.SECONDS_TO_LOOK_AGAIN = 1.0  # type: ignore[misc]
 
 
 def tell_what_begins() -> None:
-    end = Runner._end
+    run = Runner.run
 
-    async def begun(self: Runner, run: Any, *arguments: Any) -> Any:
-        log_event("begun", key=run.job.key, pid=os.getpid())
-        return await end(self, run, *arguments)
+    async def told(self: Runner, key: str, part: str | None = None, on_run: Any = None) -> str:
+        def begun(begins: Run) -> None:
+            log_event("begun", key=key, pid=os.getpid())
+            if on_run is not None:
+                on_run(begins)
 
-    Runner._end = begun  # type: ignore[method-assign]
+        return await run(self, key, part, begun)
+
+    Runner.run = told  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
