@@ -33,8 +33,13 @@ BAD_REQUEST = reply(400, b'{"error": {"message": "idle too long"}}').bytes
 class Pipe(asyncio.Transport):
     """A transport without a socket, as on a named pipe of Windows."""
 
+    closed = False
+
     def is_closing(self) -> bool:
-        return False
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @asynccontextmanager
@@ -210,9 +215,17 @@ async def test_what_must_not_be_repeated_is_not_sent_again() -> None:
     assert len(server.requests) == 2
 
 
-async def test_an_idle_connection_without_a_socket_is_believed_to_be_good() -> None:
-    protocol = ResponseHandler(asyncio.get_running_loop())
-    protocol.connection_made(Pipe())
-    connector: Any = SimpleNamespace(_conns={"pipe": deque([(protocol, time.monotonic())])})
+@pytest.mark.parametrize(
+    ("age", "good"), [(0, True), (1_400, True), (1_490, False), (1_600, False)]
+)
+async def test_an_idle_connection_without_a_socket_is_believed_until_it_is_old(
+    age: float, good: bool
+) -> None:
+    """One that is not used is closed, and not only forgotten."""
+    protocol, pipe = ResponseHandler(asyncio.get_running_loop()), Pipe()
+    protocol.connection_made(pipe)
+    idle = deque([(protocol, time.monotonic() - age)])
+    connector: Any = SimpleNamespace(_conns={"pipe": idle}, _keepalive_timeout=1_500.0)
     key: Any = "pipe"
-    assert drop_stale(connector, key)
+    assert drop_stale(connector, key) is good
+    assert (len(idle), pipe.closed) == (int(good), not good)
