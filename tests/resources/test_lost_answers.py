@@ -13,8 +13,16 @@ from typing import Any
 
 import pytest
 
-from telepath_async import ConflictError, OutcomeUnknown, RetryPolicy, ServerError, Trunk
-from tests.support.hostile import reply
+from telepath_async import (
+    ConflictError,
+    OutcomeUnknown,
+    RetryPolicy,
+    ServerError,
+    TelepathClient,
+    Trunk,
+)
+from tests.support.hostile import HANG, Hostile, reply
+from tests.support.keys import KEY
 from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse, spec
 
 Row = dict[str, Any]
@@ -92,6 +100,17 @@ async def test_our_own_trunk_is_returned_where_its_provider_is_of_a_users_own_en
     providers = Enum("providers", {"OURS": "custom"}, type=str)
     trunk = await create(server, ai_provider=providers.OURS)
     assert [trunk.id] == [created["id"] for created in server.created]
+
+
+async def test_where_no_time_is_left_no_connection_is_opened_for_a_look_up() -> None:
+    async with (
+        Hostile([HANG, reply(200)]) as silent,
+        TelepathClient(KEY, base_url=silent.url, timeout=0.2) as client,
+    ):
+        with pytest.raises(OutcomeUnknown):
+            await client.trunks.create(**spec("agent-1"))
+        await client.request("GET", "/later")
+    assert len(silent.connections) == 2
 
 
 async def test_where_the_retry_budget_is_spent_no_look_up_is_sent(server: TrunkServer) -> None:
