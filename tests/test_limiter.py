@@ -24,6 +24,7 @@ from telepath_async.limiter import Limiter, LocalLimiter, Registry, after_fork, 
 from telepath_async.protocol.token_bucket import TokenBucket
 from tests.support.jumping import JumpLoop, jump_loop
 from tests.support.threads import hush
+from tests.support.turns import settle
 from tests.support.windows import most_in_a_window
 
 
@@ -45,12 +46,6 @@ def limiter_on(
     loop: JumpLoop, limit: int = 6000, period: float = 60.0, burst: int | None = None
 ) -> LocalLimiter:
     return LocalLimiter(limit, period, burst, clock=loop.time)
-
-
-async def settle() -> None:
-    """Let every task that can run do so, without letting time pass."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 def ticking(loop: JumpLoop) -> Callable[[], float]:

@@ -34,6 +34,7 @@ from telepath_async.protocol.url import Query
 from telepath_async.sandbox import Sandbox
 from telepath_async.walk import Source
 from tests.support.threads import hush
+from tests.support.turns import settle
 
 
 @frozen
@@ -172,12 +173,6 @@ class Shards:
 @pytest.fixture(params=["offset", "cursor"])
 def style(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-async def settle() -> None:
-    """Let every task run as far as it can."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def ids(items: list[Item]) -> list[int]:

@@ -20,6 +20,7 @@ from telepath_async.sandbox import Sandbox
 from telepath_async.slots import MAX_CONNECTIONS, RESERVE, Slots, slots_of
 from tests.support.jumping import jumping, now
 from tests.support.keys import KEY
+from tests.support.turns import settle
 
 
 class Slow:
@@ -245,11 +246,6 @@ async def test_a_connector_without_a_limit_has_none_here() -> None:
 
 
 # The slots alone.
-
-
-async def settle() -> None:
-    for _ in range(3):
-        await asyncio.sleep(0)
 
 
 async def test_slots_go_in_the_order_of_coming_interactive_first() -> None:

@@ -7,8 +7,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from telepath_async.cli.shell import resume_hint
 from telepath_async.cli.shell import run as run_work
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, assert_refused, signalled
+from tests.cli.processes import closed_pipe
 
 OVERVIEW = ("analytics", "overview")
 
@@ -177,15 +176,6 @@ def test_an_interrupt_outside_of_the_work_is_130(
 
     monkeypatch.setattr(app, "app", interrupted)
     assert cli.main([]) == exits.INTERRUPTED
-
-
-@contextmanager
-def closed_pipe() -> Iterator[None]:
-    """Make standard output a pipe whose reader has gone."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w") as pipe, redirect_stdout(pipe):
-        yield
 
 
 def test_a_closed_pipe_ends_quietly(

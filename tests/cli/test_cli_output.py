@@ -14,16 +14,11 @@ import pytest
 from telepath_async.cli.output import escaped_json, write_text
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath
-from tests.cli.test_cli_processes import started
+from tests.cli.processes import started
+from tests.support.terminals import HOSTILE, is_harmless
+
 
 # OSC and CSI by ESC and by C1, BEL, DEL, NEL, line separators, and what turns a text around.
-HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b2J\x9d0;x\x9c\x7f\x85\u2028\u202e\u2066\u200f\ufeff"
-
-
-def is_harmless(text: str) -> bool:
-    return all(line.isprintable() for line in text.split("\n"))
-
-
 def hostile_page(sandbox: Sandbox) -> None:
     """Answer the next list with a trunk of a hostile name and a hostile field."""
     trunk = {"id": "conn_1", "name": f"a{HOSTILE}b\nerror: c", f"other{HOSTILE}": HOSTILE}

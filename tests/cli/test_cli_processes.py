@@ -8,20 +8,16 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from telepath_async.sandbox import Sandbox
-from tests.cli.conftest import checkpoint_in, rows, served, variables_of
-
-TELEPATH = [sys.executable, "-m", "telepath_async.cli"]
-ROOT = Path(__file__).parents[2]
+from tests.cli.conftest import checkpoint_in, rows, served
+from tests.cli.processes import ROOT, TELEPATH, started
 
 
 @pytest.fixture
@@ -29,18 +25,6 @@ def slow() -> Iterator[Sandbox]:
     """A history that takes a while to read."""
     with served(style="cursor", trunks=2, calls=8_000, latency=0.02) as sandbox:
         yield sandbox
-
-
-@contextmanager
-def started(sandbox: Sandbox, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(
-        [*TELEPATH, *arguments], cwd=ROOT, env=variables_of(sandbox), **(pipes | options)
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def test_lines_stream_and_a_reader_that_leaves_ends_the_list_quietly(slow: Sandbox) -> None:

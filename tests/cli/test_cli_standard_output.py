@@ -14,7 +14,7 @@ from telepath_async.cli import exits
 from telepath_async.cli.output import discard
 from telepath_async.sandbox import Sandbox
 from tests.cli.conftest import Telepath, assert_refused
-from tests.cli.test_cli_exits import closed_pipe
+from tests.cli.processes import closed_pipe
 
 
 @pytest.mark.parametrize(

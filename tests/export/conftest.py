@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
-from tests.support.clients import client_of, style
+from tests.support.clients import style, telepath
 
-__all__ = ["style"]
+__all__ = ["style", "telepath"]
 
 
 @pytest.fixture(params=["parquet", "csv", "ndjson"])
@@ -28,12 +27,6 @@ def kind(request: pytest.FixtureRequest) -> str:
 async def sandbox(style: str) -> AsyncIterator[Sandbox]:
     async with Sandbox(style=style, trunks=3, calls=250) as sandbox:  # type: ignore[arg-type]
         yield sandbox
-
-
-@pytest.fixture
-async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
-    async with client_of(sandbox) as telepath:
-        yield telepath
 
 
 def rows_in(path: Path) -> list[dict[str, Any]]:

@@ -7,21 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
-from tests.support.clients import client_of
+from tests.support.clients import telepath
+
+__all__ = ["telepath"]
 
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     async with Sandbox(trunks=3, calls=0) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
-    async with client_of(sandbox) as telepath:
-        yield telepath
 
 
 @pytest.fixture

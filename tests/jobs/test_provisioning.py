@@ -25,6 +25,7 @@ from telepath_async.jobs import ProvisionedTrunk, ProvisionReport, provision_tru
 from telepath_async.jobs.provisioning import random_password
 from telepath_async.sandbox import Sandbox
 from tests.support.cancelling import cancel
+from tests.support.clients import posts
 from tests.support.totals import overstate_total
 
 SECRET = "needle-in-a-haystack"
@@ -80,10 +81,6 @@ def provision(telepath: TelepathClient, vault: Vault) -> Provision:
         return await provision_trunks(telepath, specs or [spec()], sink=sink, **options)
 
     return run
-
-
-def posts(sandbox: Sandbox) -> int:
-    return sum(request.method == "POST" for request in sandbox.requests)
 
 
 def locals_of(error: BaseException) -> str:

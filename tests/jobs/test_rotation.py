@@ -23,6 +23,7 @@ from telepath_async.jobs.journal import Journal
 from telepath_async.jobs.ledger import Entry
 from telepath_async.sandbox import Sandbox
 from tests.support.cancelling import cancel
+from tests.support.clients import posts
 from tests.support.totals import overstate_total
 
 ROTATE = "/trunks/{id}/rotate-sip-password"
@@ -79,10 +80,6 @@ def names(sandbox: Sandbox) -> dict[str, str]:
     return {trunk["sip_username"]: trunk_id for trunk_id, trunk in sandbox.trunks.items()}
 
 
-def rotations(sandbox: Sandbox) -> int:
-    return sum(request.method == "POST" for request in sandbox.requests)
-
-
 async def test_every_trunk_gets_a_password_that_its_carrier_knows(
     sandbox: Sandbox, carrier: Carrier, rotate: Rotate
 ) -> None:
@@ -120,7 +117,7 @@ async def test_a_command_that_cannot_be_started_costs_one_password(
         await run_command(["/nonexistent/tell-carrier"], Secret("{}"))
 
     report = await rotate(apply=apply, attempts=4)
-    assert rotations(sandbox) == len(report.pending) == 1
+    assert posts(sandbox) == len(report.pending) == 1
     assert report.pending[0].why == (
         "apply failed 1 times, the last time with CommandNotStarted: /nonexistent/tell-carrier "
         "cannot be started: No such file or directory"
@@ -165,7 +162,7 @@ async def test_a_trunk_that_was_finished_recently_is_left_alone(
     await rotate()
     again = await rotate()
     assert (set(again.recent), again.applied, again.complete) == (set(sandbox.trunks), (), True)
-    assert rotations(sandbox) == 3
+    assert posts(sandbox) == 3
     assert len((await rotate(not_again_within=timedelta(0))).rotated) == 3
 
 
@@ -216,7 +213,7 @@ async def test_a_carrier_that_goes_on_failing_is_pending_and_is_told_by_the_next
     report = await rotate([])  # it is finished although nobody asks for it
     assert (report.rotated, report.applied, report.complete) == ((), (trunk_id,), True)
     assert sandbox.sip_login(name, carrier.passwords[name])
-    assert rotations(sandbox) == 3
+    assert posts(sandbox) == 3
 
 
 async def test_a_carrier_that_never_answers_is_given_up(rotate: Rotate, sandbox: Sandbox) -> None:
@@ -254,10 +251,10 @@ async def test_the_run_stops_before_more_trunks_are_locked_out(
     assert {trunk.why for trunk in report.untouched} == {
         "not reached: others failed first; mend those, or raise stop_after"
     }
-    assert rotations(sandbox) == len(report.pending)
+    assert posts(sandbox) == len(report.pending)
 
     report = await rotate(attempts=2, stop_after=2, concurrency=1)  # the carrier is still down
-    assert rotations(sandbox) == len(report.pending)
+    assert posts(sandbox) == len(report.pending)
     assert len(report.untouched) == 10 - len(report.pending)
 
     carrier.refuse.clear()
@@ -286,7 +283,7 @@ async def test_a_rotate_whose_answer_was_lost_is_sent_again(
 ) -> None:
     sandbox.fail_next(drop="after", path=ROTATE, times=2)
     assert (await rotate()).complete
-    assert rotations(sandbox) == 5
+    assert posts(sandbox) == 5
     assert carrier.locked_out(sandbox) == []
 
 
@@ -451,7 +448,7 @@ async def test_a_journal_that_cannot_be_written_stops_the_run_and_the_next_one_f
             await rotate()
     # A password that the disk does not take goes to the carrier all the same: nobody else has it.
     assert len(carrier.passwords) == (state != "in doubt")
-    assert rotations(sandbox) == (state != "in doubt")
+    assert posts(sandbox) == (state != "in doubt")
     assert (await rotate()).complete
     assert carrier.locked_out(sandbox) == []
 
@@ -472,7 +469,7 @@ async def test_nothing_more_is_rotated_once_the_journal_cannot_be_written(
     monkeypatch.setattr(os, "write", full_for_passwords)
     with pytest.raises(OSError, match="No space left"):
         await rotate(concurrency=1)
-    assert rotations(sandbox) == 1
+    assert posts(sandbox) == 1
 
 
 async def test_no_password_is_shown_in_reports_logs_or_errors(

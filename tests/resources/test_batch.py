@@ -27,11 +27,13 @@ from telepath_async.protocol.messages import Request
 from telepath_async.resources.batch import Batch, BatchRunner, ExistingTrunks
 from telepath_async.resources.batch_specs import check_specs
 from telepath_async.sandbox import Sandbox
+from tests.support.clients import posts
 from tests.support.hostile import reply
 from tests.support.jumping import jumping
 from tests.support.threads import hush
 from tests.support.trunk_server import Fault, TrunkServer, client_of, refuse
 from tests.support.trunk_server import spec as server_spec
+from tests.support.turns import settle
 
 
 def spec(number: int, **changes: Any) -> dict[str, Any]:
@@ -55,16 +57,6 @@ def server_specs(count: int) -> list[dict[str, Any]]:
 
 async def by_index(batch: AsyncIterator[TrunkOutcome]) -> list[TrunkOutcome]:
     return sorted([outcome async for outcome in batch], key=lambda outcome: outcome.index)
-
-
-def posts(sandbox: Sandbox) -> int:
-    return sum(request.method == "POST" for request in sandbox.requests)
-
-
-async def settled() -> None:
-    """Let what was cancelled end."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 def others() -> set[asyncio.Task[Any]]:
@@ -305,16 +297,16 @@ class TestTasks:
     async def test_nothing_begins_before_the_first_outcome_is_asked_for(self) -> None:
         creating = Creating()
         batch = creating.batch(3, 3)
-        await settled()
+        await settle()
         assert (creating.begun, len(batch)) == ([], 3)
 
     async def test_a_break_leaves_nothing_running(self) -> None:
         creating = Creating(60.0)
         async for _ in creating.batch(50, 2):
-            await settled()
+            await settle()
             assert creating.running == 1
             break
-        await settled()
+        await settle()
         assert (creating.running, len(creating.begun), others()) == (0, 2, set())
 
     async def test_a_cancelled_consumer_leaves_nothing_running(self) -> None:
@@ -326,7 +318,7 @@ class TestTasks:
         consumer.cancel()
         with pytest.raises(asyncio.CancelledError):
             await consumer
-        await settled()
+        await settle()
         assert (creating.running, len(creating.begun), others()) == (0, 3, set())
 
     async def test_an_error_that_nobody_foresaw_is_raised_as_it_is_and_ends_the_batch(self) -> None:
@@ -334,7 +326,7 @@ class TestTasks:
         batch = failing.batch(5, 3)
         with pytest.raises(LookupError, match="agent-0"):
             await anext(batch)
-        await settled()
+        await settle()
         assert (failing.running, others()) == (0, set())
         with pytest.raises(StopAsyncIteration):
             await anext(batch)
@@ -382,7 +374,7 @@ class TestConsumer:
         batch = creating.batch(50, concurrency)
         for taken in range(50):
             await anext(batch)
-            await settled()
+            await settle()
             assert len(creating.begun) <= taken + concurrency
         assert len(creating.begun) == 50
 

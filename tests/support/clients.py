@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from telepath_async import LocalLimiter, RetryPolicy, TelepathClient
@@ -21,3 +23,14 @@ def client_of(sandbox: Sandbox) -> TelepathClient:
         retry=RetryPolicy(max_attempts=1),
         limiter=LocalLimiter(limit=1_000_000, period=1.0),
     )
+
+
+@pytest.fixture
+async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
+    """A client of the room's own `sandbox`."""
+    async with client_of(sandbox) as telepath:
+        yield telepath
+
+
+def posts(sandbox: Sandbox) -> int:
+    return sum(request.method == "POST" for request in sandbox.requests)

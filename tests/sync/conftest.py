@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from telepath_async import TelepathClient
 from telepath_async.sandbox import Sandbox
-from tests.support.clients import client_of, style
+from tests.support.clients import style, telepath
 from tests.support.databases import database_url, postgres_server, postgres_url, sqlite_url
 
-__all__ = ["database_url", "postgres_server", "postgres_url", "sqlite_url", "style"]
+__all__ = ["database_url", "postgres_server", "postgres_url", "sqlite_url", "style", "telepath"]
 
 
 @pytest.fixture
@@ -24,9 +23,3 @@ def calls() -> int:
 async def sandbox(style: str, calls: int) -> AsyncIterator[Sandbox]:
     async with Sandbox(style=style, trunks=3, calls=calls) as sandbox:  # type: ignore[arg-type]
         yield sandbox
-
-
-@pytest.fixture
-async def telepath(sandbox: Sandbox) -> AsyncIterator[TelepathClient]:
-    async with client_of(sandbox) as telepath:
-        yield telepath

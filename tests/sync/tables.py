@@ -32,6 +32,14 @@ async def whole_rows(database_url: str) -> Rows:
     return {row["id"]: dict(row) for row in rows}
 
 
+async def read(database_url: str, question: Any) -> list[Any]:
+    engine = make_engine(database_url)
+    async with engine.connect() as connection:
+        rows = (await connection.execute(question)).all()
+    await engine.dispose()
+    return [tuple(row) for row in rows]
+
+
 async def change_state(database_url: str, **values: Any) -> None:
     """Overwrite columns of the sync's state."""
     await _update(database_url, sync_state, values)

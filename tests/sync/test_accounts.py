@@ -17,8 +17,7 @@ from telepath_async.sync.database import make_engine
 from telepath_async.sync.schema import UtcTime, trunks
 from telepath_async.sync.store import open_store
 from tests.support.clients import client_of
-from tests.sync.tables import asked_for_calls, whole_rows
-from tests.sync.test_migration import read
+from tests.sync.tables import asked_for_calls, read, whole_rows
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LATENCIES = ("carrier_lag_ms", "ai_latency_ms", "gateway_processing_ms")

@@ -15,15 +15,7 @@ from telepath_async.sync.database import make_engine
 from telepath_async.sync.schema import calls, metadata, sync_state
 from tests.support.clients import client_of
 from tests.sync.old_database import make_old_database
-from tests.sync.tables import asked_for_calls, stored, truth, whole_rows
-
-
-async def read(database_url: str, question: Any) -> list[Any]:
-    engine = make_engine(database_url)
-    async with engine.connect() as connection:
-        rows = (await connection.execute(question)).all()
-    await engine.dispose()
-    return [tuple(row) for row in rows]
+from tests.sync.tables import asked_for_calls, read, stored, truth, whole_rows
 
 
 async def described(database_url: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from telepath_async.worker import HealthOptions, WorkerOptions
 from telepath_async.worker.file_store import FileStore, is_served
 from telepath_async.worker.status import first_status, succeeded
 from tests.cli.conftest import Ended
-from tests.cli.test_cli_output import HOSTILE, is_harmless
+from tests.support.terminals import HOSTILE, is_harmless
 from tests.worker.processes import Workers, workers
 from tests.worker.statuses import LATER, NOW, a_failure, sync_job
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,39 +14,10 @@ from telepath_async import UsageError
 from telepath_async.worker import file_store
 from telepath_async.worker.file_store import FileStore, StateBusy, is_served, lock_file
 from telepath_async.worker.status import first_status
-from tests.worker.test_status import NOW, sync_job
+from tests.worker.disks import fill, full_disk, held
+from tests.worker.statuses import NOW, sync_job
 
-
-@contextmanager
-def held(path: Path, *, reading: bool = False) -> Iterator[None]:
-    """Hold a database as another program may."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        if reading:
-            database.execute("PRAGMA journal_mode=DELETE")
-        database.execute("BEGIN EXCLUSIVE")
-        yield
-
-
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> None:
-    with (folder / "filling").open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while file.write(b"\0" * size):
-                    pass
-            except OSError:
-                pass
+__all__ = ["full_disk"]
 
 
 async def test_a_file_that_another_program_holds_is_soon_an_error_and_works_afterwards(

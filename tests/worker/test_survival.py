@@ -17,7 +17,7 @@ import pytest
 from attrs import frozen
 
 from telepath_async.sandbox import Sandbox
-from tests.worker.test_file_store import fill, full_disk, held
+from tests.worker.disks import fill, full_disk, held
 
 __all__ = ["full_disk"]
 
