@@ -1,6 +1,6 @@
 """The checks of arguments, one of each kind.
 
-Each returns the value, or raises a UsageError that names the argument and says what to pass. What
+Each returns the value, or raises a UsageError that names the argument and what to pass. What
 may be a secret is never shown.
 """
 

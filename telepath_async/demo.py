@@ -2,7 +2,7 @@
 
 Against two embedded sandboxes over real sockets, one in each paging style: create trunks
 concurrently while faults are injected, walk a long call history and bring it into SQL, rotate a
-password, read the overview, and say how near to the rate limit it all ran.
+password, read the overview, and show how near to the rate limit it all ran.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SLOWEST_TRUNK = """
 
 @define
 class Meter:
-    """Counts what the client tells through `on_event`."""
+    """Counts the events of the client."""
 
     counts: Counter[str] = field(factory=Counter)
 
@@ -135,10 +135,10 @@ async def create(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> 
     async for outcome in telepath.trunks.create_many(specs, concurrency=50):
         states[outcome.state] += 1
         bars.advance(bar)
-    told = ", ".join(f"{count} {state}" for state, count in states.items())
+    summary = ", ".join(f"{count} {state}" for state, count in states.items())
     return Step(
         "trunks.create_many()",
-        f"{told}, {len(sandbox.trunks)} exist: a 429 was waited out, a 500 and a lost "
+        f"{summary}, {len(sandbox.trunks)} exist: a 429 was waited out, a 500 and a lost "
         "answer were looked up",
         time.monotonic() - began,
         good=states == {"created": TRUNKS} and len(sandbox.trunks) == TRUNKS,
@@ -191,7 +191,7 @@ async def sync(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> St
         with closing(sqlite3.connect(file)) as database:
             (rows,) = database.execute("SELECT count(*) FROM telepath_calls").fetchone()
             trunk_id, latency = database.execute(SLOWEST_TRUNK).fetchone()
-    told = (
+    summary = (
         f"{report.inserted:,} inserted, {rows:,} rows; slowest by SQL: {trunk_id}, {latency:.0f} ms"
     )
     good = (
@@ -199,7 +199,7 @@ async def sync(telepath: TelepathClient, sandbox: Sandbox, bars: Progress) -> St
         and not report.uncertain
         and round(latency, 6) == round(slowest(sandbox), 6)
     )
-    return Step("sync_calls(), SQLite", told, time.monotonic() - began, good)
+    return Step("sync_calls(), SQLite", summary, time.monotonic() - began, good)
 
 
 def slowest(sandbox: Sandbox) -> float:
@@ -220,13 +220,13 @@ async def rotate(telepath: TelepathClient, sandbox: Sandbox) -> Step:
     credentials = await telepath.trunks.rotate_sip_password(trunk.id)
     new_works = sandbox.sip_login("customer-007", credentials.sip_password.reveal())
     old_works = sandbox.sip_login("customer-007", old)
-    told = (
+    summary = (
         f"new one {'works' if new_works else 'fails'}, old one "
         f"{'still works' if old_works else 'is dead'}"
     )
     return Step(
         "trunks.rotate_sip_password()",
-        told,
+        summary,
         time.monotonic() - began,
         good=new_works and not old_works,
     )
@@ -239,9 +239,9 @@ async def overview(telepath: TelepathClient) -> Step:
     latencies = (
         f"AI latency {figures.avg_ai_latency_ms} ms, carrier lag {figures.avg_carrier_lag_ms} ms"
     )
-    told = f"{figures.success_rate} % success, {latencies}"
+    summary = f"{figures.success_rate} % success, {latencies}"
     return Step(
-        "analytics.overview()", told, time.monotonic() - began, good=figures.total_calls == CALLS
+        "analytics.overview()", summary, time.monotonic() - began, good=figures.total_calls == CALLS
     )
 
 
@@ -259,7 +259,7 @@ def table(steps: list[Step]) -> Table:
 
 
 def limiter_line(meter: Meter, elapsed: float, throttled: int) -> str:
-    """Say how near to the limit the first key ran."""
+    """Show how near to the limit the first key ran."""
     sent = meter.counts["RequestStarted"]
     burst = LIMIT // 100
     allowed = burst + (LIMIT - burst) / 60 * elapsed

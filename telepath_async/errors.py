@@ -1,6 +1,6 @@
 """The one tree of exceptions: every failure of the SDK is one of these.
 
-Each says what to do next, and never holds a secret.
+Each names what to do next, and never holds a secret.
 
 TelepathError
 ├── UsageError (also ValueError)      refused before anything was sent: bad id, spec, key, option

@@ -103,11 +103,11 @@ class Telemetry:
     - `http.client.request.duration`: seconds of each attempt, a histogram
     - `telepath.retries`: attempts that were tried again, by `error.type`
     - `telepath.limiter.wait`: seconds of each wait for the limiter, a histogram
-    - `telepath.rate_limit.remaining`: requests left in the server's window, as its last answer said
+    - `telepath.rate_limit.remaining`: requests left in the server's window, by its last answer
     - `telepath.sync.rows`, `telepath.job.outcomes`, `telepath.job.duration`: of what `job` awaits
 
     `tracer_provider`, `meter_provider`: None = the global ones. `attributes`: put on every span and
-    metric, to tell the accounts apart where each has a client and a Telemetry of its own. Raises
+    metric, to keep the accounts apart where each has a client and a Telemetry of its own. Raises
     UsageError.
     """
 
@@ -145,7 +145,7 @@ class Telemetry:
         self._remaining = meter.create_gauge(
             "telepath.rate_limit.remaining",
             "{request}",
-            "Requests left in the server's window, as its last answer said.",
+            "Requests left in the server's window, by its last answer.",
         )
         self._rows = meter.create_counter(
             "telepath.sync.rows", "{row}", "Calls that a sync inserted, updated, or found so."
@@ -184,10 +184,10 @@ class Telemetry:
     async def job(self, name: str, work: Coroutine[Any, Any, T]) -> T:
         """Await `work` in a span of this name, the parent of its calls, and return its result.
 
-        `sync_calls(…)` adds to `telepath.sync.rows` what its report says, `rotate_passwords(…)`,
-        `provision_trunks(…)` and `poll_latency(…)` to `telepath.job.outcomes`;
-        `telepath.job.duration` counts every run, by `error.type`. Rows of a run that fails are not
-        counted. Raises what `work` raises.
+        The counts of the report go into `telepath.sync.rows` (of `sync_calls(…)`) or
+        `telepath.job.outcomes` (of `rotate_passwords(…)`, `provision_trunks(…)`,
+        `poll_latency(…)`). `telepath.job.duration` counts every run, by `error.type`. Rows of a run
+        that fails are not counted. Raises what `work` raises.
         """
         attributes: dict[str, Value] = {**self._own, _JOB: name}
         began = time.monotonic()

@@ -112,7 +112,7 @@ class SessionHolder:
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
-    """Return the running loop. Raises UsageError where none is running: under trio, say."""
+    """Return the running loop. Raises UsageError where none is running: under trio, for example."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -154,9 +154,9 @@ class Walk(Generic[T]):
             self._cancel()
             raise
         paging = self._in_hand.paging
-        said = describe(paging.plan.of, paging.rejected, paging.odd)
-        if said is not None:  # for each page: there may be a million such rows
-            _log.warning(said)
+        odd = describe(paging.plan.of, paging.rejected, paging.odd)
+        if odd is not None:  # for each page: there may be a million such rows
+            _log.warning(odd)
         return self._in_hand
 
     async def _load_any(self) -> _Chain[T]:

@@ -1,6 +1,6 @@
 """Define the `telepath` command (extra `[cli]`): the SDK from a shell.
 
-There is one module for each group of commands, and one for each command with much behind it.
+There is one module for each group of commands, and one for each large command.
 `shell.py` holds what all commands share, `options.py` the options that several have, `output.py`
 what they print, `exits.py` how they end.
 """

@@ -221,7 +221,7 @@ async def export(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="Its ending says the format, or --format does.",
+            help="Its ending sets the format, or --format does.",
             callback=named_file("name a file, or print the calls by telepath calls list --json"),
         ),
     ],

@@ -229,7 +229,7 @@ def pipe_closed() -> int:
 
 @contextmanager
 def unprinted(what: str, where: str) -> Iterator[None]:
-    """Say of a change that was made `where` it stands, when `what` cannot be printed."""
+    """Warn of a change that was made, and `where` it stands, when `what` cannot be printed."""
     try:
         yield
     except Exception:

@@ -49,7 +49,7 @@ def read_rows(file: Path, keys: Mapping[str, Secret | None]) -> list[SpecRow]:
     """
     name = name_of(file)
     if file != _STANDARD_INPUT and file.suffix.lower() not in READERS:
-        raise UsageError(f"{name} must end in {', '.join(READERS)}, which says what it holds")
+        raise UsageError(f"{name} must end in {', '.join(READERS)}, which shows what it holds")
     try:
         text = _text_of(file)
         read = READERS.get(file.suffix.lower()) or _reader_of(text)

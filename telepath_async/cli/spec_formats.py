@@ -51,7 +51,7 @@ _YAML_HINTS: Final = (
 
 
 class Damaged(Exception):
-    """The file is not of the kind that its name says."""
+    """The file is not of the kind that its name ends in."""
 
 
 def read_csv(text: str) -> Numbered:

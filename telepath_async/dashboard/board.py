@@ -171,7 +171,7 @@ class Board:
         return {"calls": shown, "more": len(rows) > MOST_CALLS}
 
     async def call(self, query: Mapping[str, str]) -> Json | None:
-        """Return one call as it was synced, with what the API says of it; None: unknown id."""
+        """Return one call as it was synced, with the API's details of it; None: unknown id."""
         account, call_id = query.get("account", ""), query.get("id", "")
         row = await self._reader.call(account, call_id)
         if row is None:

@@ -17,7 +17,7 @@ Json: TypeAlias = dict[str, Any]
 
 SUCCESSES: Final = ("connected", "completed")
 FAILED: Final = "failed"
-FEW: Final = 20  # a percentile of fewer calls says little, and is drawn thin
+FEW: Final = 20  # a percentile of fewer calls means little, and is drawn thin
 _MOST_STEPS: Final = 200
 _STEPS: Final = (1, 2, 3, 4, 6, 8, 12, 24)
 _CHART_PERCENTS: Final = (50, 95, 99)
@@ -69,7 +69,7 @@ class Span:
 
 @frozen
 class Sums:
-    """What is said of some calls: their statuses, and the values of each latency."""
+    """The figures of some calls: their statuses, and the values of each latency."""
 
     statuses: Counter[str] = field(factory=Counter)
     carrier: Parts = field(factory=list)

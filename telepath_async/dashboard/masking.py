@@ -13,9 +13,9 @@ def mask_number(number: str | None) -> str | None:
     """Return a phone number with its middle hidden."""
     if number is None:
         return None
-    digits = [place for place, character in enumerate(number) if character.isdigit()]
+    digits = [index for index, character in enumerate(number) if character.isdigit()]
     hidden = set(digits[_SHOWN : len(digits) - _SHOWN]) if len(digits) > 2 * _SHOWN else set(digits)
-    return "".join("•" if place in hidden else c for place, c in enumerate(number))
+    return "".join("•" if index in hidden else c for index, c in enumerate(number))
 
 
 def mask_numbers(text: str, *known: str | None) -> str:

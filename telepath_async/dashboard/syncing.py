@@ -59,7 +59,7 @@ class Syncer:
         self.rows = progress.rows
 
     def figures(self) -> dict[str, Any]:
-        """Return what the page's foot says of this account."""
+        """Return what the page's foot shows of this account."""
         limit = self.telepath.rate_limit
         return {
             "error": self.error,

@@ -60,7 +60,7 @@ class ParquetRows:
     def abandon(self) -> None:
         with suppress(
             OSError
-        ):  # it writes the file's end; a writer that is not closed says so when it is collected
+        ):  # it writes the file's end; a writer that is not closed warns when it is collected
             self._writer.close()
 
     def _write_group(self) -> None:

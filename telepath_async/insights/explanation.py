@@ -1,4 +1,4 @@
-"""Say who is to blame, since when: two periods, what changed between them, and for whom. Pure."""
+"""Find who is to blame, since when: two periods, what changed between them, and for whom. Pure."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Explanation:
 
     @property
     def evidence(self) -> tuple[str, ...]:
-        """The figures behind it, each with its 95 % interval."""
+        """The figures that it rests on, each with its 95 % interval."""
         parts = [_figure(change, full=change.measure == self.measure) for change in self.changes]
         certain = [one for one in self.trunks if one.certain]
         if certain:

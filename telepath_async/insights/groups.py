@@ -14,7 +14,7 @@ from .cells import Cell, Cells
 Measure: TypeAlias = Literal["ai", "carrier", "gateway", "failed"]
 MEASURES: Final[tuple[Measure, ...]] = ("ai", "carrier", "gateway", "failed")
 LATENCIES: Final[tuple[Measure, ...]] = ("ai", "carrier", "gateway")
-ENOUGH: Final = 20  # calls, below which nothing is said of a period
+ENOUGH: Final = 20  # calls, below which a period is not judged
 _MOST_TRUNKS: Final = 12
 
 

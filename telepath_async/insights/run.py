@@ -33,12 +33,12 @@ async def explain(
     seed: int = 0,
     now: datetime | None = None,
 ) -> Explanation:
-    """Say who is to blame for slow or failing calls, since when, from what was synced.
+    """Find who is to blame for slow or failing calls, since when, from what was synced.
 
     `before`, `after`: two periods (aware datetimes), the earlier one first, taken to whole hours
     (an hour in which one ends and the other begins is of `after`); without them, the change that
     stands out most in the 7 days before `now` (the present). `account`: only its calls. `seed`: of
-    the resampling behind the intervals.
+    the resampling for the intervals.
 
     Raises UsageError for options that make no sense, or a database that is not there.
     """

@@ -1,4 +1,4 @@
-"""`Carrier`: what knows the password of a trunk besides the API, and is told a new one."""
+"""`Carrier`: the other system that holds the password of a trunk, and must get a new one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log: Final = logging.getLogger("telepath_async.jobs")
 
 @frozen(kw_only=True)
 class NotApplied:
-    """`why` a carrier has not taken a password; `hopeless`: no other one can be told either."""
+    """`why` a carrier has not taken a password; `hopeless`: nor will any other one."""
 
     why: str
     hopeless: bool
@@ -34,7 +34,7 @@ class Carrier:
     timeout: float | None
     waits: tuple[float, ...]
 
-    async def tell(self, trunk_id: str, credentials: SipCredentials) -> NotApplied | None:
+    async def update(self, trunk_id: str, credentials: SipCredentials) -> NotApplied | None:
         """Have the carrier of a trunk take its password; None: it has."""
         for attempt, wait in enumerate((*self.waits, None), 1):
             try:

@@ -41,7 +41,7 @@ class CommandNotStarted(CommandFailed):
 def check_command(command: Command) -> None:
     """Look for the program, as far as can be known without running it.
 
-    Raises CommandNotStarted that says why it cannot be started.
+    Raises CommandNotStarted, with the reason, where it cannot be started.
     """
     reason = _shell_reason(command) if isinstance(command, str) else _reason(command[0])
     if reason is not None:

@@ -1,6 +1,6 @@
-"""`poll_latency` and `watch_latency`: ask for the figures, have `alerts.py` decide, and tell.
+"""`poll_latency` and `watch_latency`: ask for the figures, have `alerts.py` decide, and notify.
 
-Behind all interactive calls.
+After all interactive calls.
 """
 
 from __future__ import annotations
@@ -105,13 +105,13 @@ async def poll_latency(
                 calls.append(call)  # noqa: PERF401  # what came before an error counts
         except TelepathError as error:
             failed = error
-    told = tuple(
+    notified = tuple(
         explained(alert, calls, worst) if alert.kind == "crossed" else alert for alert in alerts
     )
     return LatencyPoll(
         at=now,
         state=write_state(after),
-        alerts=told,
+        alerts=notified,
         no_figure=tuple(metric for metric, standing in after.items() if standing.missing),
         overview=overview,
         error=failed,
@@ -136,7 +136,7 @@ async def watch_latency(
 
     The polls keep to their times, however long one takes; those that it overruns are left out. A
     poll that fails is logged, and is never the end. An alert whose `on_alert` raises is logged, and
-    decided again at the next poll. `on_poll`: called after each poll; its `state` says what has
+    decided again at the next poll. `on_poll`: called after each poll; its `state` is what has
     been passed on, to be stored. The rest as in `poll_latency`.
 
     Raises UsageError.

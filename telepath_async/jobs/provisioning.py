@@ -41,7 +41,7 @@ class ProvisionedTrunk:
     - `exists`: its username was there already, as `trunk`; `sip_password` is None, for nobody can
       ask for it. If you hold a planned password for it, a run that was killed has created it with
       that one.
-    - `failed`: this run has created nothing, and `error` says why; a ConflictError: another one was
+    - `failed`: this run has created nothing, and `error` is why; a ConflictError: another one was
       faster, and the planned password is not its.
     - `unknown`: the create was sent and its answer lost. Keep the password, and run again.
     - `unrecorded`: the sink failed (`error`) for a trunk that exists by now. Run again.
@@ -108,7 +108,7 @@ async def provision_trunks(
     listed = telepath.trunks.list()
     existing = {trunk.sip_username: trunk for trunk in await listed.collect()}
     provisioning = _Provisioning(
-        telepath=telepath, sink=sink, existing=existing, places=asyncio.Semaphore(concurrency)
+        telepath=telepath, sink=sink, existing=existing, semaphore=asyncio.Semaphore(concurrency)
     )
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(provisioning.one(spec)) for spec in checked]
@@ -146,11 +146,11 @@ class _Provisioning:
     telepath: TelepathClient
     sink: Sink
     existing: Mapping[str | None, Trunk]
-    places: asyncio.Semaphore
+    semaphore: asyncio.Semaphore
 
     async def one(self, spec: TrunkSpec) -> ProvisionedTrunk:
         """Bring one trunk as far as it gets."""
-        async with self.places:
+        async with self.semaphore:
             trunk = self.existing.get(spec.sip_username)
             return (
                 await self._told(_exists(trunk)) if trunk is not None else await self._missing(spec)

@@ -45,7 +45,7 @@ async def rotate_passwords(
 ) -> RotationReport:
     """Rotate the SIP password of each trunk (or id), and have its carrier take the new one.
 
-    `apply(credentials)`: tells the carrier, raises when that fails, and may be called again with
+    `apply(credentials)`: updates the carrier, raises when that fails, and may be called again with
     the same credentials. It is given `apply_timeout` seconds. `journal`: the path of a file that
     holds what is not finished, new passwords in plain text, for its owner only (mode 0600); one for
     each account. `concurrency`: trunks under way at once. `attempts`: of `apply`, and of a rotate
@@ -53,7 +53,7 @@ async def rotate_passwords(
     after that many failed trunks, those of earlier runs included, or at once when a command of
     `apply` cannot be started, no other is begun. Until a first carrier has its password, trunks go
     one by one, so that at most `stop_after + concurrency - 1` are ever behind. `not_again_within`:
-    a trunk that the journal says was finished so recently is left alone, so that a run that was
+    a trunk that by the journal was finished so recently is left alone, so that a run that was
     killed can be repeated without rotating all that it had done.
 
     A run first finishes what earlier ones began, whether or not it stands in `trunks`. Killed at

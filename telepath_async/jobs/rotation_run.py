@@ -164,7 +164,7 @@ class Rotation:
         self.progress.failures += not gone
 
     async def _apply(self, trunk_id: str, credentials: SipCredentials) -> bool:
-        failure = await self.carrier.tell(trunk_id, credentials)
+        failure = await self.carrier.update(trunk_id, credentials)
         if failure is None:
             return True
         self.progress.why[trunk_id] = failure.why

@@ -1,4 +1,4 @@
-"""What all models share: how a field says its names on the wire, and enumerations that stay open.
+"""What all models share: how a field names itself on the wire, and enumerations that stay open.
 
 How an answer becomes a model is decided in `protocol/convert.py`.
 """

@@ -27,7 +27,7 @@ def to_dict(model: Any) -> dict[str, Any]:
 
 
 def plain(value: Any, secret: Callable[[Secret], str] = str) -> Any:
-    """Return a value as JSON can hold it; `secret` says what stands for each secret."""
+    """Return a value as JSON can hold it; `secret` returns what stands for each secret."""
     kind: Any = type(value)
     if kind in _JSON:
         return value

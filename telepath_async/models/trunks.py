@@ -31,7 +31,7 @@ def _without_scheme(endpoint: str) -> tuple[str, bool]:
 
 
 class TrunkStatus(OpenEnum):
-    """Whether calls go through; `UNKNOWN`: the answer does not say. API reference: List Trunks."""
+    """Whether calls go through; `UNKNOWN`: not in the answer. API reference: List Trunks."""
 
     ACTIVE = "active"
     INACTIVE = "inactive"

@@ -32,7 +32,7 @@ _CUT_OFF: Final = ".…\ufffd"
 
 # "send it there": not done here; 303 is "done, look there"
 _ELSEWHERE: Final = frozenset((301, 302, 307, 308))
-# 502, 504 and the like are a gateway's, and the API behind it may work on.
+# 502, 504 and the like are a gateway's, and the API may work on.
 _FAILED: Final = frozenset((500, 501, 503))
 
 
@@ -46,7 +46,7 @@ def in_doubt(error: TelepathError) -> bool:
 
 
 def failed_for_sure(error: TelepathError) -> bool:
-    """Return whether the API said that it failed: that is believed where no trunk is found."""
+    """Return whether the API reported that it failed: that is believed where no trunk is found."""
     return isinstance(error, ServerError) and error.status in _FAILED
 
 
@@ -87,7 +87,7 @@ class LostCreate:
         provider = found.ai_provider
         if provider is not None and normalize(provider.value) != normalize(self.ai_provider):
             return False
-        # A server may cut a name. An answer that gives none says nothing against it.
+        # A server may cut a name. An answer without one proves nothing.
         return normalize(self.name).startswith(normalize(found.name.rstrip(_CUT_OFF)))
 
 

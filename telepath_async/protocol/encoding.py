@@ -23,7 +23,7 @@ _BARE_DEFLATE: Final = -zlib.MAX_WBITS
 def decode_body(body: bytes, encoding: str, max_bytes: int) -> tuple[bytes, bool]:
     """Return the body expanded, without a byte order mark, and whether that is all of it.
 
-    One that would be larger than `max_bytes` is cut. What is not compressed as `encoding` says is
+    One that would be larger than `max_bytes` is cut. What is not compressed as `encoding` names is
     returned as it came.
     """
     whole = True

@@ -40,7 +40,7 @@ def fast_object(model: type[T], body: bytes) -> T | None:
 
 
 def fast_list(model: type[T], key: str, body: bytes) -> tuple[list[T], dict[str, Any]] | None:
-    """Decode one page of known fields: its rows, and what it says of the list; or return None."""
+    """Decode one page of known fields: its rows, and its paging fields; or return None."""
     try:
         page = _page_decoder(model, key).decode(body)
         rows = page.rows if page.data is msgspec.UNSET else page.data
@@ -121,8 +121,8 @@ def _shadow(model: type[Model], strict: bool) -> type[msgspec.Struct]:
     fields: list[Any] = []
     names: dict[str, str] = {}
     for field in known_fields(model):
-        for place, name in enumerate(wire_names(field)):
-            attribute = f"{field.name}_{place}"
+        for index, name in enumerate(wire_names(field)):
+            attribute = f"{field.name}_{index}"
             names[attribute] = name
             kind = _shadow_type(field.type)
             needed = field.default is attrs.NOTHING
@@ -186,8 +186,8 @@ def _stores(field: attrs.Attribute[Any], scope: dict[str, Any]) -> list[str]:
     name = field.name
     kind: Any = field.type
     lines = [f" value = row.{name}_0"]
-    for place in range(1, len(wire_names(field))):
-        other = f"row.{name}_{place}"
+    for index in range(1, len(wire_names(field))):
+        other = f"row.{name}_{index}"
         lines += [
             f" if {other} is not None:",
             "  if value is not None: raise ValueError",

@@ -82,7 +82,7 @@ class Response:
 
     @property
     def rate_limit(self) -> RateLimit | None:
-        """What its headers say of the key's rate limit, or None."""
+        """The key's rate limit by its headers, or None."""
         return read_rate_limit(self.headers)
 
     @property

@@ -1,4 +1,4 @@
-"""Rows that are not as the API's pages describe them: what is said of them, without a value."""
+"""Rows that are not as the API's pages describe them: a description of them, without a value."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def describe(
     of: str, rejected: Sequence[RejectedRow] = (), odd: Sequence[OddValue] = ()
 ) -> str | None:
     """Return one line about a page of the list of `of`, the first ten of a kind named, or None."""
-    said = []
+    parts = []
     if rejected:
         reasons = _named(row.reason for row in rejected)
-        said.append(f"left out, without a usable id: {len(rejected)} ({reasons})")
+        parts.append(f"left out, without a usable id: {len(rejected)} ({reasons})")
     if odd:
         values = _named(f"{value.id}: {value.field}: {value.reason}" for value in odd)
-        said.append(f"in extra, not of their fields' types: {len(odd)} ({values})")
-    return f"the list of {of}: {'; '.join(said)}" if said else None
+        parts.append(f"in extra, not of their fields' types: {len(odd)} ({values})")
+    return f"the list of {of}: {'; '.join(parts)}" if parts else None
 
 
 def _named(faults: Iterable[str]) -> str:

@@ -173,7 +173,7 @@ class Paging(Generic[T]):
         return True
 
     def _has_begun_at_a_guess(self) -> bool:
-        """Whether nothing but a checkpoint says that this list is paged by offset.
+        """Whether nothing but a checkpoint shows that this list is paged by offset.
 
         Its page may have been the whole list of a cursor server, and have shown no style.
         """

@@ -1,4 +1,4 @@
-"""What an answer's headers say of the key's rate limit.
+"""The key's rate limit by the headers of an answer.
 
 What becomes of it is decided in `token_bucket.py`.
 """
@@ -54,7 +54,7 @@ def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
     )
 
 
-@lru_cache(maxsize=64)  # limiter, retry and events each ask for what one answer says
+@lru_cache(maxsize=64)  # limiter, retry and events each ask for those of one answer
 def _parsed(limit_text: str, left_text: str, reset_text: str, date: str) -> RateLimit | None:
     limit, remaining = _limit(limit_text), _whole(left_text)
     reset_at, resets_in = _reset(reset_text, date)

@@ -1,6 +1,6 @@
 """What is a credential, and how it is kept out of errors, logs, files and terminals.
 
-One rule (`CREDENTIAL`) says which names come before a secret; `redact` hides such values in JSON,
+One rule (`CREDENTIAL`) for the names that come before a secret; `redact` hides such values in JSON,
 `secret_values` finds them in a request, and a `Redactor` masks them in a text.
 """
 
@@ -133,7 +133,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         spellings = {text for secret in secrets for text in _spellings(secret.reveal()) if text}
-        # The longest first: masking "abc" before "abcdef" would leave "def" behind.
+        # The longest first: masking "abc" before "abcdef" would leave "def".
         self._spellings = sorted(spellings, key=lambda text: (-len(text), text))
 
     def text(self, text: str) -> str:

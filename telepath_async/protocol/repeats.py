@@ -13,10 +13,10 @@ _AT_OFFSETS: Final = 3  # insertions may bring the same page at two offsets
 class Repeats:
     """Compares each page with the one before it.
 
-    A server that shows the same page at three offsets has sent its whole list, if its total says
-    so. If it names no paging at all, it may have; or rows were inserted. So the next request is for
-    one row less than that page: a cursor server shows a cursor then, and one that does not page at
-    all sends the same again. A page shorter than those before it is the last.
+    A server that shows the same page at three offsets has sent its whole list, if its total agrees.
+    If it names no paging at all, it may have; or rows were inserted. So the next request is for one
+    row less than that page: a cursor server shows a cursor then, and one that does not page at all
+    sends the same again. A page shorter than those before it is the last.
     """
 
     def __init__(self, of: str, page_size: int) -> None:
@@ -59,7 +59,7 @@ class Repeats:
         return ended
 
     def _is_end(self, body: ListBody[Any], ids: list[str], first: int) -> bool:
-        """Judge a page that has come at three offsets; False: only a probe can tell."""
+        """Judge a page that has come at three offsets; False: only a probe can decide."""
         if len(ids) == body.total or len(ids) < self._longest:
             return True
         if body.total is not None or body.limit is not None or self._page_size == 1:

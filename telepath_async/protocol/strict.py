@@ -87,7 +87,7 @@ def faults(error: Exception, path: str = "$") -> list[tuple[str, str]]:
 
 
 def structure_json(converter: Converter, text: str | bytes, kind: type[T]) -> T:
-    """Return what JSON text says. Raises ValueError that names every fault, and shows no value."""
+    """Structure JSON text. Raises ValueError that names every fault, and shows no value."""
     try:
         return converter.structure(json.loads(text), kind)
     except RecursionError:

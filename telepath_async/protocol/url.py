@@ -124,7 +124,7 @@ def time_text(moment: datetime) -> str:
 def http_date(text: str) -> float | None:
     """Return the Unix seconds of an HTTP date in any of its three forms, or None.
 
-    A date before 1970, or that UTC's calendar cannot hold, is None too: no clock says it.
+    A date before 1970, or that UTC's calendar cannot hold, is None too: no clock shows it.
     """
     try:
         moment = parsedate_to_datetime(text)

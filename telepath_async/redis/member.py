@@ -248,7 +248,7 @@ class Member:
         fallback.failed_at = link.probed_at
         link.fail(timed_out=timed_out)
 
-    # --- what the API says ---
+    # --- the API's own rate limit ---
 
     def pause(self, seconds: float, now: float) -> None:
         """Take no token for so long, and have Redis pass it on to the others at once."""
@@ -256,7 +256,7 @@ class Member:
             self._reports.add(Report(urgent=True))
 
     def learn(self, seen: RateLimit, now: float) -> bool:
-        """Learn from an answer's headers; return whether Redis must be told at once."""
+        """Learn from an answer's headers; return whether a request is due at once."""
         limit = seen.limit
         if limit is not None and limit != self.shares.limit and self.shares.period == 60.0:
             self._reports.add(Report(new_limit=True, urgent=limit < self.shares.limit))

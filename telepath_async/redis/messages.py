@@ -15,7 +15,7 @@ class Known:
     """What the sender knows of the state from its last reply.
 
     `number`: how often it had been written; `peers`: limiters in it; `enrolled`: whether the sender
-    was one of them; `idle`: seconds in which the sender used nothing, 0 where it cannot say so.
+    was one of them; `idle`: seconds in which the sender used nothing, 0 where it does not know.
     """
 
     number: int
@@ -69,7 +69,7 @@ class Terms:
 
 @frozen(kw_only=True)
 class ApiWindow:
-    """What the API said of its own window: requests left, when it ends (Unix seconds), and in how
+    """The API's figures for its own window: requests left, when it ends (Unix seconds), and in how
     many seconds.
     """
 

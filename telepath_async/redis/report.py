@@ -1,4 +1,4 @@
-"""What Redis has still to be told: kept until a request that carried it was acknowledged."""
+"""What is still to be reported to Redis: kept until a request that carried it was acknowledged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Report:
 class Reports:
     """The pending report, and the one that the last request carried.
 
-    `strictest`, `window_ends`: the least that the API said of its present window.
+    `strictest`, `window_ends`: the least that the API gave for its present window.
     """
 
     pending: Report = Report()
@@ -57,7 +57,7 @@ class Reports:
         self.pending |= self.in_flight
 
     def learn(self, seen: RateLimit, resets_in: float, now: float) -> bool:
-        """Note what the API said of its window; return whether it is the strictest so far."""
+        """Note the API's figures for its window; return whether it is the strictest so far."""
         known = None if self.window_ends <= now else self.strictest
         self.strictest = strictest(seen, known)
         is_strictest = self.strictest is seen

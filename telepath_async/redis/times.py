@@ -12,7 +12,7 @@ LEASE: Final = 1.0
 """
 
 SETTLE: Final = 3.0
-"""How long after an outage Redis holds back the shares of the limiters that it has not heard of:
+"""How long after an outage Redis holds back the shares of the limiters that have sent it nothing:
 more than RECENT.
 """
 

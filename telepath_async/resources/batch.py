@@ -42,7 +42,7 @@ class Batch(AsyncIterator[TrunkOutcome]):
         return await self._runner.next_outcome()
 
     def __del__(self) -> None:
-        # A loop left by `break` drops its iterator and says nothing else; the garbage collector may
+        # A loop left by `break` drops its iterator, without another sign; the garbage collector may
         # be in any thread.
         self._runner.cancel_from_anywhere()
 

@@ -77,12 +77,12 @@ async def resolve_lost_create(
     """Return the trunk of a create that ended in `doubt`, looked up inside the call's deadline.
 
     `began`, `deadline`: when the call did, and when it must have ended, by the loop's clock. Raises
-    ConflictError where an older trunk certainly has the username, `doubt` itself where the API said
-    that it failed and no trunk may be ours, and else OutcomeUnknown.
+    ConflictError where an older trunk certainly has the username, `doubt` itself where the API
+    reported a failure and no trunk may be ours, and else OutcomeUnknown.
     """
     found = await _look_up_in_time(session, spec.sip_username, deadline)
     if found is None:
-        raise _unknown(spec, "a look-up could not tell") from doubt
+        raise _unknown(spec, "a look-up was not conclusive") from doubt
     start, answered = server_times(
         found.date, seconds_ago=session.now() - began, wall_clock=time.time()
     )
@@ -100,7 +100,7 @@ async def resolve_lost_create(
         raise _conflict(spec, found.exact) from doubt
     if failed_for_sure(doubt) and found.complete:
         raise doubt
-    raise _unknown(spec, "a look-up could not tell") from doubt
+    raise _unknown(spec, "a look-up was not conclusive") from doubt
 
 
 async def _look_up_in_time(session: Session, sip_username: str, deadline: float) -> LookUp | None:

@@ -35,7 +35,7 @@ class TrunkExists:
 
 @frozen(kw_only=True)
 class TrunkFailed:
-    """Nothing was created for the spec at `index`; `error` says why."""
+    """Nothing was created for the spec at `index`; `error` is why."""
 
     index: int
     spec: TrunkSpec
@@ -59,4 +59,4 @@ class TrunkUnknown:
 
 
 TrunkOutcome: TypeAlias = TrunkCreated | TrunkExists | TrunkFailed | TrunkUnknown
-"""What became of a spec of a batch: its `state` tells which of `trunk` and `error` is there."""
+"""What became of a spec of a batch: its `state` decides which of `trunk` and `error` is there."""

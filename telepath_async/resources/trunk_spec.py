@@ -260,4 +260,4 @@ _RULES: Final[dict[str, tuple[Callable[[str], object], str]]] = {
     ),
     "custom_endpoint": (_is_websocket_url, "custom_endpoint must be a wss:// URL"),
 }
-"""Which text each of these fields takes, and what is said of any other."""
+"""Which text each of these fields takes, and the complaint about any other."""

@@ -82,7 +82,7 @@ class Trunks:
 
         It reads the list, because the API has no such filter. Where no trunk has just this username
         and one alone has it in another case, that one is returned: a server may have changed it.
-        Raises PagingError where the list changed too much, three times, to say that there is no
+        Raises PagingError where the list changed too much, three times, to prove that there is no
         such trunk.
         """
         for _ in range(_LOOK_UPS):
@@ -90,7 +90,7 @@ class Trunks:
             if found.complete:
                 return found.exact or (found.alike[0] if len(found.alike) == 1 else None)
         raise PagingError(
-            "the list of trunks could not be read well enough to say that none has the "
+            "the list of trunks could not be read well enough to prove that none has the "
             f"sip_username {sip_username!r}; call trunks.find() again"
         )
 
@@ -148,7 +148,7 @@ class Trunks:
         All specs are checked before anything is sent: one UsageError lists every fault, and
         usernames that occur twice. One that fails never stops the others, but for the API's refusal
         of our own key (AuthenticationError): then nothing more is sent, and the outcomes of the
-        rest say so. `concurrency`: how many creates may be ahead of you, under way or with an
+        rest report that. `concurrency`: how many creates may be ahead of you, under way or with an
         outcome that you have not taken yet. `if_exists="skip"`: a username that is taken gives the
         state `exists`, so that a second run of a batch changes nothing; those that somebody took
         meanwhile come last, after one look-up for them all. Leaving the loop early cancels what is

@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m telepath_async.sandbox", description="Serve a local Telepath API."
     )
     parser.add_argument(
-        "--style", choices=("offset", "cursor"), default="offset", help="how the API speaks"
+        "--style", choices=("offset", "cursor"), default="offset", help="the style of the API"
     )
     parser.add_argument(
         "--openapi",

@@ -170,8 +170,8 @@ def _once(memory: dict[Any, Any], question: object, answer: Callable[[], T]) -> 
 
 
 def _holds(keys: "array[int]", key: int) -> bool:
-    place = bisect_left(keys, key)
-    return place < len(keys) and keys[place] == key
+    index = bisect_left(keys, key)
+    return index < len(keys) and keys[index] == key
 
 
 def _wire_names(fields: dict[str, Any]) -> dict[str, Any]:

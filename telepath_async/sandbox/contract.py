@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document of the API, one for each style.
 
-Here it is put together; what it says lives beside.
+Here it is put together; its parts live in the modules beside this one.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ Connect AI voice agents to the telephone network, and see how their calls went.
 
 - **Shape.** {shape}
 - **Rate limit.** 6,000 requests a minute for each API key, over all endpoints, unless \
-`X-RateLimit-Limit` says otherwise. Every answer carries the three `X-RateLimit-*` headers; \
+`X-RateLimit-Limit` has another figure. Every answer carries the three `X-RateLimit-*` headers; \
 over the limit it is a 429 with `Retry-After`.
 - **Times** are ISO 8601 in UTC. Latencies end in `_ms`, durations in `_seconds`; \
 rates are percent.

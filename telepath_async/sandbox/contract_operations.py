@@ -27,36 +27,36 @@ _TAKEN = ApiProblem(409, "conflict", "A trunk with sip_username 'agent-prod-01' 
 
 def operations(dialect: Dialect) -> Json:
     """Return the document's `paths`."""
-    say = _Speaker(dialect)
+    build = _Builder(dialect)
     return {
-        "/trunks": {"get": _list_trunks(say), "post": _create_trunk(say)},
-        "/trunks/{trunk_id}": {"patch": _update_trunk(say)},
-        "/trunks/{trunk_id}/rotate-sip-password": {"post": _rotate(say, "rotateSipPassword")},
+        "/trunks": {"get": _list_trunks(build), "post": _create_trunk(build)},
+        "/trunks/{trunk_id}": {"patch": _update_trunk(build)},
+        "/trunks/{trunk_id}/rotate-sip-password": {"post": _rotate(build, "rotateSipPassword")},
         "/trunks/{trunk_id}/rotate-password": {
-            "post": _rotate(say, "rotatePassword") | {"deprecated": True}
+            "post": _rotate(build, "rotatePassword") | {"deprecated": True}
         },
-        "/calls": {"get": _list_calls(say)},
-        "/calls/{call_id}": {"get": _get_call(say)},
-        "/analytics/overview": {"get": _analytics_overview(say)},
-        "/numbers/update": {"post": _update_phone_number(say)},
+        "/calls": {"get": _list_calls(build)},
+        "/calls/{call_id}": {"get": _get_call(build)},
+        "/analytics/overview": {"get": _analytics_overview(build)},
+        "/numbers/update": {"post": _update_phone_number(build)},
     }
 
 
 def shared_responses(dialect: Dialect) -> Json:
     """Return the refusals that mean the same everywhere."""
-    say = _Speaker(dialect)
-    throttled = say.refusal(
+    build = _Builder(dialect)
+    throttled = build.refusal(
         "Over the rate limit.",
         ApiProblem(429, "rate_limit_exceeded", "Rate limit exceeded. Try again in 7 s"),
     )
     throttled["headers"]["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
     return {
-        "Unauthorized": say.refusal("The API key is missing or wrong.", dialect.bad_key()),
-        "ContentTooLarge": say.refusal(
+        "Unauthorized": build.refusal("The API key is missing or wrong.", dialect.bad_key()),
+        "ContentTooLarge": build.refusal(
             "The body is over 1 MiB.", plain_problem(413, "The request body is too large")
         ),
         "TooManyRequests": throttled,
-        "InternalServerError": say.refusal(
+        "InternalServerError": build.refusal(
             "The server failed.", plain_problem(500, "Something went wrong")
         ),
     }
@@ -71,7 +71,7 @@ _SHARED = {
 
 
 @attrs.frozen
-class _Speaker:
+class _Builder:
     """Writes the parts of an operation that differ between the styles."""
 
     dialect: Dialect
@@ -150,109 +150,112 @@ class _Speaker:
         return _path("trunk_id", examples.trunk_id(self.dialect))
 
 
-def _list_trunks(say: _Speaker) -> Json:
-    item = say.dialect.listed_trunk(examples.trunk(say.dialect), examples.TRUNK_METRICS)
+def _list_trunks(build: _Builder) -> Json:
+    item = build.dialect.listed_trunk(examples.trunk(build.dialect), examples.TRUNK_METRICS)
     sort = {"type": "string", "enum": list(SORTS), "default": SORTS[-1]}
-    return say.operation(
+    return build.operation(
         "listTrunks",
         "Trunks",
         "List trunks",
         {
-            "200": say.page("trunks", "TrunkPage", item),
-            "400": say.refusal("A parameter is out of range.", _BAD_LIMIT),
+            "200": build.page("trunks", "TrunkPage", item),
+            "400": build.refusal("A parameter is out of range.", _BAD_LIMIT),
         },
         parameters=[
-            *say.page_parameters(),
+            *build.page_parameters(),
             _query("status", "Only trunks of this status.", TRUNK_STATUS),
             _query("sort", "By date of creation; the minus sign means newest first.", sort),
         ],
     )
 
 
-def _create_trunk(say: _Speaker) -> Json:
-    shown = say.dialect.new_trunk(examples.trunk(say.dialect))
-    return say.operation(
+def _create_trunk(build: _Builder) -> Json:
+    shown = build.dialect.new_trunk(examples.trunk(build.dialect))
+    return build.operation(
         "createTrunk",
         "Trunks",
         "Create a trunk",
         {
-            "201": say.one("The trunk.", "Trunk", shown),
-            "400": say.refusal("A field is missing or wrong.", _MISSING, _BAD_USERNAME, _BAD_BODY),
-            "401": _bad_keys(say),
-            "409": say.refusal("The `sip_username` is taken.", _TAKEN),
+            "201": build.one("The trunk.", "Trunk", shown),
+            "400": build.refusal(
+                "A field is missing or wrong.", _MISSING, _BAD_USERNAME, _BAD_BODY
+            ),
+            "401": _bad_keys(build),
+            "409": build.refusal("The `sip_username` is taken.", _TAKEN),
         },
         requestBody=_body("NewTrunk", examples.NEW_TRUNKS),
     )
 
 
-def _update_trunk(say: _Speaker) -> Json:
-    shown = say.dialect.updated_trunk(examples.trunk(say.dialect) | examples.TRUNK_CHANGES)
-    schema = "UpdatedTrunk" if say.dialect.style == "offset" else "Trunk"
-    unknown = say.dialect.unknown_trunk_to_update(examples.trunk_id(say.dialect))
-    return say.operation(
+def _update_trunk(build: _Builder) -> Json:
+    shown = build.dialect.updated_trunk(examples.trunk(build.dialect) | examples.TRUNK_CHANGES)
+    schema = "UpdatedTrunk" if build.dialect.style == "offset" else "Trunk"
+    unknown = build.dialect.unknown_trunk_to_update(examples.trunk_id(build.dialect))
+    return build.operation(
         "updateTrunk",
         "Trunks",
         "Change some fields of a trunk",
         {
-            "200": say.one("The trunk.", schema, shown),
-            "400": say.refusal("A field is wrong.", _BAD_BODY),
-            "401": _bad_keys(say),
-            "404": say.refusal("There is no such trunk.", unknown),
+            "200": build.one("The trunk.", schema, shown),
+            "400": build.refusal("A field is wrong.", _BAD_BODY),
+            "401": _bad_keys(build),
+            "404": build.refusal("There is no such trunk.", unknown),
         },
-        parameters=[say.trunk_id()],
+        parameters=[build.trunk_id()],
         requestBody=_body("TrunkChanges", {"seed": examples.TRUNK_CHANGES}),
     )
 
 
-def _rotate(say: _Speaker, name: str) -> Json:
-    return say.operation(
+def _rotate(build: _Builder, name: str) -> Json:
+    return build.operation(
         name,
         "Trunks",
         "Replace a trunk's SIP password",
         {
-            "200": say.one(
-                "The new credentials.", "SipCredentials", examples.credentials(say.dialect)
+            "200": build.one(
+                "The new credentials.", "SipCredentials", examples.credentials(build.dialect)
             ),
-            "404": say.refusal(
-                "There is no such trunk.", say.dialect.unknown_trunk(examples.trunk_id(say.dialect))
+            "404": build.refusal(
+                "There is no such trunk.",
+                build.dialect.unknown_trunk(examples.trunk_id(build.dialect)),
             ),
         },
         description="The old password is invalid at once. Two documentation pages spell the path "
         "differently.",
-        parameters=[say.trunk_id()],
+        parameters=[build.trunk_id()],
     )
 
 
-def _list_calls(say: _Speaker) -> Json:
-    return say.operation(
+def _list_calls(build: _Builder) -> Json:
+    return build.operation(
         "listCalls",
         "Calls",
         "List calls",
         {
-            "200": say.page("calls", "CallPage", examples.call(say.dialect)),
-            "400": say.refusal("A parameter is out of range.", _BAD_LIMIT),
+            "200": build.page("calls", "CallPage", examples.call(build.dialect)),
+            "400": build.refusal("A parameter is out of range.", _BAD_LIMIT),
         },
         parameters=[
-            *say.page_parameters(),
-            _query("trunk_id", "Only calls of this trunk.", text(examples.trunk_id(say.dialect))),
-            _query("status", "Only calls of this status.", text(*say.dialect.call_statuses)),
+            *build.page_parameters(),
+            _query("trunk_id", "Only calls of this trunk.", text(examples.trunk_id(build.dialect))),
+            _query("status", "Only calls of this status.", text(*build.dialect.call_statuses)),
             _query("direction", "Only calls of this direction.", DIRECTION),
-            *say.range_parameters(),
+            *build.range_parameters(),
         ],
     )
 
 
-def _get_call(say: _Speaker) -> Json:
-    call_id = examples.call_id(say.dialect)
-    return say.operation(
+def _get_call(build: _Builder) -> Json:
+    call_id = examples.call_id(build.dialect)
+    return build.operation(
         "getCall",
         "Calls",
         "Show a call with its turns, SIP trace and media quality",
         {
-            "200": say.one(
-                "The call.", "CallDetails", say.dialect.call_details(examples.call(say.dialect))
+            "200": build.one(
+                "The call.", "CallDetails", build.dialect.call_details(examples.call(build.dialect))
             ),
-            "404": say.refusal(
+            "404": build.refusal(
                 "There is no such call.",
                 ApiProblem(404, "call_not_found", f"Call '{call_id}' not found"),
             ),
@@ -261,33 +264,33 @@ def _get_call(say: _Speaker) -> Json:
     )
 
 
-def _analytics_overview(say: _Speaker) -> Json:
-    return say.operation(
+def _analytics_overview(build: _Builder) -> Json:
+    return build.operation(
         "getAnalyticsOverview",
         "Analytics",
         "Show averages over calls",
         {
-            "200": say.one("The averages.", "AnalyticsOverview", examples.OVERVIEW),
-            "400": say.refusal("A parameter is wrong.", say.bad_moment()),
+            "200": build.one("The averages.", "AnalyticsOverview", examples.OVERVIEW),
+            "400": build.refusal("A parameter is wrong.", build.bad_moment()),
         },
         parameters=[
-            _query("trunk_id", "Only calls of this trunk.", text(examples.trunk_id(say.dialect))),
-            *say.range_parameters(),
+            _query("trunk_id", "Only calls of this trunk.", text(examples.trunk_id(build.dialect))),
+            *build.range_parameters(),
         ],
     )
 
 
-def _update_phone_number(say: _Speaker) -> Json:
+def _update_phone_number(build: _Builder) -> Json:
     number = text(examples.NUMBER["number"], pattern=f"^{E164.pattern}$")
     unknown = plain_problem(404, f"Phone number '{examples.NUMBER['number']}' not found")
-    return say.operation(
+    return build.operation(
         "updatePhoneNumber",
         "Numbers",
         "Change some settings of a phone number",
         {
             "201": _response("The number.", ref("PhoneNumber"), {"seed": examples.NUMBER}),
-            "400": say.refusal("A parameter or a field is wrong.", _BAD_BODY),
-            "404": say.refusal("There is no such number.", unknown),
+            "400": build.refusal("A parameter or a field is wrong.", _BAD_BODY),
+            "404": build.refusal("There is no such number.", unknown),
         },
         parameters=[
             _query("phone_number", "In E.164 format; the plus sign is sent as `%2B`.", number)
@@ -297,10 +300,10 @@ def _update_phone_number(say: _Speaker) -> Json:
     )
 
 
-def _bad_keys(say: _Speaker) -> Json:
-    return say.refusal(
+def _bad_keys(build: _Builder) -> Json:
+    return build.refusal(
         "The API key, or the AI provider's own key, is wrong.",
-        say.dialect.bad_key(),
+        build.dialect.bad_key(),
         _BAD_PROVIDER_KEY,
     )
 

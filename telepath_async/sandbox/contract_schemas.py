@@ -272,7 +272,7 @@ def _offset_schemas() -> dict[str, Json]:
         "Call": _record("A call.", call | _LATENCIES),
         "CallDetails": _record("Everything about a call.", call | _CALL_DETAILS),
         "Pagination": _record(
-            "The place in the list.", {"limit": _COUNT, "offset": _COUNT, "total": _COUNT}
+            "The position in the list.", {"limit": _COUNT, "offset": _COUNT, "total": _COUNT}
         ),
         "TrunkPage": _record(
             "A page of trunks.",

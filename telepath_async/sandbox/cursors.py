@@ -16,7 +16,7 @@ _KEY_BYTES = 8
 
 
 def encode_cursor(key: int) -> str:
-    """Return the cursor that stands behind the row `key`."""
+    """Return the cursor after the row `key`."""
     body = (key * _FACTOR % _MODULUS).to_bytes(_KEY_BYTES, "big")
     return b64encode(body + crc32(body).to_bytes(4, "big")[:3]).decode()
 

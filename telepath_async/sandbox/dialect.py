@@ -19,7 +19,7 @@ Render = Callable[[int], Json]
 
 
 class Dialect(Protocol):
-    """How one style of the API speaks."""
+    """The requests and answers of one style of the API."""
 
     style: Style
     trunk_id_prefix: str
@@ -35,7 +35,7 @@ class Dialect(Protocol):
     def page(self, noun: str, rows: Selection, query: Mapping[str, str], render: Render) -> Json:
         """Return the page of `rows` that `query` asks for.
 
-        Raises a 400 for a bad place in the list.
+        Raises a 400 for a bad position in the list.
         """
         ...
 
@@ -167,7 +167,7 @@ class CursorDialect(Dialect):
         return {"data": [render(key) for key in keys], "next_cursor": next_cursor, "has_more": more}
 
     def create_body(self, body: Json) -> Json:
-        # The page on creates says `ai_provider`, the trunks shown in this style say `provider`.
+        # The page on creates has `ai_provider`, the trunks shown in this style have `provider`.
         return {"ai_provider": body["provider"]} | body if "provider" in body else body
 
     def new_trunk(self, trunk: Json) -> Json:

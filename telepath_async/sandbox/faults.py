@@ -1,4 +1,4 @@
-"""Scripted faults: what `Sandbox.fail_next` may say, and the queue that hands them out."""
+"""Scripted faults: what `Sandbox.fail_next` may do, and the queue that hands them out."""
 
 import json
 import math

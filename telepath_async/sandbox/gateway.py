@@ -93,7 +93,7 @@ class Gateway:
         except web.HTTPRequestEntityTooLarge:
             unreadable = plain_problem(413, "The request body is too large")
         except web.RequestPayloadError:
-            unreadable = plain_problem(400, "The request body is not what Content-Encoding says")
+            unreadable = plain_problem(400, "The request body does not match Content-Encoding")
         target = request.raw_path  # as sent; to a proxy, clients send the whole URL
         target = target if target.startswith("/") else request.rel_url.raw_path_qs
         path, _, query = target.partition("?")
@@ -132,7 +132,7 @@ class Gateway:
     def _reply(
         self, record: RecordedRequest, refusal: ApiProblem | None, fault: Fault | None
     ) -> Reply | None:
-        """Return what to say, or None to hang up without a word."""
+        """Return the answer, or None to close the connection without one."""
         if fault is None:
             return self._execute(record, refusal)
         reply = self._execute(record, refusal) if fault.executes else None

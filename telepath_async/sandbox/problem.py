@@ -16,7 +16,7 @@ _NEW_NAMES = {
 
 
 class ApiProblem(Exception):
-    """The API says no: an HTTP status, a lower-case code and a message."""
+    """A refusal of the API: an HTTP status, a lower-case code and a message."""
 
     def __init__(
         self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None

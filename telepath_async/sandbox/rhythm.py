@@ -43,14 +43,14 @@ def _in_rhythm(words: list[int], now: int) -> Iterator[int]:
     """Turn ascending words of 32 bits into start times; an hour gets its weight's share of them."""
     edges = _edges(now)
     share = _WORDS / _total(edges)
-    low, place = 0.0, 0
+    low, first = 0.0, 0
     for begin, end in pairwise(edges):
         high = low + weight(begin) * (end - begin) * share
-        stop = bisect_left(words, high, place) if end < now else len(words)
+        stop = bisect_left(words, high, first) if end < now else len(words)
         seconds = (end - begin) / (high - low)
         last = end - 1
-        yield from [min(begin + int((word - low) * seconds), last) for word in words[place:stop]]
-        low, place = high, stop
+        yield from [min(begin + int((word - low) * seconds), last) for word in words[first:stop]]
+        low, first = high, stop
 
 
 def _edges(now: int) -> list[int]:

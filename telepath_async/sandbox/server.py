@@ -21,7 +21,7 @@ from .world import World
 
 Item = dict[str, Any]
 
-_TIMES = (100_000_000, 2**32 - 1)  # 1973, so that two years of trunks fit behind 1970; and 2106
+_TIMES = (100_000_000, 2**32 - 1)  # 1973, so that two years of trunks fit after 1970; and 2106
 # Where a host means every interface: clients send a key in clear text to this machine only.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _SECONDS_TO_HANG_UP = 0.1  # requests in flight are cut off before this starts to count

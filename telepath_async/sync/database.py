@@ -140,7 +140,7 @@ async def transact(
     """Do the work in a transaction; in SQLite, it ends before a cancellation goes on.
 
     There, a statement cut off under way holds the write lock for as long as anything refers to it:
-    a traceback, say.
+    a traceback, for example.
     """
 
     async def transaction() -> T:

@@ -120,7 +120,7 @@ class Target:
 
 
 def read_target(database_url: Secret) -> Target:
-    """Return what a URL says. Raises UsageError."""
+    """Parse a URL. Raises UsageError."""
     one_host, hosts = split_hosts(database_url)
     url = make_url(one_host.reveal())
     kept: dict[str, str] = {}

@@ -165,7 +165,7 @@ class _Run:
     async def _ask_for_unfinished(self) -> None:
         """Read the calls again that had not ended, where the walk begins after them.
 
-        First of all: the watermark says what an earlier run has seen.
+        First of all: the watermark shows what an earlier run has seen.
         """
         start = self.wanted.walk(self.coverage).since
         if self.coverage is None or start is None:

@@ -1,4 +1,4 @@
-"""What `accounts.toml` says: whose calls are synced, watched and rotated, when, and where the
+"""The content of `accounts.toml`: whose calls are synced, watched and rotated, when, and where the
 secrets are. Nothing is sent.
 
 How the file is read and checked stands in `accounts_file.py`.

@@ -268,7 +268,7 @@ def _of_table(kind: type[Any], converter: Converter) -> Hook:
     from cattrs.gen import make_dict_structure_fn
 
     make = make_dict_structure_fn(kind, converter)
-    # A check says more about what is missing than that it is.
+    # The message of a check is better than that a field is missing.
     required = {field.name: None for field in fields(kind) if field.default is NOTHING}
 
     def structure(value: Any, _: Any) -> Any:

@@ -95,7 +95,7 @@ def _needs_host(job: Job) -> str:
     what = "the rotation's journal" if job.name == "rotate" else "a SQLite database"
     return (
         f"accounts.{job.account.name}.host: {what} is a file of one host; name it: host = "
-        '"…" (as its `hostname` says)'
+        '"…" (the output of its `hostname`)'
     )
 
 
@@ -155,7 +155,7 @@ def _field_cross_checks(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "database_url", "give database_url or database_url_env, and not both"
     sync = table.get("sync")
     if isinstance(sync, dict) and "since" not in sync and sync.get("partitions", 1) != 1:
-        yield "sync.since", "partitions divide the time since then; say since when"
+        yield "sync.since", "partitions divide the time since then; set it"
     if sync is not None and not databases:
         yield "database_url", "sync needs a database_url or database_url_env"
     if not table.keys() & set(_JOBS):

@@ -7,7 +7,7 @@ What SAQ (0.26) leaves to us, and where it would lose work by itself:
   of them at a time, and wait 2.5 s for an answer: a killed worker's job is under way elsewhere
   within 30 s (PostgreSQL: 2.5 s more for each further one of its jobs).
 - A sweeper that is killed between taking a dead job out of the queue and putting it back loses it
-  (Redis). The status still says that the job is due, so that the dispatchers submit it again.
+  (Redis). By its status, the job is still due, so that the dispatchers submit it again.
 - Its retries know no difference between a fault and a bad moment, and its cron knows one job for
   each function: when a job runs again is decided by its status. SAQ's own retries are for workers
   that died or were stopped.

@@ -48,7 +48,7 @@ _SECONDS_OF_GRACE: Final = 5.0  # the clocks of two hosts differ
 
 
 class _TimeIsUp(Exception):
-    """Our bound on a run, told apart from the timeouts inside of it."""
+    """Our bound on a run, distinct from the timeouts inside of it."""
 
 
 @frozen
@@ -80,7 +80,7 @@ class Runner:
     async def schedule(self) -> None:
         """Write when jobs are due under the present plans, those of hosts without a worker, too.
 
-        A status that waits for the next run to say so would be of another schedule until then.
+        A status that waits for the next run to show it would be of another schedule until then.
         """
         found = await self.store.read([job.key for job in self.every_job])
         for job, status in zip(self.every_job, found, strict=True):

@@ -152,7 +152,7 @@ async def test_a_row_without_an_id_that_may_be_our_trunk_leaves_it_unknown(
         return reply(500).bytes
 
     server.faults.append(Fault(answer=answer))
-    with pytest.raises(OutcomeUnknown, match="a look-up could not tell"):
+    with pytest.raises(OutcomeUnknown, match="a look-up was not conclusive"):
         await create(server)
 
 
@@ -183,7 +183,7 @@ async def test_an_older_trunk_with_the_username_in_another_case_is_no_conflict(
     """A server that tells cases apart may still carry the create out."""
     server.created.append(row(created_at=made(-90_000), sip_username="agent-prod-1"))
     server.faults.append(Fault("close", read=100))
-    with pytest.raises(OutcomeUnknown, match="a look-up could not tell"):
+    with pytest.raises(OutcomeUnknown, match="a look-up was not conclusive"):
         await create(server)
     server.faults.append(refuse(503))
     with pytest.raises(ServerError):

@@ -198,7 +198,7 @@ class TestCreateInDoubt:
     ) -> None:
         sandbox.fail_next(drop="after", method="POST")
         sandbox.fail_next(500, method="GET", times=4)
-        with pytest.raises(OutcomeUnknown, match="a look-up could not tell"):
+        with pytest.raises(OutcomeUnknown, match="a look-up was not conclusive"):
             await telepath.trunks.create(**SPEC)
 
     @pytest.mark.parametrize("style", ["offset"])
@@ -207,7 +207,7 @@ class TestCreateInDoubt:
     ) -> None:
         overstate_total(monkeypatch, by=1)
         sandbox.fail_next(status=503, method="POST")
-        with pytest.raises(OutcomeUnknown, match="a look-up could not tell"):
+        with pytest.raises(OutcomeUnknown, match="a look-up was not conclusive"):
             await telepath.trunks.create(**SPEC)
 
     async def test_it_is_unknown_when_no_time_is_left_to_look(
