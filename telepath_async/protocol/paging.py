@@ -189,11 +189,7 @@ class Paging(Generic[T]):
         self.drift.repeated += max(0, known - max(0, position.asked_twice - position.skip))
         if rejected:
             rejected = self._new_rejected(rejected, again=position.asked_twice > 0)
-        wanted = new
-        if self.plan.keeps is not None:
-            kept = [at for at, row in enumerate(new) if self.plan.keeps(row)]
-            self.drift.outside += len(new) - len(kept)
-            wanted, indexes = [new[at] for at in kept], [indexes[at] for at in kept]
+        wanted, indexes = self._wanted(new, indexes)
         if odd:
             odd = self._wanted_odd(odd, wanted)
         if rows and not new and isinstance(self._machine, OffsetPaging):
@@ -211,6 +207,17 @@ class Paging(Generic[T]):
         self._empty_pages = 0 if new else self._empty_pages + 1
         if self._empty_pages >= _MAX_EMPTY_PAGES and not self.done:
             raise contradiction(self.plan.of, f"has {_MAX_EMPTY_PAGES} pages without a new row")
+
+    def _wanted(
+        self, rows: Sequence[T], indexes: Sequence[int]
+    ) -> tuple[Sequence[T], Sequence[int]]:
+        """Return the rows that the plan keeps, and their indexes; count the others."""
+        keeps = self.plan.keeps
+        if keeps is None:
+            return rows, indexes
+        kept = [at for at, row in enumerate(rows) if keeps(row)]
+        self.drift.outside += len(rows) - len(kept)
+        return [rows[at] for at in kept], [indexes[at] for at in kept]
 
     def _new_rejected(
         self, rejected: tuple[RejectedRow, ...], *, again: bool
