@@ -51,9 +51,10 @@ class Carrier:
                 attempt,
                 len(self.waits) + 1,
             )
-            if wait is None or hopeless:
+            if hopeless:
                 break
-            await asyncio.sleep(wait)
+            if wait is not None:
+                await asyncio.sleep(wait)
         return NotApplied(
             why=f"apply failed {attempt} times, the last time with {reason}", hopeless=hopeless
         )

@@ -18,7 +18,7 @@ from attrs import define, field
 
 from telepath_async import NotFoundError, Secret, SipCredentials, TelepathClient, Trunk, UsageError
 from telepath_async.jobs import JournalBusy, RotationReport, rotate_passwords
-from telepath_async.jobs.commands import run_command
+from telepath_async.jobs.commands import CommandNotStarted, run_command
 from telepath_async.jobs.journal import Journal
 from telepath_async.jobs.ledger import Entry
 from telepath_async.sandbox import Sandbox
@@ -237,6 +237,23 @@ async def test_what_earlier_runs_left_behind_counts_as_failed_too(
     report = await rotate(trunks, attempts=1, stop_after=4, concurrency=1)
     assert len(report.pending) == 3
     assert list(carrier.passwords) == [well]
+
+
+async def test_a_command_that_is_gone_in_the_middle_of_a_run_is_not_tried_again_and_ends_it(
+    sandbox: Sandbox, rotate: Rotate
+) -> None:
+    asked: list[str | None] = []
+
+    async def apply(credentials: SipCredentials) -> None:
+        asked.append(credentials.id)
+        if len(asked) > 1:
+            raise CommandNotStarted("tell-carrier cannot be started: there is no such program")
+
+    report = await rotate(apply=apply, concurrency=1)
+    assert asked == list(sandbox.trunks)[:2]
+    assert [trunk.trunk_id for trunk in report.pending] == asked[1:]
+    assert len(report.untouched) == 1
+    assert "no such program" in report.pending[0].why
 
 
 async def test_the_run_stops_before_more_trunks_are_locked_out(
