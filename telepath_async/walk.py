@@ -210,7 +210,7 @@ class _Chain(Generic[T]):
         while not self.paging.done:
             query = self.paging.upcoming(1)[0]
             early = self._too_early.pop(query, None)
-            answer = early or await self._answer(query, wanted)
+            answer = early or await self._asked(query)
             received = self.paging.receive(answer[1])
             if not received and early is None and answer[1].rows:
                 # It joins on when the page before it has come; if not, it is asked for again.
@@ -227,11 +227,8 @@ class _Chain(Generic[T]):
                 return True
         return False
 
-    async def _answer(self, query: Query, wanted: int | None) -> Answer[T]:
-        self._ask_ahead(wanted)
-        if query in self._ahead:
-            return await self._ahead.pop(query)
-        return await _request(self._source, query)
+    def _asked(self, query: Query) -> Awaitable[Answer[T]]:
+        return self._ahead.pop(query, None) or _request(self._source, query)
 
     def _ask_ahead(self, wanted: int | None) -> None:
         """Have the next pages under way; cancel those that will not be needed after all."""

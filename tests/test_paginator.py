@@ -290,6 +290,14 @@ async def test_a_page_that_only_proves_the_end_is_not_handed_out() -> None:
     assert len(api.asked) == 2
 
 
+async def test_nor_is_it_after_a_drift() -> None:
+    api = Api(34, changes={2: (-3, 34)})
+    pages = [page async for page in api.list().pages()]
+    assert [len(page.items) for page in pages] == [10, 6, 9, 9]
+    assert pages[-1].drift.repeated == 3
+    assert len(api.asked) == 5
+
+
 async def test_a_page_that_shows_that_rows_are_missing_is_handed_out() -> None:
     api = Api(10, total=12)
     pages = [(len(page.items), page.drift.uncertain) async for page in api.list().pages()]

@@ -25,13 +25,17 @@ class _JumpSelector(selectors.DefaultSelector):
 
 
 class JumpLoop(asyncio.SelectorEventLoop):
-    """An event loop in whose time nothing ever takes long; `fired`: how many timers have fired."""
+    """An event loop in whose time nothing ever takes long.
+
+    `fired`: how many timers have fired; `faults`: what callbacks raised.
+    """
 
     def __init__(self) -> None:
         selector = _JumpSelector()
         selector.loop = self
         self.now = 1000.0
         self.fired = 0
+        self.faults: list[dict[str, Any]] = []
         self._due: WeakKeyDictionary[asyncio.TimerHandle, Callable[[], None]] = WeakKeyDictionary()
         super().__init__(selector)
 
@@ -48,6 +52,9 @@ class JumpLoop(asyncio.SelectorEventLoop):
         handle = super().call_at(when, fire, context=context)
         self._due[handle] = fire
         return handle
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.faults.append(context)
 
     def timers(self) -> int:
         return len(self._pending())
@@ -73,12 +80,14 @@ def jump_loop() -> Iterator[JumpLoop]:
 
 
 def jumping(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run the test in made-up time."""
+    """Run the test in made-up time; no callback may raise."""
 
     @wraps(test)
     def run(**fixtures: Any) -> None:
-        with asyncio.Runner(loop_factory=JumpLoop) as runner:
+        loop = JumpLoop()
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(test(**fixtures))
+        assert loop.faults == []
 
     return run
 
