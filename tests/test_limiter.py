@@ -215,6 +215,19 @@ async def test_a_place_that_comes_in_the_very_moment_is_kept(loop: JumpLoop) -> 
 
 
 @jumping
+async def test_a_max_wait_that_is_over_before_the_waiter_knows_of_its_permit_takes_nothing_back(
+    loop: JumpLoop,
+) -> None:
+    limiter = limiter_on(loop, 60)
+    await limiter.acquire()
+    waiting = asyncio.create_task(limiter.acquire(max_wait=1.5))
+    await settle()
+    loop.fire_timers()  # the permit
+    loop.fire_timers()  # the end of max_wait
+    assert await waiting == pytest.approx(1.0, abs=0.01)
+
+
+@jumping
 async def test_the_last_waiter_whose_max_wait_is_over_leaves_no_timer(loop: JumpLoop) -> None:
     limiter = limiter_on(loop, 60)
     await limiter.acquire()
