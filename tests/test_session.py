@@ -6,6 +6,7 @@ import asyncio
 import gc
 import math
 import random
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
@@ -721,9 +722,13 @@ def test_a_client_whose_loop_was_closed_under_a_call_can_be_closed(own_session: 
         with pytest.raises(ClientClosedError):
             asyncio.run(client.request("GET", "/x"))
     # What is left of the call and its session belongs to the one who closed the loop.
-    _, own = left
-    if own is not None:
-        asyncio.run(transport.abandon(own))
+    if own_session:
+        asyncio.run(transport.abandon(left[1]))
+    left.clear()
+    del client
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 async def test_a_second_loop_while_the_first_runs_is_refused_and_harms_nobody() -> None:

@@ -48,6 +48,14 @@ async def test_no_two_callers_wait_alike_and_no_wait_is_above_the_cap() -> None:
     assert max(slept) > 0.015
 
 
+async def watch(stalls: list[float]) -> None:
+    """Note by how much a busy machine is late, each time."""
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(0.05)
+        stalls.append(time.monotonic() - began - 0.05)
+
+
 @pytest.mark.parametrize(
     "step",
     [reply(503), reply(429, headers={"Retry-After": "0"}), RESET],
@@ -68,8 +76,11 @@ async def test_whatever_the_timeout_no_call_ends_after_its_deadline(step: Step) 
                 await client.with_options(timeout=timeout).request("GET", "/x")
             return time.monotonic() - began - timeout
 
+        stalls: list[float] = []
+        watching = asyncio.create_task(watch(stalls))
         delays = await asyncio.gather(*(late(0.05 * number) for number in range(1, 41)))
-    assert max(delays) < 1.0
+        watching.cancel()
+    assert max(delays) < 1.0 + sum(stalls)
     assert len(waits(seen)) > 40
 
 
