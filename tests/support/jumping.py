@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import selectors
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -85,8 +86,12 @@ def jumping(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     @wraps(test)
     def run(**fixtures: Any) -> None:
         loop = JumpLoop()
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(test(**fixtures))
+        gc.disable()  # an open session that is collected while the loop shuts down is never closed
+        try:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(test(**fixtures))
+        finally:
+            gc.enable()
         assert loop.faults == []
 
     return run
