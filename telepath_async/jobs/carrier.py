@@ -36,12 +36,17 @@ class Carrier:
 
     async def update(self, trunk_id: str, credentials: SipCredentials) -> NotApplied | None:
         """Have the carrier of a trunk take its password; None: it has."""
+        failure = None
         for attempt, wait in enumerate((*self.waits, None), 1):
             try:
                 async with asyncio.timeout(self.timeout):
                     await self.apply(credentials)
             except Exception as error:  # noqa: BLE001  # whatever a carrier's library raises
-                reason, hopeless = _shown(error), isinstance(error, CommandNotStarted)
+                reason = _shown(error)
+                failure = NotApplied(
+                    why=f"apply failed {attempt} times, the last time with {reason}",
+                    hopeless=isinstance(error, CommandNotStarted),
+                )
             else:
                 return None
             _log.warning(
@@ -51,13 +56,11 @@ class Carrier:
                 attempt,
                 len(self.waits) + 1,
             )
-            if hopeless:
+            if failure.hopeless:
                 break
             if wait is not None:
                 await asyncio.sleep(wait)
-        return NotApplied(
-            why=f"apply failed {attempt} times, the last time with {reason}", hopeless=hopeless
-        )
+        return failure
 
 
 def _shown(error: Exception) -> str:
