@@ -105,7 +105,7 @@ def _finite(value: object) -> float | None:
 
 
 def shown(value: object) -> str:
-    """Return the beginning of a value's repr, for a message: of a value that is no secret."""
+    """Return the beginning of a value's repr, for a message; not of a secret."""
     try:
         return repr(value)[:_LONGEST_SHOWN]
     except ValueError:  # an integer of thousands of digits

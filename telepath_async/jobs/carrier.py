@@ -26,18 +26,20 @@ class NotApplied:
 
 @frozen(kw_only=True)
 class Carrier:
-    """Calls `apply`, within `timeout` seconds, and once more after each of the `waits`, in seconds,
-    until it has not raised.
-    """
+    """Calls `apply`, which is given `timeout` seconds."""
 
     apply: Callable[[SipCredentials], Awaitable[object]]
     timeout: float | None
-    waits: tuple[float, ...]
 
-    async def update(self, trunk_id: str, credentials: SipCredentials) -> NotApplied | None:
-        """Have the carrier of a trunk take its password; None: it has."""
+    async def update(
+        self, trunk_id: str, credentials: SipCredentials, waits: tuple[float, ...]
+    ) -> NotApplied | None:
+        """Have the carrier of a trunk take its password, trying again after each wait.
+
+        None: it has taken it.
+        """
         failure = None
-        for attempt, wait in enumerate((*self.waits, None), 1):
+        for attempt, wait in enumerate((*waits, None), 1):
             try:
                 async with asyncio.timeout(self.timeout):
                     await self.apply(credentials)
@@ -54,7 +56,7 @@ class Carrier:
                 trunk_id,
                 reason,
                 attempt,
-                len(self.waits) + 1,
+                len(waits) + 1,
             )
             if failure.hopeless:
                 break

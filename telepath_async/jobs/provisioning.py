@@ -41,7 +41,7 @@ class ProvisionedTrunk:
     - `exists`: its username was there already, as `trunk`; `sip_password` is None, for nobody can
       ask for it. If you hold a planned password for it, a run that was killed has created it with
       that one.
-    - `failed`: this run has created nothing, and `error` is why; a ConflictError: another one was
+    - `failed`: nothing was created, `error` is the reason; a ConflictError: another one was
       faster, and the planned password is not its.
     - `unknown`: the create was sent and its answer lost. Keep the password, and run again.
     - `unrecorded`: the sink failed (`error`) for a trunk that exists by now. Run again.
@@ -153,7 +153,9 @@ class _Provisioning:
         async with self.semaphore:
             trunk = self.existing.get(spec.sip_username)
             return (
-                await self._told(_exists(trunk)) if trunk is not None else await self._missing(spec)
+                await self._record(_exists(trunk))
+                if trunk is not None
+                else await self._missing(spec)
             )
 
     async def _missing(self, spec: TrunkSpec) -> ProvisionedTrunk:
@@ -180,7 +182,7 @@ class _Provisioning:
             and reached.sip_password != planned.sip_password
         ):
             reached = await self._planned_before(reached)
-        return await self._told(reached)
+        return await self._record(reached)
 
     async def _planned_before(self, conflict: ProvisionedTrunk) -> ProvisionedTrunk:
         """Look up who was faster, with a planned username: most likely an earlier run of ours."""
@@ -190,7 +192,7 @@ class _Provisioning:
             return evolve(conflict, state="unknown", error=error)
         return evolve(conflict, state="unknown") if trunk is None else _exists(trunk)
 
-    async def _told(self, reached: ProvisionedTrunk) -> ProvisionedTrunk:
+    async def _record(self, reached: ProvisionedTrunk) -> ProvisionedTrunk:
         try:
             await self.sink(reached)
         except Exception as error:  # noqa: BLE001  # the same

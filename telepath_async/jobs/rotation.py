@@ -71,14 +71,13 @@ async def rotate_passwords(
     check_timedelta("not_again_within", not_again_within)
     with open_journal(journal) as opened:
         wanted, uncertain = await _usernames(trunks)
-        waits = tuple(min(backoff * 2**n, _LONGEST_BACKOFF_SECONDS) for n in range(attempts - 1))
         rotation = Rotation(
             telepath=telepath,
-            carrier=Carrier(apply=apply, timeout=apply_timeout, waits=waits),
+            carrier=Carrier(apply=apply, timeout=apply_timeout),
             journal=opened,
             wanted=wanted,
             stop_after=stop_after,
-            waits=waits,
+            waits=tuple(min(backoff * 2**n, _LONGEST_BACKOFF_SECONDS) for n in range(attempts - 1)),
         )
         due = what_is_due(opened.entries, wanted, datetime.now(UTC), not_again_within)
         return evolve(await rotation.run(due, concurrency), uncertain=uncertain)

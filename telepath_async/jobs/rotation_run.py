@@ -26,10 +26,9 @@ from .rotation_report import Progress, RotationReport
 
 @frozen(kw_only=True)
 class Due:
-    """The trunks in their order: `begun` by an earlier run, then `fresh`; `recent`: not due."""
+    """The trunks in their order, those first that an earlier run began; `recent`: not due."""
 
-    begun: list[str]
-    fresh: list[str]
+    trunk_ids: list[str]
     recent: list[str]
 
 
@@ -48,15 +47,14 @@ def what_is_due(
     }
     settled = finished.union(begun)
     return Due(
-        begun=begun,
-        fresh=[trunk_id for trunk_id in wanted if trunk_id not in settled],
+        trunk_ids=[*begun, *(trunk_id for trunk_id in wanted if trunk_id not in settled)],
         recent=[trunk_id for trunk_id in wanted if trunk_id in finished],
     )
 
 
 @define(kw_only=True)
 class Rotation:
-    """One run; `waits`: between the rotates of a trunk whose answers are lost, in seconds."""
+    """One run; `waits`: seconds after each failed attempt at a rotate or its carrier."""
 
     telepath: TelepathClient
     carrier: Carrier
@@ -69,7 +67,7 @@ class Rotation:
 
     async def run(self, due: Due, concurrency: int) -> RotationReport:
         """Finish what was begun, then begin the rest; then forget what the carriers have."""
-        queue = iter([*due.begun, *due.fresh])
+        queue = iter(due.trunk_ids)
         await self._work(queue, alone=True)
         async with asyncio.TaskGroup() as workers:
             for _ in range(concurrency):
@@ -164,7 +162,7 @@ class Rotation:
         self.progress.failures += not gone
 
     async def _apply(self, trunk_id: str, credentials: SipCredentials) -> bool:
-        failure = await self.carrier.update(trunk_id, credentials)
+        failure = await self.carrier.update(trunk_id, credentials, self.waits)
         if failure is None:
             return True
         self.progress.why[trunk_id] = failure.why

@@ -1,6 +1,6 @@
 """What is a credential, and how it is kept out of errors, logs, files and terminals.
 
-One rule (`CREDENTIAL`) for the names that come before a secret; `redact` hides such values in JSON,
+One rule, `CREDENTIAL`, knows the names of credentials; `redact` hides their values in JSON,
 `secret_values` finds them in a request, and a `Redactor` masks them in a text.
 """
 

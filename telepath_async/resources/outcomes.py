@@ -35,7 +35,7 @@ class TrunkExists:
 
 @frozen(kw_only=True)
 class TrunkFailed:
-    """Nothing was created for the spec at `index`; `error` is why."""
+    """Nothing was created for the spec at `index`; `error` is the reason."""
 
     index: int
     spec: TrunkSpec

@@ -8,8 +8,6 @@ from attrs import define, frozen
 
 from telepath_async import Call, Page
 
-from .store import Changes
-
 
 @frozen(kw_only=True)
 class SyncReport:
@@ -46,6 +44,15 @@ class SyncProgress:
     pages: int
     seconds: float
     watermark: datetime | None
+
+
+@frozen
+class Changes:
+    """What a page changed in the table, in rows."""
+
+    inserted: int
+    updated: int
+    unchanged: int
 
 
 @define

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from attrs import frozen
 from sqlalchemy import ColumnElement, Table, exists, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -19,19 +18,11 @@ from telepath_async.coverage import FINAL, UNDER_WAY, Coverage, RangeWalk
 
 from .database import account_lock, connect, dispose, transact
 from .migration import make_tables, rename_account
+from .report import Changes
 from .schema import Row, call_row, calls, encodable, sync_state, trunk_row, trunks
 
 AnyInsert = Any  # both dialects have an Insert of their own, alike in all that is used here
 _KEY_HASH: Final = re.compile(r"[0-9a-f]{64}")  # of an account that nobody has named
-
-
-@frozen
-class Changes:
-    """What a page changed in the table, in rows."""
-
-    inserted: int
-    updated: int
-    unchanged: int
 
 
 @asynccontextmanager

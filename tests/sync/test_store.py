@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from telepath_async import Call
 from telepath_async.coverage import Coverage, RangeWalk
 from telepath_async.sync.database import make_engine
-from telepath_async.sync.store import Changes, open_store
+from telepath_async.sync.report import Changes
+from telepath_async.sync.store import open_store
 from tests.support.cancelling import cancel
 from tests.sync.tables import whole_rows
 
