@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from telepath_async import UsageError
 from telepath_async.insights.cells import Filter, hour_of
-from telepath_async.sync.database import dispose
 from telepath_async.sync.reading import CallRow, has_tables, read_rows, second_of, sqlite_path
 from telepath_async.sync.schema import calls, sync_state, trunks
 
@@ -65,7 +64,7 @@ class CallReader:
 
     async def close(self) -> None:
         """Let the connections go."""
-        await dispose(self._engine)
+        await self._engine.dispose()
 
     async def newest(self) -> Newest:
         """Return when the newest row was synced, and whose calls there are."""

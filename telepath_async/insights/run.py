@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telepath_async import Secret, UsageError
 from telepath_async.checks import check_time, check_whole
-from telepath_async.sync.database import dispose
 from telepath_async.sync.reading import has_tables, make_reader, read_rows, sqlite_path
 from telepath_async.sync.schema import trunks
 
@@ -58,7 +57,7 @@ async def explain(
         async with engine.connect() as connection:
             hours, known = await _read(connection, periods)
     finally:
-        await dispose(engine)
+        await engine.dispose()
     if len(periods) == 1:
         answer = partial(explain_week, hours, periods[0], known, account=account, seed=seed)
     else:

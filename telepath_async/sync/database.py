@@ -11,7 +11,7 @@ import asyncio
 import importlib
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from hashlib import sha256
@@ -91,7 +91,7 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Connect, and disconnect at the end.
 
     A cancellation waits until an SQLite file is open, and until it is closed: aiosqlite forgets a
-    connection whose opening is cut off, and its thread may outlive the loop.
+    connection whose opening is cut off, and its thread may outlive the loop that cuts off its end.
     """
     _check_file(engine)
     connection = engine.connect()
@@ -104,12 +104,6 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         if connection.sync_connection is not None:
             ending = connection.close()
             await (uninterrupted(ending) if is_sqlite else asyncio.shield(ending))
-
-
-async def dispose(engine: AsyncEngine) -> None:
-    """Close what the engine keeps open; as in `connect`, no cancellation cuts SQLite off."""
-    disposing = engine.dispose()
-    await (uninterrupted(disposing) if engine.dialect.name == "sqlite" else disposing)
 
 
 def _check_file(engine: AsyncEngine) -> None:
@@ -162,7 +156,7 @@ async def transact(
     return await uninterrupted(transaction())
 
 
-async def uninterrupted(work: Awaitable[T]) -> T:
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     under_way = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(under_way)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from telepath_async import Call, Trunk
 from telepath_async.coverage import FINAL, UNDER_WAY, Coverage, RangeWalk
 
-from .database import account_lock, connect, dispose, transact
+from .database import account_lock, connect, transact
 from .migration import make_tables, rename_account
 from .report import Changes
 from .schema import Row, call_row, calls, encodable, sync_state, trunk_row, trunks
@@ -35,7 +35,7 @@ async def open_store(
             await transact(connection, lambda connection: connection.run_sync(make_tables))
             yield Store(connection, account, trunk_id, await transact(connection, _codec))
     finally:
-        await dispose(engine)
+        await engine.dispose()
 
 
 class Store:

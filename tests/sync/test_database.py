@@ -7,6 +7,7 @@ import importlib
 import sqlite3
 import sys
 import threading
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import telepath_async.sync as sync_package
 from telepath_async import TelepathClient, UsageError
 from telepath_async.sandbox import Sandbox
 from telepath_async.sync import SyncBusy, database, sync_calls
-from telepath_async.sync.database import make_engine
+from telepath_async.sync.database import connect, make_engine
 from tests.support.cancelling import cancel
 from tests.support.clients import client_of
 from tests.sync.tables import asked_for_calls, stored, truth
@@ -209,3 +210,38 @@ async def test_a_connection_whose_opening_is_cut_off_is_closed(
     with pytest.raises(asyncio.CancelledError):
         await connecting
     assert [connection.is_closed for connection in opened] == [True]
+
+
+class SlowToEnd(sqlite3.Connection):
+    def rollback(self) -> None:
+        time.sleep(0.1)
+        super().rollback()
+
+    def close(self) -> None:
+        time.sleep(0.1)
+        super().close()
+
+
+@pytest.mark.parametrize("at", [0.05, 0.15])
+def test_a_cancellation_waits_for_the_end_of_sqlite(
+    tmp_path: Path, at: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise the loop's own end cuts it off, and SQLAlchemy logs a traceback."""
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=SlowToEnd))
+
+    async def main() -> None:
+        engine = make_engine(f"sqlite:///{tmp_path}/calls.db")
+        leaving = asyncio.Event()
+
+        async def use() -> None:
+            async with connect(engine):
+                leaving.set()
+
+        using = asyncio.ensure_future(use())
+        await leaving.wait()
+        await asyncio.sleep(at)
+        using.cancel()
+        await asyncio.wait([using])
+
+    asyncio.run(main())
+    assert caplog.records == []
