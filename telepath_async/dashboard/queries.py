@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from telepath_async import UsageError
 from telepath_async.insights.cells import Filter, hour_of
+from telepath_async.sync.database import connect
 from telepath_async.sync.reading import CallRow, has_tables, read_rows, second_of, sqlite_path
 from telepath_async.sync.schema import calls, sync_state, trunks
 
@@ -158,7 +159,7 @@ class CallReader:
         if self._path is not None and not self._path.exists():
             yield None
             return
-        async with self._engine.connect() as connection:
+        async with connect(self._engine) as connection:
             self._ready = self._ready or await has_tables(connection)
             yield connection if self._ready else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -180,7 +181,7 @@ def _json(answer: Answer) -> Handler:
             found = await answer(request.query)
         except UsageError as error:
             return web.json_response({"error": str(error)}, status=400)
-        except (SQLAlchemyError, OSError) as error:  # their texts may hold the database's URL
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:  # they may hold the URL
             fault = f"the database does not answer ({type(error).__name__})"
             return web.json_response({"error": fault}, status=503)
         if found is None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telepath_async import Secret, UsageError
 from telepath_async.checks import check_time, check_whole
+from telepath_async.sync.database import connect
 from telepath_async.sync.reading import has_tables, make_reader, read_rows, sqlite_path
 from telepath_async.sync.schema import trunks
 
@@ -54,7 +55,7 @@ async def explain(
     if path is not None and not path.exists():
         raise UsageError(f"there is no database {path}: sync into it first")
     try:
-        async with engine.connect() as connection:
+        async with connect(engine) as connection:
             hours, known = await _read(connection, periods)
     finally:
         await engine.dispose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -118,6 +119,15 @@ async def test_a_database_that_fails_is_told_without_its_url(
             raise OperationalError("SELECT", {}, Exception("postgresql://me:s3cret@db"))
 
         monkeypatch.setattr(CallReader, "sync_states", fail)
+        answer = await visitor("/api/data")
+        assert answer.status == 503
+        assert await answer.json() == {"error": "the database does not answer (OperationalError)"}
+
+
+async def test_a_database_file_that_cannot_be_opened_is_an_answer_too(tmp_path: Path) -> None:
+    file = tmp_path / "calls.db"
+    async with board_over(f"sqlite:///{file}") as board, visiting(board) as visitor:
+        file.mkdir()
         answer = await visitor("/api/data")
         assert answer.status == 503
         assert await answer.json() == {"error": "the database does not answer (OperationalError)"}
