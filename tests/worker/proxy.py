@@ -27,11 +27,12 @@ class Proxy:
 
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward one connection, both ways, until one side ends it."""
-        if self.down:
-            writer.transport.abort()
-            return
         to_server = await asyncio.open_connection(self.host, self.port)
         ends = (writer, to_server[1])
+        if self.down:  # before, or since the connection to the server was begun
+            for end in ends:
+                end.transport.abort()
+            return
         self.writers.update(ends)
         try:
             await asyncio.wait(
