@@ -228,6 +228,7 @@ def test_a_cancellation_waits_for_the_end_of_sqlite(
 ) -> None:
     """Otherwise the loop's own end cuts it off, and SQLAlchemy logs a traceback."""
     monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=SlowToEnd))
+    caplog.set_level("ERROR")
 
     async def main() -> None:
         engine = make_engine(f"sqlite:///{tmp_path}/calls.db")
