@@ -5,6 +5,7 @@ Several of aiohttp's exceptions show the Authorization header; none of them leav
 
 from __future__ import annotations
 
+import errno
 import ssl
 from collections.abc import Iterable
 from typing import Final
@@ -63,9 +64,13 @@ def failure(
             return ConnectionFailed(f"{why}; nothing was sent", permanent=True)
         return ResponseError(why, status=0)
     if not sent:
+        remedy = (
+            "raise the limit of open files (ulimit -n), or run fewer calls at a time"
+            if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE)
+            else "check base_url, network and proxy"
+        )
         return ConnectionFailed(
-            f"{target}: no connection ({_cause(error)}), nothing was sent; check base_url, "
-            "network and proxy"
+            f"{target}: no connection ({_cause(error)}), nothing was sent; {remedy}"
         )
     remedy = (
         "try again"

@@ -407,6 +407,25 @@ async def test_nobody_there_means_that_nothing_was_sent(session: ClientSession) 
     assert "nothing was sent; check base_url, network and proxy" in str(error)
 
 
+async def test_a_process_without_a_file_to_open_is_named_and_nothing_was_sent(
+    session: ClientSession,
+) -> None:
+    resource = pytest.importorskip("resource", reason="not on Windows")
+    async with Hostile([ANSWER]) as server:
+        with socket.socket() as unheard:  # what is imported for an error is imported here
+            unheard.bind(("127.0.0.1", 0))
+            await failure(session, f"http://127.0.0.1:{unheard.getsockname()[1]}")
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            error = await failure(session, server.url)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert isinstance(error, ConnectionFailed)
+    assert not error.sent
+    assert "nothing was sent; raise the limit of open files (ulimit -n)" in str(error)
+
+
 async def test_a_host_that_no_one_knows_means_that_nothing_was_sent(session: ClientSession) -> None:
     error = await failure(session, "https://telepath.invalid")
     assert isinstance(error, ConnectionFailed)
