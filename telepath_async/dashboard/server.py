@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -12,10 +11,10 @@ from typing import Any, Final, TypeAlias
 
 from aiohttp import web
 from attrs import frozen
-from sqlalchemy.exc import SQLAlchemyError
 from yarl import URL
 
 from telepath_async import UsageError
+from telepath_async.sync.database import database_errors
 
 from .board import Board
 
@@ -181,7 +180,7 @@ def _json(answer: Answer) -> Handler:
             found = await answer(request.query)
         except UsageError as error:
             return web.json_response({"error": str(error)}, status=400)
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:  # they may hold the URL
+        except database_errors() as error:
             fault = f"the database does not answer ({type(error).__name__})"
             return web.json_response({"error": fault}, status=503)
         if found is None:

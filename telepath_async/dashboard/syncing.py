@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from attrs import define, field
-from sqlalchemy.exc import SQLAlchemyError
 
 from telepath_async import Event, Secret, TelepathClient, TelepathError, Throttled
 from telepath_async.sync import SyncProgress, sync_calls
+from telepath_async.sync.database import database_errors
 
 
 @define(kw_only=True)
@@ -50,8 +49,7 @@ class Syncer:
             self.error = None
         except TelepathError as error:
             self.error = str(error)
-        # Their texts may hold the database's URL.
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        except database_errors() as error:
             self.error = f"the database does not answer ({type(error).__name__})"
         self.rows = None
 

@@ -72,17 +72,20 @@ async def named_failures(database_url: Secret) -> AsyncIterator[None]:
     """Add to what the database or its driver raises that it is of the database."""
     try:
         yield
-    except _failures() as error:
+    except database_errors() as error:
         if not isinstance(error, TelepathError):
             is_file = _driver(database_url).startswith("sqlite")
             error.add_note(f"the database {_url(database_url).database if is_file else ''}".strip())
         raise
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """Return what databases raise; asyncpg has been imported where it is used."""
+def database_errors() -> tuple[type[Exception], ...]:
+    """Return what a database or its driver raises; the texts may hold its URL.
+
+    SQLAlchemy lets errors of asyncpg, imported where it is used, through while it connects.
+    """
     asyncpg: Any = sys.modules.get("asyncpg")
-    of_driver = (asyncpg.PostgresError,) if asyncpg else ()
+    of_driver = (asyncpg.PostgresError, asyncpg.InterfaceError) if asyncpg else ()
     return (SQLAlchemyError, sqlite3.Error, OSError, *of_driver)
 
 

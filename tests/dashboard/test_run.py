@@ -131,6 +131,20 @@ async def test_a_failure_of_the_sync_is_shown_until_it_works(sqlite_url: str) ->
     assert await run_sql(sqlite_url, "SELECT count(*) FROM telepath_calls") == [(5,)]
 
 
+@pytest.mark.usefixtures("postgres_hangs_up")
+async def test_a_sync_outlives_a_postgres_that_hangs_up(postgres_url: str) -> None:
+    async with (
+        Sandbox(calls=5) as server,
+        TelepathClient(server.api_key, base_url=server.base_url) as telepath,
+    ):
+        syncer = Syncer(
+            telepath=telepath, database_url=Secret(postgres_url), account="acme", since=None,
+            seconds=1.0,
+        )  # fmt: skip
+        await syncer.once()
+    assert syncer.figures()["error"] == "the database does not answer (InterfaceError)"
+
+
 def test_waits_are_counted() -> None:
     waits = Waits()
     waits(Throttled.__new__(Throttled))

@@ -133,6 +133,14 @@ async def test_a_database_file_that_cannot_be_opened_is_an_answer_too(tmp_path: 
         assert await answer.json() == {"error": "the database does not answer (OperationalError)"}
 
 
+@pytest.mark.usefixtures("postgres_hangs_up")
+async def test_a_postgres_that_hangs_up_is_an_answer_too(postgres_url: str) -> None:
+    async with board_over(postgres_url) as board, visiting(board) as visitor:
+        answer = await visitor("/api/data")
+        assert answer.status == 503
+        assert await answer.json() == {"error": "the database does not answer (InterfaceError)"}
+
+
 async def test_the_calls_of_an_hour_are_listed(sqlite_url: str) -> None:
     rows = [call(n) for n in range(210)] + [call(900, status="failed")]
     await store(sqlite_url, rows)
